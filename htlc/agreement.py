@@ -1,0 +1,423 @@
+"""From what parties agree to what ledgers will hold: protocol, locks, times, and the risk left.
+
+`choose` takes the strongest protocol that all ledgers allow: `two_key`; else `anchored` if exactly
+one leg is on a ledger without a cancellation lock; else `htlc`. `draw_up` then writes every lock
+out in full. An agreement is journalled before the first lock leaves, and never changes.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from htlc import schedule
+from htlc.contract import Terms
+from htlc.hashlock import HashFunction, Hashlock
+from htlc.schedule import Latency
+from htlc.swap import Fault, Leg, LockProtocol, Swap
+from htlc.units import (
+    Duration,
+    HtlcId,
+    Instant,
+    LedgerId,
+    LegId,
+    MemberId,
+    SettlementId,
+    after,
+)
+
+
+class PrincipalRisk(StrEnum):
+    """Whether a party can lose the whole of its leg (CPMI-IOSCO PFMI, principle 12)."""
+
+    NONE = "none"
+    RESIDUAL = "residual"
+
+
+class Pair(StrEnum):
+    """Which pair of keys opens a leg."""
+
+    LEGS = "legs"
+    ANCHOR = "anchor"
+
+
+class Role(StrEnum):
+    """Which key of the pair."""
+
+    EXECUTION = "execution"
+    CANCELLATION = "cancellation"
+
+
+class LedgerProfile(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a ledger when an agreement is drawn up."""
+
+    two_key: bool
+    htlc: bool
+    functions: tuple[HashFunction, ...]
+    latency: Latency
+    now: Instant  # its clock, estimated
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """The time budget of an agreement; configuration."""
+
+    lock_within: Duration  # from now until no leg may be locked any more
+    commit_within: Duration  # from now until the decision must be taken
+    recovery: Duration  # outage that an `htlc` settlement survives after the first claim
+    backstop: Duration | None = None  # optional far expiry of `two_key` legs, after commit_by
+
+
+class AgreedLeg(msgspec.Struct, frozen=True, kw_only=True):
+    """One leg as its ledger will hold it. `margin` is what must be left before its `expires_at`
+    when the key is shown for the first time; 0 without an expiry."""
+
+    ledger: LedgerId
+    payer: MemberId
+    payee: MemberId
+    terms: Terms
+    pair: Pair = Pair.LEGS
+    margin: Duration = Duration(0)
+
+
+class Agreement(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that is fixed once a settlement is open."""
+
+    settlement: SettlementId
+    protocol: LockProtocol
+    legs: tuple[AgreedLeg, ...]
+    commit_by: Instant  # of the ledger of leg 0
+    anchor: int | None = None
+    holder: MemberId | None = None  # who holds the secret; None is the gateway's vault
+    risk: PrincipalRisk = PrincipalRisk.NONE
+    outage_max: Duration | None = None  # `htlc`: the outage that the expiries allow for
+
+    @property
+    def backstop(self) -> bool:
+        """Whether legs of `two_key` carry the optional far expiry."""
+        return self.protocol is LockProtocol.TWO_KEY and self.legs[0].terms.expires_at is not None
+
+    @property
+    def revealers(self) -> tuple[int, ...]:
+        """The legs whose execution shows the execution key for the first time."""
+        match self.protocol:
+            case LockProtocol.TWO_KEY:
+                return tuple(range(len(self.legs)))
+            case LockProtocol.ANCHORED:
+                assert self.anchor is not None
+                return (self.anchor,)
+            case LockProtocol.HTLC:
+                expiries = [leg.terms.expires_at or 0 for leg in self.legs]
+                return tuple(i for i, at in enumerate(expiries) if at == min(expiries))
+
+
+TRUSTS: Final = {
+    LockProtocol.TWO_KEY: "the gateway's operator to be honest; the journal to lose nothing",
+    LockProtocol.ANCHORED: "the gateway's operator to be honest",
+    LockProtocol.HTLC: "each party its own watch",
+}
+"""Whom a settlement trusts, told with every answer (design of the lock protocols)."""
+
+
+Locks = Callable[[Pair, Role, HashFunction], Hashlock]
+"""The vault's side of an agreement: the lock that its key for (pair, role) opens on a ledger with
+that hash function. The keys themselves never come here."""
+
+_OWN_TWO_KEY_HASH: Final = 6
+"""Bytes of an id that tell the legs of one settlement apart: 48 bits."""
+
+
+def htlc_id(settlement: SettlementId, leg: LegId) -> HtlcId:
+    """The id of a leg's lock: the first ten bytes of its settlement's (so that both sort together
+    in every index), then a digest of both names."""
+    head = settlement.replace("-", "")[: 32 - 2 * _OWN_TWO_KEY_HASH]
+    tail = hashlib.sha256(f"{settlement}/{leg}".encode()).hexdigest()[: 2 * _OWN_TWO_KEY_HASH]
+    text = head + tail
+    return HtlcId(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")
+
+
+def choose(swap: Swap, ledgers: Mapping[LedgerId, LedgerProfile]) -> LockProtocol | Fault:
+    """The protocol asked for if the ledgers can serve it, else the strongest that they can."""
+    if swap.protocol is not None:
+        return _obstacle(swap, swap.protocol, ledgers) or swap.protocol
+    for protocol in LockProtocol:
+        if _obstacle(swap, protocol, ledgers) is None:
+            return protocol
+    return Fault(field="legs", rule="the ledgers of these legs have no lock protocol in common")
+
+
+def _obstacle(
+    swap: Swap, protocol: LockProtocol, ledgers: Mapping[LedgerId, LedgerProfile]
+) -> Fault | None:
+    profiles = [ledgers[leg.ledger] for leg in swap.legs]
+    without = [leg.leg for leg, p in zip(swap.legs, profiles, strict=True) if not p.two_key]
+    match protocol:
+        case LockProtocol.TWO_KEY:
+            rule = _two_key_obstacle(swap, without)
+        case LockProtocol.ANCHORED:
+            rule = _anchor_obstacle(swap, profiles, without)
+        case LockProtocol.HTLC:
+            rule = _htlc_obstacle(swap, profiles)
+    return Fault(field="protocol", rule=rule) if rule else None
+
+
+def _two_key_obstacle(swap: Swap, without: list[LegId]) -> str:
+    if swap.secret is not None:
+        return "two_key keeps both keys in the vault: no party can hold the secret"
+    return f"leg {without[0]} is on a ledger without cancellation locks" if without else ""
+
+
+def _anchor_obstacle(swap: Swap, profiles: Sequence[LedgerProfile], without: list[LegId]) -> str:
+    """An anchor with a party's secret, or on a ledger without cancellation locks, is an HTLC."""
+    if len(without) > 1:
+        return "more than one leg is on a ledger without cancellation locks"
+    anchor = profiles[_anchor(swap, profiles)]
+    if (without or swap.secret is not None) and not anchor.htlc:
+        return "the anchor's ledger has no expiring locks"
+    if swap.secret is not None and swap.secret.function not in anchor.functions:
+        return "the anchor's ledger does not use the hash function of the secret"
+    return ""
+
+
+def _htlc_obstacle(swap: Swap, profiles: Sequence[LedgerProfile]) -> str:
+    for leg, profile in zip(swap.legs, profiles, strict=True):
+        if not profile.htlc:
+            return f"leg {leg.leg} is on a ledger without expiring locks"
+        if swap.secret is not None and swap.secret.function not in profile.functions:
+            return f"the ledger of leg {leg.leg} does not use the hash function of the secret"
+    if swap.secret is not None and swap.secret.holder not in schedule.leaders(swap.legs):
+        return f"a cycle of legs avoids the secret's holder {swap.secret.holder}"
+    if not schedule.leaders(swap.legs):
+        return "no party's removal leaves the legs without a cycle: nobody can lead"
+    return ""
+
+
+def _anchor(swap: Swap, profiles: Sequence[LedgerProfile]) -> int:
+    """The leg that decides: the one without a cancellation lock; the one paid to the holder of a
+    secret, which it claims by showing it; else the first."""
+    for n, profile in enumerate(profiles):
+        if not profile.two_key:
+            return n
+    for n, leg in enumerate(swap.legs):
+        if swap.secret is not None and leg.payee.member == swap.secret.holder:
+            return n
+    return 0
+
+
+def draw_up(
+    swap: Swap, ledgers: Mapping[LedgerId, LedgerProfile], limits: Limits, locks: Locks
+) -> Agreement | tuple[Fault, ...]:
+    """Write a sound swap out as an agreement, or say what in it cannot be met."""
+    protocol = choose(swap, ledgers)
+    if isinstance(protocol, Fault):
+        return (protocol,)
+    profiles = [ledgers[leg.ledger] for leg in swap.legs]
+    commit_by = swap.commit_by or after(profiles[0].now, limits.commit_within)
+    if commit_by <= after(profiles[0].now, profiles[0].latency.skew):
+        return (Fault(field="commit_by", rule="lies in the future of the ledger of the first leg"),)
+    match protocol:
+        case LockProtocol.TWO_KEY:
+            return _two_key(swap, profiles, limits, commit_by, locks)
+        case LockProtocol.ANCHORED:
+            return _anchored(swap, profiles, limits, commit_by, locks)
+        case LockProtocol.HTLC:
+            return _htlc(swap, profiles, limits, commit_by, locks)
+
+
+def _two_key(
+    swap: Swap,
+    profiles: Sequence[LedgerProfile],
+    limits: Limits,
+    commit_by: Instant,
+    locks: Locks,
+) -> Agreement | tuple[Fault, ...]:
+    if stray := _stray_expiries(swap.legs, None):
+        return stray
+    far = None if limits.backstop is None else after(commit_by, limits.backstop)
+    legs = tuple(
+        _agreed(
+            swap,
+            n,
+            profiles[n],
+            _lock_by(profiles[n], limits, commit_by),
+            pair=Pair.LEGS,
+            execution=locks(Pair.LEGS, Role.EXECUTION, profiles[n].functions[0]),
+            cancellation=locks(Pair.LEGS, Role.CANCELLATION, profiles[n].functions[0]),
+            expires_at=far,
+            margin=Duration(profiles[n].latency.claim + limits.recovery) if far else Duration(0),
+        )
+        for n in range(len(swap.legs))
+    )
+    return Agreement(
+        settlement=swap.id,
+        protocol=LockProtocol.TWO_KEY,
+        legs=legs,
+        commit_by=commit_by,
+        risk=PrincipalRisk.RESIDUAL if far else PrincipalRisk.NONE,
+        outage_max=limits.recovery if far else None,
+    )
+
+
+def _anchored(
+    swap: Swap,
+    profiles: Sequence[LedgerProfile],
+    limits: Limits,
+    commit_by: Instant,
+    locks: Locks,
+) -> Agreement | tuple[Fault, ...]:
+    anchor = _anchor(swap, profiles)
+    if stray := _stray_expiries(swap.legs, anchor):
+        return stray
+    expiring = not profiles[anchor].two_key or swap.secret is not None
+    claim = profiles[anchor].latency.claim
+    expires_at = swap.legs[anchor].expires_at or after(commit_by, claim, claim)
+    if expiring and expires_at < after(commit_by, claim):
+        return (
+            Fault(
+                field=f"legs[{anchor}].expires_at",
+                rule=f"lies at least {claim} ns after commit_by: its claim takes that long",
+            ),
+        )
+
+    def leg(n: int) -> AgreedLeg:
+        pair = Pair.ANCHOR if n == anchor else Pair.LEGS
+        function = profiles[n].functions[0]
+        htlc = n == anchor and expiring
+        return _agreed(
+            swap,
+            n,
+            profiles[n],
+            _lock_by(profiles[n], limits, commit_by),
+            pair=pair,
+            execution=_party_lock(swap) or locks(pair, Role.EXECUTION, function)
+            if n == anchor
+            else locks(pair, Role.EXECUTION, function),
+            cancellation=None if htlc else locks(pair, Role.CANCELLATION, function),
+            expires_at=expires_at if htlc else None,
+            margin=claim if htlc else Duration(0),
+        )
+
+    return Agreement(
+        settlement=swap.id,
+        protocol=LockProtocol.ANCHORED,
+        legs=tuple(leg(n) for n in range(len(swap.legs))),
+        commit_by=commit_by,
+        anchor=anchor,
+        holder=swap.secret.holder if swap.secret else None,
+    )
+
+
+def _htlc(
+    swap: Swap,
+    profiles: Sequence[LedgerProfile],
+    limits: Limits,
+    commit_by: Instant,
+    locks: Locks,
+) -> Agreement | tuple[Fault, ...]:
+    leader = swap.secret.holder if swap.secret else schedule.leaders(swap.legs)[0]
+    latencies = [profile.latency for profile in profiles]
+    plan = schedule.draw(
+        swap.legs, latencies, leader, recovery=limits.recovery, first_claim_by=commit_by
+    )
+    unsafe = schedule.faults(
+        swap.legs, latencies, leader, plan.expires_at, recovery=limits.recovery
+    ) + _too_near(swap.legs, plan, commit_by)
+    if unsafe:
+        return unsafe
+    legs = tuple(
+        _agreed(
+            swap,
+            n,
+            profiles[n],
+            _lock_by(profiles[n], limits, commit_by),
+            pair=Pair.LEGS,
+            execution=_party_lock(swap)
+            or locks(Pair.LEGS, Role.EXECUTION, profiles[n].functions[0]),
+            cancellation=None,
+            expires_at=plan.expires_at[n],
+            margin=plan.margin[n],
+        )
+        for n in range(len(swap.legs))
+    )
+    return Agreement(
+        settlement=swap.id,
+        protocol=LockProtocol.HTLC,
+        legs=legs,
+        commit_by=commit_by,
+        holder=swap.secret.holder if swap.secret else None,
+        risk=PrincipalRisk.RESIDUAL,
+        outage_max=plan.outage_max,
+    )
+
+
+def _too_near(
+    legs: Sequence[Leg], plan: schedule.Schedule, commit_by: Instant
+) -> tuple[Fault, ...]:
+    """An expiry that is gone, or closer than its margin, when the decision may still be taken."""
+    return tuple(
+        Fault(
+            field=f"legs[{n}].expires_at",
+            rule=f"lies more than {plan.margin[n]} ns (its margin) after commit_by",
+        )
+        for n in range(len(legs))
+        if plan.expires_at[n] <= after(commit_by, plan.margin[n])
+    )
+
+
+def _stray_expiries(legs: Sequence[Leg], anchor: int | None) -> tuple[Fault, ...]:
+    return tuple(
+        Fault(field=f"legs[{n}].expires_at", rule="a two-key lock has no expiry of its own")
+        for n, leg in enumerate(legs)
+        if leg.expires_at is not None and n != anchor
+    )
+
+
+def _party_lock(swap: Swap) -> Hashlock | None:
+    if swap.secret is None:
+        return None
+    function = swap.secret.function
+    return Hashlock(
+        algorithm=function.algorithm, encoding=function.encoding, digest=swap.secret.digest
+    )
+
+
+def _lock_by(profile: LedgerProfile, limits: Limits, commit_by: Instant) -> Instant:
+    """A lock that is not there by then never will be: how soon a refused attempt is over."""
+    return min(after(profile.now, limits.lock_within, profile.latency.skew), commit_by)
+
+
+def _agreed(
+    swap: Swap,
+    n: int,
+    profile: LedgerProfile,
+    lock_by: Instant,
+    *,
+    pair: Pair,
+    execution: Hashlock,
+    cancellation: Hashlock | None,
+    expires_at: Instant | None,
+    margin: Duration,
+) -> AgreedLeg:
+    leg = swap.legs[n]
+    assert execution.function in profile.functions, "chosen from what the ledger serves"
+    return AgreedLeg(
+        ledger=leg.ledger,
+        payer=leg.payer.member,
+        payee=leg.payee.member,
+        pair=pair,
+        margin=margin,
+        terms=Terms(
+            id=htlc_id(swap.id, leg.leg),
+            settlement=swap.id,
+            leg=leg.leg,
+            payer=leg.payer.account,
+            payee=leg.payee.account,
+            asset=leg.asset,
+            quantity=leg.quantity,
+            execution_lock=execution,
+            cancellation_lock=cancellation,
+            lock_by=lock_by,
+            expires_at=expires_at,
+        ),
+    )
