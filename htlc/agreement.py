@@ -152,14 +152,20 @@ def _obstacle(
 ) -> Fault | None:
     profiles = [ledgers[leg.ledger] for leg in swap.legs]
     without = [leg.leg for leg, p in zip(swap.legs, profiles, strict=True) if not p.two_key]
+    rule = _rule_broken(swap, protocol, profiles, without)
+    return Fault(field="protocol", rule=rule) if rule else None
+
+
+def _rule_broken(
+    swap: Swap, protocol: LockProtocol, profiles: Sequence[LedgerProfile], without: list[LegId]
+) -> str:
     match protocol:
         case LockProtocol.TWO_KEY:
-            rule = _two_key_obstacle(swap, without)
+            return _two_key_obstacle(swap, without)
         case LockProtocol.ANCHORED:
-            rule = _anchor_obstacle(swap, profiles, without)
+            return _anchor_obstacle(swap, profiles, without)
         case LockProtocol.HTLC:
-            rule = _htlc_obstacle(swap, profiles)
-    return Fault(field="protocol", rule=rule) if rule else None
+            return _htlc_obstacle(swap, profiles)
 
 
 def _two_key_obstacle(swap: Swap, without: list[LegId]) -> str:
