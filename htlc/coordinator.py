@@ -41,6 +41,7 @@ from htlc.events import (
     Decided,
     Decision,
     Event,
+    Learned,
     Opened,
     Proposed,
     Reason,
@@ -98,7 +99,11 @@ def evolve(state: Settlement, event: Event) -> Settlement:
         case Decided():
             return _advance(_decided(state, event))
         case Answered():
-            return _advance(_answered(state, event))
+            agreed = state.agreed.legs[event.leg]
+            learned = learn(state.legs[event.leg], agreed, event.answer)
+            return _advance(_with_leg(state, event.leg, learned))
+        case Learned():
+            return _advance(_learned(state, event))
         case Restored():
             # Only what was open and undecided is concerned: a decision that is there stands.
             return replace(state, restored=state.restored or state.decided is None)
@@ -116,13 +121,19 @@ def _decided(state: Settlement, event: Decided) -> Settlement:
     return replace(state, decided=event, phase=phase)
 
 
-def _answered(state: Settlement, event: Answered) -> Settlement:
+def _learned(state: Settlement, event: Learned) -> Settlement:
+    """A fact from the journal is as good as the answer it was folded from; what has since ended,
+    or was read at a later time, is known better already."""
     known = state.legs[event.leg]
-    learned = learn(known, state.agreed.legs[event.leg], event.answer)
-    if learned is known:
+    if known.status in ENDED or known.at > event.known.at:
         return state
-    legs = (*state.legs[: event.leg], learned, *state.legs[event.leg + 1 :])
-    return replace(state, legs=legs)
+    return _with_leg(state, event.leg, event.known)
+
+
+def _with_leg(state: Settlement, n: int, leg: LegState) -> Settlement:
+    if leg is state.legs[n]:
+        return state
+    return replace(state, legs=(*state.legs[:n], leg, *state.legs[n + 1 :]))
 
 
 def _advance(state: Settlement) -> Settlement:

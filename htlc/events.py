@@ -10,6 +10,7 @@ import msgspec
 
 from htlc.agreement import Agreement
 from htlc.contract import Answer, Refusal
+from htlc.leg import LegState
 from htlc.swap import Swap
 from htlc.units import LegId, MemberId
 
@@ -85,6 +86,14 @@ class Answered(_Event, frozen=True, kw_only=True, tag="answered"):
     answer: Answer
 
 
+class Learned(_Event, frozen=True, kw_only=True, tag="learned"):
+    """What is known about leg number `leg`, as folded from its ledger's answers: the short form in
+    which facts are journalled."""
+
+    leg: int
+    known: LegState
+
+
 class Restored(_Event, frozen=True, kw_only=True, tag="restored"):
     """The journal was restored from a copy that may lack records; a new epoch begins (rule 17)."""
 
@@ -92,5 +101,13 @@ class Restored(_Event, frozen=True, kw_only=True, tag="restored"):
 
 
 Event = (
-    Proposed | Consented | Opened | CancelRequested | SecretHanded | Decided | Answered | Restored
+    Proposed
+    | Consented
+    | Opened
+    | CancelRequested
+    | SecretHanded
+    | Decided
+    | Answered
+    | Learned
+    | Restored
 )
