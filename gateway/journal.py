@@ -32,6 +32,9 @@ LOST: Final = (
 )
 """What a lost or refused connection may raise; the outcome of what was running is unknown."""
 
+CHANNEL: Final = "lockstep_journal"
+"""Where replicas tell each other of requests that they wrote. Polling guarantees, this wakes."""
+
 _events = msgspec.json.Decoder(tuple[Event, ...])
 _encoder = msgspec.json.Encoder()
 
@@ -158,6 +161,10 @@ class Journal:
 
     replica: int = 0
     """Who this replica is; set once it has registered."""
+
+    async def notify(self, id: SettlementId) -> None:
+        """Tell the replicas that a journal was written by another than the one that runs it."""
+        await self._pool.execute("SELECT pg_notify($1, $2)", CHANNEL, id)
 
     async def load(self, ids: Sequence[SettlementId]) -> dict[SettlementId, Loaded]:
         """Fold the journals of `ids`; unknown ones are left out."""

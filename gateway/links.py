@@ -27,6 +27,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     settlement: str
     leg: int
     contract: HtlcId
+    kind: str  # the command's name: with the leg, what is in flight once at most
     operation: Operation | None
 
 
