@@ -181,7 +181,7 @@ def check(settings: Settings) -> Settings:
             raise ConfigurationError(
                 f"operators[{n}].ledger: expected one of {sorted(settings.ledgers)}"
             )
-    for name, ledger in settings.ledgers.items():
-        if ledger.kind == "securities" and ledger.depository is None:
+    for name, access in settings.ledgers.items():
+        if access.kind == "securities" and access.depository is None:
             raise ConfigurationError(f"ledgers.{name}.depository: expected the CSD's BIC")
     return settings
