@@ -187,6 +187,7 @@ class PairOrigin:
     def advise(self, before: Settlement, after: Settlement) -> Advice:
         """Notices of the change, and what is written about the pair."""
         messages: list[tuple[Side, Outbound]] = []
+        sides = self.pair.sides
         if before.decided is None and after.decision is Decision.CANCEL:
             messages += self._not_now(after)
         if after.phase is Phase.SETTLED and before.phase is not Phase.SETTLED:
