@@ -191,13 +191,10 @@ class PairOrigin:
         if before.decided is None and after.decision is Decision.CANCEL:
             messages += self._not_now(after)
         if after.phase is Phase.SETTLED and before.phase is not Phase.SETTLED:
-            messages += [
-                (side, self._confirmation(side, other, after)) for side, other in self.pair.sides
-            ]
+            messages += [(side, self._confirmation(side, other, after)) for side, other in sides]
         if after.phase is Phase.CANCELLED and self.cancelled_by_users(after):
             messages += [
-                (side, _cancelled(side, other, CancellationReason.CANI))
-                for side, other in self.pair.sides
+                (side, _cancelled(side, other, CancellationReason.CANI)) for side, other in sides
             ]
         now = self._now()
         return Advice(
