@@ -6,7 +6,7 @@ again, folds it, and decides again. What goes out because of an entry (notices, 
 attempt) is in the same transaction: it is there exactly if the entry is.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -146,8 +146,14 @@ class Journal:
         assert all(written), "the first entry of a new settlement has its place to itself"
         return [opening.entry.settlement in new for opening in openings]
 
-    async def _pairs(self, connection: Connection, entries: Iterable[Entry]) -> None:
-        waits = [entry.pending for entry in entries if entry.pending]
+    async def _pairs(self, connection: Connection, entries: Sequence[Entry]) -> None:
+        await self.put_pending(connection, [entry.pending for entry in entries if entry.pending])
+        over = [entry.settled_pair for entry in entries if entry.settled_pair]
+        if over:
+            await connection.execute(QUERIES["drop_pending"], over)
+
+    async def put_pending(self, connection: Connection, waits: Sequence[PendingPair]) -> None:
+        """Note pairs that wait, within a transaction of the caller's."""
         if waits:
             await connection.execute(
                 QUERIES["put_pending"],
@@ -157,9 +163,6 @@ class Journal:
                 [wait.advised for wait in waits],
                 self.replica,
             )
-        over = [entry.settled_pair for entry in entries if entry.settled_pair]
-        if over:
-            await connection.execute(QUERIES["drop_pending"], over)
 
     async def notify(self, id: SettlementId) -> None:
         """Tell the replicas that a journal was written by another than the one that runs it."""

@@ -119,7 +119,7 @@ WHERE member = $1 AND last >= $2 RETURNING acknowledged;
 SELECT pg_advisory_xact_lock(hashtext('lockstep.matching'));
 
 -- name: known_inbound
-SELECT i.member, i.message_id, i.digest, i.id
+SELECT i.member, i.message_id, i.digest, i.id, i.received_at
 FROM inbound i JOIN unnest($1::text[], $2::text[]) AS t (member, message_id)
     USING (member, message_id);
 
@@ -129,7 +129,7 @@ FROM instruction i JOIN unnest($1::text[], $2::text[]) AS t (member, transaction
     USING (member, transaction_id);
 
 -- name: candidates
-SELECT instruction, entered_at, member, advised, header, content
+SELECT instruction, entered_at, member, key_a, key_b, advised, header, content
 FROM instruction
 WHERE pair IS NULL AND NOT ended AND (key_a = ANY ($1::bytea[]) OR key_b = ANY ($2::bytea[]));
 
