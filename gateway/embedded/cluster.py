@@ -103,15 +103,15 @@ class Cluster:
             cwd="/",
             start_new_session=True,  # Ctrl-C must not stop the database before the last commit
         )
-        ended = asyncio.create_task(self._watch(guard), name=f"embedded {self._directory.name}")
         try:
             self._answer = await self._ask(guard, found)
         except BaseException:
             assert guard.stdin is not None
             guard.stdin.close()
-            await asyncio.shield(ended)
+            await asyncio.shield(guard.wait())
             raise
-        self._guard, self._ended = guard, ended
+        self._guard = guard
+        self._ended = asyncio.create_task(self._watch(guard), name=f"end of {self._directory}")
 
     async def _ask(self, guard: asyncio.subprocess.Process, found: binaries.Binaries) -> _Answer:
         assert guard.stdin is not None
