@@ -28,6 +28,8 @@ async def migrate(connection: "asyncpg.Connection[asyncpg.Record]", directory: P
     Raises MigrationError if an applied migration was changed, or is unknown here: then the database
     belongs to a newer release, which an older one must not write to."""
     async with connection.transaction():
+        # A migration, and the wait for another one, may take longer than any query of the program.
+        await connection.execute("SET LOCAL statement_timeout = 0")
         await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
         await connection.execute(_TABLE)
         rows = await connection.fetch("SELECT name, sha256 FROM migrations")
