@@ -26,13 +26,13 @@ The clocks are the ledgers' own, estimated between answers. An estimate may only
 showing of a key, or bring on CANCEL; giving up a claim needs the ledger's own answer.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import assert_never
 
-import msgspec
 from msgspec.structs import replace
 
 from htlc.agreement import Role
+from htlc.clocks import Clock, Clocks, passed
 from htlc.commands import Command, Lock, Look, Open, Record, Refund, Unlock
 from htlc.events import (
     Answered,
@@ -51,22 +51,9 @@ from htlc.events import (
 from htlc.keys import may_show
 from htlc.settlement import ENDED, FINISHED, LegState, LegStatus, Phase, Settlement, learn
 from htlc.swap import LockProtocol
-from htlc.units import Duration, Instant, LedgerId
+from htlc.units import Instant
 
-
-class Clock(msgspec.Struct, frozen=True, kw_only=True):
-    """A ledger's estimated time, and how far the estimate may be off, either way."""
-
-    at: Instant
-    skew: Duration = Duration(0)
-
-    @property
-    def latest(self) -> Instant:
-        return Instant(self.at + self.skew)
-
-
-Clocks = Mapping[LedgerId, Clock]
-"""A ledger that has not been heard since the start has no entry: ask first."""
+__all__ = ["Clock", "Clocks", "decide", "evolve", "propose", "wake_at"]
 
 
 # --------------------------------------------------------------------------- events in
@@ -196,7 +183,7 @@ def decide(state: Settlement, now: Clocks) -> tuple[Command, ...]:
 def _proposed(state: Settlement, now: Clocks) -> Iterator[Command]:
     if state.cancel_accepted:
         yield _record(Decision.CANCEL, Reason.CANCEL_ACCEPTED)
-    elif state.swap.commit_by is not None and _passed(
+    elif state.swap.commit_by is not None and passed(
         now, state.swap.legs[0].ledger, state.swap.commit_by
     ):
         yield _record(Decision.CANCEL, Reason.COMMIT_BY_PASSED)
@@ -223,7 +210,7 @@ def _decision(state: Settlement, now: Clocks) -> Decided | None:
         return Decided(decision=Decision.COMMIT, reason=Reason.EXECUTED_ON_LEDGER)
     if state.restored and state.protocol is not LockProtocol.ANCHORED:
         return _restored_decision(state)
-    late = _passed(now, state.agreed.legs[0].ledger, state.agreed.commit_by)
+    late = passed(now, state.agreed.legs[0].ledger, state.agreed.commit_by)
     if (
         late is False
         and state.all_locked
@@ -344,7 +331,7 @@ def _watch(state: Settlement, now: Clocks, skip: tuple[int, ...]) -> Iterator[Co
         if (refund := _expired(state, n)) is not None:
             yield refund
         elif leg.status is LegStatus.ABSENT:
-            if _passed(now, state.agreed.legs[n].ledger, terms.lock_by) is not False:
+            if passed(now, state.agreed.legs[n].ledger, terms.lock_by) is not False:
                 yield Look(leg=n)
         elif leg.status is LegStatus.UNSEEN or terms.expires_at is not None:
             yield Look(leg=n)
@@ -365,15 +352,9 @@ def _margin_left(state: Settlement, now: Clocks) -> bool:
         leg = state.agreed.legs[n]
         if leg.terms.expires_at is None:
             continue
-        if _passed(now, leg.ledger, Instant(leg.terms.expires_at - leg.margin)) is not False:
+        if passed(now, leg.ledger, Instant(leg.terms.expires_at - leg.margin)) is not False:
             return False
     return True
-
-
-def _passed(now: Clocks, ledger: LedgerId, instant: Instant) -> bool | None:
-    """Whether a ledger's time may have reached `instant`; None if it is not known at all."""
-    clock = now.get(ledger)
-    return None if clock is None else clock.latest >= instant
 
 
 def _record(decision: Decision, reason: Reason) -> Record:
