@@ -34,4 +34,6 @@ def _may_cancel(state: Settlement, leg: int) -> bool:
         return False
     if state.protocol is LockProtocol.ANCHORED and leg != state.agreed.anchor:
         return state.anchor_lost and state.decided is not None
+    if state.restored and state.agreed.backstop:
+        return False  # a lost COMMIT may have sent executions on their way: the clock opens it
     return state.decision is Decision.CANCEL
