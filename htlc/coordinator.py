@@ -92,8 +92,7 @@ def evolve(state: Settlement, event: Event) -> Settlement:
         case Learned():
             return _advance(_learned(state, event))
         case Restored():
-            # Only what was open and undecided is concerned: a decision that is there stands.
-            return replace(state, restored=state.restored or state.decided is None)
+            return _restored(state)
         case _:
             assert_never(event)
 
@@ -106,6 +105,15 @@ def _decided(state: Settlement, event: Decided) -> Settlement:
     assert state.phase is Phase.LOCKING, "decided while locking"
     phase = Phase.EXECUTING if event.decision is Decision.COMMIT else Phase.UNWINDING
     return replace(state, decided=event, phase=phase)
+
+
+def _restored(state: Settlement) -> Settlement:
+    """Only what is undecided is concerned: a decision that is there stands. That a leg was absent
+    was read before the restore: its lock, and a COMMIT, may be among the lost records."""
+    if state.decided is not None:
+        return state
+    legs = (LegState() if leg.status is LegStatus.ABSENT else leg for leg in state.legs)
+    return replace(state, restored=True, legs=tuple(legs))
 
 
 def _learned(state: Settlement, event: Learned) -> Settlement:

@@ -1,22 +1,25 @@
 """Faults that reading and searching found in the core: each test failed before its repair."""
 
 from htlc.agreement import Role
-from htlc.commands import Look, Unlock
+from htlc.commands import Look, Record, Unlock
 from htlc.coordinator import decide, evolve
 from htlc.events import Decision, Reason, Restored
 from htlc.keys import may_show
+from htlc.leg import LegStatus
 from htlc.settlement import Phase, Settlement
 from htlc.swap import Swap
 from htlc.units import LedgerId
 from tests.htlc import samples
 from tests.htlc.samples import (
     NOW,
+    absent,
     amount,
     backstop,
     clocks,
     decided,
     locked,
     party,
+    two_key,
 )
 
 
@@ -33,6 +36,14 @@ def test_restored_legs_with_a_backstop_are_left_to_expire_not_opened_back() -> N
     assert unlocks(state) == []
     assert not may_show(state, 0, Role.CANCELLATION)
     assert {type(c) for c in decide(state, clocks(state, NOW + 20))} == {Look}
+
+
+def test_a_restore_forgets_that_a_leg_was_absent() -> None:
+    """The answer is older than what the journal may have lost: the lock, and a COMMIT."""
+    state = evolve(absent(two_key(), 0), Restored(epoch=2))
+    state = locked(state, 1)
+    assert not any(isinstance(c, Record) for c in decide(state, clocks(state, NOW + 20)))
+    assert state.legs[0].status is LegStatus.UNSEEN
 
 
 def hub_swap() -> Swap:
