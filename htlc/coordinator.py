@@ -201,15 +201,24 @@ def _proposed(state: Settlement, now: Clocks) -> Iterator[Command]:
 
 def _locking(state: Settlement, now: Clocks) -> Iterator[Command]:
     """The first arrow that fits is taken; until one does, ask for what is missing."""
-    for n in {0, *state.agreed.revealers} if state.all_locked else ():
-        if state.agreed.legs[n].ledger not in now:
-            yield Look(leg=n)  # whether commit_by or a margin has passed is not known: ask first
     if (decided := _decision(state, now)) is not None:
         yield Record(event=decided)
     elif state.restored and state.protocol is not LockProtocol.ANCHORED:
         yield from (Look(leg=n) for n in range(len(state.legs)))
     else:
-        yield from (Lock(leg=n) for n in _lockable(state))
+        missing = tuple(_lockable(state))
+        yield from (Lock(leg=n) for n in missing)
+        yield from (Look(leg=n) for n in _unheard(state, now) if n not in missing)
+
+
+def _unheard(state: Settlement, now: Clocks) -> Iterator[int]:
+    """The legs whose ledger's time matters and is not known since the start: leg 0's, by which
+    `commit_by` passes, and once all are locked those whose margin is to be left. Ask first."""
+    margins = state.agreed.revealers if state.all_locked else ()
+    for n, agreed in enumerate(state.agreed.legs):
+        timed = n == 0 or (n in margins and agreed.terms.expires_at is not None)
+        if timed and agreed.ledger not in now:
+            yield n
 
 
 def _decision(state: Settlement, now: Clocks) -> Decided | None:

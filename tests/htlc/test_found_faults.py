@@ -46,6 +46,13 @@ def test_a_restore_forgets_that_a_leg_was_absent() -> None:
     assert state.legs[0].status is LegStatus.UNSEEN
 
 
+def test_commit_by_is_watched_after_a_restart_while_another_ledger_is_silent() -> None:
+    """Leg 0 is known to be locked, so nothing is asked of its ledger, and its time, by which the
+    settlement must be given up, was never heard by this process."""
+    state = locked(two_key(), 0)
+    assert Look(leg=0) in decide(state, {})
+
+
 def hub_swap() -> Swap:
     hub, one, two = party("HUB"), party("ONE"), party("TWO")
     return Swap(
