@@ -1,5 +1,6 @@
 """Faults that reading and searching found in the core: each test failed before its repair."""
 
+from htlc import schedule
 from htlc.agreement import Role
 from htlc.commands import Look, Record, Unlock
 from htlc.coordinator import decide, evolve
@@ -8,9 +9,11 @@ from htlc.keys import may_show
 from htlc.leg import LegStatus
 from htlc.settlement import Phase, Settlement
 from htlc.swap import Swap
-from htlc.units import LedgerId
+from htlc.units import Instant, LedgerId
 from tests.htlc import samples
 from tests.htlc.samples import (
+    LATENCY,
+    LIMITS,
     NOW,
     absent,
     amount,
@@ -51,6 +54,27 @@ def test_commit_by_is_watched_after_a_restart_while_another_ledger_is_silent() -
     settlement must be given up, was never heard by this process."""
     state = locked(two_key(), 0)
     assert Look(leg=0) in decide(state, {})
+
+
+def test_a_leader_paid_by_two_legs_gets_one_first_leg_and_a_window_before_the_other() -> None:
+    """Whoever dies between its claims needs the window for the second one as well."""
+    hub = hub_swap()
+    plan = schedule.draw(
+        hub.legs,
+        [LATENCY] * 4,
+        hub.legs[1].payer.member,
+        recovery=LIMITS.recovery,
+        first_claim_by=Instant(0),
+    )
+    paid_to_leader = sorted(plan.expires_at[n] for n in (0, 2))
+    step = schedule.window(LATENCY, LATENCY, LIMITS.recovery)
+    assert paid_to_leader[1] - paid_to_leader[0] == step
+    one_tick_less = list(plan.expires_at)
+    one_tick_less[2] = Instant(one_tick_less[2] - 1)
+    (fault,) = schedule.faults(
+        hub.legs, [LATENCY] * 4, hub.legs[1].payer.member, one_tick_less, recovery=LIMITS.recovery
+    )
+    assert fault.field == "legs[2].expires_at"
 
 
 def hub_swap() -> Swap:
