@@ -170,6 +170,9 @@ def _two_key(
 ) -> Agreement | tuple[Fault, ...]:
     if stray := _stray_expiries(swap.legs, None):
         return stray
+    margins = [_backstop_margin(profiles, n, limits) for n in range(len(profiles))]
+    if near := _backstop_too_near(margins, limits):
+        return near
     far = None if limits.backstop is None else after(commit_by, limits.backstop)
     legs = tuple(
         _agreed(
@@ -181,7 +184,7 @@ def _two_key(
             execution=locks(Pair.LEGS, Role.EXECUTION, profiles[n].functions[0]),
             cancellation=locks(Pair.LEGS, Role.CANCELLATION, profiles[n].functions[0]),
             expires_at=far,
-            margin=Duration(profiles[n].latency.claim + limits.recovery) if far else Duration(0),
+            margin=margins[n] if far else Duration(0),
         )
         for n in range(len(swap.legs))
     )
@@ -192,6 +195,26 @@ def _two_key(
         commit_by=commit_by,
         risk=PrincipalRisk.RESIDUAL if far else PrincipalRisk.NONE,
         outage_max=limits.recovery if far else None,
+    )
+
+
+def _backstop_margin(profiles: Sequence[LedgerProfile], n: int, limits: Limits) -> Duration:
+    """What must be left when the key is first shown: leg `n` is claimed and found final, then all
+    is down for the recovery time, then any other leg is claimed."""
+    windows = (
+        schedule.window(profiles[n].latency, profile.latency, limits.recovery)
+        for m, profile in enumerate(profiles)
+        if m != n
+    )
+    return Duration(profiles[n].latency.delivery + max(windows))
+
+
+def _backstop_too_near(margins: Sequence[Duration], limits: Limits) -> tuple[Fault, ...]:
+    """Nothing could ever be committed under such a backstop."""
+    return tuple(
+        Fault(field="backstop", rule=f"lies more than {margin} ns after commit_by (leg {n})")
+        for n, margin in enumerate(margins)
+        if limits.backstop is not None and limits.backstop <= margin
     )
 
 

@@ -1,27 +1,35 @@
 """Faults that reading and searching found in the core: each test failed before its repair."""
 
+from msgspec.structs import replace
+
 from htlc import schedule
-from htlc.agreement import Role
+from htlc.agreement import Agreement, Role, draw_up
 from htlc.commands import Look, Record, Unlock
 from htlc.coordinator import decide, evolve
 from htlc.events import Decision, Reason, Restored
 from htlc.keys import may_show
 from htlc.leg import LegStatus
 from htlc.settlement import Phase, Settlement
-from htlc.swap import Swap
-from htlc.units import Instant, LedgerId
+from htlc.swap import LockProtocol, Swap
+from htlc.units import Duration, Instant, LedgerId
 from tests.htlc import samples
 from tests.htlc.samples import (
+    KEYS,
     LATENCY,
     LIMITS,
     NOW,
     absent,
+    agreement,
     amount,
     backstop,
+    changed,
     clocks,
     decided,
+    dvp_swap,
     locked,
     party,
+    profile,
+    profiles,
     two_key,
 )
 
@@ -88,3 +96,28 @@ def hub_swap() -> Swap:
             amount(LedgerId("d"), "D").leg("OUT2", hub, two),
         ),
     )
+
+
+def test_the_margin_of_a_backstop_covers_the_claim_on_the_slowest_other_ledger() -> None:
+    slow = replace(LATENCY, delivery=Duration(400), skew=Duration(50))
+    agreed = agreement(
+        dvp_swap(),
+        LockProtocol.TWO_KEY,
+        ledgers=profiles(dvp_swap(), rtgs=profile(latency=slow)),
+        limits=replace(samples.BACKSTOP, backstop=Duration(5_000)),
+    )
+    assert agreed.legs[0].margin == LATENCY.claim + LIMITS.recovery + 400 + 50
+    assert agreed.legs[1].margin == slow.claim + LIMITS.recovery + LATENCY.delivery + LATENCY.skew
+
+
+def test_a_backstop_nearer_than_its_margin_is_refused() -> None:
+    def drawn(backstop: int) -> object:
+        swap = changed(dvp_swap(), protocol=LockProtocol.TWO_KEY)
+        limits = replace(samples.BACKSTOP, backstop=Duration(backstop))
+        return draw_up(swap, profiles(swap), limits, KEYS.lock)
+
+    margin = LATENCY.claim + LIMITS.recovery + LATENCY.delivery + LATENCY.skew
+    assert isinstance(drawn(margin + 1), Agreement)
+    refused = drawn(margin)
+    assert isinstance(refused, tuple)
+    assert [fault.field for fault in refused] == ["backstop", "backstop"]
