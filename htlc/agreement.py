@@ -226,9 +226,9 @@ def _anchored(
     locks: Locks,
 ) -> Agreement | tuple[Fault, ...]:
     anchor = choice.anchor(swap, profiles)
-    if stray := _stray_expiries(swap.legs, anchor):
-        return stray
     expiring = not profiles[anchor].two_key or swap.secret is not None
+    if stray := _stray_expiries(swap.legs, anchor if expiring else None):
+        return stray
     claim = profiles[anchor].latency.claim
     expires_at = swap.legs[anchor].expires_at or after(commit_by, claim, claim)
     if expiring and expires_at < after(commit_by, claim):

@@ -121,3 +121,12 @@ def test_a_backstop_nearer_than_its_margin_is_refused() -> None:
     refused = drawn(margin)
     assert isinstance(refused, tuple)
     assert [fault.field for fault in refused] == ["backstop", "backstop"]
+
+
+def test_an_expiry_asked_for_on_an_anchor_with_two_keys_is_refused_not_dropped() -> None:
+    swap = dvp_swap()
+    legs = (replace(swap.legs[0], expires_at=Instant(9_999)), swap.legs[1])
+    swap = changed(swap, legs=legs, protocol=LockProtocol.ANCHORED)
+    refused = draw_up(swap, profiles(swap), LIMITS, KEYS.lock)
+    assert isinstance(refused, tuple)
+    assert [fault.field for fault in refused] == ["legs[0].expires_at"]
