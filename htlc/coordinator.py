@@ -178,8 +178,12 @@ def decide(state: Settlement, now: Clocks) -> tuple[Command, ...]:
             return tuple(_proposed(state, now))
         case Phase.LOCKING:
             return tuple(_locking(state, now))
-        case Phase.EXECUTING | Phase.BROKEN:
+        case Phase.EXECUTING:
             return tuple(_executions(state, now))
+        case Phase.BROKEN:
+            # Save what can be saved: forward where the key that decides is out, else back.
+            saved = _executions if state.key_is_out else _unwinding
+            return tuple(saved(state, now))
         case Phase.UNWINDING:
             return tuple(_unwinding(state, now))
         case Phase.SETTLED | Phase.CANCELLED:
@@ -287,7 +291,7 @@ def _lockable(state: Settlement) -> Iterator[int]:
 
 
 def _executions(state: Settlement, now: Clocks) -> Iterator[Command]:
-    """After COMMIT, and in BROKEN, where what can still be saved is saved.
+    """After COMMIT, or once a key is out.
 
     Rule 10: before a key is shown for the first time no leg is known to be finished and the margin
     is left, for a claim that is refused has shown the key all the same. Once it is out, every

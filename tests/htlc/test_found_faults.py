@@ -21,11 +21,14 @@ from tests.htlc.samples import (
     absent,
     agreement,
     amount,
+    anchored,
     backstop,
+    cancelled,
     changed,
     clocks,
     decided,
     dvp_swap,
+    executed,
     locked,
     party,
     profile,
@@ -130,3 +133,13 @@ def test_an_expiry_asked_for_on_an_anchor_with_two_keys_is_refused_not_dropped()
     refused = draw_up(swap, profiles(swap), LIMITS, KEYS.lock)
     assert isinstance(refused, tuple)
     assert [fault.field for fault in refused] == ["legs[0].expires_at"]
+
+
+def test_broken_with_a_lost_anchor_still_opens_its_followers_back() -> None:
+    """A follower that was executed without its anchor is our error or a fraud; the other owner
+    is not trapped because of it."""
+    swap = samples.cross_swap()
+    state = decided(locked(anchored(swap)), Decision.CANCEL, Reason.CANCEL_ACCEPTED)
+    state = executed(cancelled(state, 0), 1)
+    assert state.phase is Phase.BROKEN
+    assert unlocks(state) == [Unlock(leg=2, role=Role.CANCELLATION)]
