@@ -155,17 +155,16 @@ def _next_phase(state: Settlement) -> Phase:
 
 
 def _turned_back(state: Settlement) -> bool:
-    """COMMIT, and yet it cannot be carried out: cancelled under COMMIT is legal here."""
+    """COMMIT, and yet it cannot be carried out: cancelled under COMMIT is legal where a clock can
+    take legs back. (`two_key` without one: operators resolved a restored settlement wrongly.)"""
     if state.protocol is LockProtocol.ANCHORED:
         return state.anchor_lost
-    return state.expiring and state.any_refunded and not state.any_executed
+    return state.any_finished and not state.any_executed
 
 
 def _turned_forward(state: Settlement) -> bool:
-    """A key is out on a ledger that decides: followed whatever the journal holds."""
-    if state.protocol is LockProtocol.ANCHORED:
-        return state.anchor_executed
-    return state.expiring and state.any_executed
+    """The key that decides is out on a ledger: followed whatever the journal holds."""
+    return state.key_is_out
 
 
 # --------------------------------------------------------------------------- commands out
@@ -309,19 +308,21 @@ def _executions(state: Settlement, now: Clocks) -> Iterator[Command]:
 
 def _claim(state: Settlement, n: int) -> Command:
     """Execute leg `n`, or watch for its key where a party holds it and has not shown it."""
-    pair = state.agreed.legs[n].pair
-    key = next(
-        (
-            leg.key
-            for leg, agreed in zip(state.legs, state.agreed.legs, strict=True)
-            if leg.status is LegStatus.EXECUTED and agreed.pair is pair
-        ),
-        None,
-    )
+    key = _seen_key(state, n, LegStatus.EXECUTED)
     held = state.agreed.holder is not None and n in _party_locked(state)
     if held and key is None and not state.secret_handed:
         return Look(leg=n)
+    assert key is not None or may_show(state, n, Role.EXECUTION), "decided, and not yet allowed"
     return Unlock(leg=n, role=Role.EXECUTION, key=key)
+
+
+def _seen_key(state: Settlement, n: int, ended: LegStatus) -> bytes | None:
+    """The key of leg `n`'s pair that a ledger has shown when it ended a leg so: it is public."""
+    pair = state.agreed.legs[n].pair
+    for leg, agreed in zip(state.legs, state.agreed.legs, strict=True):
+        if leg.status is ended and agreed.pair is pair:
+            return leg.key
+    return None
 
 
 def _party_locked(state: Settlement) -> tuple[int, ...]:
@@ -333,13 +334,21 @@ def _party_locked(state: Settlement) -> tuple[int, ...]:
 
 def _unwinding(state: Settlement, now: Clocks) -> Iterator[Command]:
     opened = tuple(
-        n
+        Unlock(leg=n, role=Role.CANCELLATION, key=_public_way_back(state, n))
         for n, leg in enumerate(state.legs)
         if leg.status in (LegStatus.UNSEEN, LegStatus.LOCKED)
-        and may_show(state, n, Role.CANCELLATION)
+        and (may_show(state, n, Role.CANCELLATION) or _public_way_back(state, n))
     )
-    yield from (Unlock(leg=n, role=Role.CANCELLATION) for n in opened)
-    yield from _watch(state, now, skip=opened)
+    yield from opened
+    yield from _watch(state, now, skip=tuple(unlock.leg for unlock in opened))
+
+
+def _public_way_back(state: Settlement, n: int) -> bytes | None:
+    """The cancellation key that a ledger has shown. Not in `anchored`: there only the anchor
+    says which way the followers go."""
+    if state.protocol is LockProtocol.ANCHORED:
+        return None
+    return _seen_key(state, n, LegStatus.CANCELLED)
 
 
 def _watch(state: Settlement, now: Clocks, skip: tuple[int, ...]) -> Iterator[Command]:

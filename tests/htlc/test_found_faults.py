@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from htlc import schedule
-from htlc.agreement import Agreement, Role, draw_up
+from htlc.agreement import Agreement, Pair, Role, draw_up
 from htlc.commands import Look, Record, Unlock
 from htlc.coordinator import decide, evolve
 from htlc.events import Decision, Reason, Restored
@@ -143,3 +143,24 @@ def test_broken_with_a_lost_anchor_still_opens_its_followers_back() -> None:
     state = executed(cancelled(state, 0), 1)
     assert state.phase is Phase.BROKEN
     assert unlocks(state) == [Unlock(leg=2, role=Role.CANCELLATION)]
+
+
+def test_an_executed_leg_under_cancel_is_followed_with_the_key_it_has_shown() -> None:
+    """Two operators resolved a frozen settlement the wrong way; while nothing has gone back yet
+    all legs can still end the same way. The vault itself opens nothing against the journal."""
+    state = locked(evolve(two_key(), Restored(epoch=2)))
+    state = executed(decided(state, Decision.CANCEL, Reason.OPERATORS), 0)
+    assert state.phase is Phase.EXECUTING
+    key = KEYS.keys[Pair.LEGS, Role.EXECUTION]
+    assert unlocks(state) == [Unlock(leg=1, role=Role.EXECUTION, key=key)]
+    assert not may_show(state, 1, Role.EXECUTION)
+
+
+def test_a_cancelled_leg_under_commit_is_followed_with_the_key_it_has_shown() -> None:
+    """The other way round; before, nothing was owed for ever, and nobody was paged."""
+    state = locked(evolve(two_key(), Restored(epoch=2)))
+    state = cancelled(decided(state, Decision.COMMIT, Reason.OPERATORS), 0)
+    assert state.phase is Phase.UNWINDING
+    key = KEYS.keys[Pair.LEGS, Role.CANCELLATION]
+    assert unlocks(state) == [Unlock(leg=1, role=Role.CANCELLATION, key=key)]
+    assert not may_show(state, 1, Role.CANCELLATION)
