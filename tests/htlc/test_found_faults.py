@@ -5,6 +5,7 @@ from msgspec.structs import replace
 from htlc import schedule
 from htlc.agreement import Agreement, Pair, Role, draw_up
 from htlc.commands import Look, Record, Unlock
+from htlc.contract import Refusal
 from htlc.coordinator import decide, evolve
 from htlc.events import Decision, Reason, Restored
 from htlc.keys import may_show
@@ -164,3 +165,10 @@ def test_a_cancelled_leg_under_commit_is_followed_with_the_key_it_has_shown() ->
     key = KEYS.keys[Pair.LEGS, Role.CANCELLATION]
     assert unlocks(state) == [Unlock(leg=1, role=Role.CANCELLATION, key=key)]
     assert not may_show(state, 1, Role.CANCELLATION)
+
+
+def test_an_overloaded_ledger_has_told_nothing() -> None:
+    """It refused to look, so that no contract is shown does not mean that there is none."""
+    state = two_key()
+    late = state.agreed.legs[0].terms.lock_by + 1
+    assert absent(state, 0, late, refusal=Refusal.OVERLOADED) == state
