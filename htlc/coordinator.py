@@ -122,6 +122,8 @@ def _learned(state: Settlement, event: Learned) -> Settlement:
     known = state.legs[event.leg]
     if known.status in ENDED or known.at > event.known.at:
         return state
+    if known.status is LegStatus.LOCKED and event.known.status not in ENDED:
+        return state  # a clock that goes in blocks tells "absent" and "locked" at the same time
     return _with_leg(state, event.leg, event.known)
 
 

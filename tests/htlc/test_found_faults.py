@@ -1,5 +1,6 @@
 """Faults that reading and searching found in the core: each test failed before its repair."""
 
+import pytest
 from msgspec.structs import replace
 
 from htlc import schedule
@@ -7,9 +8,9 @@ from htlc.agreement import Agreement, Pair, Role, draw_up
 from htlc.commands import Look, Record, Unlock
 from htlc.contract import Refusal
 from htlc.coordinator import decide, evolve
-from htlc.events import Decision, Reason, Restored
+from htlc.events import Decision, Learned, Reason, Restored
 from htlc.keys import may_show
-from htlc.leg import LegStatus
+from htlc.leg import LegState, LegStatus
 from htlc.settlement import Phase, Settlement
 from htlc.swap import LockProtocol, Swap
 from htlc.units import Duration, Instant, LedgerId
@@ -172,3 +173,13 @@ def test_an_overloaded_ledger_has_told_nothing() -> None:
     state = two_key()
     late = state.agreed.legs[0].terms.lock_by + 1
     assert absent(state, 0, late, refusal=Refusal.OVERLOADED) == state
+
+
+@pytest.mark.parametrize("status", [LegStatus.ABSENT, LegStatus.UNSEEN])
+def test_a_journalled_fact_from_the_same_ledger_time_never_unlocks_a_leg(
+    status: LegStatus,
+) -> None:
+    """A ledger whose clock goes in blocks says "absent" and "locked" at one and the same time."""
+    state = locked(two_key(), 0, at=NOW + 1)
+    state = evolve(state, Learned(leg=0, known=LegState(status=status, at=Instant(NOW + 1))))
+    assert state.legs[0].status is LegStatus.LOCKED
