@@ -12,7 +12,7 @@ from htlc.events import Decision, Learned, Reason, Restored
 from htlc.keys import may_show
 from htlc.leg import LegState, LegStatus
 from htlc.settlement import Phase, Settlement
-from htlc.swap import LockProtocol, Swap
+from htlc.swap import LockProtocol, PartySecret, Swap, check
 from htlc.units import Duration, Instant, LedgerId
 from tests.htlc import samples
 from tests.htlc.samples import (
@@ -36,6 +36,7 @@ from tests.htlc.samples import (
     profile,
     profiles,
     two_key,
+    with_secret,
 )
 
 
@@ -183,3 +184,15 @@ def test_a_journalled_fact_from_the_same_ledger_time_never_unlocks_a_leg(
     state = locked(two_key(), 0, at=NOW + 1)
     state = evolve(state, Learned(leg=0, known=LegState(status=status, at=Instant(NOW + 1))))
     assert state.legs[0].status is LegStatus.LOCKED
+
+
+@pytest.mark.parametrize("length", [0, 31, 33])
+def test_a_digest_of_another_length_is_refused_since_no_key_can_open_it(length: int) -> None:
+    swap = with_secret(dvp_swap(), samples.BUYER)
+    assert check(swap, legs_max=8) == ()
+    assert swap.secret is not None
+    secret = PartySecret(
+        holder=swap.secret.holder, function=swap.secret.function, digest=bytes(length)
+    )
+    (fault,) = check(changed(swap, secret=secret), legs_max=8)
+    assert fault.field == "secret.digest"
