@@ -32,7 +32,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from htlc.agreement import Role
-from htlc.clocks import Clock, Clocks, passed
+from htlc.clocks import Clock, Clocks, passed, wake_at
 from htlc.commands import Command, Lock, Look, Open, Record, Refund, Unlock
 from htlc.events import (
     Answered,
@@ -391,24 +391,3 @@ def _margin_left(state: Settlement, now: Clocks) -> bool:
 
 def _record(decision: Decision, reason: Reason) -> Record:
     return Record(event=Decided(decision=decision, reason=reason))
-
-
-# --------------------------------------------------------------------------- when to ask again
-
-
-def wake_at(state: Settlement) -> Instant | None:
-    """The next instant at which time alone changes what is owed. Scheduling only."""
-    return min(_instants(state), default=None)
-
-
-def _instants(state: Settlement) -> Iterator[Instant]:
-    if state.phase is Phase.PROPOSED and state.swap.commit_by is not None:
-        yield state.swap.commit_by
-    elif state.phase is Phase.LOCKING:
-        yield state.agreed.commit_by
-    elif not state.ended and state.agreement is not None:
-        for leg, agreed in zip(state.legs, state.agreed.legs, strict=True):
-            if leg.status is LegStatus.ABSENT:
-                yield agreed.terms.lock_by
-            elif leg.status is LegStatus.LOCKED and agreed.terms.expires_at is not None:
-                yield agreed.terms.expires_at
