@@ -10,7 +10,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import aiohttp
 import asyncpg
@@ -47,7 +47,7 @@ from htlc.settlement import Phase, Settlement
 from htlc.swap import Swap
 from htlc.units import Instant, LedgerId, SettlementId, seconds
 from ledgers.migrate import migrate
-from ledgers.remote import LedgerUnreachable, RemoteLedger, RemoteLedgerError
+from ledgers.remote import RemoteLedger, RemoteLedgerError
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 
@@ -218,15 +218,7 @@ class App:
     async def _acquaint(self, name: LedgerId) -> None:
         """Ask a ledger what it is until it says so; it may start after us."""
         link = self.links[name]
-        pause = 0.05
-        while True:
-            try:
-                description = await link.ledger.describe()
-                break
-            except (LedgerUnreachable, RemoteLedgerError) as error:
-                self._say(f"ledger {name} does not answer yet ({error!r})")
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, 2.0)
+        description = await self._describe(link)
         if (fault := preflight.fault(name, description)) is not None:
             self._say(f"PAGE: nothing settles on ledger {name}: {fault}")
             self.directory.distrusted[name] = fault
@@ -236,6 +228,16 @@ class App:
         self.rulebook.changed()
         for live in self.runner.lives.values():
             self.runner.mark(live)
+
+    async def _describe(self, link: Link) -> Description:
+        pause = 0.05
+        while True:
+            try:
+                return await link.ledger.describe()
+            except (LedgerUnreachable, RemoteLedgerError) as error:
+                self._say(f"ledger {link.name} does not tell what it is yet: {error}")
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 2.0)
 
     async def _heartbeats(self) -> None:
         while True:
@@ -309,8 +311,9 @@ class App:
             try:
                 async with self.pool.acquire() as connection:
                     await connection.add_listener(CHANNEL, self._heard)
-                    while not connection.is_closed():
-                        await asyncio.sleep(HEARTBEAT_SECONDS)
+                    closed = asyncio.Event()
+                    connection.add_termination_listener(lambda _: closed.set())
+                    await closed.wait()
             except LOST as error:
                 self._say(f"not listening: {error!r}")
                 await asyncio.sleep(HEARTBEAT_SECONDS)
@@ -319,9 +322,12 @@ class App:
         self.runner.changed_elsewhere(SettlementId(str(payload)))
 
 
-def _answer(future: "asyncio.Future[list[object]] | asyncio.Future[object]", value: object) -> None:
-    if not future.done():
-        future.set_result(value)  # type: ignore[arg-type]
+_T = TypeVar("_T")
+
+
+def _answer(future: "asyncio.Future[_T]", value: _T) -> None:
+    if not future.done():  # whoever asked may have gone away
+        future.set_result(value)
 
 
 async def serve(

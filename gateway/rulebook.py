@@ -95,9 +95,7 @@ class Rulebook:
                 known = ", ".join(sorted(self._directory.ledgers))
                 yield Fault(field=f"{field}.ledger", rule=f"one of {known}")
             elif leg.ledger in self._directory.distrusted:
-                yield Fault(
-                    field=f"{field}.ledger", rule=self._directory.distrusted[leg.ledger]
-                )
+                yield Fault(field=f"{field}.ledger", rule=self._directory.distrusted[leg.ledger])
             else:
                 yield from self._leg_faults(field, leg)
 
