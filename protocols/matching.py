@@ -183,8 +183,7 @@ def _optional(x: SettlementInstruction, y: SettlementInstruction) -> _Fields:
     return (
         (Reason.ICUS, _same_client(xd.party2, yd.party2)),
         (Reason.ICUS, _same_client(xr.party2, yr.party2)),
-        (Reason.SAFE, _blank_or_equal(_delivering_account(x), _delivering_account(y))),
-        (Reason.SAFE, _blank_or_equal(_receiving_account(x), _receiving_account(y))),
+        *_accounts(x, y),
         (Reason.IIND, _blank_or_equal(x.common_id, y.common_id)),
         (Reason.HTLM, _same_terms(x, y)),
     )
@@ -194,15 +193,22 @@ def _blank_or_equal(x: object | None, y: object | None) -> bool:
     return x is None or y is None or x == y
 
 
-def _delivering_account(i: SettlementInstruction) -> str | None:
-    """A side's own account stands at the party or with the quantity."""
-    own = i.safekeeping_account if i.movement is Movement.DELI else None
-    return i.delivering.account or own
+def _accounts(x: SettlementInstruction, y: SettlementInstruction) -> _Fields:
+    """A side's own account stands at the party or with the quantity. Where both claim the same
+    direction it is not known whose the latter is: then only the parties' accounts are compared."""
+    opposite = x.movement is not y.movement
+    xd, xr = _side_accounts(x, opposite)
+    yd, yr = _side_accounts(y, opposite)
+    return ((Reason.SAFE, _blank_or_equal(xd, yd)), (Reason.SAFE, _blank_or_equal(xr, yr)))
 
 
-def _receiving_account(i: SettlementInstruction) -> str | None:
-    own = i.safekeeping_account if i.movement is Movement.RECE else None
-    return i.receiving.account or own
+def _side_accounts(i: SettlementInstruction, own_side: bool) -> tuple[str | None, str | None]:
+    delivering, receiving = i.delivering.account, i.receiving.account
+    if not own_side:
+        return delivering, receiving
+    if i.movement is Movement.DELI:
+        return delivering or i.safekeeping_account, receiving
+    return delivering, receiving or i.safekeeping_account
 
 
 def _same_client(x: Client | None, y: Client | None) -> bool:

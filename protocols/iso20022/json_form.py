@@ -18,7 +18,7 @@ from protocols.iso20022.errors import ProtocolError, RejectCode
 from protocols.iso20022.header import WRITTEN
 from protocols.iso20022.schema_model import Model, Shape, model
 from protocols.iso20022.schemas import BIZMSG, BUNDLED, ISO, SUPL, local_name, namespace_of
-from protocols.iso20022.xml import BODY_BYTES_MAX, parse
+from protocols.iso20022.xml import BODY_BYTES_MAX, canonical, parse
 
 MEDIA_TYPE: Final = "application/vnd.iso20022+json; form=1"
 
@@ -249,7 +249,7 @@ def _root_shape(element: etree._Element) -> tuple[Model, Shape]:
 
 def _value(element: etree._Element, schema: Model, shape: Shape) -> Any:
     if shape.any_content:
-        return {"#xml": _foreign_text(element[0])}
+        return {"#xml": canonical(element[0]).decode()}
     text = element.text or ""
     if shape.attribute is not None:
         return {f"@{shape.attribute}": element.get(shape.attribute), "#text": text}
@@ -269,8 +269,3 @@ def _object_of(element: etree._Element, schema: Model, shape: Shape) -> dict[str
         else:
             members[member.name] = value
     return members
-
-
-def _foreign_text(element: etree._Element) -> str:
-    canonical: bytes = etree.tostring(element, method="c14n", exclusive=True, with_comments=False)
-    return canonical.decode()

@@ -10,7 +10,7 @@ import xmlschema
 from lxml import etree
 
 from protocols.iso20022 import json_form
-from protocols.iso20022.advice import Outbound, Rejection
+from protocols.iso20022.advice import Outbound, Rejection, SettlementStatus
 from protocols.iso20022.codes import (
     AcknowledgementReason,
     CancellationPendingReason,
@@ -111,7 +111,7 @@ def test_any_text_is_escaped_cut_and_valid(text: str) -> None:
 def test_a_reason_that_its_status_does_not_know_is_our_own_error() -> None:
     with pytest.raises(AssertionError, match="DSEC is no reason of Pdg"):
         stored = b'{"status":"Pdg","reasons":[{"code":"DSEC"}]}'
-        msgspec.json.decode(stored, type=type(samples.outbound()["sese.024-failing"].settlement))
+        msgspec.json.decode(stored, type=SettlementStatus)
 
 
 @pytest.mark.parametrize(
