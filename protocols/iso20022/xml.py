@@ -68,14 +68,16 @@ def digest(document: etree._Element) -> bytes:
     Exclusive C14N 1.0 without comments and without text of white space only; prefixes are replaced
     by default namespaces, hints such as xsi:schemaLocation are left out.
     """
-    canonical = _canonical(document)
-    if b"xmlns:" in canonical:  # a prefix is in use: say the same without
-        canonical = _canonical(_without_prefixes(document))
-    return hashlib.sha256(_BLANK_TEXT.sub(b"><", canonical)).digest()
+    text = canonical(document)
+    if b"xmlns:" in text:  # a prefix is in use: say the same without
+        text = canonical(_without_prefixes(document))
+    return hashlib.sha256(text).digest()
 
 
-def _canonical(element: etree._Element) -> bytes:
-    return etree.tostring(element, method="c14n", exclusive=True, with_comments=False)
+def canonical(element: etree._Element) -> bytes:
+    """Exclusive C14N 1.0 without comments and without text of white space only."""
+    text: bytes = etree.tostring(element, method="c14n", exclusive=True, with_comments=False)
+    return _BLANK_TEXT.sub(b"><", text)
 
 
 def _without_prefixes(element: etree._Element) -> etree._Element:
