@@ -163,7 +163,7 @@ def all_were_locked(agreement: Agreement, contracts: Contracts) -> tuple[Violati
     return tuple(
         Violation(
             invariant=3,
-            what=f"{agreement.settlement}: executed, but leg {leg.terms.leg} was never locked as agreed",
+            what=f"{agreement.settlement}: executed without leg {leg.terms.leg} locked as agreed",
         )
         for leg, held in zip(agreement.legs, contracts, strict=True)
         if held is None or held.terms != leg.terms
@@ -175,8 +175,8 @@ def keys_follow_decisions(
 ) -> tuple[Violation, ...]:
     """3. A key that the vault gave out had its decision in the journal before.
 
-    `anchored` followers are opened by what the anchor did, under either decision; without a
-    decision nothing is opened at all, except after an anchor whose key a party has shown."""
+    `anchored` followers are opened by what the anchor did, under either decision. What may be
+    followed with a public key needs none of the vault's."""
     return tuple(
         Violation(
             invariant=3,
@@ -233,8 +233,8 @@ def once(effects: Iterable[Effect]) -> tuple[Violation, ...]:
 def resolved_in_time(
     agreement: Agreement, contracts: Contracts, now: Sequence[Instant], unwinding: Duration
 ) -> tuple[Violation, ...]:
-    """5. While ledgers and gateway are up, no lock of an undecided or cancelled settlement stands
-    longer than `unwinding` after it had to be resolved, each on its own ledger's time.
+    """5. While ledgers and gateway are up, no lock stands longer than `unwinding` after it had to
+    be resolved, each on its own ledger's time.
 
     Not for frozen settlements, which the caller leaves out and counts."""
     return tuple(
