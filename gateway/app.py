@@ -40,13 +40,14 @@ from gateway.pending import PendingPairs
 from gateway.rulebook import Rulebook
 from gateway.runner import Runner
 from gateway.serving import serve_app
-from gateway.sql import Pool
+from gateway.sql import Connection, Pool
 from gateway.swaps import SwapOrigin
 from gateway.vault import Vault, load_master
 from htlc.settlement import Phase, Settlement
 from htlc.swap import Swap
 from htlc.units import Instant, LedgerId, SettlementId, seconds
 from ledgers.migrate import migrate
+from ledgers.port import Description, LedgerUnreachable
 from ledgers.remote import RemoteLedger, RemoteLedgerError
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
@@ -311,15 +312,20 @@ class App:
             try:
                 async with self.pool.acquire() as connection:
                     await connection.add_listener(CHANNEL, self._heard)
-                    closed = asyncio.Event()
-                    connection.add_termination_listener(lambda _: closed.set())
-                    await closed.wait()
+                    await _terminated(connection)
             except LOST as error:
                 self._say(f"not listening: {error!r}")
                 await asyncio.sleep(HEARTBEAT_SECONDS)
 
     def _heard(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
         self.runner.changed_elsewhere(SettlementId(str(payload)))
+
+
+async def _terminated(connection: Connection) -> None:
+    """Returns when the connection has been lost."""
+    closed = asyncio.Event()
+    connection.add_termination_listener(lambda _: closed.set())
+    await closed.wait()
 
 
 _T = TypeVar("_T")
