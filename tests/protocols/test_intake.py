@@ -275,7 +275,9 @@ def prefixed() -> bytes:
     wrapper = etree.Element("{urn:any:wrapper}Envelope", nsmap=nsmap)
 
     def copy(parent: etree._Element, element: etree._Element) -> None:
-        child = etree.SubElement(parent, element.tag, element.attrib)
+        child = etree.SubElement(parent, element.tag)
+        for name, value in element.attrib.items():
+            child.set(name, value)
         child.text, child.tail = element.text, element.tail
         for grandchild in element:
             copy(child, grandchild)
