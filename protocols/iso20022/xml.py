@@ -53,7 +53,7 @@ def parse(body: bytes, *, bytes_max: int = BODY_BYTES_MAX) -> etree._Element:
         message = (error.msg or "not well-formed").splitlines()[0]
         raise ProtocolError(RejectCode.XWEL, message, location=f"{line}:{column}") from None
     document: Any = root.getroottree().docinfo
-    if document.doctype or document.internalDTD is not None:
+    if document.internalDTD is not None:  # there is one for every DOCTYPE, an empty one too
         raise ProtocolError(RejectCode.XDTD, "a document type declaration is refused")
     if (document.encoding or "UTF-8").upper() not in _ENCODINGS:
         raise ProtocolError(

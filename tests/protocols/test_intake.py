@@ -231,6 +231,14 @@ def test_a_refusal_names_the_message_it_is_about() -> None:
         assert error.reference == "SELA-BMI-20261006-00012"
 
 
+def test_a_refusal_does_not_quote_more_than_its_message_holds() -> None:
+    for body in (changed("<TxId>", f"<{'X' * 99_999}/><TxId>"), changed("APMT", "A" * 99_999)):
+        error = samples.refused(body)
+        assert error is not None
+        assert len(error.description) <= 350
+        assert len(error.location or "") <= 350
+
+
 ENTITIES = "".join(
     f'<!ENTITY e{n} "{f"&e{n - 1};" * 10}">' if n else '<!ENTITY e0 "lollollol">' for n in range(10)
 )
@@ -275,7 +283,9 @@ def prefixed() -> bytes:
     wrapper = etree.Element("{urn:any:wrapper}Envelope", nsmap=nsmap)
 
     def copy(parent: etree._Element, element: etree._Element) -> None:
-        child = etree.SubElement(parent, element.tag, element.attrib)
+        child = etree.SubElement(parent, element.tag)
+        for name, value in element.attrib.items():
+            child.set(name, value)
         child.text, child.tail = element.text, element.tail
         for grandchild in element:
             copy(child, grandchild)
