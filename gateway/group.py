@@ -1,0 +1,78 @@
+"""Group commit: many small durable writes share one transaction.
+
+Whatever has gathered while the last batch was being written goes out as the next one. Nothing waits
+on purpose: an idle system writes at once, a busy one writes in large batches.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Generic, TypeVar
+
+from gateway.journal import LOST
+from gateway.links import take
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+PAUSE_FIRST: Final = 0.05
+PAUSE_MAX: Final = 2.0
+"""Seconds between two tries to reach a database that is away: a restart takes 0.1 to 2 s."""
+
+
+class Overloaded(Exception):
+    """The queue is full: the caller should come back later."""
+
+
+class GroupWriter(Generic[T, R]):
+    """A bounded queue in front of `write`, which takes a batch and gives one result per item.
+
+    `done` is called with each item and its result. A batch whose outcome is unknown (connection
+    lost) is written again until it is known: `write` must be idempotent."""
+
+    def __init__(
+        self,
+        write: Callable[[Sequence[T]], Awaitable[Sequence[R]]],
+        done: Callable[[T, R], None],
+        *,
+        batch_max: int,
+        queue_max: int,
+        say: Callable[[str], None],
+    ) -> None:
+        self._write = write
+        self._done = done
+        self._batch_max = batch_max
+        self._say = say
+        self._queue: asyncio.Queue[T] = asyncio.Queue(queue_max)
+        self.batches = 0
+        self.items = 0
+
+    def __len__(self) -> int:
+        return self._queue.qsize()
+
+    def put(self, item: T) -> None:
+        """Queue an item; refuses (`Overloaded`) when the queue is full."""
+        try:
+            self._queue.put_nowait(item)
+        except asyncio.QueueFull:
+            raise Overloaded from None
+
+    async def run(self) -> None:
+        """Write batches until cancelled. What is queued then is lost to this process only: it was
+        told to nobody."""
+        while True:
+            batch = await take(self._queue, self._batch_max)
+            results = await self._until_known(batch)
+            self.batches += 1
+            self.items += len(batch)
+            for item, result in zip(batch, results, strict=True):
+                self._done(item, result)
+
+    async def _until_known(self, batch: Sequence[T]) -> Sequence[R]:
+        pause = PAUSE_FIRST
+        while True:
+            try:
+                return await self._write(batch)
+            except LOST as error:
+                self._say(f"the gateway's database is away ({error!r}); trying again")
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, PAUSE_MAX)

@@ -1,0 +1,134 @@
+"""One link per ledger: gathers commands of many settlements into batches, and keeps its clock.
+
+A link does not decide and does not retry: it sends what it is given, hands back what the ledger
+answers, and holds its fire for a growing pause after a ledger gave no answer at all.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
+
+import msgspec
+
+from htlc.contract import Answer, Unknown
+from htlc.coordinator import Clock
+from htlc.units import Duration, HtlcId, Instant, LedgerId
+from ledgers.port import Ledger, Operation
+from ledgers.remote import RemoteLedgerError
+
+PAUSE_FIRST: Final = 0.05
+PAUSE_MAX: Final = 1.0
+"""Seconds between two tries at a ledger that gave no answer. Short: assets are locked meanwhile."""
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing to ask a ledger. `operation` None is a look at the contract."""
+
+    settlement: str
+    leg: int
+    contract: HtlcId
+    kind: str  # the command's name: with the leg, what is in flight once at most
+    operation: Operation | None
+
+
+_Ask = Callable[[Sequence[Task]], Awaitable[Sequence[Answer | Unknown]]]
+
+
+class Link:
+    """Sends tasks to one ledger in batches; `told` is called once for each, with its answer."""
+
+    def __init__(
+        self,
+        name: LedgerId,
+        ledger: Ledger,
+        *,
+        skew: Duration,
+        batch_max: int,
+        in_flight_max: int,
+        told: Callable[[Task, Answer | Unknown], None],
+        say: Callable[[str], None],
+    ) -> None:
+        self.name = name
+        self.ledger = ledger
+        self._skew = skew
+        self._batch_max = batch_max
+        self._in_flight_max = in_flight_max
+        self._told = told
+        self._say = say
+        self._operations: asyncio.Queue[Task] = asyncio.Queue()
+        self._looks: asyncio.Queue[Task] = asyncio.Queue()
+        self._at = Instant(0)
+        self._read_at = 0
+        self.failures = 0  # batches without any answer, in a row
+        self.batches = 0
+        self.tasks = 0
+
+    def put(self, task: Task) -> None:
+        """Queue a task. Bounded by what the runner has open: one task per leg and kind."""
+        (self._looks if task.operation is None else self._operations).put_nowait(task)
+
+    def __len__(self) -> int:
+        return self._operations.qsize() + self._looks.qsize()
+
+    @property
+    def clock(self) -> Clock | None:
+        """The ledger's time: its last `at` plus the time since, by our monotonic clock."""
+        if not self._at:
+            return None
+        elapsed = time.monotonic_ns() - self._read_at
+        return Clock(at=Instant(self._at + elapsed), skew=self._skew)
+
+    def read(self, at: Instant) -> None:
+        """Take note of the ledger's time, just heard. It never goes back."""
+        if at >= self._at:
+            self._at, self._read_at = at, time.monotonic_ns()
+
+    async def run(self) -> None:
+        """Send until cancelled: a few batches in flight, so that a ledger never waits for us."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._in_flight_max):
+                group.create_task(self._pump(self._operations, self._apply))
+            group.create_task(self._pump(self._looks, self._look))
+
+    async def _pump(self, queue: asyncio.Queue[Task], ask: _Ask) -> None:
+        while True:
+            batch = await take(queue, self._batch_max)
+            answers = await self._answers(ask, batch)
+            self.batches += 1
+            self.tasks += len(batch)
+            if all(isinstance(answer, Unknown) for answer in answers):
+                self.failures += 1
+                await asyncio.sleep(min(PAUSE_MAX, PAUSE_FIRST * 2 ** min(self.failures, 8)))
+            else:
+                self.failures = 0
+            for task, answer in zip(batch, answers, strict=True):
+                if isinstance(answer, Answer):
+                    self.read(answer.at)
+                self._told(task, answer)
+
+    async def _answers(self, ask: _Ask, batch: Sequence[Task]) -> Sequence[Answer | Unknown]:
+        """A ledger that refuses to talk to us (a token withdrawn, another version) has told no
+        fact: what is asked stays owed, and a person is told."""
+        try:
+            return await ask(batch)
+        except RemoteLedgerError as error:
+            self._say(f"PAGE: ledger {self.name} refuses the gateway: {error}")
+            return [Unknown(why=str(error))] * len(batch)
+
+    async def _apply(self, batch: Sequence[Task]) -> Sequence[Answer | Unknown]:
+        return await self.ledger.apply([task.operation for task in batch if task.operation])
+
+    async def _look(self, batch: Sequence[Task]) -> Sequence[Answer | Unknown]:
+        return await self.ledger.look([task.contract for task in batch])
+
+
+_T = TypeVar("_T")
+
+
+async def take(queue: asyncio.Queue[_T], batch_max: int) -> list[_T]:
+    """Wait for something, then take all that has gathered, up to a batch."""
+    batch = [await queue.get()]
+    while len(batch) < batch_max and not queue.empty():
+        batch.append(queue.get_nowait())
+    return batch

@@ -1,0 +1,191 @@
+-- Every statement of the gateway. Arrays in, sets out: one statement serves a whole batch.
+
+-- name: register_replica
+-- A replica that starts again under its name takes up its own work at once.
+INSERT INTO replica (name, seen_at) VALUES ($1, now())
+ON CONFLICT (name) DO UPDATE SET seen_at = now()
+RETURNING replica;
+
+-- name: heartbeat
+UPDATE replica SET seen_at = now() WHERE replica = $1;
+
+-- name: take_over_settlements
+-- Open settlements of replicas that were not seen for $2 seconds become ours.
+UPDATE settlement SET replica = $1
+WHERE replica IN (
+    SELECT replica FROM replica WHERE replica <> $1 AND seen_at < now() - make_interval(secs => $2)
+)
+RETURNING settlement;
+
+-- name: take_over_pairs
+UPDATE pending_pair SET replica = $1
+WHERE replica IN (
+    SELECT replica FROM replica WHERE replica <> $1 AND seen_at < now() - make_interval(secs => $2)
+)
+RETURNING pair;
+
+-- name: open_settlements
+SELECT settlement FROM settlement WHERE replica = $1;
+
+-- name: open_pairs
+SELECT pair, due_at, attempts, advised FROM pending_pair WHERE replica = $1;
+
+-- name: current_epoch
+SELECT epoch FROM epoch;
+
+-- name: load_settlements
+SELECT s.settlement, s.pair, s.attempt, s.created_at, s.replica, j.sequence, j.events
+FROM settlement s JOIN journal j USING (settlement)
+WHERE s.settlement = ANY ($1::uuid[])
+ORDER BY s.settlement, j.sequence;
+
+-- name: append
+-- Journal rows that follow what is there; a row whose place or whose decision is taken is left out,
+-- and so is everything of an older epoch. Returns the settlements whose row was written.
+WITH entry AS (
+    SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], $6::bool[])
+        AS t (settlement, sequence, decision, phase, events, ended)
+), written AS (
+    INSERT INTO journal (settlement, sequence, epoch, decision, phase, events)
+    SELECT settlement, sequence, $7, decision, phase, events FROM entry
+    WHERE EXISTS (SELECT FROM epoch WHERE epoch = $7 FOR SHARE)
+    ON CONFLICT DO NOTHING
+    RETURNING settlement
+), closed AS (
+    UPDATE settlement s SET replica = NULL
+    FROM entry JOIN written USING (settlement)
+    WHERE s.settlement = entry.settlement AND entry.ended
+)
+SELECT settlement FROM written;
+
+-- name: open_new
+-- Settlements that nobody has opened before, with their parties. Returns the ones that are new.
+WITH entry AS (
+    SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::uuid[], $5::int[])
+        AS t (settlement, created_at, digest, pair, attempt)
+), written AS (
+    INSERT INTO settlement (settlement, created_at, digest, pair, attempt, replica)
+    SELECT settlement, created_at, digest, pair, attempt, $6 FROM entry
+    ON CONFLICT DO NOTHING
+    RETURNING settlement
+), parties AS (
+    INSERT INTO party (member, settlement)
+    SELECT member, settlement
+    FROM unnest($7::text[], $8::uuid[]) AS p (member, settlement) JOIN written USING (settlement)
+)
+SELECT settlement FROM written;
+
+-- name: known_settlements
+SELECT settlement, digest FROM settlement WHERE settlement = ANY ($1::uuid[]);
+
+-- name: deliver
+-- Messages into mailboxes. The heads are locked in the order of the members, so that replicas never
+-- wait for each other in a circle; each mailbox is numbered without a gap.
+WITH item AS (
+    SELECT * FROM unnest(
+        $1::text[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::uuid[], $7::text[]
+    ) WITH ORDINALITY AS t (member, id, definition, related, created_at, settlement, content, n)
+), head AS (
+    SELECT member, last FROM mailbox_head
+    WHERE member IN (SELECT DISTINCT member FROM item) ORDER BY member FOR UPDATE
+), numbered AS (
+    SELECT item.*, head.last + row_number() OVER (PARTITION BY item.member ORDER BY n) AS sequence
+    FROM item JOIN head USING (member)
+), put AS (
+    INSERT INTO mailbox (member, sequence, id, definition, related, created_at, settlement, content)
+    SELECT member, sequence, id, definition, related, created_at, settlement, content FROM numbered
+)
+UPDATE mailbox_head h SET last = top.last
+FROM (SELECT member, max(sequence) AS last FROM numbered GROUP BY member) top
+WHERE h.member = top.member;
+
+-- name: ensure_mailboxes
+INSERT INTO mailbox_head (member) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING;
+
+-- name: read_mailbox
+SELECT sequence, id, definition, related, created_at, settlement, content
+FROM mailbox WHERE member = $1 AND sequence > $2 ORDER BY sequence LIMIT $3;
+
+-- name: mailbox_last
+SELECT last FROM mailbox_head WHERE member = $1;
+
+-- name: acknowledge
+UPDATE mailbox_head SET acknowledged = greatest(acknowledged, $2)
+WHERE member = $1 AND last >= $2 RETURNING acknowledged;
+
+-- name: lock_matching
+-- Matching must see every earlier instruction, those of other replicas included: one intake of
+-- instructions at a time, from here to its commit.
+SELECT pg_advisory_xact_lock(hashtext('lockstep.matching'));
+
+-- name: known_inbound
+SELECT i.member, i.message_id, i.digest, i.id, i.received_at
+FROM inbound i JOIN unnest($1::text[], $2::text[]) AS t (member, message_id)
+    USING (member, message_id);
+
+-- name: known_references
+SELECT i.member, i.transaction_id
+FROM instruction i JOIN unnest($1::text[], $2::text[]) AS t (member, transaction_id)
+    USING (member, transaction_id);
+
+-- name: candidates
+SELECT instruction, entered_at, member, key_a, key_b, advised, header, content
+FROM instruction
+WHERE pair IS NULL AND NOT ended AND (key_a = ANY ($1::bytea[]) OR key_b = ANY ($2::bytea[]));
+
+-- name: store_inbound
+INSERT INTO inbound (member, message_id, digest, received_at, id, raw)
+SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bigint[], $5::uuid[], $6::bytea[]);
+
+-- name: store_instructions
+INSERT INTO instruction (instruction, member, transaction_id, message_id, entered_at, key_a, key_b,
+                         pair, ended, advised, header, content)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bytea[],
+                     $7::bytea[], $8::uuid[], $9::bool[], $10::text[], $11::text[], $12::text[]);
+
+-- name: update_instructions
+-- Matched at last (`pair`), or told a nearer miss than before (`advised`).
+UPDATE instruction i SET pair = t.pair, advised = t.advised
+FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS t (instruction, pair, advised)
+WHERE i.instruction = t.instruction;
+
+-- name: load_pairs
+SELECT pair, instruction, member, header, content FROM instruction WHERE pair = ANY ($1::uuid[]);
+
+-- name: put_pending
+INSERT INTO pending_pair (pair, due_at, attempts, advised, replica)
+SELECT pair, due_at, attempts, advised, $5
+FROM unnest($1::uuid[], $2::bigint[], $3::int[], $4::text[]) AS t (pair, due_at, attempts, advised)
+ON CONFLICT (pair) DO UPDATE
+SET due_at = excluded.due_at, attempts = excluded.attempts,
+    advised = excluded.advised, replica = excluded.replica;
+
+-- name: drop_pending
+DELETE FROM pending_pair WHERE pair = ANY ($1::uuid[]);
+
+-- name: list_settlements
+-- A member's settlements, newest ids first, with the phase after the last journal row.
+SELECT p.settlement, s.created_at, j.phase
+FROM party p
+JOIN settlement s USING (settlement)
+CROSS JOIN LATERAL (
+    SELECT phase FROM journal WHERE settlement = p.settlement ORDER BY sequence DESC LIMIT 1
+) j
+WHERE p.member = $1 AND p.settlement < $2
+ORDER BY p.settlement DESC LIMIT $3;
+
+-- name: list_all_settlements
+SELECT s.settlement, s.created_at, j.phase
+FROM settlement s
+CROSS JOIN LATERAL (
+    SELECT phase FROM journal WHERE settlement = s.settlement ORDER BY sequence DESC LIMIT 1
+) j
+WHERE s.settlement < $1
+ORDER BY s.settlement DESC LIMIT $2;
+
+-- name: load_idempotent
+SELECT digest, status, answer FROM idempotency WHERE member = $1 AND key = $2;
+
+-- name: store_idempotent
+INSERT INTO idempotency (member, key, digest, status, answer) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT DO NOTHING;

@@ -1,0 +1,62 @@
+"""The keys: derived per settlement from one master secret, shown only as the core allows.
+
+No key is stored. A key is HKDF-SHA256 (RFC 5869) over the master secret with the settlement, the
+pair and the role as context, so any replica with the master secret derives the same one, and no two
+keys ever coincide. Whoever loses the master secret of a gateway cannot open what is locked under
+`two_key` and `anchored`: back it up (README, "The vault's secret").
+"""
+
+import hashlib
+import hmac
+import os
+from pathlib import Path
+from typing import Final
+
+from htlc.agreement import Pair, Role
+from htlc.hashlock import HashFunction, Hashlock
+from htlc.keys import may_show
+from htlc.settlement import Settlement
+from htlc.units import SettlementId
+
+MASTER_BYTES: Final = 32
+"""As long as the keys that are derived from it: 256 bits."""
+
+_EXTRACT_SALT: Final = b"lockstep vault 1"
+"""Tells these keys apart from any other use of the same master secret."""
+
+
+class Vault:
+    """Derives keys and locks. The master secret never leaves this object."""
+
+    def __init__(self, master: bytes) -> None:
+        if len(master) != MASTER_BYTES:
+            raise ValueError(f"the vault's master secret has {MASTER_BYTES} bytes")
+        # HKDF-Extract, once.
+        self._prk = hmac.digest(_EXTRACT_SALT, master, hashlib.sha256)
+
+    def lock(
+        self, settlement: SettlementId, pair: Pair, role: Role, function: HashFunction
+    ) -> Hashlock:
+        """The lock that the key for (settlement, pair, role) opens on a ledger that hashes so."""
+        return function.lock(self._derive(settlement, pair, role))
+
+    def key(self, state: Settlement, leg: int, role: Role) -> bytes:
+        """The key itself, to be sent to a ledger. Asks the core once more whether it may be."""
+        assert may_show(state, leg, role), f"{role} key of leg {leg} is not to be shown"
+        return self._derive(state.swap.id, state.agreed.legs[leg].pair, role)
+
+    def _derive(self, settlement: SettlementId, pair: Pair, role: Role) -> bytes:
+        # HKDF-Expand of one block: T(1) = HMAC(PRK, info | 0x01).
+        info = f"{settlement}/{pair}/{role}".encode()
+        return hmac.digest(self._prk, info + b"\x01", hashlib.sha256)
+
+
+def load_master(path: Path, *, create: bool = False) -> bytes:
+    """Read the master secret of a gateway from its file (mode 0600); make it if asked to."""
+    if create and not path.exists():
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(os.urandom(MASTER_BYTES))
+            file.flush()
+            os.fsync(descriptor)  # locks will depend on it before the machine has to be alive again
+    return path.read_bytes()

@@ -1,0 +1,382 @@
+"""From what parties agree to what ledgers will hold: protocol, locks, times, and the risk left.
+
+`choice.choose` takes the strongest protocol that all ledgers allow; `draw_up` then writes every
+lock out in full. An agreement is journalled before the first lock leaves, and never changes.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from htlc import choice, schedule
+from htlc.choice import LedgerProfile, choose
+from htlc.contract import Terms
+from htlc.hashlock import HashFunction, Hashlock
+from htlc.swap import Fault, Leg, LockProtocol, Swap
+from htlc.units import (
+    Duration,
+    HtlcId,
+    Instant,
+    LedgerId,
+    LegId,
+    MemberId,
+    SettlementId,
+    after,
+)
+
+__all__ = [
+    "TRUSTS",
+    "AgreedLeg",
+    "Agreement",
+    "LedgerProfile",
+    "Limits",
+    "Locks",
+    "Pair",
+    "PrincipalRisk",
+    "Role",
+    "choose",
+    "draw_up",
+    "htlc_id",
+]
+
+
+class PrincipalRisk(StrEnum):
+    """Whether a party can lose the whole of its leg (CPMI-IOSCO PFMI, principle 12)."""
+
+    NONE = "none"
+    RESIDUAL = "residual"
+
+
+class Pair(StrEnum):
+    """Which pair of keys opens a leg."""
+
+    LEGS = "legs"
+    ANCHOR = "anchor"
+
+
+class Role(StrEnum):
+    """Which key of the pair."""
+
+    EXECUTION = "execution"
+    CANCELLATION = "cancellation"
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """The time budget of an agreement; configuration."""
+
+    lock_within: Duration  # from now until no leg may be locked any more
+    commit_within: Duration  # from now until the decision must be taken
+    recovery: Duration  # outage that an `htlc` settlement survives after the first claim
+    backstop: Duration | None = None  # optional far expiry of `two_key` legs, after commit_by
+
+
+class AgreedLeg(msgspec.Struct, frozen=True, kw_only=True):
+    """One leg as its ledger will hold it. `margin` is what must be left before its `expires_at`
+    when the key is shown for the first time; 0 without an expiry."""
+
+    ledger: LedgerId
+    payer: MemberId
+    payee: MemberId
+    terms: Terms
+    pair: Pair = Pair.LEGS
+    margin: Duration = Duration(0)
+
+
+class Agreement(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that is fixed once a settlement is open."""
+
+    settlement: SettlementId
+    protocol: LockProtocol
+    legs: tuple[AgreedLeg, ...]
+    commit_by: Instant  # of the ledger of leg 0
+    anchor: int | None = None
+    holder: MemberId | None = None  # who holds the secret; None is the gateway's vault
+    risk: PrincipalRisk = PrincipalRisk.NONE
+    outage_max: Duration | None = None  # `htlc`: the outage that the expiries allow for
+
+    @property
+    def backstop(self) -> bool:
+        """Whether legs of `two_key` carry the optional far expiry."""
+        return self.protocol is LockProtocol.TWO_KEY and self.legs[0].terms.expires_at is not None
+
+    @property
+    def revealers(self) -> tuple[int, ...]:
+        """The legs whose execution shows the execution key for the first time."""
+        match self.protocol:
+            case LockProtocol.TWO_KEY:
+                return tuple(range(len(self.legs)))
+            case LockProtocol.ANCHORED:
+                assert self.anchor is not None
+                return (self.anchor,)
+            case LockProtocol.HTLC:
+                expiries = [leg.terms.expires_at or 0 for leg in self.legs]
+                return tuple(i for i, at in enumerate(expiries) if at == min(expiries))
+
+
+TRUSTS: Final = {
+    LockProtocol.TWO_KEY: "the gateway's operator to be honest; the journal to lose nothing",
+    LockProtocol.ANCHORED: "the gateway's operator to be honest",
+    LockProtocol.HTLC: "each party its own watch",
+}
+"""Whom a settlement trusts, told with every answer (design of the lock protocols)."""
+
+
+Locks = Callable[[Pair, Role, HashFunction], Hashlock]
+"""The vault's side of an agreement: the lock that its key for (pair, role) opens on a ledger with
+that hash function. The keys themselves never come here."""
+
+_LEG_BYTES: Final = 6
+"""Bytes of an id that tell the legs of one settlement apart: 48 bits, for a handful of legs."""
+
+
+def htlc_id(settlement: SettlementId, leg: LegId) -> HtlcId:
+    """The id of a leg's lock: the first ten bytes of its settlement's (so that both sort together
+    in every index), then a digest of both names."""
+    head = settlement.replace("-", "")[: 32 - 2 * _LEG_BYTES]
+    tail = hashlib.sha256(f"{settlement}/{leg}".encode()).hexdigest()[: 2 * _LEG_BYTES]
+    text = head + tail
+    return HtlcId(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")
+
+
+def draw_up(
+    swap: Swap, ledgers: Mapping[LedgerId, LedgerProfile], limits: Limits, locks: Locks
+) -> Agreement | tuple[Fault, ...]:
+    """Write a sound swap out as an agreement, or say what in it cannot be met."""
+    protocol = choose(swap, ledgers)
+    if isinstance(protocol, Fault):
+        return (protocol,)
+    profiles = [ledgers[leg.ledger] for leg in swap.legs]
+    commit_by = swap.commit_by or after(profiles[0].now, limits.commit_within)
+    if commit_by <= after(profiles[0].now, profiles[0].latency.skew):
+        return (Fault(field="commit_by", rule="lies in the future of the ledger of the first leg"),)
+    match protocol:
+        case LockProtocol.TWO_KEY:
+            return _two_key(swap, profiles, limits, commit_by, locks)
+        case LockProtocol.ANCHORED:
+            return _anchored(swap, profiles, limits, commit_by, locks)
+        case LockProtocol.HTLC:
+            return _htlc(swap, profiles, limits, commit_by, locks)
+
+
+def _two_key(
+    swap: Swap,
+    profiles: Sequence[LedgerProfile],
+    limits: Limits,
+    commit_by: Instant,
+    locks: Locks,
+) -> Agreement | tuple[Fault, ...]:
+    if stray := _stray_expiries(swap.legs, None):
+        return stray
+    margins = [_backstop_margin(profiles, n, limits) for n in range(len(profiles))]
+    if near := _backstop_too_near(margins, limits):
+        return near
+    far = None if limits.backstop is None else after(commit_by, limits.backstop)
+    legs = tuple(
+        _agreed(
+            swap,
+            n,
+            profiles[n],
+            _lock_by(profiles[n], limits, commit_by),
+            pair=Pair.LEGS,
+            execution=locks(Pair.LEGS, Role.EXECUTION, profiles[n].functions[0]),
+            cancellation=locks(Pair.LEGS, Role.CANCELLATION, profiles[n].functions[0]),
+            expires_at=far,
+            margin=margins[n] if far else Duration(0),
+        )
+        for n in range(len(swap.legs))
+    )
+    return Agreement(
+        settlement=swap.id,
+        protocol=LockProtocol.TWO_KEY,
+        legs=legs,
+        commit_by=commit_by,
+        risk=PrincipalRisk.RESIDUAL if far else PrincipalRisk.NONE,
+        outage_max=limits.recovery if far else None,
+    )
+
+
+def _backstop_margin(profiles: Sequence[LedgerProfile], n: int, limits: Limits) -> Duration:
+    """What must be left when the key is first shown: leg `n` is claimed and found final, then all
+    is down for the recovery time, then any other leg is claimed."""
+    windows = (
+        schedule.window(profiles[n].latency, profile.latency, limits.recovery)
+        for m, profile in enumerate(profiles)
+        if m != n
+    )
+    return Duration(profiles[n].latency.delivery + max(windows))
+
+
+def _backstop_too_near(margins: Sequence[Duration], limits: Limits) -> tuple[Fault, ...]:
+    """Nothing could ever be committed under such a backstop."""
+    return tuple(
+        Fault(field="backstop", rule=f"lies more than {margin} ns after commit_by (leg {n})")
+        for n, margin in enumerate(margins)
+        if limits.backstop is not None and limits.backstop <= margin
+    )
+
+
+def _anchored(
+    swap: Swap,
+    profiles: Sequence[LedgerProfile],
+    limits: Limits,
+    commit_by: Instant,
+    locks: Locks,
+) -> Agreement | tuple[Fault, ...]:
+    anchor = choice.anchor(swap, profiles)
+    expiring = not profiles[anchor].two_key or swap.secret is not None
+    if stray := _stray_expiries(swap.legs, anchor if expiring else None):
+        return stray
+    claim = profiles[anchor].latency.claim
+    expires_at = swap.legs[anchor].expires_at or after(commit_by, claim, claim)
+    if expiring and expires_at < after(commit_by, claim):
+        return (
+            Fault(
+                field=f"legs[{anchor}].expires_at",
+                rule=f"lies at least {claim} ns after commit_by: its claim takes that long",
+            ),
+        )
+
+    def leg(n: int) -> AgreedLeg:
+        pair = Pair.ANCHOR if n == anchor else Pair.LEGS
+        function = profiles[n].functions[0]
+        htlc = n == anchor and expiring
+        return _agreed(
+            swap,
+            n,
+            profiles[n],
+            _lock_by(profiles[n], limits, commit_by),
+            pair=pair,
+            execution=_party_lock(swap) or locks(pair, Role.EXECUTION, function)
+            if n == anchor
+            else locks(pair, Role.EXECUTION, function),
+            cancellation=None if htlc else locks(pair, Role.CANCELLATION, function),
+            expires_at=expires_at if htlc else None,
+            margin=claim if htlc else Duration(0),
+        )
+
+    return Agreement(
+        settlement=swap.id,
+        protocol=LockProtocol.ANCHORED,
+        legs=tuple(leg(n) for n in range(len(swap.legs))),
+        commit_by=commit_by,
+        anchor=anchor,
+        holder=swap.secret.holder if swap.secret else None,
+    )
+
+
+def _htlc(
+    swap: Swap,
+    profiles: Sequence[LedgerProfile],
+    limits: Limits,
+    commit_by: Instant,
+    locks: Locks,
+) -> Agreement | tuple[Fault, ...]:
+    leader = swap.secret.holder if swap.secret else schedule.leaders(swap.legs)[0]
+    latencies = [profile.latency for profile in profiles]
+    plan = schedule.draw(
+        swap.legs, latencies, leader, recovery=limits.recovery, first_claim_by=commit_by
+    )
+    unsafe = schedule.faults(
+        swap.legs, latencies, leader, plan.expires_at, recovery=limits.recovery
+    ) + _too_near(swap.legs, plan, commit_by)
+    if unsafe:
+        return unsafe
+    legs = tuple(
+        _agreed(
+            swap,
+            n,
+            profiles[n],
+            _lock_by(profiles[n], limits, commit_by),
+            pair=Pair.LEGS,
+            execution=_party_lock(swap)
+            or locks(Pair.LEGS, Role.EXECUTION, profiles[n].functions[0]),
+            cancellation=None,
+            expires_at=plan.expires_at[n],
+            margin=plan.margin[n],
+        )
+        for n in range(len(swap.legs))
+    )
+    return Agreement(
+        settlement=swap.id,
+        protocol=LockProtocol.HTLC,
+        legs=legs,
+        commit_by=commit_by,
+        holder=swap.secret.holder if swap.secret else None,
+        risk=PrincipalRisk.RESIDUAL,
+        outage_max=plan.outage_max,
+    )
+
+
+def _too_near(
+    legs: Sequence[Leg], plan: schedule.Schedule, commit_by: Instant
+) -> tuple[Fault, ...]:
+    """An expiry that is gone, or closer than its margin, when the decision may still be taken."""
+    return tuple(
+        Fault(
+            field=f"legs[{n}].expires_at",
+            rule=f"lies more than {plan.margin[n]} ns (its margin) after commit_by",
+        )
+        for n in range(len(legs))
+        if plan.expires_at[n] <= after(commit_by, plan.margin[n])
+    )
+
+
+def _stray_expiries(legs: Sequence[Leg], anchor: int | None) -> tuple[Fault, ...]:
+    return tuple(
+        Fault(field=f"legs[{n}].expires_at", rule="a two-key lock has no expiry of its own")
+        for n, leg in enumerate(legs)
+        if leg.expires_at is not None and n != anchor
+    )
+
+
+def _party_lock(swap: Swap) -> Hashlock | None:
+    if swap.secret is None:
+        return None
+    function = swap.secret.function
+    return Hashlock(
+        algorithm=function.algorithm, encoding=function.encoding, digest=swap.secret.digest
+    )
+
+
+def _lock_by(profile: LedgerProfile, limits: Limits, commit_by: Instant) -> Instant:
+    """A lock that is not there by then never will be: how soon a refused attempt is over."""
+    return min(after(profile.now, limits.lock_within, profile.latency.skew), commit_by)
+
+
+def _agreed(
+    swap: Swap,
+    n: int,
+    profile: LedgerProfile,
+    lock_by: Instant,
+    *,
+    pair: Pair,
+    execution: Hashlock,
+    cancellation: Hashlock | None,
+    expires_at: Instant | None,
+    margin: Duration,
+) -> AgreedLeg:
+    leg = swap.legs[n]
+    assert execution.function in profile.functions, "chosen from what the ledger serves"
+    return AgreedLeg(
+        ledger=leg.ledger,
+        payer=leg.payer.member,
+        payee=leg.payee.member,
+        pair=pair,
+        margin=margin,
+        terms=Terms(
+            id=htlc_id(swap.id, leg.leg),
+            settlement=swap.id,
+            leg=leg.leg,
+            payer=leg.payer.account,
+            payee=leg.payee.account,
+            asset=leg.asset,
+            quantity=leg.quantity,
+            execution_lock=execution,
+            cancellation_lock=cancellation,
+            lock_by=lock_by,
+            expires_at=expires_at,
+        ),
+    )

@@ -1,0 +1,51 @@
+"""What a settlement owes at an instant: the only things that `decide` can ask the shell to do.
+
+Commands are level-triggered: the same ones come again until their effect has been folded, and each
+can be carried out any number of times.
+"""
+
+import msgspec
+
+from htlc.agreement import Role
+from htlc.events import Decided
+
+
+class Open(msgspec.Struct, frozen=True, kw_only=True):
+    """Draw up the agreement (the vault makes the locks) and append `Opened` to the journal."""
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """Append this to the journal, at the last folded sequence + 1. Nothing that depends on it may
+    be sent before it is durable."""
+
+    event: Decided
+
+
+class Lock(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask the ledger of leg number `leg` for the agreed lock."""
+
+    leg: int
+
+
+class Unlock(msgspec.Struct, frozen=True, kw_only=True):
+    """Open a lock with the execution key (towards the payee) or the cancellation key (back to the
+    payer). `key` is the preimage where a ledger has shown it; otherwise the vault has it."""
+
+    leg: int
+    role: Role
+    key: bytes | None = None
+
+
+class Refund(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask for an expired lock to go back to its payer."""
+
+    leg: int
+
+
+class Look(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask what the contract of leg number `leg` is, and what time its ledger has."""
+
+    leg: int
+
+
+Command = Open | Record | Lock | Unlock | Refund | Look

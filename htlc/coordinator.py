@@ -1,0 +1,393 @@
+"""The settlement protocol: everything that decides lives in this file, and nothing else does.
+
+Theory of operation
+-------------------
+`evolve` folds one event into a settlement. There are two kinds of transition:
+
+  event-triggered   an event says so: OPENED, COMMIT, CANCEL
+  state-triggered   what is known says so: "every leg executed, therefore SETTLED"; `_advance`
+                    applies these until none fits
+
+`decide` says what is owed at an instant. It is level-triggered: it looks at the state, not at what
+was asked before, so it can be called at any time, any number of times, by any number of replicas.
+That makes recovery the same as normal progress: fold the journal, ask `decide`.
+
+Three things keep a settlement whole, whatever crashes and however long:
+
+  1. A decision is recorded before anything that depends on it is sent, and a journal holds at
+     most one of COMMIT and CANCEL.
+  2. Only final answers of ledgers are facts. UNKNOWN opens no key.
+  3. Which key may be shown when (`keys.may_show`) depends on the lock protocol:
+       two_key   the execution key after COMMIT, the cancellation key after CANCEL
+       anchored  COMMIT opens the anchor only; the followers do what the anchor finally did
+       htlc      after COMMIT, with the margin left, the first leg; once one leg is executed, all
+
+The clocks are the ledgers' own, estimated between answers. An estimate may only delay the first
+showing of a key, or bring on CANCEL; giving up a claim needs the ledger's own answer.
+"""
+
+from collections.abc import Iterator
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from htlc.agreement import Role
+from htlc.clocks import Clock, Clocks, passed, wake_at
+from htlc.commands import Command, Lock, Look, Open, Record, Refund, Unlock
+from htlc.events import (
+    Answered,
+    CancelRequested,
+    Consented,
+    Decided,
+    Decision,
+    Event,
+    Learned,
+    Opened,
+    Proposed,
+    Reason,
+    Restored,
+    SecretHanded,
+)
+from htlc.keys import may_show
+from htlc.settlement import ENDED, FINISHED, LegState, LegStatus, Phase, Settlement, learn
+from htlc.swap import LockProtocol
+from htlc.units import Instant
+
+__all__ = ["Clock", "Clocks", "decide", "evolve", "propose", "wake_at"]
+
+
+# --------------------------------------------------------------------------- events in
+
+
+def propose(event: Proposed) -> Settlement:
+    """The first event of every settlement."""
+    return Settlement(swap=event.swap, consents=frozenset(event.consents))
+
+
+def evolve(state: Settlement, event: Event) -> Settlement:
+    """Fold one event. Events come in journal order; facts may come late, doubled, or overtaken."""
+    match event:
+        case Proposed():
+            raise AssertionError("a settlement is proposed once, by `propose`")
+        case Consented():
+            return replace(state, consents=state.consents | {event.member})
+        case Opened():
+            assert state.phase is Phase.PROPOSED, "a settlement is opened once"
+            legs = tuple(LegState() for _ in event.agreement.legs)
+            return replace(state, phase=Phase.LOCKING, agreement=event.agreement, legs=legs)
+        case CancelRequested():
+            return replace(
+                state,
+                cancel_by=state.cancel_by | {event.by},
+                cancel_ordered=state.cancel_ordered or event.ordered,
+            )
+        case SecretHanded():
+            return replace(state, secret_handed=True)
+        case Decided():
+            return _advance(_decided(state, event))
+        case Answered():
+            agreed = state.agreed.legs[event.leg]
+            learned = learn(state.legs[event.leg], agreed, event.answer)
+            return _advance(_with_leg(state, event.leg, learned))
+        case Learned():
+            return _advance(_learned(state, event))
+        case Restored():
+            return _restored(state)
+        case _:
+            assert_never(event)
+
+
+def _decided(state: Settlement, event: Decided) -> Settlement:
+    assert state.decided is None, "one decision per settlement"
+    if state.phase is Phase.PROPOSED:
+        assert event.decision is Decision.CANCEL, "nothing is committed before it is open"
+        return replace(state, decided=event, phase=Phase.CANCELLED)
+    assert state.phase is Phase.LOCKING, "decided while locking"
+    phase = Phase.EXECUTING if event.decision is Decision.COMMIT else Phase.UNWINDING
+    return replace(state, decided=event, phase=phase)
+
+
+def _restored(state: Settlement) -> Settlement:
+    """Only what is undecided is concerned: a decision that is there stands. That a leg was absent
+    was read before the restore: its lock, and a COMMIT, may be among the lost records."""
+    if state.decided is not None:
+        return state
+    legs = (LegState() if leg.status is LegStatus.ABSENT else leg for leg in state.legs)
+    return replace(state, restored=True, legs=tuple(legs))
+
+
+def _learned(state: Settlement, event: Learned) -> Settlement:
+    """A fact from the journal is as good as the answer it was folded from; what has since ended,
+    or was read at a later time, is known better already."""
+    known = state.legs[event.leg]
+    if known.status in ENDED or known.at > event.known.at:
+        return state
+    if known.status is LegStatus.LOCKED and event.known.status not in ENDED:
+        return state  # a clock that goes in blocks tells "absent" and "locked" at the same time
+    return _with_leg(state, event.leg, event.known)
+
+
+def _with_leg(state: Settlement, n: int, leg: LegState) -> Settlement:
+    if leg is state.legs[n]:
+        return state
+    return replace(state, legs=(*state.legs[:n], leg, *state.legs[n + 1 :]))
+
+
+def _advance(state: Settlement) -> Settlement:
+    """Apply the state-triggered transitions until none fits."""
+    while (phase := _next_phase(state)) is not state.phase:
+        state = replace(state, phase=phase)
+    return state
+
+
+def _next_phase(state: Settlement) -> Phase:
+    if state.phase not in (Phase.EXECUTING, Phase.UNWINDING):
+        return state.phase
+    if state.any_executed and state.any_finished:
+        return Phase.BROKEN
+    if all(leg.status is LegStatus.EXECUTED for leg in state.legs):
+        return Phase.SETTLED
+    if all(leg.status in FINISHED for leg in state.legs):
+        return Phase.CANCELLED
+    if state.phase is Phase.EXECUTING and _turned_back(state):
+        return Phase.UNWINDING
+    if state.phase is Phase.UNWINDING and _turned_forward(state):
+        return Phase.EXECUTING
+    return state.phase
+
+
+def _turned_back(state: Settlement) -> bool:
+    """COMMIT, and yet it cannot be carried out: cancelled under COMMIT is legal where a clock can
+    take legs back. (`two_key` without one: operators resolved a restored settlement wrongly.)"""
+    if state.protocol is LockProtocol.ANCHORED:
+        return state.anchor_lost
+    return state.any_finished and not state.any_executed
+
+
+def _turned_forward(state: Settlement) -> bool:
+    """The key that decides is out on a ledger: followed whatever the journal holds."""
+    return state.key_is_out
+
+
+# --------------------------------------------------------------------------- commands out
+
+
+def decide(state: Settlement, now: Clocks) -> tuple[Command, ...]:
+    """Everything owed at this instant."""
+    match state.phase:
+        case Phase.PROPOSED:
+            return tuple(_proposed(state, now))
+        case Phase.LOCKING:
+            return tuple(_locking(state, now))
+        case Phase.EXECUTING:
+            return tuple(_executions(state, now))
+        case Phase.BROKEN:
+            # Save what can be saved: forward where the key that decides is out, else back.
+            saved = _executions if state.key_is_out else _unwinding
+            return tuple(saved(state, now))
+        case Phase.UNWINDING:
+            return tuple(_unwinding(state, now))
+        case Phase.SETTLED | Phase.CANCELLED:
+            return ()
+        case _:
+            assert_never(state.phase)
+
+
+def _proposed(state: Settlement, now: Clocks) -> Iterator[Command]:
+    if state.cancel_accepted:
+        yield _record(Decision.CANCEL, Reason.CANCEL_ACCEPTED)
+    elif state.swap.commit_by is not None and passed(
+        now, state.swap.legs[0].ledger, state.swap.commit_by
+    ):
+        yield _record(Decision.CANCEL, Reason.COMMIT_BY_PASSED)
+    elif state.consents >= state.swap.payers:
+        yield Open()
+
+
+def _locking(state: Settlement, now: Clocks) -> Iterator[Command]:
+    """The first arrow that fits is taken; until one does, ask for what is missing."""
+    if (decided := _decision(state, now)) is not None:
+        yield Record(event=decided)
+    elif state.restored and state.protocol is not LockProtocol.ANCHORED:
+        yield from (Look(leg=n) for n in range(len(state.legs)))
+    else:
+        missing = tuple(_lockable(state))
+        yield from (Lock(leg=n) for n in missing)
+        yield from (Look(leg=n) for n in _unheard(state, now) if n not in missing)
+
+
+def _unheard(state: Settlement, now: Clocks) -> Iterator[int]:
+    """The legs whose ledger's time matters and is not known since the start: leg 0's, by which
+    `commit_by` passes, and once all are locked those whose margin is to be left. Ask first."""
+    margins = state.agreed.revealers if state.all_locked else ()
+    for n, agreed in enumerate(state.agreed.legs):
+        timed = n == 0 or (n in margins and agreed.terms.expires_at is not None)
+        if timed and agreed.ledger not in now:
+            yield n
+
+
+def _decision(state: Settlement, now: Clocks) -> Decided | None:
+    deciders = state.legs if state.anchor is None else (state.anchor,)
+    if any(leg.status is LegStatus.EXECUTED for leg in deciders):
+        return Decided(decision=Decision.COMMIT, reason=Reason.EXECUTED_ON_LEDGER)
+    if state.restored and state.protocol is not LockProtocol.ANCHORED:
+        return _restored_decision(state)
+    late = passed(now, state.agreed.legs[0].ledger, state.agreed.commit_by)
+    if (
+        late is False
+        and state.all_locked
+        and not state.cancel_accepted
+        and _margin_left(state, now)
+    ):
+        return Decided(decision=Decision.COMMIT, reason=Reason.ALL_LOCKED)
+    return _cancellation(state, late=late is True)
+
+
+def _cancellation(state: Settlement, *, late: bool) -> Decided | None:
+    refused = state.refused_leg
+    if refused is not None:
+        return Decided(
+            decision=Decision.CANCEL,
+            reason=Reason.REFUSED,
+            leg=state.agreed.legs[refused].terms.leg,
+            refusal=state.legs[refused].refusal,
+        )
+    if state.any_finished:
+        return Decided(decision=Decision.CANCEL, reason=Reason.LEG_FINISHED)
+    if late:
+        return Decided(decision=Decision.CANCEL, reason=Reason.COMMIT_BY_PASSED)
+    if state.cancel_accepted:
+        return Decided(decision=Decision.CANCEL, reason=Reason.CANCEL_ACCEPTED)
+    return None
+
+
+def _restored_decision(state: Settlement) -> Decided | None:
+    """Rule 17, for what was open and undecided: a COMMIT may have been lost, so nothing that a
+    lost COMMIT would contradict is done. `None` with all legs locked is FROZEN."""
+    cancel = Decided(decision=Decision.CANCEL, reason=Reason.RESTORED)
+    if state.expiring:
+        return cancel  # no first reveal; an executed leg is still followed
+    # A COMMIT needed every leg finally locked, and a ledger never forgets: with one leg absent
+    # there was none. A cancellation key on a ledger says that CANCEL was the decision.
+    if state.any_finished or any(leg.status is LegStatus.ABSENT for leg in state.legs):
+        return cancel
+    return None
+
+
+def _lockable(state: Settlement) -> Iterator[int]:
+    """The legs to ask for now. Where a party holds the secret they go one by one: the anchor after
+    all followers (rule 8), `htlc` legs in descending order of expiry (rule 12)."""
+    missing = [
+        n
+        for n, leg in enumerate(state.legs)
+        if leg.status in (LegStatus.UNSEEN, LegStatus.ABSENT) and leg.refusal is None
+    ]
+    if state.agreed.holder is None:
+        yield from missing
+    elif state.protocol is LockProtocol.ANCHORED:
+        followers = [n for n in missing if n != state.agreed.anchor]
+        yield from followers or missing
+    elif missing:
+        yield max(missing, key=lambda n: state.agreed.legs[n].terms.expires_at or 0)
+
+
+def _executions(state: Settlement, now: Clocks) -> Iterator[Command]:
+    """After COMMIT, or once a key is out.
+
+    Rule 10: before a key is shown for the first time no leg is known to be finished and the margin
+    is left, for a claim that is refused has shown the key all the same. Once it is out, every
+    other leg is due at once, each until its own expiry."""
+    due: tuple[int, ...] = ()
+    if state.key_is_out:
+        due = tuple(range(len(state.legs)))
+    elif not state.any_finished and _margin_left(state, now):
+        due = state.agreed.revealers
+    for n in due:
+        if state.legs[n].status not in ENDED:
+            yield _expired(state, n) or _claim(state, n)
+    yield from _watch(state, now, skip=due)
+
+
+def _claim(state: Settlement, n: int) -> Command:
+    """Execute leg `n`, or watch for its key where a party holds it and has not shown it."""
+    key = _seen_key(state, n, LegStatus.EXECUTED)
+    held = state.agreed.holder is not None and n in _party_locked(state)
+    if held and key is None and not state.secret_handed:
+        return Look(leg=n)
+    assert key is not None or may_show(state, n, Role.EXECUTION), "decided, and not yet allowed"
+    return Unlock(leg=n, role=Role.EXECUTION, key=key)
+
+
+def _seen_key(state: Settlement, n: int, ended: LegStatus) -> bytes | None:
+    """The key of leg `n`'s pair that a ledger has shown when it ended a leg so: it is public."""
+    pair = state.agreed.legs[n].pair
+    for leg, agreed in zip(state.legs, state.agreed.legs, strict=True):
+        if leg.status is ended and agreed.pair is pair:
+            return leg.key
+    return None
+
+
+def _party_locked(state: Settlement) -> tuple[int, ...]:
+    """The legs that the party-held secret opens."""
+    if state.protocol is LockProtocol.ANCHORED:
+        return state.agreed.revealers
+    return tuple(range(len(state.legs)))
+
+
+def _unwinding(state: Settlement, now: Clocks) -> Iterator[Command]:
+    opened = tuple(
+        Unlock(leg=n, role=Role.CANCELLATION, key=_public_way_back(state, n))
+        for n, leg in enumerate(state.legs)
+        if leg.status in (LegStatus.UNSEEN, LegStatus.LOCKED)
+        and (may_show(state, n, Role.CANCELLATION) or _public_way_back(state, n))
+    )
+    yield from opened
+    yield from _watch(state, now, skip=tuple(unlock.leg for unlock in opened))
+
+
+def _public_way_back(state: Settlement, n: int) -> bytes | None:
+    """The cancellation key that a ledger has shown. Not in `anchored`: there only the anchor
+    says which way the followers go."""
+    if state.protocol is LockProtocol.ANCHORED:
+        return None
+    return _seen_key(state, n, LegStatus.CANCELLED)
+
+
+def _watch(state: Settlement, now: Clocks, skip: tuple[int, ...]) -> Iterator[Command]:
+    """What others and time may bring: a lock that can expire is looked at (its key may appear, its
+    refund may fall due), and so is a leg that is absent once nothing can be locked any more."""
+    for n, leg in enumerate(state.legs):
+        if leg.status in ENDED or n in skip:
+            continue
+        terms = state.agreed.legs[n].terms
+        if (refund := _expired(state, n)) is not None:
+            yield refund
+        elif leg.status is LegStatus.ABSENT:
+            if passed(now, state.agreed.legs[n].ledger, terms.lock_by) is not False:
+                yield Look(leg=n)
+        elif leg.status is LegStatus.UNSEEN or terms.expires_at is not None:
+            yield Look(leg=n)
+
+
+def _expired(state: Settlement, n: int) -> Refund | None:
+    """Owed only when the ledger itself has answered LOCKED at or after the expiry (rule 10)."""
+    expires_at = state.agreed.legs[n].terms.expires_at
+    leg = state.legs[n]
+    if expires_at is None or leg.status is not LegStatus.LOCKED or leg.at < expires_at:
+        return None
+    return Refund(leg=n)
+
+
+def _margin_left(state: Settlement, now: Clocks) -> bool:
+    """Whether every leg that shows the key first still has its margin, on its ledger's time."""
+    for n in state.agreed.revealers:
+        leg = state.agreed.legs[n]
+        if leg.terms.expires_at is None:
+            continue
+        if passed(now, leg.ledger, Instant(leg.terms.expires_at - leg.margin)) is not False:
+            return False
+    return True
+
+
+def _record(decision: Decision, reason: Reason) -> Record:
+    return Record(event=Decided(decision=decision, reason=reason))

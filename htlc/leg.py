@@ -1,0 +1,76 @@
+"""What is known about one leg: folded from its ledger's answers, and only ever growing."""
+
+from enum import StrEnum
+
+import msgspec
+
+from htlc.agreement import AgreedLeg
+from htlc.contract import LASTING, Answer, Htlc, Refusal, Status
+from htlc.units import Instant
+
+
+class LegStatus(StrEnum):
+    """What is known about one leg. Only final answers count."""
+
+    UNSEEN = "UNSEEN"  # nothing heard yet
+    ABSENT = "ABSENT"  # no contract, but a lock may still arrive: `lock_by` lies ahead
+    LOCKED = "LOCKED"
+    EXECUTED = "EXECUTED"
+    CANCELLED = "CANCELLED"  # opened back with the cancellation key
+    REFUNDED = "REFUNDED"  # gone back by the clock
+    UNLOCKED = "UNLOCKED"  # finished unlocked: no contract, and none can be made any more
+    FOREIGN = "FOREIGN"  # the id holds a contract on other terms: not our leg
+
+
+FINISHED = frozenset(
+    {LegStatus.CANCELLED, LegStatus.REFUNDED, LegStatus.UNLOCKED, LegStatus.FOREIGN}
+)
+"""Ended without execution; none of these can become anything else (rule 3)."""
+
+ENDED = FINISHED | {LegStatus.EXECUTED}
+
+
+class LegState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the ledger of a leg has told: `at` is the latest ledger time it was read at, `key` the
+    preimage that ended it, `refusal` a lasting refusal of its lock. Persisted in `Learned`."""
+
+    status: LegStatus = LegStatus.UNSEEN
+    at: Instant = Instant(0)
+    ended_at: Instant | None = None
+    key: bytes | None = None
+    refusal: Refusal | None = None
+
+
+def learn(leg: LegState, agreed: AgreedLeg, answer: Answer) -> LegState:
+    """Fold one answer into what is known of a leg.
+
+    Facts only grow: an answer that was overtaken on its way (older than what is known) changes
+    nothing, and one that is not final is no fact at all."""
+    if not answer.final or answer.refusal is Refusal.OVERLOADED or leg.status in ENDED:
+        return leg  # an overloaded ledger has not looked: it does not say that there is no contract
+    if answer.htlc is not None:
+        return _learn_contract(leg, agreed, answer, answer.htlc)
+    if leg.status is LegStatus.LOCKED:
+        return leg
+    refusal = answer.refusal if answer.refusal in LASTING else leg.refusal
+    at = max(leg.at, answer.at)
+    if answer.at >= agreed.terms.lock_by:
+        return LegState(status=LegStatus.UNLOCKED, at=at, refusal=refusal)
+    return LegState(status=LegStatus.ABSENT, at=at, refusal=refusal)
+
+
+def _learn_contract(leg: LegState, agreed: AgreedLeg, answer: Answer, htlc: Htlc) -> LegState:
+    at = max(leg.at, answer.at)
+    if htlc.terms != agreed.terms:
+        return LegState(status=LegStatus.FOREIGN, at=at, refusal=Refusal.CONFLICT)
+    return LegState(status=_status(htlc), at=at, ended_at=htlc.ended_at, key=htlc.key)
+
+
+def _status(htlc: Htlc) -> LegStatus:
+    match htlc.status:
+        case Status.LOCKED:
+            return LegStatus.LOCKED
+        case Status.EXECUTED:
+            return LegStatus.EXECUTED
+        case Status.CANCELLED:
+            return LegStatus.REFUNDED if htlc.key is None else LegStatus.CANCELLED

@@ -1,0 +1,145 @@
+"""The state of one settlement: what is folded from its events, and the questions asked of it."""
+
+from enum import StrEnum
+
+import msgspec
+
+from htlc.agreement import Agreement
+from htlc.events import Decided, Decision
+from htlc.leg import ENDED, FINISHED, LegState, LegStatus, learn
+from htlc.swap import LockProtocol, Swap
+from htlc.units import MemberId
+
+__all__ = ["ENDED", "FINISHED", "LegState", "LegStatus", "Phase", "Settlement", "learn"]
+
+
+class Phase(StrEnum):
+    """Where a settlement is. SETTLED and CANCELLED are ends; BROKEN pages, and keeps working."""
+
+    PROPOSED = "PROPOSED"  # waits for the consent of every payer
+    LOCKING = "LOCKING"  # open: locks are asked for, nothing is decided
+    EXECUTING = "EXECUTING"  # COMMIT, or a key already out: legs go to their payees
+    UNWINDING = "UNWINDING"  # CANCEL, or an anchor lost: legs go back to their payers
+    SETTLED = "SETTLED"  # every leg executed, final
+    CANCELLED = "CANCELLED"  # every leg finished without execution, final
+    BROKEN = "BROKEN"  # legs ended differently: the announced residual risk came true
+
+
+class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt to settle one swap. Built by `coordinator.evolve` alone."""
+
+    swap: Swap
+    phase: Phase = Phase.PROPOSED
+    consents: frozenset[MemberId] = frozenset()
+    agreement: Agreement | None = None
+    legs: tuple[LegState, ...] = ()
+    decided: Decided | None = None
+    cancel_by: frozenset[MemberId] = frozenset()
+    cancel_ordered: bool = False
+    secret_handed: bool = False
+    restored: bool = False
+
+    @property
+    def agreed(self) -> Agreement:
+        """The agreement of an open settlement."""
+        assert self.agreement is not None, "only an open settlement has an agreement"
+        return self.agreement
+
+    @property
+    def protocol(self) -> LockProtocol:
+        return self.agreed.protocol
+
+    @property
+    def decision(self) -> Decision | None:
+        return self.decided.decision if self.decided else None
+
+    @property
+    def cancel_accepted(self) -> bool:
+        """Every party asked for it, an authority ordered it, or it was never more than proposed."""
+        if self.phase is Phase.PROPOSED:
+            return bool(self.cancel_by) or self.cancel_ordered
+        return self.cancel_ordered or self.cancel_by >= self.swap.parties
+
+    @property
+    def all_locked(self) -> bool:
+        return all(leg.status is LegStatus.LOCKED for leg in self.legs)
+
+    @property
+    def any_executed(self) -> bool:
+        return any(leg.status is LegStatus.EXECUTED for leg in self.legs)
+
+    @property
+    def any_finished(self) -> bool:
+        return any(leg.status in FINISHED for leg in self.legs)
+
+    @property
+    def any_refunded(self) -> bool:
+        return any(leg.status is LegStatus.REFUNDED for leg in self.legs)
+
+    @property
+    def expiring(self) -> bool:
+        """Whether the clock can take legs back after COMMIT: `htlc`, or a backstop."""
+        return self.protocol is LockProtocol.HTLC or self.agreed.backstop
+
+    @property
+    def anchor(self) -> LegState | None:
+        index = self.agreed.anchor
+        return None if index is None else self.legs[index]
+
+    @property
+    def anchor_executed(self) -> bool:
+        return self.anchor is not None and self.anchor.status is LegStatus.EXECUTED
+
+    @property
+    def anchor_lost(self) -> bool:
+        """Finally cancelled, refunded, finished unlocked, or on other terms (rule 7)."""
+        return self.anchor is not None and self.anchor.status in FINISHED
+
+    @property
+    def key_is_out(self) -> bool:
+        """Whether the execution key of all legs (`anchored`: of the anchor, which frees the
+        followers) is known to have opened a lock: from then on everything due is due at once."""
+        return self.anchor_executed if self.anchor is not None else self.any_executed
+
+    @property
+    def cancellable(self) -> bool:
+        """Whether a cancellation can still be accepted. Where a party holds the secret it cannot
+        from the first lock command on: that party may show it at any time."""
+        if self.phase is Phase.PROPOSED:
+            return True
+        return self.phase is Phase.LOCKING and self.agreed.holder is None
+
+    @property
+    def frozen(self) -> bool:
+        """Restored, undecided, all legs locked, no key seen: only evidence helps (rule 17)."""
+        return (
+            self.phase is Phase.LOCKING
+            and self.restored
+            and self.protocol is LockProtocol.TWO_KEY
+            and not self.agreed.backstop
+            and self.all_locked
+        )
+
+    @property
+    def ended(self) -> bool:
+        return self.phase in (Phase.SETTLED, Phase.CANCELLED)
+
+    @property
+    def never_locked(self) -> bool:
+        """Reported as REJECTED: an end at which no leg of ours ever held a lock."""
+        return self.phase is Phase.CANCELLED and all(
+            leg.status in (LegStatus.UNSEEN, LegStatus.UNLOCKED, LegStatus.FOREIGN)
+            for leg in self.legs
+        )
+
+    @property
+    def refused_leg(self) -> int | None:
+        """The first leg whose lock its ledger has lastingly refused."""
+        return next(
+            (
+                n
+                for n, leg in enumerate(self.legs)
+                if leg.refusal is not None and leg.status is not LegStatus.LOCKED
+            ),
+            None,
+        )
