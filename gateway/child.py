@@ -121,8 +121,11 @@ class Child:
         """Stop it: SIGTERM, a bounded wait, SIGKILL; and close its sockets."""
         if self._life is not None:
             process = self._life.process
-            with suppress(ProcessLookupError):
-                process.terminate()
+            if process.returncode is None:
+                # Not Process.terminate(): that one polls first and may take the exit status of a
+                # process that has just died away from asyncio, which then reports 255.
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGTERM)
             await any_of(process.wait(), seconds=STOP_SECONDS)
             await self._bury(self._life)
         for listening in self._sockets:

@@ -89,7 +89,7 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LedgerState(msgspec.Struct, frozen=True, kw_only=True):
-    """A ledger as the gateway sees it: what it said of itself, its clock now, whether it answers."""
+    """A ledger as the gateway sees it: what it said of itself, its clock, whether it answers."""
 
     name: str
     kind: Literal["securities", "currency"]
@@ -132,7 +132,7 @@ class Gateway(Protocol):
         ...
 
     async def arrived(self, member: str) -> None:
-        """Returns when something may have arrived in the mailbox (for streams), or after a while."""
+        """Returns when something may have arrived in the mailbox, or after a while (streams)."""
         ...
 
     async def acknowledge(self, member: str, through: int) -> int | None:

@@ -98,6 +98,7 @@ class Cluster:
             # Isolated and without site-packages: it starts in 30 ms and no PYTHON* or .pth file of
             # the environment can change what it does.
             *("-I", "-S", str(GUARD)),
+            str(self._directory),  # it is told by its orders; this is for whoever reads `ps`
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             cwd="/",

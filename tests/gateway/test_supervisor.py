@@ -308,7 +308,7 @@ async def test_a_killed_supervisor_takes_its_children_with_it() -> None:
     pids = [int(word) for word in (await process.stdout.readline()).split()]
     try:
         assert all(runs(pid) for pid in pids)
-        process.kill()
+        os.kill(process.pid, signal.SIGKILL)
         await process.wait()
         await until(lambda: not any(runs(pid) for pid in pids))
     finally:

@@ -51,21 +51,22 @@ async def test_a_number_taken_over_by_another_program_does_not_block(used: Path)
 
 
 async def test_programs_the_user_cannot_read_are_copied_once(
-    directory: Path, monkeypatch: pytest.MonkeyPatch
+    used: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = binaries.find()
     assert found is not None
-    hidden = directory / "hidden"
+    hidden = used / "hidden"
     for folder in found.folders():
         shutil.copytree(Path(found.root, folder), hidden / folder)
     hidden.chmod(0o700)
     fields = found.as_json() | {"root": str(hidden)}
     monkeypatch.setattr(binaries, "find", lambda: binaries.Binaries(**fields))  # type: ignore[arg-type]
     for _ in range(2):
-        async with Cluster(directory) as cluster:
+        async with Cluster(used) as cluster:
             program = Path(f"/proc/{cluster.postmaster_pid}/exe").readlink()
-            assert program.is_relative_to(directory / "pg" / found.version)
+            assert program.is_relative_to(used / "pg" / found.version)
     shutil.rmtree(hidden)
+    shutil.rmtree(used / "pg")
 
 
 async def test_in_a_directory_of_another_users_root_becomes_that_user(directory: Path) -> None:

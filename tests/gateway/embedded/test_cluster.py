@@ -146,12 +146,15 @@ async def test_an_unreachable_directory_is_named(directory: Path) -> None:
     shutil.rmtree(closed)
 
 
-async def test_data_of_another_version_is_refused_in_the_servers_words(directory: Path) -> None:
-    async with Cluster(directory):
+async def test_data_of_another_version_is_refused_in_the_servers_words(used: Path) -> None:
+    async with Cluster(used):
         pass
-    (directory / "data" / "PG_VERSION").write_text("16\n")
+    version = used / "data" / "PG_VERSION"
+    before = version.read_text()
+    version.write_text("16\n")
     with pytest.raises(EmbeddedError, match=r"initialized by PostgreSQL version 16.*/log"):
-        await Cluster(directory).start()
+        await Cluster(used).start()
+    version.write_text(before)
 
 
 async def test_a_directory_that_is_no_data_directory_is_left_alone(directory: Path) -> None:
