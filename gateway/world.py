@@ -64,6 +64,7 @@ class LedgerSpec(_Table, frozen=True, kw_only=True):
     depository: str | None = None  # BIC that a sese.023 names; securities only
     lock_kinds: tuple[LockKind, ...] = (LockKind.TWO_KEY, LockKind.HTLC)
     hash_function: HashFunction = HashFunction()
+    dsn: str | None = None  # of its PostgreSQL database; None is an embedded one
     latency: LatencySettings = LatencySettings()
     assets: dict[str, AssetSpec]
 
@@ -82,6 +83,7 @@ class GatewaySpec(_Table, frozen=True, kw_only=True):
 
     bic: str
     replicas: int = 1
+    dsn: str | None = None  # of its PostgreSQL database; None is an embedded one
     limits: LimitSettings = LimitSettings()
     matching: MatchingSettings = MatchingSettings()
 
@@ -212,6 +214,8 @@ def _check_ledger(place: str, name: str, ledger: LedgerSpec) -> None:
         _require(_is_test_bic(depository), f"{place}.depository", _TEST_BIC)
     else:
         _require(ledger.depository is None, f"{place}.depository", "a currency has no depository")
+        banks = {asset.issuer for asset in ledger.assets.values()}
+        _require(len(banks) == 1, f"{place}.assets", "a currency ledger has one central bank")
     _require(bool(ledger.lock_kinds), f"{place}.lock_kinds", "one kind of lock at least")
     for code, asset in ledger.assets.items():
         _check_asset(f"{place}.assets.{code}", code, asset, ledger.kind)
