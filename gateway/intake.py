@@ -12,7 +12,6 @@ from datetime import UTC, date, datetime
 from typing import Final
 
 import msgspec
-from msgspec.structs import replace
 
 from gateway import instructions
 from gateway.admission import Admission, Arrival
@@ -22,6 +21,7 @@ from gateway.journal import (
     QUERIES,
     Entry,
     Journal,
+    Loaded,
     Notice,
     Opening,
     PendingPair,
@@ -52,7 +52,7 @@ FOREVER: Final = 2**63 - 1
 class Started(msgspec.Struct, frozen=True, kw_only=True):
     """A settlement that an intake has opened, to be adopted by the runner."""
 
-    state: Settlement
+    loaded: Loaded
     origin: Origin
 
 
@@ -249,18 +249,25 @@ class Intake:
             pair=job.pair.id, due_at=FOREVER, attempts=job.attempt, advised=job.advised
         )
         opening, started = self._begin(
-            proposed, opened, self._openers.pair_origin(job.pair, job.attempt, job.advised)
-        )
-        opening = replace(
-            opening,
+            proposed,
+            opened,
+            self._openers.pair_origin(job.pair, job.attempt, job.advised),
             pair=job.pair.id,
             attempt=job.attempt,
-            entry=replace(opening.entry, pending=running if job.advised else None),
+            pending=running if job.advised else None,
         )
         return [(n, opening, started)]
 
     def _begin(
-        self, proposed: Proposed, opened: Event | None, origin: Origin
+        self,
+        proposed: Proposed,
+        opened: Event | None,
+        origin: Origin,
+        *,
+        digest: bytes | None = None,
+        pair: str | None = None,
+        attempt: int | None = None,
+        pending: PendingPair | None = None,
     ) -> tuple[Opening, Started]:
         """The first journal entry: PROPOSED, and OPEN with it where it is due at once. Nothing
         depends on the one without the other, so they share the record."""
@@ -278,9 +285,25 @@ class Intake:
             decision=state.decision,
             ended=state.ended,
             notices=self._openers.proposed(state, now),
+            pending=pending,
         )
-        opening = Opening(entry=entry, created_at=now, members=tuple(sorted(state.swap.parties)))
-        return opening, Started(state=state, origin=origin)
+        opening = Opening(
+            entry=entry,
+            created_at=now,
+            members=tuple(sorted(state.swap.parties)),
+            digest=digest,
+            pair=pair,
+            attempt=attempt,
+        )
+        loaded = Loaded(
+            state=state,
+            sequence=1,
+            created_at=now,
+            pair=pair,
+            attempt=attempt,
+            replica=self._journal.replica,
+        )
+        return opening, Started(loaded=loaded, origin=origin)
 
     # ------------------------------------------------------------------ agreed swaps
 
@@ -312,8 +335,9 @@ class Intake:
                 Proposed(swap=swap, consents=tuple(sorted(proposal.consents))),
                 proposal.opened,
                 self._openers.swap_origin(swap),
+                digest=proposal.digest,
             )
-            openings.append((n, replace(opening, digest=proposal.digest), started))
+            openings.append((n, opening, started))
         return openings
 
 

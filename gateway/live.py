@@ -6,12 +6,11 @@ from typing import Protocol
 
 import msgspec
 
-from gateway.journal import Entry, Notice, PendingPair
+from gateway.journal import Entry, Loaded, Notice, PendingPair
 from htlc.events import Event, Learned
 from htlc.leg import LegStatus
 from htlc.settlement import Phase, Settlement
 from htlc.swap import LockProtocol
-from htlc.units import SettlementId
 
 
 class Advice(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,10 +51,12 @@ class Live:
 
     __slots__ = (
         "appending",
+        "created_at",
         "held",
         "id",
         "in_flight",
         "origin",
+        "pair",
         "requests",
         "saved",
         "sequence",
@@ -64,10 +65,12 @@ class Live:
         "wakes_at",
     )
 
-    def __init__(self, id: SettlementId, state: Settlement, sequence: int, origin: Origin) -> None:
-        self.id = id
-        self.state = self.saved = state
-        self.sequence = sequence
+    def __init__(self, loaded: Loaded, origin: Origin) -> None:
+        self.id = loaded.state.swap.id
+        self.state = self.saved = loaded.state
+        self.sequence = loaded.sequence
+        self.created_at = loaded.created_at
+        self.pair = loaded.pair
         self.origin = origin
         self.appending = False
         self.in_flight: set[Key] = set()

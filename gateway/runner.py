@@ -28,6 +28,7 @@ from htlc.contract import Answer, Refusal, Unknown
 from htlc.coordinator import Clock, decide, evolve, wake_at
 from htlc.events import Answered, Decided, Decision, Event, Opened, Reason
 from htlc.settlement import Settlement
+from htlc.swap import Fault, Swap
 from htlc.units import LedgerId, SettlementId
 from ledgers.port import Cancel, Execute, Lock, Operation, Refund
 
@@ -81,11 +82,12 @@ class Runner:
 
     # ------------------------------------------------------------------ taking on and letting go
 
-    def adopt(self, id: SettlementId, state: Settlement, sequence: int, origin: Origin) -> None:
-        """Take on a settlement whose journal has been folded up to `sequence`."""
-        if id in self.lives or state.ended:
+    def adopt(self, loaded: Loaded, origin: Origin) -> None:
+        """Take on a settlement whose journal has been folded."""
+        id = loaded.state.swap.id
+        if id in self.lives or loaded.state.ended:
             return
-        live = self.lives[id] = Live(id, state, sequence, origin)
+        live = self.lives[id] = Live(loaded, origin)
         self.mark(live)
 
     def mark(self, live: Live) -> None:
@@ -163,21 +165,25 @@ class Runner:
             self._append(live, (event,))
 
     def opening(self, state: Settlement) -> Opened | Decided | None:
-        """The agreement, or its refusal; None while a ledger has not been heard yet."""
-        profiles = {leg.ledger: self._profile(leg.ledger) for leg in state.swap.legs}
+        """The event that opens a settlement: its agreement, or that it cannot be met any more."""
+        drawn = self.draw(state.swap)
+        if isinstance(drawn, tuple):
+            return Decided(decision=Decision.CANCEL, reason=Reason.COMMIT_BY_PASSED)
+        return drawn
+
+    def draw(self, swap: Swap) -> Opened | tuple[Fault, ...] | None:
+        """The agreement of a swap, or its faults; None while a ledger has not been heard yet."""
+        profiles = {leg.ledger: self._profile(leg.ledger) for leg in swap.legs}
         known = {name: profile for name, profile in profiles.items() if profile is not None}
         if len(known) < len(profiles):
             return None
-        id = state.swap.id
         drawn = draw_up(
-            state.swap,
+            swap,
             known,
             self._limits,
-            lambda pair, role, function: self._vault.lock(id, pair, role, function),
+            lambda pair, role, function: self._vault.lock(swap.id, pair, role, function),
         )
-        if isinstance(drawn, tuple):
-            return Decided(decision=Decision.CANCEL, reason=Reason.COMMIT_BY_PASSED)
-        return Opened(agreement=drawn)
+        return drawn if isinstance(drawn, tuple) else Opened(agreement=drawn)
 
     def _send(
         self,

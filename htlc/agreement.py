@@ -1,8 +1,7 @@
 """From what parties agree to what ledgers will hold: protocol, locks, times, and the risk left.
 
-`choose` takes the strongest protocol that all ledgers allow: `two_key`; else `anchored` if exactly
-one leg is on a ledger without a cancellation lock; else `htlc`. `draw_up` then writes every lock
-out in full. An agreement is journalled before the first lock leaves, and never changes.
+`choice.choose` takes the strongest protocol that all ledgers allow; `draw_up` then writes every
+lock out in full. An agreement is journalled before the first lock leaves, and never changes.
 """
 
 import hashlib
@@ -12,10 +11,10 @@ from typing import Final
 
 import msgspec
 
-from htlc import schedule
+from htlc import choice, schedule
+from htlc.choice import LedgerProfile, choose
 from htlc.contract import Terms
 from htlc.hashlock import HashFunction, Hashlock
-from htlc.schedule import Latency
 from htlc.swap import Fault, Leg, LockProtocol, Swap
 from htlc.units import (
     Duration,
@@ -27,6 +26,21 @@ from htlc.units import (
     SettlementId,
     after,
 )
+
+__all__ = [
+    "TRUSTS",
+    "AgreedLeg",
+    "Agreement",
+    "LedgerProfile",
+    "Limits",
+    "Locks",
+    "Pair",
+    "PrincipalRisk",
+    "Role",
+    "choose",
+    "draw_up",
+    "htlc_id",
+]
 
 
 class PrincipalRisk(StrEnum):
@@ -48,16 +62,6 @@ class Role(StrEnum):
 
     EXECUTION = "execution"
     CANCELLATION = "cancellation"
-
-
-class LedgerProfile(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a ledger when an agreement is drawn up."""
-
-    two_key: bool
-    htlc: bool
-    functions: tuple[HashFunction, ...]
-    latency: Latency
-    now: Instant  # its clock, estimated
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,91 +128,17 @@ Locks = Callable[[Pair, Role, HashFunction], Hashlock]
 """The vault's side of an agreement: the lock that its key for (pair, role) opens on a ledger with
 that hash function. The keys themselves never come here."""
 
-_OWN_TWO_KEY_HASH: Final = 6
-"""Bytes of an id that tell the legs of one settlement apart: 48 bits."""
+_LEG_BYTES: Final = 6
+"""Bytes of an id that tell the legs of one settlement apart: 48 bits, for a handful of legs."""
 
 
 def htlc_id(settlement: SettlementId, leg: LegId) -> HtlcId:
     """The id of a leg's lock: the first ten bytes of its settlement's (so that both sort together
     in every index), then a digest of both names."""
-    head = settlement.replace("-", "")[: 32 - 2 * _OWN_TWO_KEY_HASH]
-    tail = hashlib.sha256(f"{settlement}/{leg}".encode()).hexdigest()[: 2 * _OWN_TWO_KEY_HASH]
+    head = settlement.replace("-", "")[: 32 - 2 * _LEG_BYTES]
+    tail = hashlib.sha256(f"{settlement}/{leg}".encode()).hexdigest()[: 2 * _LEG_BYTES]
     text = head + tail
     return HtlcId(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")
-
-
-def choose(swap: Swap, ledgers: Mapping[LedgerId, LedgerProfile]) -> LockProtocol | Fault:
-    """The protocol asked for if the ledgers can serve it, else the strongest that they can."""
-    if swap.protocol is not None:
-        return _obstacle(swap, swap.protocol, ledgers) or swap.protocol
-    for protocol in LockProtocol:
-        if _obstacle(swap, protocol, ledgers) is None:
-            return protocol
-    return Fault(field="legs", rule="the ledgers of these legs have no lock protocol in common")
-
-
-def _obstacle(
-    swap: Swap, protocol: LockProtocol, ledgers: Mapping[LedgerId, LedgerProfile]
-) -> Fault | None:
-    profiles = [ledgers[leg.ledger] for leg in swap.legs]
-    without = [leg.leg for leg, p in zip(swap.legs, profiles, strict=True) if not p.two_key]
-    rule = _rule_broken(swap, protocol, profiles, without)
-    return Fault(field="protocol", rule=rule) if rule else None
-
-
-def _rule_broken(
-    swap: Swap, protocol: LockProtocol, profiles: Sequence[LedgerProfile], without: list[LegId]
-) -> str:
-    match protocol:
-        case LockProtocol.TWO_KEY:
-            return _two_key_obstacle(swap, without)
-        case LockProtocol.ANCHORED:
-            return _anchor_obstacle(swap, profiles, without)
-        case LockProtocol.HTLC:
-            return _htlc_obstacle(swap, profiles)
-
-
-def _two_key_obstacle(swap: Swap, without: list[LegId]) -> str:
-    if swap.secret is not None:
-        return "two_key keeps both keys in the vault: no party can hold the secret"
-    return f"leg {without[0]} is on a ledger without cancellation locks" if without else ""
-
-
-def _anchor_obstacle(swap: Swap, profiles: Sequence[LedgerProfile], without: list[LegId]) -> str:
-    """An anchor with a party's secret, or on a ledger without cancellation locks, is an HTLC."""
-    if len(without) > 1:
-        return "more than one leg is on a ledger without cancellation locks"
-    anchor = profiles[_anchor(swap, profiles)]
-    if (without or swap.secret is not None) and not anchor.htlc:
-        return "the anchor's ledger has no expiring locks"
-    if swap.secret is not None and swap.secret.function not in anchor.functions:
-        return "the anchor's ledger does not use the hash function of the secret"
-    return ""
-
-
-def _htlc_obstacle(swap: Swap, profiles: Sequence[LedgerProfile]) -> str:
-    for leg, profile in zip(swap.legs, profiles, strict=True):
-        if not profile.htlc:
-            return f"leg {leg.leg} is on a ledger without expiring locks"
-        if swap.secret is not None and swap.secret.function not in profile.functions:
-            return f"the ledger of leg {leg.leg} does not use the hash function of the secret"
-    if swap.secret is not None and swap.secret.holder not in schedule.leaders(swap.legs):
-        return f"a cycle of legs avoids the secret's holder {swap.secret.holder}"
-    if not schedule.leaders(swap.legs):
-        return "no party's removal leaves the legs without a cycle: nobody can lead"
-    return ""
-
-
-def _anchor(swap: Swap, profiles: Sequence[LedgerProfile]) -> int:
-    """The leg that decides: the one without a cancellation lock; the one paid to the holder of a
-    secret, which it claims by showing it; else the first."""
-    for n, profile in enumerate(profiles):
-        if not profile.two_key:
-            return n
-    for n, leg in enumerate(swap.legs):
-        if swap.secret is not None and leg.payee.member == swap.secret.holder:
-            return n
-    return 0
 
 
 def draw_up(
@@ -240,6 +170,9 @@ def _two_key(
 ) -> Agreement | tuple[Fault, ...]:
     if stray := _stray_expiries(swap.legs, None):
         return stray
+    margins = [_backstop_margin(profiles, n, limits) for n in range(len(profiles))]
+    if near := _backstop_too_near(margins, limits):
+        return near
     far = None if limits.backstop is None else after(commit_by, limits.backstop)
     legs = tuple(
         _agreed(
@@ -251,7 +184,7 @@ def _two_key(
             execution=locks(Pair.LEGS, Role.EXECUTION, profiles[n].functions[0]),
             cancellation=locks(Pair.LEGS, Role.CANCELLATION, profiles[n].functions[0]),
             expires_at=far,
-            margin=Duration(profiles[n].latency.claim + limits.recovery) if far else Duration(0),
+            margin=margins[n] if far else Duration(0),
         )
         for n in range(len(swap.legs))
     )
@@ -265,6 +198,26 @@ def _two_key(
     )
 
 
+def _backstop_margin(profiles: Sequence[LedgerProfile], n: int, limits: Limits) -> Duration:
+    """What must be left when the key is first shown: leg `n` is claimed and found final, then all
+    is down for the recovery time, then any other leg is claimed."""
+    windows = (
+        schedule.window(profiles[n].latency, profile.latency, limits.recovery)
+        for m, profile in enumerate(profiles)
+        if m != n
+    )
+    return Duration(profiles[n].latency.delivery + max(windows))
+
+
+def _backstop_too_near(margins: Sequence[Duration], limits: Limits) -> tuple[Fault, ...]:
+    """Nothing could ever be committed under such a backstop."""
+    return tuple(
+        Fault(field="backstop", rule=f"lies more than {margin} ns after commit_by (leg {n})")
+        for n, margin in enumerate(margins)
+        if limits.backstop is not None and limits.backstop <= margin
+    )
+
+
 def _anchored(
     swap: Swap,
     profiles: Sequence[LedgerProfile],
@@ -272,10 +225,10 @@ def _anchored(
     commit_by: Instant,
     locks: Locks,
 ) -> Agreement | tuple[Fault, ...]:
-    anchor = _anchor(swap, profiles)
-    if stray := _stray_expiries(swap.legs, anchor):
-        return stray
+    anchor = choice.anchor(swap, profiles)
     expiring = not profiles[anchor].two_key or swap.secret is not None
+    if stray := _stray_expiries(swap.legs, anchor if expiring else None):
+        return stray
     claim = profiles[anchor].latency.claim
     expires_at = swap.legs[anchor].expires_at or after(commit_by, claim, claim)
     if expiring and expires_at < after(commit_by, claim):

@@ -26,13 +26,13 @@ The clocks are the ledgers' own, estimated between answers. An estimate may only
 showing of a key, or bring on CANCEL; giving up a claim needs the ledger's own answer.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import assert_never
 
-import msgspec
 from msgspec.structs import replace
 
 from htlc.agreement import Role
+from htlc.clocks import Clock, Clocks, passed, wake_at
 from htlc.commands import Command, Lock, Look, Open, Record, Refund, Unlock
 from htlc.events import (
     Answered,
@@ -51,22 +51,9 @@ from htlc.events import (
 from htlc.keys import may_show
 from htlc.settlement import ENDED, FINISHED, LegState, LegStatus, Phase, Settlement, learn
 from htlc.swap import LockProtocol
-from htlc.units import Duration, Instant, LedgerId
+from htlc.units import Instant
 
-
-class Clock(msgspec.Struct, frozen=True, kw_only=True):
-    """A ledger's estimated time, and how far the estimate may be off, either way."""
-
-    at: Instant
-    skew: Duration = Duration(0)
-
-    @property
-    def latest(self) -> Instant:
-        return Instant(self.at + self.skew)
-
-
-Clocks = Mapping[LedgerId, Clock]
-"""A ledger that has not been heard since the start has no entry: ask first."""
+__all__ = ["Clock", "Clocks", "decide", "evolve", "propose", "wake_at"]
 
 
 # --------------------------------------------------------------------------- events in
@@ -105,8 +92,7 @@ def evolve(state: Settlement, event: Event) -> Settlement:
         case Learned():
             return _advance(_learned(state, event))
         case Restored():
-            # Only what was open and undecided is concerned: a decision that is there stands.
-            return replace(state, restored=state.restored or state.decided is None)
+            return _restored(state)
         case _:
             assert_never(event)
 
@@ -121,12 +107,23 @@ def _decided(state: Settlement, event: Decided) -> Settlement:
     return replace(state, decided=event, phase=phase)
 
 
+def _restored(state: Settlement) -> Settlement:
+    """Only what is undecided is concerned: a decision that is there stands. That a leg was absent
+    was read before the restore: its lock, and a COMMIT, may be among the lost records."""
+    if state.decided is not None:
+        return state
+    legs = (LegState() if leg.status is LegStatus.ABSENT else leg for leg in state.legs)
+    return replace(state, restored=True, legs=tuple(legs))
+
+
 def _learned(state: Settlement, event: Learned) -> Settlement:
     """A fact from the journal is as good as the answer it was folded from; what has since ended,
     or was read at a later time, is known better already."""
     known = state.legs[event.leg]
     if known.status in ENDED or known.at > event.known.at:
         return state
+    if known.status is LegStatus.LOCKED and event.known.status not in ENDED:
+        return state  # a clock that goes in blocks tells "absent" and "locked" at the same time
     return _with_leg(state, event.leg, event.known)
 
 
@@ -160,17 +157,16 @@ def _next_phase(state: Settlement) -> Phase:
 
 
 def _turned_back(state: Settlement) -> bool:
-    """COMMIT, and yet it cannot be carried out: cancelled under COMMIT is legal here."""
+    """COMMIT, and yet it cannot be carried out: cancelled under COMMIT is legal where a clock can
+    take legs back. (`two_key` without one: operators resolved a restored settlement wrongly.)"""
     if state.protocol is LockProtocol.ANCHORED:
         return state.anchor_lost
-    return state.expiring and state.any_refunded and not state.any_executed
+    return state.any_finished and not state.any_executed
 
 
 def _turned_forward(state: Settlement) -> bool:
-    """A key is out on a ledger that decides: followed whatever the journal holds."""
-    if state.protocol is LockProtocol.ANCHORED:
-        return state.anchor_executed
-    return state.expiring and state.any_executed
+    """The key that decides is out on a ledger: followed whatever the journal holds."""
+    return state.key_is_out
 
 
 # --------------------------------------------------------------------------- commands out
@@ -183,8 +179,12 @@ def decide(state: Settlement, now: Clocks) -> tuple[Command, ...]:
             return tuple(_proposed(state, now))
         case Phase.LOCKING:
             return tuple(_locking(state, now))
-        case Phase.EXECUTING | Phase.BROKEN:
+        case Phase.EXECUTING:
             return tuple(_executions(state, now))
+        case Phase.BROKEN:
+            # Save what can be saved: forward where the key that decides is out, else back.
+            saved = _executions if state.key_is_out else _unwinding
+            return tuple(saved(state, now))
         case Phase.UNWINDING:
             return tuple(_unwinding(state, now))
         case Phase.SETTLED | Phase.CANCELLED:
@@ -196,7 +196,7 @@ def decide(state: Settlement, now: Clocks) -> tuple[Command, ...]:
 def _proposed(state: Settlement, now: Clocks) -> Iterator[Command]:
     if state.cancel_accepted:
         yield _record(Decision.CANCEL, Reason.CANCEL_ACCEPTED)
-    elif state.swap.commit_by is not None and _passed(
+    elif state.swap.commit_by is not None and passed(
         now, state.swap.legs[0].ledger, state.swap.commit_by
     ):
         yield _record(Decision.CANCEL, Reason.COMMIT_BY_PASSED)
@@ -206,15 +206,24 @@ def _proposed(state: Settlement, now: Clocks) -> Iterator[Command]:
 
 def _locking(state: Settlement, now: Clocks) -> Iterator[Command]:
     """The first arrow that fits is taken; until one does, ask for what is missing."""
-    for n in {0, *state.agreed.revealers} if state.all_locked else ():
-        if state.agreed.legs[n].ledger not in now:
-            yield Look(leg=n)  # whether commit_by or a margin has passed is not known: ask first
     if (decided := _decision(state, now)) is not None:
         yield Record(event=decided)
     elif state.restored and state.protocol is not LockProtocol.ANCHORED:
         yield from (Look(leg=n) for n in range(len(state.legs)))
     else:
-        yield from (Lock(leg=n) for n in _lockable(state))
+        missing = tuple(_lockable(state))
+        yield from (Lock(leg=n) for n in missing)
+        yield from (Look(leg=n) for n in _unheard(state, now) if n not in missing)
+
+
+def _unheard(state: Settlement, now: Clocks) -> Iterator[int]:
+    """The legs whose ledger's time matters and is not known since the start: leg 0's, by which
+    `commit_by` passes, and once all are locked those whose margin is to be left. Ask first."""
+    margins = state.agreed.revealers if state.all_locked else ()
+    for n, agreed in enumerate(state.agreed.legs):
+        timed = n == 0 or (n in margins and agreed.terms.expires_at is not None)
+        if timed and agreed.ledger not in now:
+            yield n
 
 
 def _decision(state: Settlement, now: Clocks) -> Decided | None:
@@ -223,7 +232,7 @@ def _decision(state: Settlement, now: Clocks) -> Decided | None:
         return Decided(decision=Decision.COMMIT, reason=Reason.EXECUTED_ON_LEDGER)
     if state.restored and state.protocol is not LockProtocol.ANCHORED:
         return _restored_decision(state)
-    late = _passed(now, state.agreed.legs[0].ledger, state.agreed.commit_by)
+    late = passed(now, state.agreed.legs[0].ledger, state.agreed.commit_by)
     if (
         late is False
         and state.all_locked
@@ -283,7 +292,7 @@ def _lockable(state: Settlement) -> Iterator[int]:
 
 
 def _executions(state: Settlement, now: Clocks) -> Iterator[Command]:
-    """After COMMIT, and in BROKEN, where what can still be saved is saved.
+    """After COMMIT, or once a key is out.
 
     Rule 10: before a key is shown for the first time no leg is known to be finished and the margin
     is left, for a claim that is refused has shown the key all the same. Once it is out, every
@@ -301,19 +310,21 @@ def _executions(state: Settlement, now: Clocks) -> Iterator[Command]:
 
 def _claim(state: Settlement, n: int) -> Command:
     """Execute leg `n`, or watch for its key where a party holds it and has not shown it."""
-    pair = state.agreed.legs[n].pair
-    key = next(
-        (
-            leg.key
-            for leg, agreed in zip(state.legs, state.agreed.legs, strict=True)
-            if leg.status is LegStatus.EXECUTED and agreed.pair is pair
-        ),
-        None,
-    )
+    key = _seen_key(state, n, LegStatus.EXECUTED)
     held = state.agreed.holder is not None and n in _party_locked(state)
     if held and key is None and not state.secret_handed:
         return Look(leg=n)
+    assert key is not None or may_show(state, n, Role.EXECUTION), "decided, and not yet allowed"
     return Unlock(leg=n, role=Role.EXECUTION, key=key)
+
+
+def _seen_key(state: Settlement, n: int, ended: LegStatus) -> bytes | None:
+    """The key of leg `n`'s pair that a ledger has shown when it ended a leg so: it is public."""
+    pair = state.agreed.legs[n].pair
+    for leg, agreed in zip(state.legs, state.agreed.legs, strict=True):
+        if leg.status is ended and agreed.pair is pair:
+            return leg.key
+    return None
 
 
 def _party_locked(state: Settlement) -> tuple[int, ...]:
@@ -325,13 +336,21 @@ def _party_locked(state: Settlement) -> tuple[int, ...]:
 
 def _unwinding(state: Settlement, now: Clocks) -> Iterator[Command]:
     opened = tuple(
-        n
+        Unlock(leg=n, role=Role.CANCELLATION, key=_public_way_back(state, n))
         for n, leg in enumerate(state.legs)
         if leg.status in (LegStatus.UNSEEN, LegStatus.LOCKED)
-        and may_show(state, n, Role.CANCELLATION)
+        and (may_show(state, n, Role.CANCELLATION) or _public_way_back(state, n))
     )
-    yield from (Unlock(leg=n, role=Role.CANCELLATION) for n in opened)
-    yield from _watch(state, now, skip=opened)
+    yield from opened
+    yield from _watch(state, now, skip=tuple(unlock.leg for unlock in opened))
+
+
+def _public_way_back(state: Settlement, n: int) -> bytes | None:
+    """The cancellation key that a ledger has shown. Not in `anchored`: there only the anchor
+    says which way the followers go."""
+    if state.protocol is LockProtocol.ANCHORED:
+        return None
+    return _seen_key(state, n, LegStatus.CANCELLED)
 
 
 def _watch(state: Settlement, now: Clocks, skip: tuple[int, ...]) -> Iterator[Command]:
@@ -344,7 +363,7 @@ def _watch(state: Settlement, now: Clocks, skip: tuple[int, ...]) -> Iterator[Co
         if (refund := _expired(state, n)) is not None:
             yield refund
         elif leg.status is LegStatus.ABSENT:
-            if _passed(now, state.agreed.legs[n].ledger, terms.lock_by) is not False:
+            if passed(now, state.agreed.legs[n].ledger, terms.lock_by) is not False:
                 yield Look(leg=n)
         elif leg.status is LegStatus.UNSEEN or terms.expires_at is not None:
             yield Look(leg=n)
@@ -365,37 +384,10 @@ def _margin_left(state: Settlement, now: Clocks) -> bool:
         leg = state.agreed.legs[n]
         if leg.terms.expires_at is None:
             continue
-        if _passed(now, leg.ledger, Instant(leg.terms.expires_at - leg.margin)) is not False:
+        if passed(now, leg.ledger, Instant(leg.terms.expires_at - leg.margin)) is not False:
             return False
     return True
 
 
-def _passed(now: Clocks, ledger: LedgerId, instant: Instant) -> bool | None:
-    """Whether a ledger's time may have reached `instant`; None if it is not known at all."""
-    clock = now.get(ledger)
-    return None if clock is None else clock.latest >= instant
-
-
 def _record(decision: Decision, reason: Reason) -> Record:
     return Record(event=Decided(decision=decision, reason=reason))
-
-
-# --------------------------------------------------------------------------- when to ask again
-
-
-def wake_at(state: Settlement) -> Instant | None:
-    """The next instant at which time alone changes what is owed. Scheduling only."""
-    return min(_instants(state), default=None)
-
-
-def _instants(state: Settlement) -> Iterator[Instant]:
-    if state.phase is Phase.PROPOSED and state.swap.commit_by is not None:
-        yield state.swap.commit_by
-    elif state.phase is Phase.LOCKING:
-        yield state.agreed.commit_by
-    elif not state.ended and state.agreement is not None:
-        for leg, agreed in zip(state.legs, state.agreed.legs, strict=True):
-            if leg.status is LegStatus.ABSENT:
-                yield agreed.terms.lock_by
-            elif leg.status is LegStatus.LOCKED and agreed.terms.expires_at is not None:
-                yield agreed.terms.expires_at

@@ -21,10 +21,10 @@ def may_show(state: Settlement, leg: int, role: Role) -> bool:
 
 def _may_execute(state: Settlement, leg: int) -> bool:
     """COMMIT opens every leg; `anchored`: the anchor only, whose execution opens the followers.
-    A leg that is finally executed has shown its key to everyone."""
+    Where a clock can win the race, an executed leg is followed whatever the journal holds."""
     if state.protocol is LockProtocol.ANCHORED and leg != state.agreed.anchor:
         return state.anchor_executed
-    return state.decision is Decision.COMMIT or state.key_is_out
+    return state.decision is Decision.COMMIT or (state.expiring and state.key_is_out)
 
 
 def _may_cancel(state: Settlement, leg: int) -> bool:
@@ -34,4 +34,6 @@ def _may_cancel(state: Settlement, leg: int) -> bool:
         return False
     if state.protocol is LockProtocol.ANCHORED and leg != state.agreed.anchor:
         return state.anchor_lost and state.decided is not None
+    if state.restored and state.agreed.backstop:
+        return False  # a lost COMMIT may have sent executions on their way: the clock opens it
     return state.decision is Decision.CANCEL

@@ -46,8 +46,8 @@ def learn(leg: LegState, agreed: AgreedLeg, answer: Answer) -> LegState:
 
     Facts only grow: an answer that was overtaken on its way (older than what is known) changes
     nothing, and one that is not final is no fact at all."""
-    if not answer.final or leg.status in ENDED:
-        return leg
+    if not answer.final or answer.refusal is Refusal.OVERLOADED or leg.status in ENDED:
+        return leg  # an overloaded ledger has not looked: it does not say that there is no contract
     if answer.htlc is not None:
         return _learn_contract(leg, agreed, answer, answer.htlc)
     if leg.status is LegStatus.LOCKED:

@@ -5,7 +5,9 @@ Theory of operation
 With one hash on all legs, whoever claims first publishes the key. The *leader* claims the legs that
 pay it; their payers read the key from the ledger and claim the legs that pay them; and so on
 backwards through the swap. So a leg's *rank* is the longest path, along the legs, from its payee to
-the leader, and expiries rise with the rank (Herlihy 2018, section 4).
+the leader, and expiries rise with the rank (Herlihy 2018, section 4). Where several legs pay the
+leader, one of them is first, and the others follow it by a window: whoever claims for the leader
+may die between two claims.
 
 If leg i is claimed before leg j (the payer of i is the payee of j), then whoever learns the key
 from i must still be able to use it on j after the worst that the budget allows:
@@ -89,12 +91,21 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     outage_max: Duration  # the longest outage after the first claim that costs nobody anything
 
 
-def claimed_next(legs: Sequence[Leg], leader: MemberId, i: int) -> tuple[int, ...]:
-    """The legs that the payer of leg `i` can claim once `i` is claimed."""
+def first_claimed(legs: Sequence[Leg], leader: MemberId, expires_at: Sequence[Instant]) -> int:
+    """The leg that shows the key: of those that pay the leader, the one that expires first."""
+    paid = [n for n, leg in enumerate(legs) if leg.payee.member == leader]
+    return min(paid, key=expires_at.__getitem__)
+
+
+def claimed_next(legs: Sequence[Leg], leader: MemberId, first: int, i: int) -> tuple[int, ...]:
+    """The legs that may have to wait until leg `i` is claimed: what its payer is paid; after the
+    first of all, also what else the leader is paid, for it may die between two claims."""
     payer = legs[i].payer.member
-    if payer == leader:
-        return ()
-    return tuple(j for j, leg in enumerate(legs) if leg.payee.member == payer)
+    return tuple(
+        j
+        for j, leg in enumerate(legs)
+        if (leg.payee.member == payer != leader) or (i == first != j and leg.payee.member == leader)
+    )
 
 
 def draw(
@@ -110,13 +121,17 @@ def draw(
     Expiries that the parties set themselves are kept as they are, and must pass `faults`."""
     order = ranks(legs, leader)
     assert order is not None, "a leader was chosen, so no cycle avoids it"
-    margin = [_margin(legs, latencies, leader, recovery, i) for i in range(len(legs))]
+    soonest = [
+        leg.expires_at or after(first_claim_by, latencies[i].claim) for i, leg in enumerate(legs)
+    ]
+    first = first_claimed(legs, leader, soonest)
+    margin = [_margin(legs, latencies, leader, first, recovery, i) for i in range(len(legs))]
     expires = [
         leg.expires_at or after(first_claim_by, margin[i], latencies[i].claim)
         for i, leg in enumerate(legs)
     ]
-    for i in sorted(range(len(legs)), key=order.__getitem__):
-        for j in claimed_next(legs, leader, i):
+    for i in sorted(range(len(legs)), key=lambda i: (order[i], i != first)):
+        for j in claimed_next(legs, leader, first, i):
             if legs[j].expires_at is None:
                 step = window(latencies[i], latencies[j], recovery)
                 expires[j] = max(expires[j], after(expires[i], step))
@@ -136,6 +151,7 @@ def faults(
     recovery: Duration,
 ) -> tuple[Fault, ...]:
     """The pairs of legs whose expiries leave less than the window between them. Exact."""
+    first = first_claimed(legs, leader, expires_at)
     return tuple(
         Fault(
             field=f"legs[{j}].expires_at",
@@ -143,7 +159,7 @@ def faults(
             f"{window(latencies[i], latencies[j], recovery)} ns after leg {legs[i].leg}",
         )
         for i in range(len(legs))
-        for j in claimed_next(legs, leader, i)
+        for j in claimed_next(legs, leader, first, i)
         if expires_at[j] - expires_at[i] < window(latencies[i], latencies[j], recovery)
     )
 
@@ -152,20 +168,24 @@ def _margin(
     legs: Sequence[Leg],
     latencies: Sequence[Latency],
     leader: MemberId,
+    first: int,
     recovery: Duration,
     i: int,
 ) -> Duration:
     """The largest window out of leg `i`; at least the time that its own claim takes."""
-    windows = (window(latencies[i], latencies[j], recovery) for j in claimed_next(legs, leader, i))
-    return max([latencies[i].claim, *windows])
+    following = claimed_next(legs, leader, first, i)
+    return max(
+        [latencies[i].claim, *(window(latencies[i], latencies[j], recovery) for j in following)]
+    )
 
 
 def _outage_max(
     legs: Sequence[Leg], latencies: Sequence[Latency], leader: MemberId, expires: Sequence[Instant]
 ) -> Duration:
+    first = first_claimed(legs, leader, expires)
     spare = [
         expires[j] - expires[i] - window(latencies[i], latencies[j], Duration(0))
         for i in range(len(legs))
-        for j in claimed_next(legs, leader, i)
+        for j in claimed_next(legs, leader, first, i)
     ]
     return Duration(max(0, min(spare, default=0)))

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from htlc.hashlock import HashFunction
+from htlc.hashlock import DIGEST_BYTES, HashFunction
 from htlc.units import (
     QUANTITY_MAX,
     AccountId,
@@ -104,6 +104,8 @@ def check(swap: Swap, *, legs_max: int) -> tuple[Fault, ...]:
     ]
     if swap.secret is not None and swap.secret.holder not in swap.parties:
         faults.append(Fault(field="secret.holder", rule="the holder is a party of the swap"))
+    if swap.secret is not None and len(swap.secret.digest) != DIGEST_BYTES:
+        faults.append(Fault(field="secret.digest", rule=f"a digest has {DIGEST_BYTES} bytes"))
     return tuple(faults) if faults else _connection_faults(swap.legs)
 
 

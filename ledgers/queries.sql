@@ -42,51 +42,48 @@ SELECT id, digest FROM operations WHERE id = ANY ($1::text[]);
 UPDATE head SET clock = $1;
 
 -- name: write_batch
--- What a batch changed, all in one statement. Balances come as differences, one per account however
--- hot it is; a row that a batch makes and moves again arrives here only as it ends up. The number of
--- balances that were changed comes back, to be compared with the number that was sent.
+-- What a batch changed, all in one statement, as arrays of rows. Balances come as differences, one
+-- per account however hot it is; a row that a batch makes and moves again arrives here only as it
+-- ends up. The numbers of rows that were changed come back, to be compared with what was sent.
 WITH
 debited AS (
     UPDATE balances AS b SET available = b.available + d.available, locked = b.locked + d.locked
-    FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
-        AS d (account, asset, available, locked)
+    FROM unnest($1::balances[]) AS d
     WHERE b.account = d.account AND b.asset = d.asset
     RETURNING 1
 ),
 opened AS (
-    INSERT INTO balances (account, asset, available, locked)
-    SELECT * FROM unnest($5::text[], $6::text[], $7::bigint[], $8::bigint[])
+    INSERT INTO balances (account, asset, counter, available, locked)
+    SELECT account, asset, counter, available, locked FROM unnest($2::balances[])
 ),
 made AS (
     INSERT INTO contracts (id, settlement, leg, payer, payee, asset, quantity,
         execution_function, execution_digest, cancellation_function, cancellation_digest,
         lock_by, expires_at, locked_at, status, ended_at, key)
-    SELECT * FROM unnest($9::uuid[], $10::uuid[], $11::text[], $12::text[], $13::text[],
-        $14::text[], $15::bigint[], $16::text[], $17::bytea[], $18::text[], $19::bytea[],
-        $20::bigint[], $21::bigint[], $22::bigint[], $23::text[], $24::bigint[], $25::bytea[])
+    SELECT id, settlement, leg, payer, payee, asset, quantity,
+        execution_function, execution_digest, cancellation_function, cancellation_digest,
+        lock_by, expires_at, locked_at, status, ended_at, key
+    FROM unnest($3::contracts[])
 ),
 ended AS (
     UPDATE contracts AS c SET status = e.status, ended_at = e.ended_at, key = e.key
-    FROM unnest($26::uuid[], $27::text[], $28::bigint[], $29::bytea[])
-        AS e (id, status, ended_at, key)
+    FROM unnest($4::ending[]) AS e
     WHERE c.id = e.id AND c.status = 'LOCKED'
     RETURNING 1
 ),
 done AS (
-    INSERT INTO operations (id, digest) SELECT * FROM unnest($30::text[], $31::bytea[])
+    INSERT INTO operations (id, digest) SELECT id, digest FROM unnest($5::operations[])
 ),
 posted AS (
     INSERT INTO postings (height, position, debit, credit, leaf)
-    SELECT $32, number - 1, debit, credit, leaf
-    FROM unnest($33::text[], $34::text[], $35::bytea[])
-        WITH ORDINALITY AS p (debit, credit, leaf, number)
+    SELECT height, position, debit, credit, leaf FROM unnest($6::postings[])
 ),
 sealed AS (
     INSERT INTO blocks (height, previous, root, count, at, hash, signature)
-    VALUES ($32, $36, $37, $38, $39, $40, $41)
+    VALUES ($7, $8, $9, $10, $11, $12, $13)
 ),
 advanced AS (
-    UPDATE head SET height = $32, hash = $40, clock = $39
+    UPDATE head SET height = $7, hash = $12, clock = $11
 )
 SELECT (SELECT count(*) FROM debited) AS debited, (SELECT count(*) FROM ended) AS ended;
 
@@ -142,19 +139,19 @@ SELECT height, leaf FROM postings WHERE height BETWEEN $1 AND $2 ORDER BY height
 
 -- name: read_postings
 SELECT height, position, leaf FROM postings
-WHERE (height, position) > ($1, $2) ORDER BY height, position LIMIT $3;
+WHERE (height, position) > ($1, $2::bigint) ORDER BY height, position LIMIT $3;
 
 -- name: read_postings_of_owner
 -- Both sides by their own index; a posting between two accounts of one owner comes once.
 SELECT height, position, leaf FROM (
     SELECT p.height, p.position, p.leaf FROM accounts a
     CROSS JOIN LATERAL (SELECT * FROM postings WHERE debit = a.id
-        AND (height, position) > ($1, $2) ORDER BY height, position LIMIT $3) AS p
+        AND (height, position) > ($1, $2::bigint) ORDER BY height, position LIMIT $3) AS p
     WHERE a.owner = $4
     UNION
     SELECT p.height, p.position, p.leaf FROM accounts a
     CROSS JOIN LATERAL (SELECT * FROM postings WHERE credit = a.id AND credit <> debit
-        AND (height, position) > ($1, $2) ORDER BY height, position LIMIT $3) AS p
+        AND (height, position) > ($1, $2::bigint) ORDER BY height, position LIMIT $3) AS p
     WHERE a.owner = $4
 ) AS own ORDER BY height, position LIMIT $3;
 

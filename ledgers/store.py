@@ -197,13 +197,13 @@ async def write_batch(
     header = block.header
     [counted] = await session.fetch(
         "write_batch",
-        *rows.columns(updated, 4),
-        *rows.columns(inserted, 4),
-        *rows.columns(made, 17),
-        *rows.columns(ended, 4),
-        *rows.columns(_operation_rows(effects), 2),
+        updated,
+        inserted,
+        made,
+        ended,
+        [(effect.id, effect.digest) for effect in effects if effect.htlc is None],
+        _posting_rows(effects, block),
         header.height,
-        *rows.columns(_posting_rows(effects, block), 3),
         header.previous,
         header.root,
         header.count,
@@ -226,8 +226,8 @@ def _balance_rows(
         debit[debit_side is Side.LOCKED] -= effect.quantity
         credit = sums.setdefault((effect.credit, effect.asset), [0, 0])
         credit[credit_side is Side.LOCKED] += effect.quantity
-    updated = [(*k, *s) for k, s in sums.items() if k not in opened and s != [0, 0]]
-    return updated, [(*k, *s) for k, s in sums.items() if k in opened]
+    updated = [(*k, None, *s) for k, s in sums.items() if k not in opened and s != [0, 0]]
+    return updated, [(*k, False, *s) for k, s in sums.items() if k in opened]
 
 
 def _contract_rows(
@@ -247,13 +247,10 @@ def _contract_rows(
     return [rows.contract_values(htlc) for htlc in made.values()], ended
 
 
-def _operation_rows(effects: Iterable[Effect]) -> list[tuple[str, bytes]]:
-    return [(effect.id, effect.digest) for effect in effects if effect.htlc is None]
-
-
-def _posting_rows(effects: Iterable[Effect], block: Block) -> list[tuple[str, str, bytes]]:
-    pairs = zip(effects, block.leaves, strict=True)
-    return [(effect.debit, effect.credit, data) for effect, data in pairs]
+def _posting_rows(effects: Iterable[Effect], block: Block) -> list[tuple[Any, ...]]:
+    height = block.header.height
+    pairs = enumerate(zip(effects, block.leaves, strict=True))
+    return [(height, n, effect.debit, effect.credit, data) for n, (effect, data) in pairs]
 
 
 async def write_act(session: Session, book: Book, act: Act) -> None:

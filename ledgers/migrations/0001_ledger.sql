@@ -74,6 +74,9 @@ CREATE TABLE contracts (
     key                   bytea
 ) WITH (fillfactor = 50); -- each row is updated once, when it ends, by a version as large: HOT
 
+-- How a contract ended, as a batch sends it.
+CREATE TYPE ending AS (id uuid, status text, ended_at bigint, key bytea);
+
 -- Issue, redeem and transfer: what was done under an id, so that a repeat has no second effect.
 CREATE TABLE operations (
     id     text COLLATE "C" PRIMARY KEY,
