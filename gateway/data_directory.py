@@ -33,15 +33,21 @@ class DataDirectoryError(Exception):
     """The directory cannot be used; the text says why and what to do next, in one line."""
 
 
-class Running(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """running.json: who holds the directory and, once all is ready, where the services are."""
+class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready", tag_field="event"):
+    """The ready line: where everything is."""
+
+    gateway: str
+    bic: str
+    metrics: dict[str, str]  # by process
+    ledgers: dict[str, str]
+    members: str  # the file
+
+
+class Running(msgspec.Struct, frozen=True, kw_only=True):
+    """running.json: who holds the directory and, once all is ready, where everything is."""
 
     pid: int
-    gateway: str | None = None
-    bic: str | None = None
-    metrics: dict[str, str] = {}
-    ledgers: dict[str, str] = {}
-    members: str | None = None
+    ready: Ready | None = None
 
 
 def default_directory(environment: Mapping[str, str]) -> Path:
@@ -126,9 +132,9 @@ class DataDirectory:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def announce(self, running: Running) -> None:
-        """Say where the services are."""
-        self.write("running.json", msgspec.json.encode(running))
+    def announce(self, ready: Ready) -> None:
+        """Say where everything is."""
+        self.write("running.json", msgspec.json.encode(Running(pid=os.getpid(), ready=ready)))
 
     def running(self) -> Running | None:
         """What the one who holds the directory has said; None if nobody does, as far as known."""

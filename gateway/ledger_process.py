@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +12,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway import health
 from gateway.config import ConfigurationError
-from gateway.sockets import serve_app
+from gateway.processes import Ready, live
+from gateway.serving import serve_app
+from gateway.sockets import Descriptors, Listening, sockets
 from htlc.hashlock import HashFunction
 from htlc.units import Instant, LedgerId, seconds
 from ledgers.block import Seal
@@ -75,22 +79,25 @@ class LedgerProcess(_Table, frozen=True, kw_only=True):
         return {token.sha256: Principal(name=token.name, role=token.role) for token in self.tokens}
 
 
-async def serve_ledger(
-    settings: LedgerProcess,
-    *,
-    listen: socket.socket,
-    metrics: socket.socket,
-    ready: Callable[[], None],
-) -> None:
-    """Run one ledger process until cancelled."""
+def run(settings: LedgerProcess, fds: Descriptors, *, lifeline: bool) -> None:
+    """The whole life of a ledger process. Raises ConfigurationError."""
+    seal = settings.seal()
+    listening = sockets((settings.listen, settings.metrics_listen), fds)
+    live(
+        settings.ledger,
+        listening,
+        lambda ready, _: serve(settings, seal, listening, ready),
+        lifeline=lifeline,
+    )
+
+
+async def serve(settings: LedgerProcess, seal: Seal, listening: Listening, ready: Ready) -> None:
+    """Run one ledger until cancelled."""
     state = health.Health()
-    pool = await open_pool(settings.dsn)
-    try:
-        await prepare(pool, seal)
-        ledger = PostgresLedger(pool, seal, _wall_clock, settings.traits())
+    async with _ledger(settings, seal) as ledger:
         runners = [
-            await serve_app(build_app(ledger, settings.principals()), listening[0]),
             await serve_app(health.build_app(state), listening[1]),
+            await serve_app(build_app(ledger, settings.principals()), listening[0]),
         ]
         state.started = True
         ready()
@@ -98,8 +105,19 @@ async def serve_ledger(
             await asyncio.Event().wait()
         finally:
             state.draining = True
-            for runner in runners:
+            for runner in reversed(runners):
                 await runner.cleanup()
+
+
+@asynccontextmanager
+async def _ledger(settings: LedgerProcess, seal: Seal) -> AsyncIterator[PostgresLedger]:
+    pool = await open_pool(settings.dsn)
+    try:
+        await prepare(pool, seal)
+        ledger = PostgresLedger(pool, seal, _wall_clock, settings.traits())
+        try:
+            yield ledger
+        finally:
             await ledger.close()
     finally:
         await pool.close()

@@ -54,7 +54,7 @@ async def _until_stopped(serving: Coroutine[Any, Any, None], *, lifeline: bool) 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     service = asyncio.create_task(serving, name="service")
-    stopping = [asyncio.create_task(stop.wait(), name="signal")]
+    stopping: list[asyncio.Task[Any]] = [asyncio.create_task(stop.wait(), name="signal")]
     if lifeline:
         stopping.append(asyncio.create_task(parent_gone(), name="lifeline"))
     await asyncio.wait([service, *stopping], return_when=asyncio.FIRST_COMPLETED)

@@ -1,17 +1,9 @@
 """Listening sockets of a service: opened by itself, or inherited from a supervisor by number."""
 
 import socket
-from typing import Final
-
-from aiohttp import web
 
 from gateway.config import ConfigurationError
-
-BACKLOG: Final = 1024
-"""Connections that wait to be accepted; what the kernel allows at most by default is 4096."""
-
-DRAIN_SECONDS: Final = 5.0
-"""Requests in flight may end within this after SIGTERM: half of what a supervisor waits."""
+from gateway.serving import BACKLOG
 
 Descriptors = tuple[int | None, int | None]
 """Inherited sockets of a service and of its metrics, where there are any."""
@@ -46,11 +38,3 @@ def url(listening: socket.socket) -> str:
     """Where a socket is reached on this machine."""
     host, port = listening.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-async def serve_app(app: web.Application, listening: socket.socket) -> web.AppRunner:
-    """Answer on a socket; the runner's `cleanup` ends it after the requests in flight."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=DRAIN_SECONDS)
-    await runner.setup()
-    await web.SockSite(runner, listening, backlog=BACKLOG).start()
-    return runner
