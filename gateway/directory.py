@@ -26,6 +26,7 @@ class Directory:
         self._members = {bic11(member.bic): member for member in settings.members}
         self._ledgers = settings.ledgers
         self.descriptions: dict[LedgerId, Description] = {}
+        self.distrusted: dict[str, str] = {}  # ledgers that failed the preflight, and why
         self._assets: dict[tuple[str, AssetId], LedgerId] = {}
         self._scales: dict[tuple[LedgerId, AssetId], int] = {}
 

@@ -94,6 +94,8 @@ class Rulebook:
             if leg.ledger not in self._directory.ledgers:
                 known = ", ".join(sorted(self._directory.ledgers))
                 yield Fault(field=f"{field}.ledger", rule=f"one of {known}")
+            elif leg.ledger in self._directory.distrusted:
+                yield Fault(field=f"{field}.ledger", rule=self._directory.distrusted[leg.ledger])
             else:
                 yield from self._leg_faults(field, leg)
 

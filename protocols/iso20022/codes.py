@@ -13,7 +13,8 @@ class ReasonCode(Enum):
 
     meaning: str
 
-    def __new__(cls, code: str, meaning: str) -> Self:
+    # The default serves type checkers: a member is looked up by its code alone.
+    def __new__(cls, code: str, meaning: str = "") -> Self:
         member = object.__new__(cls)
         member._value_ = code
         member.meaning = meaning

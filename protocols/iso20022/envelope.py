@@ -73,12 +73,11 @@ def _in_batch(item: etree._Element, place: int) -> Enveloped | ProtocolError:
 
 def _enveloped(root: etree._Element, raw: bytes) -> Enveloped:
     element = _only(root, "AppHdr", RejectCode.XBAH)
-    reference = app_hdr.identifier(element)
     if len(raw) > MESSAGE_BYTES_MAX:
         raise ProtocolError(
             RejectCode.XSIZ,
             f"{len(raw)} bytes; at most {MESSAGE_BYTES_MAX} are accepted for one message",
-            reference=reference,
+            reference=app_hdr.identifier(element),
         )
     header = app_hdr.read(element)
     try:

@@ -17,7 +17,8 @@ class RejectCode(Enum):
     status_hint: int
     meaning: str
 
-    def __new__(cls, code: str, status_hint: int, meaning: str) -> Self:
+    # The defaults serve type checkers: a member is looked up by its code alone.
+    def __new__(cls, code: str, status_hint: int = 400, meaning: str = "") -> Self:
         member = object.__new__(cls)
         member._value_ = code
         member.status_hint = status_hint

@@ -3,6 +3,7 @@
 Versions .01 to .04 are read, .02 is written.
 """
 
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -53,18 +54,18 @@ def identifier(element: etree._Element) -> str | None:
 def read(element: etree._Element) -> Header:
     """The header in an AppHdr element; ProtocolError XBAH if it is missing something or invalid."""
     namespace = namespace_of(element)
-    reference = identifier(element)
     if namespace not in VERSIONS:
         raise ProtocolError(
             RejectCode.XBAH,
             f"AppHdr of {namespace.rpartition(':')[2] or 'no namespace'} is not accepted",
             location="/AppHdr",
-            reference=reference,
+            reference=identifier(element),
         )
     try:
         validate(element, namespace, RejectCode.XBAH)
         return _read(element, f"{{{namespace}}}")
     except ProtocolError as error:
+        reference = identifier(element)
         raise (error.about(reference) if reference else error) from None
 
 
@@ -142,6 +143,7 @@ def write(header: Header) -> str:
 _NOT_REPEATED: Final = "<PssblDplct>false</PssblDplct>"
 
 
+@lru_cache(maxsize=4096)  # the same members write to each other all day
 def _parties(sender: str, receiver: str) -> str:
     return (
         f"<Fr><FIId><FinInstnId><BICFI>{escaped(sender)}</BICFI></FinInstnId></FIId></Fr>"

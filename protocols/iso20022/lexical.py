@@ -29,6 +29,13 @@ def instant(text: str) -> int:
     A time without a zone is refused because two readers would read two instants.
     Digits beyond the nanosecond are cut.
     """
+    if len(text) > 40:  # 35 characters say everything; more would only fill the cache
+        raise ValueError(f"{text[:40]!r}… is no instant")
+    return _instant(text)
+
+
+@lru_cache(maxsize=1024)  # messages of one moment, and the terms of one swap, share their instants
+def _instant(text: str) -> int:
     found = _INSTANT.fullmatch(text.strip())
     if found is None:
         raise ValueError(f"{text!r} is no instant with a zone, such as 2026-10-06T09:00:00Z")

@@ -53,7 +53,7 @@ def parse(body: bytes, *, bytes_max: int = BODY_BYTES_MAX) -> etree._Element:
         message = (error.msg or "not well-formed").splitlines()[0]
         raise ProtocolError(RejectCode.XWEL, message, location=f"{line}:{column}") from None
     document: Any = root.getroottree().docinfo
-    if document.doctype or document.internalDTD is not None:
+    if document.internalDTD is not None:  # there is one for every DOCTYPE, an empty one too
         raise ProtocolError(RejectCode.XDTD, "a document type declaration is refused")
     if (document.encoding or "UTF-8").upper() not in _ENCODINGS:
         raise ProtocolError(
@@ -68,14 +68,16 @@ def digest(document: etree._Element) -> bytes:
     Exclusive C14N 1.0 without comments and without text of white space only; prefixes are replaced
     by default namespaces, hints such as xsi:schemaLocation are left out.
     """
-    canonical = _canonical(document)
-    if b"xmlns:" in canonical:  # a prefix is in use: say the same without
-        canonical = _canonical(_without_prefixes(document))
-    return hashlib.sha256(_BLANK_TEXT.sub(b"><", canonical)).digest()
+    text = canonical(document)
+    if b"xmlns:" in text:  # a prefix is in use: say the same without
+        text = canonical(_without_prefixes(document))
+    return hashlib.sha256(text).digest()
 
 
-def _canonical(element: etree._Element) -> bytes:
-    return etree.tostring(element, method="c14n", exclusive=True, with_comments=False)
+def canonical(element: etree._Element) -> bytes:
+    """Exclusive C14N 1.0 without comments and without text of white space only."""
+    text: bytes = etree.tostring(element, method="c14n", exclusive=True, with_comments=False)
+    return _BLANK_TEXT.sub(b"><", text)
 
 
 def _without_prefixes(element: etree._Element) -> etree._Element:
