@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from gateway.admission import Arrival
-from gateway.directory import Directory, bic11, now_ns
+from gateway.directory import Directory, now_ns
 from gateway.ids import new_id
 from gateway.intake import Intake, MessageJob, Proposal, SwapJob
 from gateway.journal import QUERIES, Journal
@@ -36,6 +36,7 @@ from htlc.units import LedgerId, MemberId, SettlementId
 from protocols.iso20022 import envelope, sese023
 from protocols.iso20022.envelope import Enveloped
 from protocols.iso20022.errors import ProtocolError, RejectCode
+from protocols.iso20022.lexical import bic11
 
 SLICE = 20
 """Messages judged before other requests get their turn: about 3 ms of parsing and validation."""

@@ -12,11 +12,7 @@ from htlc.agreement import LedgerProfile
 from htlc.swap import Amount, Party
 from htlc.units import AccountId, AssetId, Instant, LedgerId, MemberId, Quantity
 from ledgers.port import Description, LockKind
-
-
-def bic11(bic: str) -> str:
-    """The eleven-character form: a BIC of eight names the head office, XXX (ISO 9362)."""
-    return bic if len(bic) == 11 else f"{bic}XXX"
+from protocols.iso20022.lexical import bic11
 
 
 class Directory:

@@ -5,8 +5,10 @@ and its supervisor starts it again; recovery is the normal path, so nothing is l
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Final, TypeVar
 
 import aiohttp
@@ -304,12 +306,18 @@ class Engine:
         """Hear of journal records that other replicas wrote into settlements of ours."""
         while True:
             try:
-                async with self.pool.acquire() as connection:
-                    await connection.add_listener(CHANNEL, self._heard)
-                    await _terminated(connection)
+                connection = await asyncpg.connect(self.settings.dsn)
             except LOST as error:
                 self._say(f"not listening: {error!r}")
                 await asyncio.sleep(HEARTBEAT_SECONDS)
+                continue
+            try:
+                await connection.add_listener(CHANNEL, self._heard)
+                await _terminated(connection)
+            except LOST as error:
+                self._say(f"not listening: {error!r}")
+            finally:
+                connection.terminate()
 
     def _heard(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
         self.runner.changed_elsewhere(SettlementId(str(payload)))

@@ -5,12 +5,13 @@ from datetime import date
 
 from msgspec.structs import replace
 
-from gateway.directory import Directory, bic11
+from gateway.directory import Directory
 from htlc.swap import Fault, Leg, Swap
 from htlc.units import Duration, Instant, LedgerId, MemberId
 from protocols.iso20022 import rules
 from protocols.iso20022.codes import RejectionReason
 from protocols.iso20022.instruction import Payment, QuantityType, SettlementInstruction
+from protocols.iso20022.lexical import bic11
 from protocols.iso20022.rules import BusinessRefusal, Currency, Instrument, Reference
 
 

@@ -4,7 +4,10 @@ A business "no" (an unknown security, a closed day) is no error but a `rules.Bus
 """
 
 from enum import Enum
-from typing import Self
+from typing import Final, Self
+
+#: Longest text of admi.002 `RsnDesc` and `ErrLctn` (Max350Text).
+TEXT_MAX: Final = 350
 
 
 class RejectCode(Enum):
@@ -53,6 +56,9 @@ class ProtocolError(Exception):
         location: str | None = None,
         reference: str | None = None,
     ) -> None:
+        # Both may quote the sender, who may have written an element name of 200 kB.
+        description = description[:TEXT_MAX]
+        location = location[:TEXT_MAX] if location else None
         super().__init__(f"{code.value}: {description}" + (f" at {location}" if location else ""))
         self.code = code
         self.description = description

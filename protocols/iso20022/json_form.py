@@ -159,7 +159,7 @@ class _Builder:
 
 
 def _refuse(rule: str, place: str) -> ProtocolError:
-    return ProtocolError(RejectCode.XSDV, rule, location=place[:350] or "/")
+    return ProtocolError(RejectCode.XSDV, rule, location=place or "/")
 
 
 def _members(value: Any, place: str) -> dict[str, Any]:

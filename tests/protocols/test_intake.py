@@ -231,6 +231,14 @@ def test_a_refusal_names_the_message_it_is_about() -> None:
         assert error.reference == "SELA-BMI-20261006-00012"
 
 
+def test_a_refusal_does_not_quote_more_than_its_message_holds() -> None:
+    for body in (changed("<TxId>", f"<{'X' * 99_999}/><TxId>"), changed("APMT", "A" * 99_999)):
+        error = samples.refused(body)
+        assert error is not None
+        assert len(error.description) <= 350
+        assert len(error.location or "") <= 350
+
+
 ENTITIES = "".join(
     f'<!ENTITY e{n} "{f"&e{n - 1};" * 10}">' if n else '<!ENTITY e0 "lollollol">' for n in range(10)
 )
