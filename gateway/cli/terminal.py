@@ -30,9 +30,10 @@ class Failure(click.ClickException):
 @contextmanager
 def failing(*kinds: type[Exception]) -> Iterator[None]:
     """Exceptions whose text is a line for a person become that line and exit code 1."""
+    expected: tuple[type[Exception], ...] = (ConfigurationError, DataDirectoryError, *kinds)
     try:
         yield
-    except (ConfigurationError, DataDirectoryError, *kinds) as error:
+    except expected as error:
         raise Failure(str(error)) from error
 
 
