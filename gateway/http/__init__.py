@@ -1,0 +1,5 @@
+"""The gateway's public HTTP interface.
+
+`app.build_app` puts it over the gateway's services; `routes` is the one table that the application
+and its published description (`openapi`) are made from.
+"""
