@@ -56,11 +56,11 @@ class Load:
         self._random = random.Random(seed)
         self._machine = machine
         self._world = world
-        self._clients = {
+        self.clients = {
             member: GatewayClient(session, machine.url, machine.token(member))
             for member in machine.people["members"]
         }
-        self._members = sorted(self._clients)
+        self._members = sorted(self.clients)
         self._assets = world.ledgers[REGISTRY].assets
         self.sent: list[Sent] = []
         self.repeated = 0
@@ -92,7 +92,7 @@ class Load:
         ]
         while True:
             try:
-                await self._clients[seller].propose({"id": id, "legs": legs})
+                await self.clients[seller].propose({"id": id, "legs": legs})
                 break
             except GatewayUnreachableError:
                 await self._again()
@@ -181,7 +181,7 @@ class Load:
         body = render.business_message(head, sese023.encode(instruction)).encode()
         while True:
             try:
-                (outcome,) = await self._clients[own].send(body)
+                (outcome,) = await self.clients[own].send(body)
                 assert isinstance(outcome, Received), outcome
                 return
             except GatewayUnreachableError:
@@ -194,7 +194,7 @@ class Load:
         found: list[wire.Delivery] = []
         after: str | None = None
         while True:
-            page = await self._clients[member].inbox(after, limit=500)
+            page = await self.clients[member].inbox(after, limit=500)
             found += page.messages
             after = page.next
             if not page.messages:
@@ -226,7 +226,7 @@ class Load:
     async def stuck(self) -> list[wire.SettlementView]:
         """The settlements of the members that have not ended."""
         found: dict[str, wire.SettlementView] = {}
-        for client in self._clients.values():
+        for client in self.clients.values():
             before: str | None = None
             while True:
                 page = await client.settlements(before, limit=200)

@@ -1,0 +1,106 @@
+"""Two gateway processes on one database: what one leaves, the other finishes within seconds."""
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import msgspec
+import pytest
+
+from gateway import world as worlds
+from tests.system.load import EURO, Load
+from tests.system.machine import Machine, machine
+
+TRADES = 200
+
+HAND_OVER_SECONDS_MAX = 15.0
+"""Three seconds until a replica counts as gone, one heartbeat, and the work itself: seven or so on
+a quiet machine, doubled for a busy one."""
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+
+
+@contextlib.asynccontextmanager
+async def replica(data: Path, name: str) -> AsyncIterator[tuple[int, str]]:
+    """Another gateway process on the same database: its pid and address."""
+    text = (data / "services" / "gateway.toml").read_text()
+    text = re.sub(r'^replica = ".*"$', f'replica = "{name}"', text, flags=re.MULTILINE)
+    text = re.sub(r"^(metrics_)?listen = .*\n", "", text, flags=re.MULTILINE)
+    config = data.parent / f"{name}.toml"
+    config.write_text('listen = "127.0.0.1:0"\nmetrics_listen = "127.0.0.1:0"\n' + text)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "gateway.cli",
+        "gateway",
+        "--config",
+        str(config),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        line = msgspec.json.decode(await asyncio.wait_for(process.stdout.readline(), 30))
+        yield process.pid, line["url"]
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def test_the_other_replica_finishes_what_a_killed_one_has_begun(data: Path) -> None:
+    world = worlds.load(worlds.find("dvp"))
+    async with (
+        machine(data) as running,
+        replica(data, "gateway-b") as (pid, url),
+        aiohttp.ClientSession() as session,
+    ):
+        euro = running.pid_of(EURO)
+        assert euro is not None
+        os.kill(euro, signal.SIGSTOP)  # the cash legs cannot be locked: everything stays open
+        there = Load(Machine(running.process, running.ready | {"gateway": url}), world, session, 1)
+        await asyncio.gather(*(there.swap() for _ in range(TRADES)))
+        os.kill(pid, signal.SIGKILL)
+        os.kill(euro, signal.SIGCONT)
+        begun = time.monotonic()
+        here = Load(running, world, session, 2)
+        here.sent = there.sent
+        told = await here.settled(HAND_OVER_SECONDS_MAX)
+        print(f"{TRADES} settlements handed over in {time.monotonic() - begun:.1f} s")
+        assert sum(tally["state SETTLED"] for tally in told.values()) == 2 * TRADES
+
+
+async def test_any_replica_shows_and_cancels_what_another_one_runs(data: Path) -> None:
+    world = worlds.load(worlds.find("dvp"))
+    async with (
+        machine(data) as running,
+        replica(data, "gateway-b") as (_, url),
+        aiohttp.ClientSession() as session,
+    ):
+        euro = running.pid_of(EURO)
+        assert euro is not None
+        os.kill(euro, signal.SIGSTOP)
+        there = Load(Machine(running.process, running.ready | {"gateway": url}), world, session, 3)
+        here = Load(running, world, session, 4)
+        await there.swap()
+        (trade,) = there.sent
+        assert trade.settlement is not None
+        for member in (trade.seller, trade.buyer):
+            view = await here.clients[member].cancel(trade.settlement, "both of us want out")
+            assert view.id == trade.settlement
+        os.kill(euro, signal.SIGCONT)
+        deadline = time.monotonic() + 60
+        while (view := await here.clients[trade.buyer].settlement(trade.settlement)).state not in (
+            "CANCELLED",
+            "REJECTED",
+        ):
+            assert time.monotonic() < deadline, view
+            await asyncio.sleep(0.1)
+        assert view.decision is not None
+        assert view.decision.reason == "CANCEL_ACCEPTED"
