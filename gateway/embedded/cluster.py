@@ -6,8 +6,10 @@ side only talks to it over two pipes, so the event loop is never held up.
 
 import asyncio
 import os
+import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
@@ -42,6 +44,57 @@ class _Answer(msgspec.Struct, frozen=True, kw_only=True):
     postmaster_pid: int = 0
 
 
+class _Guard:
+    """The guard process and the two pipes to it. Its end is the end of file on the second.
+
+    Not asyncio's subprocess: an application that ends without stop() leaves that one to the
+    garbage collector, which sends it SIGKILL; the guard then could not clean up.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._process = subprocess.Popen(  # noqa: S603 - our own argument list, no shell
+            [
+                sys.executable,
+                # Isolated and without site-packages: it starts sooner, and no PYTHON* or .pth file
+                # of the environment can change what it does.
+                *("-I", "-S", str(GUARD)),
+                str(directory),  # it is told by its orders; this is for whoever reads `ps`
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            cwd="/",
+            start_new_session=True,  # Ctrl-C must not stop the database before the last commit
+        )
+        self._reader = asyncio.StreamReader()
+        self.pid = self._process.pid
+        # The exit status, once it is known to have ended.
+        self.status: int | None = None
+
+    async def ask(self, orders: bytes) -> bytes:
+        """Give the orders, once; the answer, empty if it has ended without one."""
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            # One line of less than 4 kB: it fits into the pipe, so this does not block.
+            self._process.stdin.write(orders + b"\n")
+        await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(self._reader), self._process.stdout
+        )
+        return await self._reader.readline()
+
+    def dismiss(self) -> None:
+        """Order it to stop its server and end."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+
+    async def gone(self) -> int:
+        """Return its exit status when it has ended."""
+        await self._reader.read()
+        self.status = await asyncio.to_thread(self._process.wait)
+        self.dismiss()
+        return self.status
+
+
 class Cluster:
     """One PostgreSQL server with a data directory of its own, stopped when the application ends.
 
@@ -58,7 +111,7 @@ class Cluster:
         self._directory = directory.absolute()
         self._durable = durable
         self._changing = asyncio.Lock()  # start and stop, one at a time
-        self._guard: asyncio.subprocess.Process | None = None
+        self._guard: _Guard | None = None
         self._answer = _Answer()
         self._ended: asyncio.Task[None] | None = None
 
@@ -93,50 +146,35 @@ class Cluster:
             await self._launch(found)
 
     async def _launch(self, found: binaries.Binaries) -> None:
-        guard = await asyncio.create_subprocess_exec(
-            sys.executable,
-            # Isolated and without site-packages: it starts in 30 ms and no PYTHON* or .pth file of
-            # the environment can change what it does.
-            *("-I", "-S", str(GUARD)),
-            str(self._directory),  # it is told by its orders; this is for whoever reads `ps`
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            cwd="/",
-            start_new_session=True,  # Ctrl-C must not stop the database before the last commit
-        )
-        try:
-            self._answer = await self._ask(guard, found)
-        except BaseException:
-            assert guard.stdin is not None
-            guard.stdin.close()
-            await asyncio.shield(guard.wait())
-            raise
-        self._guard = guard
-        self._ended = asyncio.create_task(self._watch(guard), name=f"end of {self._directory}")
-
-    async def _ask(self, guard: asyncio.subprocess.Process, found: binaries.Binaries) -> _Answer:
-        assert guard.stdin is not None
-        assert guard.stdout is not None
+        guard = _Guard(self._directory)
         orders = {
             "directory": str(self._directory),
             "durable": self._durable,
             "binaries": found.as_json(),
         }
-        guard.stdin.write(msgspec.json.encode(orders) + b"\n")
-        line = await guard.stdout.readline()
+        try:
+            self._answer = self._understood(await guard.ask(msgspec.json.encode(orders)))
+        except BaseException:
+            guard.dismiss()
+            await asyncio.shield(asyncio.create_task(guard.gone()))
+            raise
+        self._guard = guard
+        self._ended = asyncio.create_task(self._watch(guard), name=f"end of {self._directory}")
+
+    def _understood(self, line: bytes) -> _Answer:
         if not line:
             raise EmbeddedError(
-                f"The guard of the server in {self._directory} ended without a word (exit status "
-                f"{await guard.wait()}). See {self._directory}/log, and start again."
+                f"The guard of the server in {self._directory} ended without a word. "
+                f"See {self._directory}/log, and start again."
             )
         answer = msgspec.json.decode(line, type=_Answer)
         if answer.error:
             raise EmbeddedError(answer.error)
         return answer
 
-    async def _watch(self, guard: asyncio.subprocess.Process) -> None:
+    async def _watch(self, guard: "_Guard") -> None:
         """Returns when the guard has ended and no process of its server is left."""
-        if await guard.wait() == 0 or not self._directory.is_dir():
+        if await guard.gone() == 0 or not self._directory.is_dir():
             return
         deadline = asyncio.get_running_loop().time() + UNLOCK_SECONDS
         while asyncio.get_running_loop().time() < deadline:
@@ -178,7 +216,7 @@ class Cluster:
 
     def alive(self) -> bool:
         """Whether the server runs, as far as this process has heard."""
-        return self._guard is not None and self._guard.returncode is None
+        return self._guard is not None and self._guard.status is None
 
     async def wait(self) -> None:
         """Return when the server is gone, for whatever reason; at once if it never ran."""
@@ -193,8 +231,7 @@ class Cluster:
         async with self._changing:
             if self._guard is None or self._ended is None:
                 return
-            assert self._guard.stdin is not None
-            self._guard.stdin.close()
+            self._guard.dismiss()
             try:
                 async with asyncio.timeout(STOP_SECONDS):
                     await asyncio.shield(self._ended)
@@ -204,7 +241,7 @@ class Cluster:
                     f"Look at {self._directory}/log and at process {self._guard.pid}."
                 ) from None
             # Only a guard that was killed, or whose server died, has left something.
-            if self._guard.returncode != 0 and self._directory.is_dir():
+            if self._guard.status != 0 and self._directory.is_dir():
                 await asyncio.to_thread(state.sweep, self._directory)
             self._guard, self._ended, self._answer = None, None, _Answer()
 

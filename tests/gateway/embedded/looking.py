@@ -39,10 +39,13 @@ def sockets_of(directory: Path) -> Path | None:
 
 
 async def until_gone(directory: Path, seconds: float = 10.0) -> None:
-    """Wait until no process of the server is left; fails after `seconds`."""
+    """Wait until no process of the server is left, nor its socket directory, the guard's last act.
+
+    Fails after `seconds`.
+    """
     deadline = time.monotonic() + seconds
-    while left := processes_in(directory):
-        assert time.monotonic() < deadline, f"still running: {left}"
+    while (left := processes_in(directory)) or sockets_of(directory) is not None:
+        assert time.monotonic() < deadline, f"still there: {left}, {sockets_of(directory)}"
         await asyncio.sleep(0.01)
 
 

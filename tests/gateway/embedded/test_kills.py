@@ -3,7 +3,8 @@
 import asyncio
 import os
 import signal
-import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import asyncpg
@@ -11,6 +12,7 @@ import pytest
 
 from gateway.embedded import Cluster
 from tests.gateway.embedded.looking import (
+    REPOSITORY,
     application,
     assert_clean,
     connected,
@@ -47,7 +49,9 @@ async def busy_backend(cluster: Cluster) -> "asyncpg.Connection[asyncpg.Record]"
     """A connection whose backend is busy; its answer never comes and is not waited for."""
     connection = await asyncpg.connect(cluster.dsn())
     pid = connection.get_server_pid()
-    asyncio.ensure_future(connection.execute(BUSY)).add_done_callback(lambda f: f.exception())
+    asyncio.ensure_future(connection.execute(BUSY)).add_done_callback(
+        lambda statement: statement.cancelled() or statement.exception()
+    )
     async with connected(cluster) as other:
         query = "SELECT state = 'active' FROM pg_stat_activity WHERE pid = $1"
         while not await other.fetchval(query, pid):
@@ -101,6 +105,22 @@ async def test_a_server_that_died_and_is_not_wanted_again_leaves_nothing(used: P
         pass
 
 
+async def test_an_application_that_ends_without_stop_leaves_nothing(used: Path) -> None:
+    forgetful = """
+import asyncio, sys
+from pathlib import Path
+from gateway.embedded import Cluster
+asyncio.run(Cluster(Path(sys.argv[1])).start())
+"""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", forgetful, str(used)),
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+    )
+    assert await process.wait() == 0
+    await until_gone(used)
+    assert_clean(used)
+
+
 async def test_a_killed_application_takes_its_server_with_it(used: Path) -> None:
     async with application(used) as (process, output):
         await output.readline()
@@ -118,32 +138,44 @@ async def test_a_killed_application_takes_its_server_with_it(used: Path) -> None
 
 
 async def test_everything_killed_at_once_but_a_busy_backend(used: Path) -> None:
-    cluster = Cluster(used)
-    await cluster.start()
-    await write_row(cluster, 5)
-    connection = await busy_backend(cluster)
-    backend = connection.get_server_pid()
-    everybody = processes_in(used) - {backend}
-    for pid in {*everybody, guard_of(cluster)}:
-        os.kill(pid, signal.SIGKILL)
-    assert processes_in(used) >= {backend}
-    async with Cluster(used) as again:
-        assert backend not in processes_in(used)
-        assert 5 in await rows(again)
-        await asyncio.wait_for(cluster.wait(), 40)
-    connection.terminate()
-    await cluster.stop()
+    async with Cluster(used) as cluster:
+        await write_row(cluster, 5)
+        connection = await busy_backend(cluster)
+        backend = connection.get_server_pid()
+        guard = guard_of(cluster)
+        assert cluster.postmaster_pid is not None
+        # Guard and postmaster first, and at once: neither may react to the end of the others.
+        os.kill(guard, signal.SIGSTOP)
+        os.kill(cluster.postmaster_pid, signal.SIGKILL)
+        os.kill(guard, signal.SIGKILL)
+        for pid in processes_in(used) - {backend}:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        await until_only(backend, used)
+        async with Cluster(used) as again:
+            assert backend not in processes_in(used)
+            assert 5 in await rows(again)
+            await asyncio.wait_for(cluster.wait(), 40)
+        connection.terminate()
 
 
-@pytest.mark.parametrize("delay_seconds", [0.03, 0.2, 0.5])
+async def until_only(pid: int, directory: Path) -> None:
+    """Wait until the others have ended; this one must not."""
+    while (left := processes_in(directory)) != {pid}:
+        assert pid in left
+        await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize("delay_seconds", [0.0, 0.05, 0.2, 0.5])
 async def test_a_first_start_killed_at_any_moment_does_not_hinder_the_next(
     directory: Path, delay_seconds: float
 ) -> None:
     cluster = Cluster(directory, durable=False)
     begun = asyncio.create_task(cluster.start())
+    while not (guard := guard_for(directory)):
+        await asyncio.sleep(0.001)
     await asyncio.sleep(delay_seconds)
-    for pid in guards():
-        os.kill(pid, signal.SIGKILL)
+    os.kill(guard, signal.SIGKILL)
     await asyncio.gather(begun, return_exceptions=True)
     await cluster.wait()
     async with Cluster(directory, durable=False) as again:
@@ -151,9 +183,11 @@ async def test_a_first_start_killed_at_any_moment_does_not_hinder_the_next(
     await cluster.stop()
 
 
-def guards() -> set[int]:
-    """The guards we have started: our own children."""
-    found = subprocess.run(
-        ["pgrep", "-P", str(os.getpid()), "-f", "embedded/guard.py"], capture_output=True
-    )
-    return {int(pid) for pid in found.stdout.split()}
+def guard_for(directory: Path) -> int | None:
+    """The guard that was started for the directory, as soon as it runs."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            if words[-2:-1] == [os.fsencode(directory)] and b"-I" in words:
+                return int(entry.name)
+    return None
