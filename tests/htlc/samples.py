@@ -44,6 +44,17 @@ LIMITS = Limits(
 )
 
 
+SHORT = Limits(lock_within=Duration(495), commit_within=Duration(500), recovery=Duration(200))
+"""`lock_by` and `commit_by` are one instant: fewer worlds to explore."""
+
+SHORT_BACKSTOP = Limits(
+    lock_within=Duration(495),
+    commit_within=Duration(500),
+    recovery=Duration(200),
+    backstop=Duration(400),
+)
+
+
 def party(name: str) -> Party:
     return Party(member=MemberId(name), account=AccountId(name.lower()))
 
@@ -146,22 +157,22 @@ def two_key(swap: Swap | None = None, limits: Limits = LIMITS) -> Settlement:
     return locking(agreement(swap, LockProtocol.TWO_KEY, limits=limits), swap)
 
 
-def anchored(swap: Swap | None = None) -> Settlement:
+def anchored(swap: Swap | None = None, limits: Limits = LIMITS) -> Settlement:
     """The anchor is leg 0, with two keys."""
     swap = swap or dvp_swap()
-    return locking(agreement(swap, LockProtocol.ANCHORED), swap)
+    return locking(agreement(swap, LockProtocol.ANCHORED, limits=limits), swap)
 
 
-def anchored_htlc(swap: Swap | None = None) -> Settlement:
+def anchored_htlc(swap: Swap | None = None, limits: Limits = LIMITS) -> Settlement:
     """The anchor is leg 1: the cash ledger has no cancellation lock."""
     swap = swap or dvp_swap()
     ledgers = profiles(swap, rtgs=profile(two_key=False))
-    return locking(agreement(swap, LockProtocol.ANCHORED, ledgers=ledgers), swap)
+    return locking(agreement(swap, LockProtocol.ANCHORED, ledgers=ledgers, limits=limits), swap)
 
 
-def anchored_party() -> Settlement:
+def anchored_party(swap: Swap | None = None, limits: Limits = LIMITS) -> Settlement:
     """The buyer holds the secret of the anchor, leg 0, which pays it."""
-    return anchored(with_secret(dvp_swap(), BUYER))
+    return anchored(with_secret(swap or dvp_swap(), BUYER), limits)
 
 
 def htlc(swap: Swap | None = None) -> Settlement:
