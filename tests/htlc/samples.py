@@ -92,6 +92,20 @@ def ring_swap(count: int, id: SettlementId = ID) -> Swap:
     )
 
 
+def hub_swap() -> Swap:
+    """Two legs pay the only party that can lead."""
+    hub, one, two = party("HUB"), party("ONE"), party("TWO")
+    return Swap(
+        id=ID,
+        legs=(
+            amount(LedgerId("a"), "A").leg("IN1", one, hub),
+            amount(LedgerId("b"), "B").leg("OUT1", hub, one),
+            amount(LedgerId("c"), "C").leg("IN2", two, hub),
+            amount(LedgerId("d"), "D").leg("OUT2", hub, two),
+        ),
+    )
+
+
 def with_secret(swap: Swap, holder: Party, function: HashFunction = SHA256) -> Swap:
     secret = PartySecret(holder=holder.member, function=function, digest=function.digest(SECRET))
     return changed(swap, secret=secret)

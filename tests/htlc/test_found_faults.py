@@ -12,8 +12,8 @@ from htlc.events import Decision, Learned, Reason, Restored
 from htlc.keys import may_show
 from htlc.leg import LegState, LegStatus
 from htlc.settlement import Phase, Settlement
-from htlc.swap import LockProtocol, PartySecret, Swap, check
-from htlc.units import Duration, Instant, LedgerId
+from htlc.swap import LockProtocol, PartySecret, check
+from htlc.units import Duration, Instant
 from tests.htlc import samples
 from tests.htlc.samples import (
     KEYS,
@@ -22,7 +22,6 @@ from tests.htlc.samples import (
     NOW,
     absent,
     agreement,
-    amount,
     anchored,
     backstop,
     cancelled,
@@ -32,7 +31,6 @@ from tests.htlc.samples import (
     dvp_swap,
     executed,
     locked,
-    party,
     profile,
     profiles,
     two_key,
@@ -72,7 +70,7 @@ def test_commit_by_is_watched_after_a_restart_while_another_ledger_is_silent() -
 
 def test_a_leader_paid_by_two_legs_gets_one_first_leg_and_a_window_before_the_other() -> None:
     """Whoever dies between its claims needs the window for the second one as well."""
-    hub = hub_swap()
+    hub = samples.hub_swap()
     plan = schedule.draw(
         hub.legs,
         [LATENCY] * 4,
@@ -89,19 +87,6 @@ def test_a_leader_paid_by_two_legs_gets_one_first_leg_and_a_window_before_the_ot
         hub.legs, [LATENCY] * 4, hub.legs[1].payer.member, one_tick_less, recovery=LIMITS.recovery
     )
     assert fault.field == "legs[2].expires_at"
-
-
-def hub_swap() -> Swap:
-    hub, one, two = party("HUB"), party("ONE"), party("TWO")
-    return Swap(
-        id=samples.ID,
-        legs=(
-            amount(LedgerId("a"), "A").leg("IN1", one, hub),
-            amount(LedgerId("b"), "B").leg("OUT1", hub, one),
-            amount(LedgerId("c"), "C").leg("IN2", two, hub),
-            amount(LedgerId("d"), "D").leg("OUT2", hub, two),
-        ),
-    )
 
 
 def test_the_margin_of_a_backstop_covers_the_claim_on_the_slowest_other_ledger() -> None:
