@@ -116,7 +116,8 @@ def draw(
     recovery: Duration,
     first_claim_by: Instant,
 ) -> Schedule:
-    """The tightest safe schedule: the first leg's margin is left until `first_claim_by`.
+    """The schedule in which, at `first_claim_by`, every leg has its margin and the time of its own
+    claim left, and each leg the window after those that are claimed before it.
 
     Expiries that the parties set themselves are kept as they are, and must pass `faults`."""
     order = ranks(legs, leader)

@@ -4,6 +4,8 @@ so that a test can be checked by hand."""
 import random
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from htlc.agreement import (
     Agreement,
     LedgerProfile,
@@ -18,7 +20,17 @@ from htlc.events import Answered, Decided, Decision, Opened, Proposed, Reason
 from htlc.hashlock import HashFunction, Hashlock
 from htlc.schedule import Latency
 from htlc.settlement import Settlement
-from htlc.swap import Amount, LockProtocol, Party, PartySecret, Swap, cross_currency_dvp, dvp, ring
+from htlc.swap import (
+    Amount,
+    Leg,
+    LockProtocol,
+    Party,
+    PartySecret,
+    Swap,
+    cross_currency_dvp,
+    dvp,
+    ring,
+)
 from htlc.units import (
     AccountId,
     AssetId,
@@ -289,3 +301,7 @@ def decided(
 
 def committed(state: Settlement) -> Settlement:
     return decided(locked(state), Decision.COMMIT)
+
+
+def with_expiry(leg: Leg, at: int) -> Leg:
+    return replace(leg, expires_at=Instant(at))
