@@ -282,9 +282,12 @@ class Explorer:
         state = self.state(world)
         if state.agreement is None or state.ended:
             return
-        yield "", self._hear(world, n, None)
+        yield f"the replica hears of {n}", self._hear(world, n, None)
         if (n, "lock") in world.sent and not world.contracts[n]:
-            yield f"lock {n} is refused", self._hear(world, n, Refusal.INSUFFICIENT_BALANCE)
+            yield (
+                f"the replica hears that lock {n} is refused",
+                self._hear(world, n, Refusal.INSUFFICIENT_BALANCE),
+            )
 
     def _hear(self, world: World, n: int, refusal: Refusal | None) -> World:
         held, time = world.contracts[n], world.times[n]
@@ -324,11 +327,14 @@ class Explorer:
         return seen
 
     def _note(self, world: World, what: str, after: World) -> None:
+        """Take note of a change of phase. Forgetting is none."""
         if world.memory == after.memory or what in ("the replica dies", "restored"):
             return
         before, then = self.state(world), self.state(after)
         if before.phase is not then.phase:
-            self.edges.add(Edge(before.phase, what or self._fact(before, then), then.phase))
+            written = world.journal != after.journal
+            what = what if written else self._fact(before, then)
+            self.edges.add(Edge(before.phase, what, then.phase))
 
     def _fact(self, before: Settlement, after: Settlement) -> str:
         """What was heard, in words."""
