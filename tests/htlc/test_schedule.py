@@ -7,6 +7,7 @@ import pytest
 from htlc import contract, schedule
 from htlc.agreement import Role
 from htlc.contract import Htlc, Refusal
+from htlc.diagram import README
 from htlc.schedule import Latency, Schedule
 from htlc.swap import Leg, Swap
 from htlc.units import Duration, Instant, MemberId
@@ -182,3 +183,29 @@ def test_the_outage_that_costs_nothing_is_what_the_tightest_hop_leaves() -> None
         legs, [FAST, FAST], MemberId("SELLER"), recovery=RECOVERY, first_claim_by=BY
     )
     assert plan.outage_max == 500 - (FAST_FAST - RECOVERY)
+
+
+def test_the_example_of_the_readme() -> None:
+    second = 1_000_000_000
+    ten = 10 * 3_600 * second
+
+    def latency(finality: int) -> Latency:
+        return Latency(
+            finality=Duration(finality * second),
+            lookup=Duration(second),
+            delivery=Duration(2 * second),
+            skew=Duration(second),
+        )
+
+    plan = schedule.draw(
+        dvp_swap().legs,
+        [latency(0), latency(12)],
+        MemberId("SELLER"),
+        recovery=Duration(120 * second),
+        first_claim_by=Instant(ten),
+    )
+    assert plan.margin == (5 * second, 138 * second)
+    assert plan.expires_at == (ten + 293 * second, ten + 155 * second)
+    text = README.read_text()
+    for told in ("10:02:35", "10:04:53", "10:00:17"):
+        assert told in text
