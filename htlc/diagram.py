@@ -10,6 +10,7 @@ import re
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -58,6 +59,7 @@ _LIMITS: Final = Limits(
 # --------------------------------------------------------------------------- settlements
 
 
+@cache
 def settlement_edges(protocol: LockProtocol) -> dict[tuple[Phase, Phase], tuple[str, ...]]:
     """Every change of phase that a DvP can go through, and what brings it about: with the keys in
     the vault, and where that is possible with the secret held by the buyer. `anchored` has an HTLC
@@ -76,7 +78,8 @@ def settlement_edges(protocol: LockProtocol) -> dict[tuple[Phase, Phase], tuple[
 def _explored(protocol: LockProtocol, holder: Party | None) -> Explorer:
     swap, agreement = _sample(protocol, holder)
     explorer = Explorer(swap, agreement, lambda n, role: _key(agreement.legs[n].pair, role))
-    explorer.search()
+    for _ in explorer.explore():
+        pass
     return explorer
 
 

@@ -103,6 +103,7 @@ class Explorer:
         self._heard: dict[tuple[int, int, int, int, Refusal | None], int] = {}
         self._folded: dict[int, int] = {}
         self.instants = tuple(self._instants(n) for n in range(len(agreement.legs)))
+        self._reached: dict[World, Step | None] = {}
         self._healed: dict[World, World] = {}
         self.edges: set[Edge] = set()
         proposed = Proposed(swap=swap)
@@ -311,20 +312,28 @@ class Explorer:
 
     # ------------------------------------------------------------------ the search
 
-    def search(self) -> dict[World, Step | None]:
-        """Every world that can come about, each with a step that led to it (the first: None)."""
-        seen: dict[World, Step | None] = {self.start: None}
+    def explore(self) -> Iterator[World]:
+        """Every world that can come about, nearest first."""
+        self._reached = {self.start: None}
         frontier = [self.start]
         while frontier:
+            yield from frontier
             following: list[World] = []
             for world in frontier:
                 for what, after in self.steps(world):
-                    if after not in seen:
-                        seen[after] = Step(what=what, before=world)
+                    if after not in self._reached:
+                        self._reached[after] = Step(what=what, before=world)
                         following.append(after)
                     self._note(world, what, after)
             frontier = following
-        return seen
+
+    def trace(self, world: World) -> list[str]:
+        """A shortest way to a world that has been explored: what happened, step by step."""
+        told = []
+        while (step := self._reached[world]) is not None:
+            told.append(step.what)
+            world = step.before
+        return told[::-1]
 
     def _note(self, world: World, what: str, after: World) -> None:
         """Take note of a change of phase. Forgetting is none."""

@@ -201,13 +201,13 @@ def anchored_party(swap: Swap | None = None, limits: Limits = LIMITS) -> Settlem
     return anchored(with_secret(swap or dvp_swap(), BUYER), limits)
 
 
-def htlc(swap: Swap | None = None) -> Settlement:
+def htlc(swap: Swap | None = None, limits: Limits = LIMITS) -> Settlement:
     swap = swap or dvp_swap()
-    return locking(agreement(swap, LockProtocol.HTLC), swap)
+    return locking(agreement(swap, LockProtocol.HTLC, limits=limits), swap)
 
 
-def htlc_party() -> Settlement:
-    return htlc(with_secret(dvp_swap(), BUYER))
+def htlc_party(swap: Swap | None = None, limits: Limits = LIMITS) -> Settlement:
+    return htlc(with_secret(swap or dvp_swap(), BUYER), limits)
 
 
 BACKSTOP = Limits(

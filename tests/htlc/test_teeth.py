@@ -49,7 +49,7 @@ def caught_in_lives(
 def caught_by_search(state: Settlement) -> bool:
     explorer = Explorer(state.swap, state.agreed, lambda n, role: key_of(state, n, role))
     return any(
-        invariants.one_end(explorer.agreement, explorer.held(world)) for world in explorer.search()
+        invariants.one_end(explorer.agreement, explorer.held(world)) for world in explorer.explore()
     )
 
 
