@@ -6,7 +6,7 @@ again, folds it, and decides again. What goes out because of an entry (notices, 
 attempt) is in the same transaction: it is there exactly if the entry is.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +31,9 @@ LOST: Final = (
     asyncpg.TooManyConnectionsError,
 )
 """What a lost or refused connection may raise; the outcome of what was running is unknown."""
+
+CHANNEL: Final = "lockstep_journal"
+"""Where replicas tell each other of requests that they wrote. Polling guarantees, this wakes."""
 
 _events = msgspec.json.Decoder(tuple[Event, ...])
 _encoder = msgspec.json.Encoder()
@@ -79,6 +82,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
     members: tuple[str, ...]
     digest: bytes | None = None
     pair: str | None = None
+    attempt: int | None = None
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,15 +92,17 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     sequence: int
     created_at: int
     pair: str | None
+    attempt: int | None
     replica: int | None
 
 
 class Journal:
     """The store of one gateway; shared by its replicas."""
 
-    def __init__(self, pool: Pool, epoch: int) -> None:
+    def __init__(self, pool: Pool, *, epoch: int, replica: int) -> None:
         self._pool = pool
         self._epoch = epoch
+        self.replica = replica
 
     async def append(self, entries: Sequence[Entry]) -> list[bool]:
         """Write what can be written, durably; per entry whether it was."""
@@ -121,9 +127,7 @@ class Journal:
         await self._pairs(connection, done)
         return [entry.settlement in written for entry in entries]
 
-    async def open_in(
-        self, connection: Connection, openings: Sequence[Opening], replica: int
-    ) -> list[bool]:
+    async def open_in(self, connection: Connection, openings: Sequence[Opening]) -> list[bool]:
         """Open what nobody has opened before, with its first entry; per opening whether it was."""
         rows = await connection.fetch(
             QUERIES["open_new"],
@@ -131,7 +135,8 @@ class Journal:
             [opening.created_at for opening in openings],
             [opening.digest for opening in openings],
             [opening.pair for opening in openings],
-            replica,
+            [opening.attempt for opening in openings],
+            self.replica,
             [member for opening in openings for member in opening.members],
             [opening.entry.settlement for opening in openings for _ in opening.members],
         )
@@ -141,8 +146,14 @@ class Journal:
         assert all(written), "the first entry of a new settlement has its place to itself"
         return [opening.entry.settlement in new for opening in openings]
 
-    async def _pairs(self, connection: Connection, entries: Iterable[Entry]) -> None:
-        waits = [entry.pending for entry in entries if entry.pending]
+    async def _pairs(self, connection: Connection, entries: Sequence[Entry]) -> None:
+        await self.put_pending(connection, [entry.pending for entry in entries if entry.pending])
+        over = [entry.settled_pair for entry in entries if entry.settled_pair]
+        if over:
+            await connection.execute(QUERIES["drop_pending"], over)
+
+    async def put_pending(self, connection: Connection, waits: Sequence[PendingPair]) -> None:
+        """Note pairs that wait, within a transaction of the caller's."""
         if waits:
             await connection.execute(
                 QUERIES["put_pending"],
@@ -152,12 +163,10 @@ class Journal:
                 [wait.advised for wait in waits],
                 self.replica,
             )
-        over = [entry.settled_pair for entry in entries if entry.settled_pair]
-        if over:
-            await connection.execute(QUERIES["drop_pending"], over)
 
-    replica: int = 0
-    """Who this replica is; set once it has registered."""
+    async def notify(self, id: SettlementId) -> None:
+        """Tell the replicas that a journal was written by another than the one that runs it."""
+        await self._pool.execute("SELECT pg_notify($1, $2)", CHANNEL, id)
 
     async def load(self, ids: Sequence[SettlementId]) -> dict[SettlementId, Loaded]:
         """Fold the journals of `ids`; unknown ones are left out."""
@@ -183,6 +192,7 @@ def _fold(before: Loaded | None, row: Record) -> Loaded:
         sequence=row["sequence"],
         created_at=row["created_at"],
         pair=str(row["pair"]) if row["pair"] else None,
+        attempt=row["attempt"],
         replica=row["replica"],
     )
 

@@ -15,6 +15,7 @@ from htlc.contract import Answer, Unknown
 from htlc.coordinator import Clock
 from htlc.units import Duration, HtlcId, Instant, LedgerId
 from ledgers.port import Ledger, Operation
+from ledgers.remote import RemoteLedgerError
 
 PAUSE_FIRST: Final = 0.05
 PAUSE_MAX: Final = 1.0
@@ -27,6 +28,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     settlement: str
     leg: int
     contract: HtlcId
+    kind: str  # the command's name: with the leg, what is in flight once at most
     operation: Operation | None
 
 
@@ -45,6 +47,7 @@ class Link:
         batch_max: int,
         in_flight_max: int,
         told: Callable[[Task, Answer | Unknown], None],
+        say: Callable[[str], None],
     ) -> None:
         self.name = name
         self.ledger = ledger
@@ -52,6 +55,7 @@ class Link:
         self._batch_max = batch_max
         self._in_flight_max = in_flight_max
         self._told = told
+        self._say = say
         self._operations: asyncio.Queue[Task] = asyncio.Queue()
         self._looks: asyncio.Queue[Task] = asyncio.Queue()
         self._at = Instant(0)
@@ -90,7 +94,7 @@ class Link:
     async def _pump(self, queue: asyncio.Queue[Task], ask: _Ask) -> None:
         while True:
             batch = await take(queue, self._batch_max)
-            answers = await ask(batch)
+            answers = await self._answers(ask, batch)
             self.batches += 1
             self.tasks += len(batch)
             if all(isinstance(answer, Unknown) for answer in answers):
@@ -102,6 +106,15 @@ class Link:
                 if isinstance(answer, Answer):
                     self.read(answer.at)
                 self._told(task, answer)
+
+    async def _answers(self, ask: _Ask, batch: Sequence[Task]) -> Sequence[Answer | Unknown]:
+        """A ledger that refuses to talk to us (a token withdrawn, another version) has told no
+        fact: what is asked stays owed, and a person is told."""
+        try:
+            return await ask(batch)
+        except RemoteLedgerError as error:
+            self._say(f"PAGE: ledger {self.name} refuses the gateway: {error}")
+            return [Unknown(why=str(error))] * len(batch)
 
     async def _apply(self, batch: Sequence[Task]) -> Sequence[Answer | Unknown]:
         return await self.ledger.apply([task.operation for task in batch if task.operation])

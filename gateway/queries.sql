@@ -34,7 +34,7 @@ SELECT pair, due_at, attempts, advised FROM pending_pair WHERE replica = $1;
 SELECT epoch FROM epoch;
 
 -- name: load_settlements
-SELECT s.settlement, s.pair, s.created_at, s.replica, j.sequence, j.events
+SELECT s.settlement, s.pair, s.attempt, s.created_at, s.replica, j.sequence, j.events
 FROM settlement s JOIN journal j USING (settlement)
 WHERE s.settlement = ANY ($1::uuid[])
 ORDER BY s.settlement, j.sequence;
@@ -61,17 +61,17 @@ SELECT settlement FROM written;
 -- name: open_new
 -- Settlements that nobody has opened before, with their parties. Returns the ones that are new.
 WITH entry AS (
-    SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::uuid[])
-        AS t (settlement, created_at, digest, pair)
+    SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::uuid[], $5::int[])
+        AS t (settlement, created_at, digest, pair, attempt)
 ), written AS (
-    INSERT INTO settlement (settlement, created_at, digest, pair, replica)
-    SELECT settlement, created_at, digest, pair, $5 FROM entry
+    INSERT INTO settlement (settlement, created_at, digest, pair, attempt, replica)
+    SELECT settlement, created_at, digest, pair, attempt, $6 FROM entry
     ON CONFLICT DO NOTHING
     RETURNING settlement
 ), parties AS (
     INSERT INTO party (member, settlement)
     SELECT member, settlement
-    FROM unnest($6::text[], $7::uuid[]) AS p (member, settlement) JOIN written USING (settlement)
+    FROM unnest($7::text[], $8::uuid[]) AS p (member, settlement) JOIN written USING (settlement)
 )
 SELECT settlement FROM written;
 
@@ -119,7 +119,7 @@ WHERE member = $1 AND last >= $2 RETURNING acknowledged;
 SELECT pg_advisory_xact_lock(hashtext('lockstep.matching'));
 
 -- name: known_inbound
-SELECT i.member, i.message_id, i.digest, i.id
+SELECT i.member, i.message_id, i.digest, i.id, i.received_at
 FROM inbound i JOIN unnest($1::text[], $2::text[]) AS t (member, message_id)
     USING (member, message_id);
 
@@ -129,7 +129,7 @@ FROM instruction i JOIN unnest($1::text[], $2::text[]) AS t (member, transaction
     USING (member, transaction_id);
 
 -- name: candidates
-SELECT instruction, entered_at, header, content
+SELECT instruction, entered_at, member, key_a, key_b, advised, header, content
 FROM instruction
 WHERE pair IS NULL AND NOT ended AND (key_a = ANY ($1::bytea[]) OR key_b = ANY ($2::bytea[]));
 
@@ -139,17 +139,18 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bigint[], $5::uuid
 
 -- name: store_instructions
 INSERT INTO instruction (instruction, member, transaction_id, message_id, entered_at, key_a, key_b,
-                         pair, ended, header, content)
+                         pair, ended, advised, header, content)
 SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bytea[],
-                     $7::bytea[], $8::uuid[], $9::bool[], $10::text[], $11::text[]);
+                     $7::bytea[], $8::uuid[], $9::bool[], $10::text[], $11::text[], $12::text[]);
 
--- name: pair_instructions
-UPDATE instruction i SET pair = t.pair
-FROM unnest($1::uuid[], $2::uuid[]) AS t (instruction, pair)
+-- name: update_instructions
+-- Matched at last (`pair`), or told a nearer miss than before (`advised`).
+UPDATE instruction i SET pair = t.pair, advised = t.advised
+FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS t (instruction, pair, advised)
 WHERE i.instruction = t.instruction;
 
 -- name: load_pairs
-SELECT pair, instruction, header, content FROM instruction WHERE pair = ANY ($1::uuid[]);
+SELECT pair, instruction, member, header, content FROM instruction WHERE pair = ANY ($1::uuid[]);
 
 -- name: put_pending
 INSERT INTO pending_pair (pair, due_at, attempts, advised, replica)
@@ -181,6 +182,13 @@ CROSS JOIN LATERAL (
 ) j
 WHERE s.settlement < $1
 ORDER BY s.settlement DESC LIMIT $2;
+
+-- name: store_description
+INSERT INTO ledger (ledger, description) VALUES ($1, $2)
+ON CONFLICT (ledger) DO UPDATE SET description = excluded.description;
+
+-- name: load_descriptions
+SELECT ledger, description FROM ledger;
 
 -- name: load_idempotent
 SELECT digest, status, answer FROM idempotency WHERE member = $1 AND key = $2;

@@ -29,6 +29,7 @@ __all__ = [
     "Htlc",
     "Issue",
     "Ledger",
+    "LedgerUnreachable",
     "Lock",
     "LockKind",
     "Operation",
@@ -127,6 +128,10 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     skew: Duration  # how far its clock may be off true time
     assets: tuple[AssetDescription, ...] = ()
     public_key: bytes = b""  # Ed25519, signs the blocks; pin it from configuration
+
+
+class LedgerUnreachable(Exception):
+    """No answer to a question that has no Unknown (`describe`, `facts`): ask again later."""
 
 
 Cursor = str

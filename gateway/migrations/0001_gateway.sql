@@ -20,10 +20,12 @@ CREATE TABLE settlement (
     created_at bigint NOT NULL,
     digest     bytea,              -- of the terms as posted: "the same terms again" (JSON intake)
     pair       uuid,               -- of the matched instructions, where it came from messages
+    attempt    integer,            -- of that pair, from 1
     replica    integer
 );
 CREATE INDEX settlement_open ON settlement (replica) WHERE replica IS NOT NULL;
-CREATE INDEX settlement_pair ON settlement (pair) WHERE pair IS NOT NULL;
+-- Of two replicas that both think that a pair is theirs to try again, one opens the attempt.
+CREATE UNIQUE INDEX settlement_attempt ON settlement (pair, attempt) WHERE pair IS NOT NULL;
 
 -- Who may see it, and the order of everyone's list (settlement ids of the gateway sort by time).
 CREATE TABLE party (
@@ -69,6 +71,7 @@ CREATE TABLE instruction (
     key_b          bytea NOT NULL,
     pair           uuid,
     ended          boolean NOT NULL,
+    advised        text,           -- the reason code it was told while unmatched
     header         text NOT NULL,  -- JSON of the business header: what replies relate to
     content        text NOT NULL,  -- JSON of protocols SettlementInstruction
     UNIQUE (member, transaction_id)
@@ -102,6 +105,12 @@ CREATE TABLE mailbox (
     settlement uuid,
     content    text NOT NULL,      -- JSON of the typed message; the wire form is made at delivery
     PRIMARY KEY (member, sequence)
+);
+
+-- What each ledger last told of itself: reference data must not depend on who is up at the moment.
+CREATE TABLE ledger (
+    ledger      text PRIMARY KEY,
+    description text NOT NULL      -- JSON of ledgers.port.Description
 );
 
 -- `Idempotency-Key` of JSON posts: the same key with the same body gets the same answer.

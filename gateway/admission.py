@@ -1,0 +1,308 @@
+"""What becomes of a batch of instructions: duplicates, refusals, matches, and what all are told.
+
+Pure: what the store knows about the batch is handed in, what is to be written comes out. The order
+of a batch is kept; two sides that arrive in one batch find each other in it.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+
+import msgspec
+
+from gateway.ids import new_id
+from gateway.journal import Notice
+from gateway.pairs import Pair, Side, notice, pending, references
+from gateway.port import Taken
+from protocols import matching
+from protocols.iso20022.advice import (
+    Matching,
+    MatchingStatus,
+    Outbound,
+    Processing,
+    ProcessingStatus,
+    Receipt,
+    StatusAdvice,
+    TransactionDetails,
+)
+from protocols.iso20022.advice import Reason as AdviceReason
+from protocols.iso20022.codes import PendingReason, RejectionReason, UnmatchedReason
+from protocols.iso20022.envelope import Enveloped
+from protocols.iso20022.errors import ProtocolError, RejectCode
+from protocols.iso20022.header import Header, Related
+from protocols.iso20022.instruction import Movement, SettlementInstruction
+from protocols.iso20022.rules import BusinessRefusal
+from protocols.matching import Candidate, MatchKeys, NearMiss
+
+
+class Arrival(msgspec.Struct, frozen=True, kw_only=True):
+    """A valid message of a member, read; `refusal` is what its own content deserves."""
+
+    id: str
+    member: str  # eleven characters
+    received_at: int
+    enveloped: Enveloped
+    instruction: SettlementInstruction
+    refusal: BusinessRefusal | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The idempotency key: (Fr, BizMsgIdr)."""
+        return (self.member, self.enveloped.header.business_message_id)
+
+    @property
+    def reference(self) -> tuple[str, str]:
+        """The business reference: used once by its member, for ever."""
+        return (self.member, self.instruction.transaction_id)
+
+
+class Earlier(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that came before under the same key."""
+
+    id: str
+    digest: bytes
+    received_at: int
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """An instruction that is not matched yet, with what it was told about that."""
+
+    side: Side
+    entered_at: int
+    keys: MatchKeys
+    advised: str | None  # None: of this batch, told nothing yet
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """What the store knows about a batch."""
+
+    messages: Mapping[tuple[str, str], Earlier]
+    references: frozenset[tuple[str, str]]
+    waiting: tuple[Waiting, ...]
+
+
+class InstructionRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An instruction to be stored."""
+
+    arrival: Arrival
+    side: Side
+    keys: MatchKeys
+    pair: str | None
+    ended: bool
+    advised: str | None
+
+
+class Admission:
+    """The course of one batch. Feed it with `take`, then read `rows`, `pairs` and `notices`."""
+
+    def __init__(self, known: Known, now: int) -> None:
+        self._now = now
+        self._messages = dict(known.messages)
+        self._references = set(known.references)
+        self._by_key: defaultdict[bytes, list[Waiting]] = defaultdict(list)
+        self._paired: dict[str, Pair] = {}
+        self._missed: dict[str, UnmatchedReason] = {}
+        self._sides: list[tuple[Arrival, Side, MatchKeys]] = []
+        self._refused: list[tuple[Arrival, Side, MatchKeys]] = []
+        self._earlier: dict[str, Waiting] = {}
+        self.inbound: list[Arrival] = []
+        self.pairs: list[Pair] = []
+        self.notices: list[Notice] = []
+        for waiting in known.waiting:
+            self._earlier[waiting.side.id] = waiting
+            self._wait(waiting)
+
+    def _wait(self, waiting: Waiting) -> None:
+        self._by_key[waiting.keys.a].append(waiting)
+        self._by_key[waiting.keys.b].append(waiting)
+
+    # ------------------------------------------------------------------ in
+
+    def take(self, arrival: Arrival) -> Taken | ProtocolError:
+        """Take one message: its answer. A duplicate gets the stored one; nothing else happens."""
+        earlier = self._messages.get(arrival.key)
+        if earlier is not None:
+            return _again(arrival, earlier)
+        self._messages[arrival.key] = Earlier(
+            id=arrival.id, digest=arrival.enveloped.digest, received_at=arrival.received_at
+        )
+        self.inbound.append(arrival)
+        self._admit(arrival)
+        return _taken(arrival, arrival.id, arrival.received_at)
+
+    def _admit(self, arrival: Arrival) -> None:
+        keys = matching.keys(arrival.instruction)
+        side = Side(
+            id=new_id(),
+            member=arrival.member,
+            related=related(arrival.enveloped.header),
+            instruction=arrival.instruction,
+        )
+        if arrival.reference in self._references:
+            self._refuse(
+                side, RejectionReason.REFE, "TxId: used before by this sender; a new one is needed"
+            )
+            return
+        self._references.add(arrival.reference)
+        if arrival.refusal is not None:
+            refusal = arrival.refusal
+            self._refuse(side, refusal.code, f"{refusal.field}: {refusal.rule}")
+            self._refused.append((arrival, side, keys))
+            return
+        self._sides.append((arrival, side, keys))
+        self._match(arrival, side, keys)
+
+    def _refuse(self, side: Side, code: RejectionReason, text: str) -> None:
+        self._tell(
+            side,
+            StatusAdvice(
+                references=references(side),
+                processing=ProcessingStatus(
+                    status=Processing.REJECTED, reasons=(AdviceReason.of(code, text=text),)
+                ),
+            ),
+        )
+
+    def _match(self, arrival: Arrival, side: Side, keys: MatchKeys) -> None:
+        near = {w.side.id: w for key in (keys.a, keys.b) for w in self._by_key.get(key, ())}
+        candidates = [
+            Candidate(id=id, entered_at=w.entered_at, instruction=w.side.instruction)
+            for id, w in near.items()
+            if id not in self._paired
+        ]
+        found = matching.best(arrival.instruction, candidates)
+        if found is None or isinstance(found, NearMiss):
+            if found is not None:
+                self._missed[side.id] = self._missed[found.id] = found.reason
+            self._wait(Waiting(side=side, entered_at=arrival.received_at, keys=keys, advised=None))
+            return
+        other = near[found.id].side
+        deliver, receive = (
+            (side, other) if arrival.instruction.movement is Movement.DELI else (other, side)
+        )
+        pair = Pair(id=new_id(), deliver=deliver, receive=receive)
+        self._paired[side.id] = self._paired[other.id] = pair
+        self.pairs.append(pair)
+
+    # ------------------------------------------------------------------ out
+
+    def tell(self, waits: Mapping[str, tuple[PendingReason, PendingReason]]) -> None:
+        """Write the statuses of the batch; `waits` are the pairs that do not settle now, with the
+        deliverer's and the receiver's reason."""
+        for _, side, _ in self._sides:
+            self._accepted(side)
+        for pair in self.pairs:
+            codes = waits.get(pair.id)
+            for n, (side, other) in enumerate(pair.sides):
+                self._tell(side, pending(side, other, codes[n]) if codes else _mtchd(side, other))
+        for waiting, reason in self._nearer_now():
+            self._tell(waiting.side, _umtchd(waiting.side, reason))
+
+    def _accepted(self, side: Side) -> None:
+        """Accepted; an instruction that is alone is told so in the same message."""
+        alone = side.id not in self._paired
+        reason = self._missed.get(side.id, UnmatchedReason.CMIS)
+        self._tell(
+            side,
+            StatusAdvice(
+                references=references(side),
+                processing=ProcessingStatus(status=Processing.ACCEPTED),
+                matching=_unmatched(reason) if alone else None,
+                details=TransactionDetails.of(side.instruction),
+            ),
+        )
+
+    def _nearer_now(self) -> Iterator[tuple[Waiting, UnmatchedReason]]:
+        """Instructions of earlier batches that were told another reason than the one known now."""
+        for id, waiting in self._earlier.items():
+            reason = self._missed.get(id)
+            if reason is not None and id not in self._paired and reason.value != waiting.advised:
+                yield waiting, reason
+
+    def rows(self) -> Iterator[InstructionRow]:
+        """The instructions of this batch, to be stored."""
+        for arrival, side, keys in self._sides:
+            pair = self._paired.get(side.id)
+            yield InstructionRow(
+                arrival=arrival,
+                side=side,
+                keys=keys,
+                pair=pair.id if pair else None,
+                ended=False,
+                advised=self._missed.get(side.id, UnmatchedReason.CMIS).value,
+            )
+        for arrival, side, keys in self._refused:
+            yield InstructionRow(
+                arrival=arrival, side=side, keys=keys, pair=None, ended=True, advised=None
+            )
+
+    def updates(self) -> Iterator[tuple[str, str | None, str | None]]:
+        """Earlier instructions that have changed: id, pair, what they were told."""
+        for id, waiting in self._earlier.items():
+            if id in self._paired:
+                yield id, self._paired[id].id, waiting.advised
+        for waiting, reason in self._nearer_now():
+            yield waiting.side.id, None, reason.value
+
+    def _tell(self, side: Side, message: Outbound) -> None:
+        self.notices.append(notice(side, message, self._now))
+
+
+def _mtchd(side: Side, other: Side) -> StatusAdvice:
+    return StatusAdvice(
+        references=references(side, other),
+        matching=MatchingStatus(status=Matching.MATCHED),
+        details=TransactionDetails.of(side.instruction),
+    )
+
+
+def _umtchd(side: Side, reason: UnmatchedReason) -> StatusAdvice:
+    return StatusAdvice(
+        references=references(side),
+        matching=_unmatched(reason),
+        details=TransactionDetails.of(side.instruction),
+    )
+
+
+def _unmatched(reason: UnmatchedReason) -> MatchingStatus:
+    return MatchingStatus(status=Matching.UNMATCHED, reasons=(AdviceReason.of(reason),))
+
+
+def _again(arrival: Arrival, earlier: Earlier) -> Taken | ProtocolError:
+    if earlier.digest == arrival.enveloped.digest:
+        return _taken(arrival, earlier.id, earlier.received_at)
+    return ProtocolError(
+        RejectCode.XDUP,
+        "the sender has used this BizMsgIdr for a message with other content",
+        location="/AppHdr/BizMsgIdr",
+        reference=arrival.key[1],
+    )
+
+
+def _taken(arrival: Arrival, id: str, received_at: int) -> Taken:
+    header = arrival.enveloped.header
+    return Taken(
+        id=id,
+        receipt=Receipt(
+            message_id=id.replace("-", ""),
+            received_at=received_at,
+            reference=header.business_message_id,
+            definition=header.definition,
+            sender=header.sender,
+        ),
+    )
+
+
+def related(header: Header) -> Related:
+    """How replies to a message refer to it."""
+    return Related(
+        sender=header.sender,
+        receiver=header.receiver,
+        business_message_id=header.business_message_id,
+        definition=header.definition,
+        created_at=header.created_at,
+    )
+
+
+def keys_of(arrivals: Iterable[Arrival]) -> list[MatchKeys]:
+    """The match keys of arrivals, for asking the store about candidates."""
+    return [matching.keys(arrival.instruction) for arrival in arrivals]

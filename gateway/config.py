@@ -1,0 +1,194 @@
+"""The gateway's configuration: one TOML file, secrets in files of their own, defaults with reasons.
+
+A wrong file stops the start with one line that names the key and what was expected.
+"""
+
+from pathlib import Path
+from typing import Final, Literal, TypeVar
+
+import msgspec
+
+from htlc.agreement import Limits
+from htlc.schedule import Latency
+from htlc.units import seconds
+
+T = TypeVar("T")
+
+
+class ConfigurationError(Exception):
+    """What is wrong with a configuration, in one line."""
+
+
+class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the file. A key that we do not know is a typing error: refused."""
+
+
+class LatencySettings(_Table, frozen=True, kw_only=True):
+    """How long things take on one ledger at worst. They set the windows of `htlc`, and nothing of
+    `two_key`."""
+
+    #: The shipped ledgers answer after a durable commit: what they answer is final.
+    finality_seconds: float = 0.0
+    #: The runner looks at a lock that may change at least this often (`runner.HOLD_MAX`).
+    lookup_seconds: float = 1.0
+    #: A batch waits for the one before it and for the network; 5 s is the links' own deadline.
+    delivery_seconds: float = 5.0
+    #: NTP keeps machines within milliseconds; a second is an alarm threshold long before.
+    skew_seconds: float = 1.0
+
+    def latency(self) -> Latency:
+        return Latency(
+            finality=seconds(self.finality_seconds),
+            lookup=seconds(self.lookup_seconds),
+            delivery=seconds(self.delivery_seconds),
+            skew=seconds(self.skew_seconds),
+        )
+
+
+class LimitSettings(_Table, frozen=True, kw_only=True):
+    """The time budget of a settlement, and the sizes that are refused beyond."""
+
+    #: From opening until no leg may be locked any more. It bounds how long a refused attempt takes
+    #: to end (a delayed lock could still arrive), so short; yet a backlog of 10,000 operations at
+    #: 1,000/s must pass within it.
+    lock_within_seconds: float = 20.0
+    #: From opening until COMMIT or CANCEL. A gateway that was down for a minute still commits
+    #: what it finds locked; longer, and owners want their assets back.
+    commit_within_seconds: float = 60.0
+    #: How long a proposal waits for the consent of all payers.
+    consent_within_seconds: float = 3600.0
+    #: `htlc` only: outage of everything that a settlement survives after the first claim. Ten
+    #: minutes restart a site; every leg stays locked that much longer if something fails.
+    recovery_seconds: float = 600.0
+    #: `two_key` only: optional far expiry after commit_by. Off: it brings residual risk back.
+    backstop_seconds: float | None = None
+    #: Legs of one swap. A ring of four and a hub of eight fit; each more is one more window.
+    legs_max: int = 16
+    #: Settlements open at once; beyond, intake answers "busy". About 3 kB of memory each.
+    open_max: int = 200_000
+    #: Bytes of one request: a batch of 500 instructions of 3 kB, twice over.
+    body_bytes_max: int = 4 * 1024 * 1024
+    #: Messages or settlements in one request (`contract`: an array of up to 500).
+    batch_max: int = 500
+
+    def limits(self) -> Limits:
+        backstop = self.backstop_seconds
+        return Limits(
+            lock_within=seconds(self.lock_within_seconds),
+            commit_within=seconds(self.commit_within_seconds),
+            recovery=seconds(self.recovery_seconds),
+            backstop=None if backstop is None else seconds(backstop),
+        )
+
+
+class MatchingSettings(_Table, frozen=True, kw_only=True):
+    """How pairs are tried again, and what amounts may differ by."""
+
+    #: A pair whose attempt failed is tried again after this, doubling up to the maximum, and at
+    #: once when a settlement brings its payer what it lacks.
+    retry_first_seconds: float = 5.0
+    retry_max_seconds: float = 300.0
+    #: A lock or claim state is advised only when it lasts this long.
+    advise_after_seconds: float = 1.0
+
+
+class LedgerSettings(_Table, frozen=True, kw_only=True):
+    """A ledger that the gateway settles on, and its access to it as an operator."""
+
+    kind: Literal["securities", "currency"]
+    url: str
+    token_file: Path
+    depository: str | None = None  # BIC of the CSD: what sese.023 names (securities)
+    latency: LatencySettings = LatencySettings()
+
+
+class MemberSettings(_Table, frozen=True, kw_only=True):
+    """A member: who may connect, as what, and whose accounts it uses, the first by default."""
+
+    bic: str
+    name: str
+    token_sha256: str
+    lei: str | None = None
+    accounts: dict[str, tuple[str, ...]] = {}
+    power_of_attorney: bool = False  # agreed swaps that name it as a payer need no further consent
+
+
+class OperatorSettings(_Table, frozen=True, kw_only=True):
+    """Somebody who may see and cancel beyond its own trades."""
+
+    name: str
+    role: Literal["gateway", "ledger", "central-bank"]
+    token_sha256: str
+    ledger: str | None = None
+
+
+class Settings(_Table, frozen=True, kw_only=True):
+    """Everything a gateway process needs."""
+
+    bic: str
+    dsn: str
+    master_file: Path
+    listen: str = "127.0.0.1:8080"  # HOST:PORT, or fd:N for an inherited socket
+    metrics_listen: str = "127.0.0.1:9090"
+    replica: str = "gateway-1"  # a name of its own for each process on one database
+    business_date: str | None = None  # YYYY-MM-DD; None is today, UTC
+    ledgers: dict[str, LedgerSettings]
+    members: tuple[MemberSettings, ...]
+    operators: tuple[OperatorSettings, ...] = ()
+    limits: LimitSettings = LimitSettings()
+    matching: MatchingSettings = MatchingSettings()
+
+
+SECRET_MODE: Final = 0o600
+
+
+def read(path: Path, kind: type[T]) -> T:
+    """A configuration file as `kind`; ConfigurationError in one line if it is not."""
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=kind, dec_hook=_hook)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from None
+    except msgspec.ValidationError as error:
+        what, _, place = str(error).partition(" - at `$.")
+        where = place.rstrip("`") or "the file"
+        raise ConfigurationError(f"{path}: {where}: {what}") from None
+    except msgspec.DecodeError as error:
+        raise ConfigurationError(f"{path}: not TOML: {error}") from None
+
+
+def _hook(kind: type, value: object) -> object:
+    """msgspec knows no paths."""
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise NotImplementedError(f"{kind} stands in no configuration")
+
+
+def secret(path: Path) -> str:
+    """A token from its file."""
+    try:
+        return path.read_text().strip()
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from None
+
+
+def check(settings: Settings) -> Settings:
+    """What the types do not say: names that refer to each other, files that are there."""
+    for n, member in enumerate(settings.members):
+        for ledger in member.accounts:
+            if ledger not in settings.ledgers:
+                raise ConfigurationError(
+                    f"members[{n}].accounts.{ledger}: expected one of {sorted(settings.ledgers)}"
+                )
+    bics = [member.bic for member in settings.members]
+    for n, bic in enumerate(bics):
+        if bic in bics[:n]:
+            raise ConfigurationError(f"members[{n}].bic: {bic} is a member already")
+    for n, operator in enumerate(settings.operators):
+        if operator.role == "ledger" and operator.ledger not in settings.ledgers:
+            raise ConfigurationError(
+                f"operators[{n}].ledger: expected one of {sorted(settings.ledgers)}"
+            )
+    for name, access in settings.ledgers.items():
+        if access.kind == "securities" and access.depository is None:
+            raise ConfigurationError(f"ledgers.{name}.depository: expected the CSD's BIC")
+    return settings

@@ -1,0 +1,329 @@
+"""The gateway's services (`port.Gateway`): what any interface can ask, and who may ask it.
+
+Nothing here decides about a settlement: requests are checked, queued for intake or written into the
+journal by the runner, and answered from what is durable.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from gateway.admission import Arrival
+from gateway.directory import Directory, now_ns
+from gateway.ids import new_id
+from gateway.intake import Intake, MessageJob, Proposal, SwapJob
+from gateway.journal import QUERIES, Journal
+from gateway.mailbox import Mailboxes
+from gateway.port import (
+    Busy,
+    Conflict,
+    Denied,
+    LedgerState,
+    Principal,
+    Refused,
+    Stored,
+    Summary,
+    Taken,
+    View,
+)
+from gateway.rulebook import Rulebook
+from gateway.runner import Runner
+from gateway.sql import Pool
+from htlc import swap as swaps
+from htlc.events import CancelRequested, Consented, Event
+from htlc.settlement import Phase, Settlement
+from htlc.swap import Fault, Swap
+from htlc.units import LedgerId, MemberId, SettlementId
+from protocols.iso20022 import envelope, sese023
+from protocols.iso20022.envelope import Enveloped
+from protocols.iso20022.errors import ProtocolError, RejectCode
+from protocols.iso20022.lexical import bic11
+
+SLICE = 20
+"""Messages judged before other requests get their turn: about 3 ms of parsing and validation."""
+
+LAST_ID = SettlementId("ffffffff-ffff-ffff-ffff-ffffffffffff")
+"""Where a list of settlements begins: behind every id."""
+
+
+class Desk:
+    """Implements `port.Gateway` over the parts that the composition root has made."""
+
+    def __init__(
+        self,
+        *,
+        pool: Pool,
+        journal: Journal,
+        runner: Runner,
+        intake: Intake,
+        directory: Directory,
+        rulebook: Rulebook,
+        mailboxes: Mailboxes,
+        open_max: int,
+        legs_max: int,
+        reachable: Callable[[str], bool],
+    ) -> None:
+        self._pool = pool
+        self._journal = journal
+        self._runner = runner
+        self._intake = intake
+        self._directory = directory
+        self._rulebook = rulebook
+        self._mailboxes = mailboxes
+        self._open_max = open_max
+        self._legs_max = legs_max
+        self._reachable = reachable
+
+    # ------------------------------------------------------------------ messages
+
+    async def take_messages(
+        self, member: str, items: Sequence[Enveloped | ProtocolError]
+    ) -> Sequence[Taken | ProtocolError | Busy]:
+        """Judge each message by itself, queue the good ones, answer when they are durable."""
+        if not self._has_room():
+            return [item if isinstance(item, ProtocolError) else Busy() for item in items]
+        judged: list[Arrival | ProtocolError] = []
+        for n, item in enumerate(items):
+            judged.append(item if isinstance(item, ProtocolError) else self._judge(member, item))
+            if n % SLICE == SLICE - 1:
+                await asyncio.sleep(0)
+        arrivals = tuple(item for item in judged if isinstance(item, Arrival))
+        if not arrivals:
+            return [item for item in judged if isinstance(item, ProtocolError)]
+        job = MessageJob(arrivals=arrivals, answer=asyncio.get_running_loop().create_future())
+        if not self._intake.put(job):
+            return [item if isinstance(item, ProtocolError) else Busy() for item in judged]
+        answers = iter(await job.answer)
+        return [item if isinstance(item, ProtocolError) else next(answers) for item in judged]
+
+    def _judge(self, member: str, enveloped: Enveloped) -> Arrival | ProtocolError:
+        header = enveloped.header
+        if bic11(header.sender) != bic11(member):
+            return ProtocolError(
+                RejectCode.XAUT,
+                f"this connection is {member}'s, not {header.sender}'s",
+                location="/AppHdr/Fr",
+                reference=header.business_message_id,
+            )
+        try:
+            envelope.validate(enveloped)
+        except ProtocolError as error:
+            return error
+        instruction = sese023.decode(enveloped)
+        return Arrival(
+            id=new_id(),
+            member=bic11(member),
+            received_at=now_ns(),
+            enveloped=enveloped,
+            instruction=instruction,
+            refusal=self._rulebook.check(instruction),
+        )
+
+    def _has_room(self) -> bool:
+        return self._directory.complete and len(self._runner.lives) < self._open_max
+
+    # ------------------------------------------------------------------ agreed swaps
+
+    async def take_settlements(
+        self, member: str, proposed: Sequence[tuple[Swap, bytes]]
+    ) -> Sequence[View | Refused | Conflict | Busy]:
+        """Check every swap, open those that everybody consents to, keep the others as proposals."""
+        if not self._has_room():
+            return [Busy()] * len(proposed)
+        member = bic11(member)
+        judged = [self._proposal(member, swap, digest) for swap, digest in proposed]
+        good = tuple(item for item in judged if isinstance(item, Proposal))
+        if not good:
+            return [item for item in judged if isinstance(item, Refused)]
+        job = SwapJob(proposals=good, answer=asyncio.get_running_loop().create_future())
+        if not self._intake.put(job):
+            return [item if isinstance(item, Refused) else Busy() for item in judged]
+        answers = iter(await job.answer)
+        taken = [item if isinstance(item, Refused) else next(answers) for item in judged]
+        principal = Principal(name=member, role="member")
+        ids = [item for item in taken if isinstance(item, str)]
+        views = {view.id: view for view in await self._views(ids)}
+        return [
+            await self._consented(principal, views[item]) if isinstance(item, str) else item
+            for item in taken
+        ]
+
+    def _proposal(self, member: str, swap: Swap, digest: bytes) -> Proposal | Refused:
+        faults = swaps.check(swap, legs_max=self._legs_max) or self._party_faults(member, swap)
+        if faults:
+            return Refused(faults=faults)
+        consents = self._rulebook.attorneys(swap) | ({MemberId(member)} & swap.payers)
+        drawn = self._runner.draw(swap)
+        if isinstance(drawn, tuple):
+            return Refused(faults=drawn)
+        agreed = consents >= swap.payers
+        return Proposal(
+            swap=swap if agreed else self._rulebook.with_consent_time(swap),
+            digest=digest,
+            consents=consents,
+            opened=drawn if agreed else None,
+        )
+
+    def _party_faults(self, member: str, swap: Swap) -> tuple[Fault, ...]:
+        if MemberId(member) not in swap.parties:
+            return (Fault(field="legs", rule=f"the sender {member} is a party of the swap"),)
+        return tuple(self._rulebook.swap_faults(swap))
+
+    async def _consented(self, principal: Principal, view: View) -> View:
+        """Posting the same terms again is consent, where one was missing."""
+        member = MemberId(principal.name)
+        if view.state.phase is not Phase.PROPOSED or member in view.state.consents:
+            return view
+        accepted = await self.accept(principal, view.id)
+        return accepted if isinstance(accepted, View) else view
+
+    # ------------------------------------------------------------------ reading
+
+    async def show(self, principal: Principal, id: SettlementId) -> View | None:
+        """A settlement as far as the asker may see it."""
+        views = await self._views([id])
+        return views[0] if views and self._may_see(principal, views[0].state.swap) else None
+
+    async def _views(self, ids: Sequence[SettlementId]) -> list[View]:
+        """From memory where this replica runs it, else from the journal."""
+        found = {id: view for id in ids if (view := self._live(id)) is not None}
+        missing = [id for id in ids if id not in found]
+        for id, loaded in (await self._journal.load(missing)).items() if missing else ():
+            found[id] = View(
+                id=id, created_at=loaded.created_at, state=loaded.state, pair=loaded.pair
+            )
+        return [found[id] for id in ids if id in found]
+
+    def _live(self, id: SettlementId) -> View | None:
+        live = self._runner.lives.get(id)
+        if live is None:
+            return None
+        return View(id=id, created_at=live.created_at, state=live.state, pair=live.pair)
+
+    def _may_see(self, principal: Principal, swap: Swap) -> bool:
+        match principal.role:
+            case "gateway":
+                return True
+            case "member":
+                return MemberId(bic11(principal.name)) in swap.parties
+            case _:
+                return principal.ledger in {leg.ledger for leg in swap.legs}
+
+    async def list(
+        self, principal: Principal, *, before: SettlementId | None, limit: int
+    ) -> Sequence[Summary]:
+        """Newest ids first. An operator of one ledger asks for settlements by id only."""
+        start = before or LAST_ID
+        if principal.role == "gateway":
+            rows = await self._pool.fetch(QUERIES["list_all_settlements"], start, limit)
+        elif principal.role == "member":
+            rows = await self._pool.fetch(
+                QUERIES["list_settlements"], bic11(principal.name), start, limit
+            )
+        else:
+            rows = []
+        return [
+            Summary(
+                id=SettlementId(str(row["settlement"])),
+                created_at=row["created_at"],
+                state=row["phase"],
+            )
+            for row in rows
+        ]
+
+    # ------------------------------------------------------------------ requests
+
+    async def accept(self, principal: Principal, id: SettlementId) -> View | Denied | None:
+        """A payer consents to a proposal."""
+        view = await self.show(principal, id)
+        member = MemberId(bic11(principal.name))
+        if view is None or principal.role != "member":
+            return None
+        if member not in view.state.swap.payers:
+            return Denied(code="DPRG", why="only a payer's consent is asked for")
+        return await self._ask(view, Consented(member=member), _may_consent)
+
+    async def cancel(
+        self, principal: Principal, id: SettlementId, reason: str
+    ) -> View | Denied | None:
+        """A party asks for cancellation (all of them must), or an authority orders it."""
+        view = await self.show(principal, id)
+        if view is None:
+            return None
+        by = MemberId(bic11(principal.name) if principal.role == "member" else principal.name)
+        event = CancelRequested(by=by, ordered=principal.role != "member", why=reason)
+        return await self._ask(view, event, _may_cancel)
+
+    async def _ask(
+        self, view: View, event: Event, check: Callable[[Settlement], str | None]
+    ) -> View | Denied:
+        refused = await self._runner.request(view.id, event, check)
+        if refused is not None:
+            code, _, why = refused.partition(" ")
+            return Denied(code=code, why=why)
+        return (await self._views([view.id]))[0]
+
+    # ------------------------------------------------------------------ mailboxes
+
+    async def read(self, member: str, *, after: int, limit: int) -> Sequence[Stored]:
+        return await self._mailboxes.read(bic11(member), after, limit)
+
+    async def arrived(self, member: str) -> None:
+        await self._mailboxes.arrived(bic11(member))
+
+    async def acknowledge(self, member: str, through: int) -> int | None:
+        return await self._mailboxes.acknowledge(bic11(member), through)
+
+    async def remember(
+        self, member: str, key: str, digest: bytes, status: int, answer: str
+    ) -> tuple[int, str] | Conflict | None:
+        """Keep the answer to an `Idempotency-Key`; None if it is new. `recall` reads it."""
+        await self._pool.execute(
+            QUERIES["store_idempotent"], bic11(member), key, digest, status, answer
+        )
+        return await self.recall(member, key, digest)
+
+    async def recall(
+        self, member: str, key: str, digest: bytes
+    ) -> tuple[int, str] | Conflict | None:
+        """The answer that this key got before, or that it came with another body."""
+        row = await self._pool.fetchrow(QUERIES["load_idempotent"], bic11(member), key)
+        if row is None:
+            return None
+        if row["digest"] != digest:
+            return Conflict(what=f"Idempotency-Key {key} came with another body before")
+        return (row["status"], row["answer"])
+
+    # ------------------------------------------------------------------ ledgers
+
+    def ledgers(self) -> Sequence[LedgerState]:
+        clocks = self._runner.clocks()
+        return [
+            LedgerState(
+                name=name,
+                kind=access.kind,
+                description=self._directory.descriptions.get(LedgerId(name)),
+                clock_at=clock.at if (clock := clocks.get(LedgerId(name))) else None,
+                reachable=self._reachable(name),
+            )
+            for name, access in self._directory.ledgers.items()
+        ]
+
+    def scale(self, ledger: str, asset: str) -> int | None:
+        return self._directory.scale(ledger, asset)
+
+
+def _may_consent(state: Settlement) -> str | None:
+    if state.phase is Phase.CANCELLED:
+        return "DCAN the proposal was withdrawn or has lapsed"
+    return None
+
+
+def _may_cancel(state: Settlement) -> str | None:
+    """Why a cancellation cannot be accepted any more, with the code of the denial."""
+    if state.phase is Phase.SETTLED:
+        return "DSET it is settled"
+    if state.phase is Phase.CANCELLED:
+        return "DCAN it is cancelled already"
+    if not state.cancellable:
+        return "DPRG settlement is in process and cannot be stopped"
+    return None

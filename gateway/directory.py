@@ -1,0 +1,127 @@
+"""Reference data: members, their accounts, and which ledger keeps which asset.
+
+Configuration says who is who; the ledgers themselves say which assets they keep and with how many
+decimals. What they said is stored, so that intake does not depend on which of them is up.
+"""
+
+import time
+
+from gateway.config import LedgerSettings, MemberSettings, Settings
+from gateway.pairs import CASH, SECURITIES, Amounts, Pair, Side, minor_units
+from htlc.agreement import LedgerProfile
+from htlc.swap import Amount, Party
+from htlc.units import AccountId, AssetId, Instant, LedgerId, MemberId, Quantity
+from ledgers.port import Description, LockKind
+from protocols.iso20022.lexical import bic11
+
+
+class Directory:
+    """What the gateway knows of members and ledgers."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._members = {bic11(member.bic): member for member in settings.members}
+        self._ledgers = settings.ledgers
+        self.descriptions: dict[LedgerId, Description] = {}
+        self.distrusted: dict[str, str] = {}  # ledgers that failed the preflight, and why
+        self._assets: dict[tuple[str, AssetId], LedgerId] = {}
+        self._scales: dict[tuple[LedgerId, AssetId], int] = {}
+
+    def learn(self, name: LedgerId, description: Description) -> None:
+        """A ledger has told what it is and keeps."""
+        self.descriptions[name] = description
+        kind = self._ledgers[name].kind
+        for asset in description.assets:
+            self._assets[kind, asset.asset] = name
+            self._scales[name, asset.asset] = asset.scale
+
+    @property
+    def complete(self) -> bool:
+        """Every configured ledger has told, now or before the last start, what it keeps. Until
+        then nothing can be judged: an asset that is not known may be on the ledger not heard."""
+        return self.descriptions.keys() >= self._ledgers.keys()
+
+    def member(self, bic: str) -> MemberSettings | None:
+        return self._members.get(bic11(bic))
+
+    @property
+    def members(self) -> dict[str, MemberSettings]:
+        """By eleven-character BIC."""
+        return self._members
+
+    @property
+    def ledgers(self) -> dict[str, LedgerSettings]:
+        return self._ledgers
+
+    def scale(self, ledger: str, asset: str) -> int | None:
+        return self._scales.get((LedgerId(ledger), AssetId(asset)))
+
+    def keeper(self, kind: str, asset: str) -> LedgerId | None:
+        """The ledger of that kind that keeps an asset."""
+        return self._assets.get((kind, AssetId(asset)))
+
+    def account(self, bic: str, ledger: str, named: str | None) -> AccountId | None:
+        """The account named if it is the member's, else its first on that ledger."""
+        member = self.member(bic)
+        accounts = member.accounts.get(ledger, ()) if member else ()
+        if named is not None:
+            return AccountId(named) if named in accounts else None
+        return AccountId(accounts[0]) if accounts else None
+
+    def profile(self, name: LedgerId, at: Instant | None) -> LedgerProfile | None:
+        """What an agreement needs to know of a ledger, at its time; None until it was heard."""
+        description = self.descriptions.get(name)
+        if description is None or at is None:
+            return None
+        return LedgerProfile(
+            two_key=LockKind.TWO_KEY in description.lock_kinds,
+            htlc=LockKind.HTLC in description.lock_kinds,
+            functions=description.hash_functions,
+            latency=self._ledgers[name].latency.latency(),
+            now=at,
+        )
+
+    def amounts(self, pair: Pair) -> Amounts | None:
+        """What a pair moves from where to where; None if reference data no longer tells."""
+        deliver = pair.deliver.instruction
+        registry = self.keeper("securities", deliver.isin)
+        bank = self.keeper("currency", deliver.currency or "")
+        if registry is None or bank is None or deliver.amount is None:
+            return None
+        seller = self._accounts(pair.deliver, registry, bank)
+        buyer = self._accounts(pair.receive, registry, bank)
+        if seller is None or buyer is None:
+            return None
+        return Amounts(
+            securities=self._amount(registry, deliver.isin, deliver.quantity),
+            cash=self._amount(bank, deliver.currency or "", deliver.amount),
+            seller=seller,
+            buyer=buyer,
+        )
+
+    def _amount(self, ledger: LedgerId, asset: str, text: str) -> Amount:
+        scale = self._scales[ledger, AssetId(asset)]
+        return Amount(
+            ledger=ledger, asset=AssetId(asset), quantity=Quantity(minor_units(text, scale))
+        )
+
+    def _accounts(
+        self, side: Side, registry: LedgerId, bank: LedgerId
+    ) -> tuple[Party, Party] | None:
+        instruction = side.instruction
+        named = instruction.safekeeping_account or instruction.own.account
+        accounts = (
+            self.account(side.member, registry, named),
+            self.account(side.member, bank, instruction.cash_account),
+        )
+        if accounts[SECURITIES] is None or accounts[CASH] is None:
+            return None
+        member = MemberId(side.member)
+        return (
+            Party(member=member, account=accounts[SECURITIES]),
+            Party(member=member, account=accounts[CASH]),
+        )
+
+
+def now_ns() -> int:
+    """Our wall clock: for time stamps in messages, never for a decision about a lock."""
+    return time.time_ns()

@@ -1,0 +1,412 @@
+"""The engine of a gateway: runner, intake, ledger links and waiting pairs, connected and run.
+
+Everything long-lived is a task of one group: if one of them fails, the process ends with the error
+and its supervisor starts it again; recovery is the normal path, so nothing is lost by that.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Final, TypeVar
+
+import aiohttp
+import asyncpg
+import msgspec
+
+from gateway import config, instructions, pairs, preflight, swaps
+from gateway.config import Settings
+from gateway.desk import Desk
+from gateway.directory import Directory, now_ns
+from gateway.ids import new_id
+from gateway.intake import (
+    AttemptJob,
+    Done,
+    Intake,
+    Job,
+    MessageJob,
+    Openers,
+    SwapJob,
+)
+from gateway.journal import CHANNEL, LOST, QUERIES, Journal, Loaded, Notice, PendingPair
+from gateway.links import Link
+from gateway.live import Origin
+from gateway.mailbox import Mailboxes
+from gateway.pairs import Pair, PairOrigin
+from gateway.pending import PendingPairs
+from gateway.rulebook import Rulebook
+from gateway.runner import Runner
+from gateway.sql import Connection, Pool
+from gateway.swaps import SwapOrigin
+from gateway.vault import Vault, load_master
+from htlc.settlement import Phase, Settlement
+from htlc.swap import Swap
+from htlc.units import Instant, LedgerId, SettlementId, seconds
+from ledgers.migrate import migrate
+from ledgers.port import Description, LedgerUnreachable
+from ledgers.remote import RemoteLedger, RemoteLedgerError
+
+MIGRATIONS: Final = Path(__file__).with_name("migrations")
+
+POOL_SIZE: Final = 6
+"""Connections: journal, intake, listener, and three for readers."""
+
+LINK_BATCH_MAX: Final = 500
+"""Operations in one request to a ledger: 500 locks are 400 kB and about 15 ms of its time."""
+
+LINK_IN_FLIGHT: Final = 2
+"""Requests under way at one ledger: one that it works on, one that waits there."""
+
+HEARTBEAT_SECONDS: Final = 1.0
+TAKEOVER_SECONDS: Final = 3.0
+"""A replica that has not been seen for three heartbeats is dead or cut off: its work is taken over.
+Should it live after all, the journal lets only one of the two decide."""
+
+ADOPT_MAX: Final = 1_000
+"""Settlements folded at once after a start: some megabytes of journal."""
+
+
+class Engine:
+    """The parts of a gateway process, and what connects them."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        pool: Pool,
+        journal: Journal,
+        session: aiohttp.ClientSession,
+        say: Callable[[str], None],
+    ) -> None:
+        self.settings = settings
+        self.pool = pool
+        self.journal = journal
+        self._say = say
+        self.directory = Directory(settings)
+        self.links = {LedgerId(name): self._link(name, session) for name in settings.ledgers}
+        self.runner = Runner(
+            journal=journal,
+            vault=Vault(load_master(settings.master_file)),
+            links=self.links,
+            limits=settings.limits.limits(),
+            profile=lambda name: self.directory.profile(name, self._time(name)),
+            say=say,
+        )
+        self.rulebook = Rulebook(
+            self.directory,
+            today=self.today,
+            consent_within=seconds(settings.limits.consent_within_seconds),
+            clock=lambda name: self._time(name) or Instant(now_ns()),
+        )
+        self.mailboxes = Mailboxes(pool)
+        self.intake = Intake(
+            pool,
+            journal,
+            self._openers(),
+            done=self._taken,
+            failed=self._not_taken,
+            lost=self._lost,
+            say=say,
+        )
+        self.pending = PendingPairs(
+            amounts=self.directory.amounts, attempt=self.intake.put, now=now_ns
+        )
+        self._recover = asyncio.Event()
+
+    def _link(self, name: str, session: aiohttp.ClientSession) -> Link:
+        access = self.settings.ledgers[name]
+        return Link(
+            LedgerId(name),
+            RemoteLedger(session, access.url, config.secret(access.token_file)),
+            skew=seconds(access.latency.skew_seconds),
+            batch_max=LINK_BATCH_MAX,
+            in_flight_max=LINK_IN_FLIGHT,
+            told=lambda task, answer: self.runner.told(task, answer),
+            say=self._say,
+        )
+
+    def _time(self, name: LedgerId) -> Instant | None:
+        clock = self.links[name].clock
+        return None if clock is None else clock.at
+
+    def today(self) -> date:
+        """The business date: configured, or the day it is in UTC."""
+        fixed = self.settings.business_date
+        return date.fromisoformat(fixed) if fixed else datetime.now(UTC).date()
+
+    # ------------------------------------------------------------------ origins
+
+    def _openers(self) -> Openers:
+        return Openers(
+            pair_swap=self._pair_swap,
+            opening=lambda state: self.runner.opening(state),
+            pair_origin=self._pair_origin,
+            swap_origin=self._swap_origin,
+            proposed=self._proposed,
+            new_id=new_id,
+            now=now_ns,
+            today=self.today,
+        )
+
+    def _pair_swap(self, id: SettlementId, pair: Pair) -> Swap | None:
+        amounts = self.directory.amounts(pair)
+        return None if amounts is None else pairs.swap(id, amounts)
+
+    def _pair_origin(self, pair: Pair, attempt: int, advised: str) -> PairOrigin:
+        return PairOrigin(
+            pair,
+            attempt=attempt,
+            advised=advised,
+            now=now_ns,
+            retry_at=self._retry_at,
+            over=self._pair_over,
+        )
+
+    def _swap_origin(self, swap: Swap) -> SwapOrigin:
+        return SwapOrigin(swap, now=now_ns, over=self._over)
+
+    def _proposed(self, state: Settlement, now: int) -> tuple[Notice, ...]:
+        return swaps.proposed(state, now)
+
+    def _retry_at(self, attempt: int) -> int:
+        matching = self.settings.matching
+        pause = min(matching.retry_first_seconds * 2 ** (attempt - 1), matching.retry_max_seconds)
+        return now_ns() + seconds(pause)
+
+    def _over(self, state: Settlement) -> None:
+        self.mailboxes.delivered(state.swap.parties)
+        if state.phase is Phase.SETTLED:
+            self.pending.settled(state)
+
+    def _pair_over(self, origin: PairOrigin, state: Settlement) -> None:
+        self._over(state)
+        waits = origin.waits(state)
+        if waits is None:
+            self.pending.forget(origin.pair.id)
+        else:
+            self.pending.wait(waits, origin.pair)
+
+    # ------------------------------------------------------------------ intake's results
+
+    def _taken(self, job: Job, done: Done) -> None:
+        for started in done.started:
+            self.runner.adopt(started.loaded, started.origin)
+        for wait, pair in done.waits:
+            self.pending.wait(wait, pair)
+        match job:
+            case MessageJob():
+                _answer(job.answer, done.messages)
+                self.mailboxes.delivered({arrival.member for arrival in job.arrivals})
+            case SwapJob():
+                _answer(job.answer, done.swaps)
+            case AttemptJob():
+                pass
+
+    def _not_taken(self, job: Job, error: Exception) -> None:
+        """Our own error in one job: whoever waits is told, nobody else is harmed."""
+        self._say(f"PAGE: an intake could not be written: {error!r}")
+        if not isinstance(job, AttemptJob) and not job.answer.done():
+            job.answer.set_exception(error)
+
+    def _lost(self) -> None:
+        """A connection was lost in the middle of an intake: what it wrote has to be found."""
+        self._recover.set()
+
+    # ------------------------------------------------------------------ tasks
+
+    async def run(self) -> None:
+        """Everything that goes on until the process ends."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.runner.run())
+            group.create_task(self.intake.writer.run())
+            group.create_task(self._heartbeats())
+            group.create_task(self._listen())
+            group.create_task(self._recoveries())
+            for name in self.links:
+                group.create_task(self._acquaint(name))
+
+    async def _acquaint(self, name: LedgerId) -> None:
+        """Ask a ledger what it is until it says so; it may start after us."""
+        link = self.links[name]
+        description = await self._describe(link)
+        if (fault := preflight.fault(name, description)) is not None:
+            self._say(f"PAGE: nothing settles on ledger {name}: {fault}")
+            self.directory.distrusted[name] = fault
+            return
+        link.read(description.at)
+        self._learn(name, description)
+        text = msgspec.json.encode(description).decode()
+        await self.pool.execute(QUERIES["store_description"], name, text)
+        for live in self.runner.lives.values():
+            self.runner.mark(live)
+
+    def _learn(self, name: LedgerId, description: Description) -> None:
+        self.directory.learn(name, description)
+        self.rulebook.changed()
+
+    async def remember_ledgers(self) -> None:
+        """What the ledgers told before the last start."""
+        for row in await self.pool.fetch(QUERIES["load_descriptions"]):
+            if (name := LedgerId(row["ledger"])) in self.links:
+                self._learn(name, msgspec.json.decode(row["description"], type=Description))
+
+    async def _describe(self, link: Link) -> Description:
+        pause = 0.05
+        while True:
+            try:
+                return await link.ledger.describe()
+            except (LedgerUnreachable, RemoteLedgerError) as error:
+                self._say(f"ledger {link.name} does not tell what it is yet: {error}")
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 2.0)
+
+    async def _heartbeats(self) -> None:
+        while True:
+            try:
+                await self.pool.execute(QUERIES["heartbeat"], self.journal.replica)
+                await self._take_over()
+            except LOST as error:
+                self._say(f"no heartbeat: {error!r}")
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+
+    async def _take_over(self) -> None:
+        own = (self.journal.replica, TAKEOVER_SECONDS)
+        rows = await self.pool.fetch(QUERIES["take_over_settlements"], *own)
+        waiting = await self.pool.fetch(QUERIES["take_over_pairs"], *own)
+        if rows or waiting:
+            self._say(f"taking over {len(rows)} settlements and {len(waiting)} pairs")
+            await self.recover()
+
+    async def _recoveries(self) -> None:
+        """After a lost connection: adopt whatever of ours is open and not in memory."""
+        while True:
+            await self._recover.wait()
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            self._recover.clear()
+            try:
+                await self.recover()
+            except LOST:
+                self._recover.set()
+
+    async def recover(self) -> None:
+        """Adopt everything that is open and ours. The same at the start, after a takeover, and
+        after a lost connection."""
+        rows = await self.pool.fetch(QUERIES["open_pairs"], self.journal.replica)
+        waits = {
+            str(row["pair"]): PendingPair(
+                pair=str(row["pair"]),
+                due_at=row["due_at"],
+                attempts=row["attempts"],
+                advised=row["advised"],
+            )
+            for row in rows
+        }
+        rows = await self.pool.fetch(QUERIES["open_settlements"], self.journal.replica)
+        missing = [SettlementId(str(row["settlement"])) for row in rows]
+        missing = [id for id in missing if id not in self.runner.lives]
+        for start in range(0, len(missing), ADOPT_MAX):
+            await self._adopt(missing[start : start + ADOPT_MAX], waits)
+        known = await instructions.load_pairs(self.pool, list(waits))
+        for id, wait in waits.items():
+            self.pending.wait(wait, known[id])
+
+    async def _adopt(self, ids: Sequence[SettlementId], waits: dict[str, PendingPair]) -> None:
+        loaded = await self.journal.load(ids)
+        pair_ids = [item.pair for item in loaded.values() if item.pair]
+        known = await instructions.load_pairs(self.pool, pair_ids)
+        for item in loaded.values():
+            self.runner.adopt(item, self._origin(item, known, waits))
+
+    def _origin(
+        self, item: Loaded, known: dict[str, Pair], waits: dict[str, PendingPair]
+    ) -> Origin:
+        if item.pair is None:
+            return self._swap_origin(item.state.swap)
+        assert item.attempt is not None, "a pair's settlement is one of its attempts"
+        advised = waits[item.pair].advised if item.pair in waits else ""
+        return self._pair_origin(known[item.pair], item.attempt, advised)
+
+    async def _listen(self) -> None:
+        """Hear of journal records that other replicas wrote into settlements of ours."""
+        while True:
+            try:
+                connection = await asyncpg.connect(self.settings.dsn)
+            except LOST as error:
+                self._say(f"not listening: {error!r}")
+                await asyncio.sleep(HEARTBEAT_SECONDS)
+                continue
+            try:
+                await connection.add_listener(CHANNEL, self._heard)
+                await _terminated(connection)
+            except LOST as error:
+                self._say(f"not listening: {error!r}")
+            finally:
+                connection.terminate()
+
+    def _heard(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
+        self.runner.changed_elsewhere(SettlementId(str(payload)))
+
+
+async def _terminated(connection: Connection) -> None:
+    """Returns when the connection has been lost."""
+    closed = asyncio.Event()
+    connection.add_termination_listener(lambda _: closed.set())
+    await closed.wait()
+
+
+_T = TypeVar("_T")
+
+
+def _answer(future: "asyncio.Future[_T]", value: _T) -> None:
+    if not future.done():  # whoever asked may have gone away
+        future.set_result(value)
+
+
+def desk_of(engine: Engine) -> Desk:
+    """The services of an engine, for any interface."""
+    return Desk(
+        pool=engine.pool,
+        journal=engine.journal,
+        runner=engine.runner,
+        intake=engine.intake,
+        directory=engine.directory,
+        rulebook=engine.rulebook,
+        mailboxes=engine.mailboxes,
+        open_max=engine.settings.limits.open_max,
+        legs_max=engine.settings.limits.legs_max,
+        reachable=lambda name: not engine.links[LedgerId(name)].failures,
+    )
+
+
+@contextlib.asynccontextmanager
+async def open_engine(settings: Settings, say: Callable[[str], None]) -> AsyncIterator[Engine]:
+    """An engine on its database, everything that is open and ours adopted; `run` it."""
+    async with _pool(settings) as pool, aiohttp.ClientSession() as session:
+        engine = Engine(settings, pool, await _journal(pool, settings), session, say)
+        await pool.execute(QUERIES["ensure_mailboxes"], list(engine.directory.members))
+        await engine.remember_ledgers()
+        await engine.recover()
+        yield engine
+
+
+@contextlib.asynccontextmanager
+async def _pool(settings: Settings) -> AsyncIterator[Pool]:
+    pool = await asyncpg.create_pool(
+        settings.dsn,
+        min_size=2,
+        max_size=POOL_SIZE,
+        command_timeout=30,  # a statement that takes longer has lost its server
+        server_settings={"application_name": settings.replica, "synchronous_commit": "on"},
+    )
+    try:
+        yield pool
+    finally:
+        pool.terminate()
+
+
+async def _journal(pool: Pool, settings: Settings) -> Journal:
+    async with pool.acquire() as connection:
+        await migrate(connection, MIGRATIONS)  # type: ignore[arg-type]
+    replica = await pool.fetchval(QUERIES["register_replica"], settings.replica)
+    epoch = await pool.fetchval(QUERIES["current_epoch"])
+    return Journal(pool, epoch=epoch, replica=replica)

@@ -1,0 +1,128 @@
+"""Messages and instructions in the store: what is known of a batch, and what is kept of it."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from gateway.admission import Admission, Arrival, Earlier, InstructionRow, Known, Waiting, keys_of
+from gateway.journal import QUERIES
+from gateway.pairs import Pair, Side
+from gateway.sql import Connection, Pool
+from protocols.iso20022.header import Related
+from protocols.iso20022.instruction import SettlementInstruction
+from protocols.matching import MatchKeys
+
+_encoder = msgspec.json.Encoder()
+
+
+async def known(connection: Connection, arrivals: Sequence[Arrival]) -> Known:
+    """What the store knows about these arrivals."""
+    keys = keys_of(arrivals)
+    messages = await connection.fetch(
+        QUERIES["known_inbound"],
+        [arrival.key[0] for arrival in arrivals],
+        [arrival.key[1] for arrival in arrivals],
+    )
+    references = await connection.fetch(
+        QUERIES["known_references"],
+        [arrival.reference[0] for arrival in arrivals],
+        [arrival.reference[1] for arrival in arrivals],
+    )
+    waiting = await connection.fetch(
+        QUERIES["candidates"], [key.a for key in keys], [key.b for key in keys]
+    )
+    return Known(
+        messages={
+            (row["member"], row["message_id"]): Earlier(
+                id=str(row["id"]), digest=row["digest"], received_at=row["received_at"]
+            )
+            for row in messages
+        },
+        references=frozenset((row["member"], row["transaction_id"]) for row in references),
+        waiting=tuple(
+            Waiting(
+                side=_side(row["instruction"], row["member"], row["header"], row["content"]),
+                entered_at=row["entered_at"],
+                keys=MatchKeys(a=row["key_a"], b=row["key_b"]),
+                advised=row["advised"],
+            )
+            for row in waiting
+        ),
+    )
+
+
+_related = msgspec.json.Decoder(Related)
+_instruction = msgspec.json.Decoder(SettlementInstruction)
+
+
+def _side(id: object, member: str, header: str, content: str) -> Side:
+    return Side(
+        id=str(id),
+        member=member,
+        related=_related.decode(header),
+        instruction=_instruction.decode(content),
+    )
+
+
+async def load_pairs(pool: Pool, ids: Sequence[str]) -> dict[str, Pair]:
+    """Pairs with both their sides, as stored."""
+    sides: dict[str, list[Side]] = {}
+    for row in await pool.fetch(QUERIES["load_pairs"], list(ids)):
+        side = _side(row["instruction"], row["member"], row["header"], row["content"])
+        sides.setdefault(str(row["pair"]), []).append(side)
+    return {
+        id: Pair(
+            id=id,
+            deliver=next(side for side in both if side.instruction.movement == "DELI"),
+            receive=next(side for side in both if side.instruction.movement == "RECE"),
+        )
+        for id, both in sides.items()
+    }
+
+
+async def known_digests(connection: Connection, ids: Sequence[str]) -> dict[str, bytes]:
+    """The digests of settlements that exist; empty for one that came from messages."""
+    rows = await connection.fetch(QUERIES["known_settlements"], list(ids))
+    return {str(row["settlement"]): row["digest"] or b"" for row in rows}
+
+
+async def store(connection: Connection, admission: Admission) -> None:
+    """Keep a batch: every new message as it came, its instructions, and what became of earlier
+    ones."""
+    inbound = admission.inbound
+    if inbound:
+        await connection.execute(
+            QUERIES["store_inbound"],
+            [arrival.key[0] for arrival in inbound],
+            [arrival.key[1] for arrival in inbound],
+            [arrival.enveloped.digest for arrival in inbound],
+            [arrival.received_at for arrival in inbound],
+            [arrival.id for arrival in inbound],
+            [arrival.enveloped.raw for arrival in inbound],
+        )
+    rows = list(admission.rows())
+    if rows:
+        await _store_instructions(connection, rows)
+    updates = list(admission.updates())
+    if updates:
+        await connection.execute(
+            QUERIES["update_instructions"], *(list(column) for column in zip(*updates, strict=True))
+        )
+
+
+async def _store_instructions(connection: Connection, rows: Sequence[InstructionRow]) -> None:
+    await connection.execute(
+        QUERIES["store_instructions"],
+        [row.side.id for row in rows],
+        [row.arrival.member for row in rows],
+        [row.arrival.instruction.transaction_id for row in rows],
+        [row.arrival.key[1] for row in rows],
+        [row.arrival.received_at for row in rows],
+        [row.keys.a for row in rows],
+        [row.keys.b for row in rows],
+        [row.pair for row in rows],
+        [row.ended for row in rows],
+        [row.advised for row in rows],
+        [_encoder.encode(row.side.related).decode() for row in rows],
+        [_encoder.encode(row.side.instruction).decode() for row in rows],
+    )

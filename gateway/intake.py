@@ -1,0 +1,347 @@
+"""Intake: what members send becomes durable, and settlements begin, in one transaction per batch.
+
+Messages, proposals of agreed swaps, and further attempts of pending pairs all come through here.
+What is judged without the store (schema, business rules, the shape of a swap) is judged before it
+is queued; what needs the store (duplicates, matching, ids) inside the transaction, by pure code.
+A sender is answered when its batch is durable.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime
+from typing import Final
+
+import msgspec
+
+from gateway import instructions
+from gateway.admission import Admission, Arrival
+from gateway.group import GroupWriter, Overloaded
+from gateway.journal import (
+    LOST,
+    QUERIES,
+    Entry,
+    Journal,
+    Loaded,
+    Notice,
+    Opening,
+    PendingPair,
+    deliver,
+)
+from gateway.live import Origin
+from gateway.pairs import Pair
+from gateway.port import Conflict, Taken
+from gateway.sql import Connection, Pool
+from htlc.coordinator import evolve, propose
+from htlc.events import Event, Proposed
+from htlc.settlement import Settlement
+from htlc.swap import Swap
+from htlc.units import MemberId, SettlementId
+from protocols.iso20022.codes import PendingReason
+from protocols.iso20022.errors import ProtocolError
+
+BATCH_MAX: Final = 100
+"""Jobs (requests) in one transaction: with up to 500 items each it stays within a second."""
+
+QUEUE_MAX: Final = 2_000
+"""Requests that may wait: some seconds of work. Beyond it, members are told to come back."""
+
+FOREVER: Final = 2**63 - 1
+"""`due_at` of a pair that waits for something else than time: a running attempt, a release."""
+
+
+class Started(msgspec.Struct, frozen=True, kw_only=True):
+    """A settlement that an intake has opened, to be adopted by the runner."""
+
+    loaded: Loaded
+    origin: Origin
+
+
+class MessageJob(msgspec.Struct, frozen=True, kw_only=True):
+    """The valid messages of one request."""
+
+    arrivals: tuple[Arrival, ...]
+    answer: "asyncio.Future[list[Taken | ProtocolError]]"
+
+
+class Proposal(msgspec.Struct, frozen=True, kw_only=True):
+    """A sound swap, the digest of its terms as posted, who consents, and the event that opens it
+    at once if everybody does."""
+
+    swap: Swap
+    digest: bytes
+    consents: frozenset[MemberId]
+    opened: Event | None
+
+
+class SwapJob(msgspec.Struct, frozen=True, kw_only=True):
+    """The proposals of one request."""
+
+    proposals: tuple[Proposal, ...]
+    answer: "asyncio.Future[list[SettlementId | Conflict]]"
+
+
+class AttemptJob(msgspec.Struct, frozen=True, kw_only=True):
+    """Another attempt of a pair that waited."""
+
+    pair: Pair
+    attempt: int
+    advised: str
+
+
+Job = MessageJob | SwapJob | AttemptJob
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a job."""
+
+    started: list[Started]
+    messages: list[Taken | ProtocolError] = []
+    swaps: list[SettlementId | Conflict] = []
+    waits: list[tuple[PendingPair, Pair]] = []
+
+
+class Openers(msgspec.Struct, frozen=True, kw_only=True):
+    """What intake asks of the rest of the gateway; all pure or in memory."""
+
+    #: The swap of a pair's attempt; None if reference data cannot tell (any more).
+    pair_swap: Callable[[SettlementId, Pair], Swap | None]
+    #: The event that opens a settlement at once, if everything is known for it.
+    opening: Callable[[Settlement], Event | None]
+    pair_origin: Callable[[Pair, int, str], Origin]
+    swap_origin: Callable[[Swap], Origin]
+    #: Notices to payers who have not consented yet.
+    proposed: Callable[[Settlement, int], tuple[Notice, ...]]
+    new_id: Callable[[], str]
+    now: Callable[[], int]
+    today: Callable[[], date]
+
+
+class Intake:
+    """The queue of jobs and its transaction."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        journal: Journal,
+        openers: Openers,
+        *,
+        done: Callable[[Job, Done], None],
+        failed: Callable[[Job, Exception], None],
+        lost: Callable[[], None],
+        say: Callable[[str], None],
+    ) -> None:
+        self._pool = pool
+        self._journal = journal
+        self._openers = openers
+        self._lost = lost
+        self.writer: GroupWriter[Job, Done] = GroupWriter(
+            self._write, done, failed, batch_max=BATCH_MAX, queue_max=QUEUE_MAX, say=say
+        )
+
+    def put(self, job: Job) -> bool:
+        """Queue a job; False if too many wait already."""
+        try:
+            self.writer.put(job)
+        except Overloaded:
+            return False
+        return True
+
+    async def _write(self, jobs: Sequence[Job]) -> list[Done]:
+        try:
+            async with self._pool.acquire() as connection, connection.transaction():
+                return await self._write_in(connection, jobs)
+        except LOST:
+            self._lost()  # what was written before the connection went is found by recovery
+            raise
+
+    async def _write_in(self, connection: Connection, jobs: Sequence[Job]) -> list[Done]:
+        done = [Done(started=[], messages=[], swaps=[], waits=[]) for _ in jobs]
+        arrivals = [
+            (n, arrival)
+            for n, job in enumerate(jobs)
+            if isinstance(job, MessageJob)
+            for arrival in job.arrivals
+        ]
+        openings: list[tuple[int, Opening, Started]] = []
+        if arrivals:
+            openings += await self._messages(connection, arrivals, done)
+        for n, job in enumerate(jobs):
+            if isinstance(job, AttemptJob):
+                openings += self._attempt(n, job)
+        openings += await self._swaps(connection, jobs, done)
+        await self._open(connection, openings, done)
+        return done
+
+    async def _open(
+        self,
+        connection: Connection,
+        openings: Sequence[tuple[int, Opening, Started]],
+        done: Sequence[Done],
+    ) -> None:
+        if not openings:
+            return
+        new = await self._journal.open_in(connection, [opening for _, opening, _ in openings])
+        for (n, _, started), is_new in zip(openings, new, strict=True):
+            if is_new:
+                done[n].started.append(started)
+
+    # ------------------------------------------------------------------ messages
+
+    async def _messages(
+        self,
+        connection: Connection,
+        arrivals: Sequence[tuple[int, Arrival]],
+        done: Sequence[Done],
+    ) -> list[tuple[int, Opening, Started]]:
+        await connection.execute(QUERIES["lock_matching"])
+        known = await instructions.known(connection, [arrival for _, arrival in arrivals])
+        admission = Admission(known, self._openers.now())
+        by_side: dict[str, int] = {}
+        for n, arrival in arrivals:
+            done[n].messages.append(admission.take(arrival))
+            by_side[arrival.id] = n
+        openings: list[tuple[int, Opening, Started]] = []
+        waits: dict[str, tuple[PendingReason, PendingReason]] = {}
+        last = arrivals[-1][0]
+        for pair in admission.pairs:
+            reasons = self._must_wait(pair)
+            if reasons is None:
+                openings += self._attempt(last, AttemptJob(pair=pair, attempt=1, advised=""))
+                continue
+            waits[pair.id] = reasons
+            done[last].waits.append((self._pending(pair, reasons), pair))
+        admission.tell(waits)
+        await instructions.store(connection, admission)
+        await deliver(connection, admission.notices)
+        await self._journal.put_pending(connection, [wait for wait, _ in done[last].waits])
+        return openings
+
+    def _must_wait(self, pair: Pair) -> tuple[PendingReason, PendingReason] | None:
+        """Why a matched pair does not settle now: a side holds it, or its date lies ahead."""
+        deliver, receive = pair.deliver.instruction, pair.receive.instruction
+        if deliver.hold and receive.hold:
+            return (PendingReason.BOTH, PendingReason.BOTH)
+        if deliver.hold:
+            return (PendingReason.PREA, PendingReason.PRCY)
+        if receive.hold:
+            return (PendingReason.PRCY, PendingReason.PREA)
+        if deliver.settlement_date > self._openers.today():
+            return (PendingReason.FUTU, PendingReason.FUTU)
+        return None
+
+    def _pending(self, pair: Pair, reasons: tuple[PendingReason, PendingReason]) -> PendingPair:
+        future = reasons[0] is PendingReason.FUTU
+        day = pair.deliver.instruction.settlement_date
+        return PendingPair(
+            pair=pair.id,
+            due_at=start_of(day) if future else FOREVER,
+            attempts=0,
+            advised=str(reasons[0].value),
+        )
+
+    def _attempt(self, n: int, job: AttemptJob) -> list[tuple[int, Opening, Started]]:
+        id = SettlementId(self._openers.new_id())
+        swap = self._openers.pair_swap(id, job.pair)
+        if swap is None:
+            return []
+        proposed = Proposed(swap=swap, consents=tuple(sorted(swap.payers)))  # matched: consent
+        opened = self._openers.opening(propose(proposed))
+        running = PendingPair(
+            pair=job.pair.id, due_at=FOREVER, attempts=job.attempt, advised=job.advised
+        )
+        opening, started = self._begin(
+            proposed,
+            opened,
+            self._openers.pair_origin(job.pair, job.attempt, job.advised),
+            pair=job.pair.id,
+            attempt=job.attempt,
+            pending=running if job.advised else None,
+        )
+        return [(n, opening, started)]
+
+    def _begin(
+        self,
+        proposed: Proposed,
+        opened: Event | None,
+        origin: Origin,
+        *,
+        digest: bytes | None = None,
+        pair: str | None = None,
+        attempt: int | None = None,
+        pending: PendingPair | None = None,
+    ) -> tuple[Opening, Started]:
+        """The first journal entry: PROPOSED, and OPEN with it where it is due at once. Nothing
+        depends on the one without the other, so they share the record."""
+        now = self._openers.now()
+        state = propose(proposed)
+        events: tuple[Event, ...] = (proposed,)
+        if opened is not None:
+            events = (proposed, opened)
+            state = evolve(state, opened)
+        entry = Entry(
+            settlement=proposed.swap.id,
+            sequence=1,
+            events=events,
+            phase=state.phase,
+            decision=state.decision,
+            ended=state.ended,
+            notices=self._openers.proposed(state, now),
+            pending=pending,
+        )
+        opening = Opening(
+            entry=entry,
+            created_at=now,
+            members=tuple(sorted(state.swap.parties)),
+            digest=digest,
+            pair=pair,
+            attempt=attempt,
+        )
+        loaded = Loaded(
+            state=state,
+            sequence=1,
+            created_at=now,
+            pair=pair,
+            attempt=attempt,
+            replica=self._journal.replica,
+        )
+        return opening, Started(loaded=loaded, origin=origin)
+
+    # ------------------------------------------------------------------ agreed swaps
+
+    async def _swaps(
+        self, connection: Connection, jobs: Sequence[Job], done: Sequence[Done]
+    ) -> list[tuple[int, Opening, Started]]:
+        proposals = [
+            (n, proposal)
+            for n, job in enumerate(jobs)
+            if isinstance(job, SwapJob)
+            for proposal in job.proposals
+        ]
+        if not proposals:
+            return []
+        known = await instructions.known_digests(
+            connection, [proposal.swap.id for _, proposal in proposals]
+        )
+        openings = []
+        for n, proposal in proposals:
+            swap = proposal.swap
+            earlier = known.get(swap.id)
+            if earlier is not None:
+                conflict = Conflict(what=f"id {swap.id} is known with other terms")
+                done[n].swaps.append(swap.id if earlier == proposal.digest else conflict)
+                continue
+            known[swap.id] = proposal.digest
+            done[n].swaps.append(swap.id)
+            opening, started = self._begin(
+                Proposed(swap=swap, consents=tuple(sorted(proposal.consents))),
+                proposal.opened,
+                self._openers.swap_origin(swap),
+                digest=proposal.digest,
+            )
+            openings.append((n, opening, started))
+        return openings
+
+
+def start_of(day: date) -> int:
+    """The first instant of a day, UTC nanoseconds."""
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1_000_000_000

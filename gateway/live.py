@@ -1,0 +1,115 @@
+"""One open settlement in memory, and what it owes to the journal and to its users."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from gateway.journal import Entry, Loaded, Notice, PendingPair
+from htlc.events import Event, Learned
+from htlc.leg import LegStatus
+from htlc.settlement import Phase, Settlement
+from htlc.swap import LockProtocol
+
+
+class Advice(msgspec.Struct, frozen=True, kw_only=True):
+    """What goes out with an entry, in the same transaction."""
+
+    notices: tuple[Notice, ...] = ()
+    pending: PendingPair | None = None
+    settled_pair: str | None = None
+
+
+class Origin(Protocol):
+    """Where a settlement came from, and so who is told what about it."""
+
+    def advise(self, before: Settlement, after: Settlement) -> Advice:
+        """What the change from `before` (last durable) to `after` means to its parties."""
+        ...
+
+    def ended(self, state: Settlement) -> None:
+        """The settlement has ended, durably."""
+        ...
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """Something a user asks of a settlement. `check` says no (a text) or yes (None) each time the
+    request meets a newer state."""
+
+    event: Event
+    check: Callable[[Settlement], str | None]
+    answer: "asyncio.Future[str | None]"
+
+
+Key = tuple[int, str]
+"""A leg and a kind of command: what is in flight, or held, once at most."""
+
+
+class Live:
+    """One open settlement in memory. `saved` is its state as the journal has it."""
+
+    __slots__ = (
+        "appending",
+        "created_at",
+        "held",
+        "id",
+        "in_flight",
+        "origin",
+        "pair",
+        "requests",
+        "saved",
+        "sequence",
+        "state",
+        "timer",
+        "wakes_at",
+    )
+
+    def __init__(self, loaded: Loaded, origin: Origin) -> None:
+        self.id = loaded.state.swap.id
+        self.state = self.saved = loaded.state
+        self.sequence = loaded.sequence
+        self.created_at = loaded.created_at
+        self.pair = loaded.pair
+        self.origin = origin
+        self.appending = False
+        self.in_flight: set[Key] = set()
+        self.held: dict[Key, tuple[float, float]] = {}  # until, pause (monotonic seconds)
+        self.requests: list[Request] = []
+        self.timer: asyncio.TimerHandle | None = None
+        self.wakes_at: int | None = None
+
+
+class Append(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry on its way into the journal: `events` are the ones in it that are not facts, and
+    `after` is the state once it is written."""
+
+    live: Live
+    entry: Entry
+    after: Settlement
+    events: tuple[Event, ...]
+    request: Request | None = None
+
+
+def facts(before: Settlement, after: Settlement) -> tuple[Learned, ...]:
+    """What is known of legs now and was not when the journal was last written."""
+    return tuple(
+        Learned(leg=n, known=leg)
+        for n, leg in enumerate(after.legs)
+        if leg.status is not before.legs[n].status
+    )
+
+
+def must_save(saved: Settlement, state: Settlement) -> bool:
+    """Facts that cannot wait for the next record: an end, a break, and, where the followers depend
+    on it, an execution (a replica that cannot reach that ledger needs to know)."""
+    if state.phase is not saved.phase and (state.ended or state.phase is Phase.BROKEN):
+        return True
+    return (
+        state.agreement is not None
+        and state.protocol is not LockProtocol.TWO_KEY
+        and any(
+            now.status is LegStatus.EXECUTED and then.status is not LegStatus.EXECUTED
+            for now, then in zip(state.legs, saved.legs, strict=True)
+        )
+    )

@@ -1,0 +1,57 @@
+"""Mailboxes: what each member has been sent, numbered without a gap, read by cursor."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from gateway.journal import QUERIES
+from gateway.port import Stored
+from gateway.sql import Pool
+
+WAIT_SECONDS: Final = 1.0
+"""A stream looks again after this, whether told or not: another replica may have delivered."""
+
+
+class Mailboxes:
+    """Reading and acknowledging; `journal.deliver` puts messages in, with what caused them."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._waiting: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+
+    async def read(self, member: str, after: int, limit: int) -> Sequence[Stored]:
+        """Messages after a cursor, in order."""
+        rows = await self._pool.fetch(QUERIES["read_mailbox"], member, after, limit)
+        return [
+            Stored(
+                sequence=row["sequence"],
+                id=str(row["id"]),
+                definition=row["definition"],
+                related=row["related"],
+                created_at=row["created_at"],
+                settlement=str(row["settlement"]) if row["settlement"] else None,
+                content=row["content"],
+            )
+            for row in rows
+        ]
+
+    async def acknowledge(self, member: str, through: int) -> int | None:
+        """The member has everything up to here; None if there is no such message yet."""
+        acknowledged: int | None = await self._pool.fetchval(
+            QUERIES["acknowledge"], member, through
+        )
+        return acknowledged
+
+    def delivered(self, members: Iterable[str]) -> None:
+        """Something has been put into these mailboxes: wake their streams."""
+        for member in members:
+            if (event := self._waiting.pop(member, None)) is not None:
+                event.set()
+
+    async def arrived(self, member: str) -> None:
+        """Returns when something may have arrived."""
+        try:
+            await asyncio.wait_for(self._waiting[member].wait(), WAIT_SECONDS)
+        except TimeoutError:
+            return

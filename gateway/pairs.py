@@ -1,0 +1,254 @@
+"""Two matched instructions, and what each of their settlement attempts means to both sides.
+
+A pair has 0..n attempts; an attempt is one settlement with its own id, keys and journal. SETTLED
+ends the pair; an attempt that was cancelled or rejected ends alone, the pair stays pending with the
+reason and is tried again. Every status that one side is told has its mirror for the other.
+"""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from gateway.ids import new_id
+from gateway.journal import Notice, PendingPair
+from gateway.live import Advice
+from htlc.contract import Refusal
+from htlc.events import Decided, Decision, Reason
+from htlc.leg import LegState
+from htlc.settlement import Phase, Settlement
+from htlc.swap import Amount, Party, Swap, dvp
+from htlc.units import SettlementId
+from protocols.iso20022 import render
+from protocols.iso20022.advice import (
+    Confirmation,
+    Matching,
+    MatchingStatus,
+    Outbound,
+    Processing,
+    ProcessingStatus,
+    References,
+    SettlementStatus,
+    Settling,
+    StatusAdvice,
+    TransactionDetails,
+)
+from protocols.iso20022.advice import Reason as AdviceReason
+from protocols.iso20022.codes import CancellationReason, PendingReason
+from protocols.iso20022.header import Related
+from protocols.iso20022.instruction import SettlementInstruction
+
+SECURITIES: Final = 0
+CASH: Final = 1
+"""The legs of a DvP, in the order of `htlc.swap.dvp`."""
+
+_encoder = msgspec.json.Encoder()
+
+
+class Side(msgspec.Struct, frozen=True, kw_only=True):
+    """One instruction of a pair: ours for it, whose, and what replies to it relate to."""
+
+    id: str
+    member: str
+    related: Related
+    instruction: SettlementInstruction
+
+    @property
+    def reference(self) -> str:
+        """Our reference of the instruction in messages (`MktInfrstrctrTxId`, 35 characters)."""
+        return self.id.replace("-", "")
+
+
+class Pair(msgspec.Struct, frozen=True, kw_only=True):
+    """Two sides that match."""
+
+    id: str
+    deliver: Side
+    receive: Side
+
+    @property
+    def sides(self) -> tuple[tuple[Side, Side], tuple[Side, Side]]:
+        """Each side with its counterparty."""
+        return ((self.deliver, self.receive), (self.receive, self.deliver))
+
+
+class Amounts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a pair moves, in integers, and from which accounts to which (reference data)."""
+
+    securities: Amount
+    cash: Amount
+    seller: tuple[Party, Party]  # on the securities ledger, on the cash ledger
+    buyer: tuple[Party, Party]
+
+
+def swap(id: SettlementId, amounts: Amounts) -> Swap:
+    """The swap of an attempt: securities against the deliverer's amount (the matched one)."""
+    seller, buyer = amounts.seller, amounts.buyer
+    drawn = dvp(
+        id,
+        seller=seller[SECURITIES],
+        buyer=buyer[SECURITIES],
+        securities=amounts.securities,
+        cash=amounts.cash,
+    )
+    secu, cash = drawn.legs
+    cash = msgspec.structs.replace(cash, payer=buyer[CASH], payee=seller[CASH])
+    return msgspec.structs.replace(drawn, legs=(secu, cash))
+
+
+def minor_units(text: str, scale: int) -> int:
+    """Canonical decimal text in the smallest unit; its digits were checked at intake."""
+    units = Decimal(text).scaleb(scale)
+    assert units == units.to_integral_value(), "excess digits are refused at intake"
+    return int(units)
+
+
+def notice(
+    side: Side, message: Outbound, now: int, settlement: SettlementId | None = None
+) -> Notice:
+    """A message for one side's mailbox, related to the instruction it speaks of."""
+    return Notice(
+        member=side.member,
+        id=new_id(),
+        definition=render.definition(message),
+        related=_encoder.encode(side.related).decode(),
+        created_at=now,
+        settlement=settlement,
+        content=_encoder.encode(message).decode(),
+    )
+
+
+def references(side: Side, other: Side | None = None) -> References:
+    return References(
+        account_owner_tx=side.instruction.transaction_id,
+        market_tx=side.reference,
+        counterparty_market_tx=None if other is None else other.reference,
+        common_id=side.instruction.common_id,
+    )
+
+
+def pending(side: Side, other: Side, code: PendingReason) -> StatusAdvice:
+    """Matched, and settlement is pending for this reason."""
+    return StatusAdvice(
+        references=references(side, other),
+        matching=MatchingStatus(status=Matching.MATCHED),
+        settlement=SettlementStatus(status=Settling.PENDING, reasons=(AdviceReason.of(code),)),
+        details=TransactionDetails.of(side.instruction),
+    )
+
+
+def _cancelled(side: Side, other: Side, code: CancellationReason) -> StatusAdvice:
+    return StatusAdvice(
+        references=references(side, other),
+        processing=ProcessingStatus(status=Processing.CANCELLED, reasons=(AdviceReason.of(code),)),
+        details=TransactionDetails.of(side.instruction),
+    )
+
+
+_MIRRORED: Final[dict[tuple[int, Refusal], tuple[PendingReason, PendingReason]]] = {
+    # (leg, refusal) -> what the deliverer is told, what the receiver is told (spec 4.6)
+    (SECURITIES, Refusal.INSUFFICIENT_BALANCE): (PendingReason.LACK, PendingReason.CLAC),
+    (CASH, Refusal.INSUFFICIENT_BALANCE): (PendingReason.CMON, PendingReason.MONY),
+    (SECURITIES, Refusal.ACCOUNT_BLOCKED): (PendingReason.BLOC, PendingReason.OTHR),
+    (CASH, Refusal.ACCOUNT_BLOCKED): (PendingReason.OTHR, PendingReason.BLOC),
+}
+
+
+def why_pending(state: Settlement, decided: Decided) -> tuple[PendingReason, PendingReason]:
+    """The deliverer's and the receiver's reason after an attempt that did not settle."""
+    names = [leg.leg for leg in state.swap.legs]
+    leg = names.index(decided.leg) if decided.leg in names else SECURITIES
+    if decided.refusal is None:
+        return (PendingReason.PRSY, PendingReason.PRSY)
+    return _MIRRORED.get((leg, decided.refusal), (PendingReason.OTHR, PendingReason.OTHR))
+
+
+class PairOrigin:
+    """Tells both sides of a pair what becomes of one attempt (`live.Origin`)."""
+
+    def __init__(
+        self,
+        pair: Pair,
+        *,
+        attempt: int,
+        advised: str,
+        now: Callable[[], int],
+        retry_at: Callable[[int], int],
+        over: Callable[["PairOrigin", Settlement], None],
+    ) -> None:
+        self.pair = pair
+        self.attempt = attempt
+        self.advised = advised  # the deliverer's reason code, as told before this attempt
+        self._now = now
+        self._retry_at = retry_at
+        self._over = over
+
+    def advise(self, before: Settlement, after: Settlement) -> Advice:
+        """Notices of the change, and what is written about the pair."""
+        messages: list[tuple[Side, Outbound]] = []
+        sides = self.pair.sides
+        if before.decided is None and after.decision is Decision.CANCEL:
+            messages += self._not_now(after)
+        if after.phase is Phase.SETTLED and before.phase is not Phase.SETTLED:
+            messages += [(side, self._confirmation(side, other, after)) for side, other in sides]
+        if after.phase is Phase.CANCELLED and self.cancelled_by_users(after):
+            messages += [
+                (side, _cancelled(side, other, CancellationReason.CANI)) for side, other in sides
+            ]
+        now = self._now()
+        return Advice(
+            notices=tuple(notice(side, message, now, after.swap.id) for side, message in messages),
+            pending=self.waits(after),
+            settled_pair=self.pair.id if self._is_over(after) else None,
+        )
+
+    def _not_now(self, after: Settlement) -> list[tuple[Side, Outbound]]:
+        """The pair is pending for a reason; told once, not at every attempt."""
+        assert after.decided is not None
+        if self.cancelled_by_users(after):
+            return []
+        codes = why_pending(after, after.decided)
+        if codes[0].value == self.advised:
+            return []
+        return [
+            (side, pending(side, other, code))
+            for (side, other), code in zip(self.pair.sides, codes, strict=True)
+        ]
+
+    def _confirmation(self, side: Side, other: Side, after: Settlement) -> Confirmation:
+        return Confirmation(
+            references=references(side, other),
+            instruction=side.instruction,
+            settled_amount=self.pair.deliver.instruction.amount,
+            effective_at=max(_ended_at(leg) for leg in after.legs),
+        )
+
+    def cancelled_by_users(self, state: Settlement) -> bool:
+        """Both sides, or an authority, wanted it ended: the pair is over with the attempt."""
+        return state.decided is not None and state.decided.reason is Reason.CANCEL_ACCEPTED
+
+    def _is_over(self, state: Settlement) -> bool:
+        if state.phase is Phase.SETTLED:
+            return self.attempt > 1
+        return state.phase is Phase.CANCELLED and self.cancelled_by_users(state)
+
+    def waits(self, state: Settlement) -> PendingPair | None:
+        """An ended attempt that leaves the pair pending."""
+        if state.phase is not Phase.CANCELLED or self.cancelled_by_users(state):
+            return None
+        assert state.decided is not None
+        return PendingPair(
+            pair=self.pair.id,
+            due_at=self._retry_at(self.attempt),
+            attempts=self.attempt,
+            advised=str(why_pending(state, state.decided)[0].value),
+        )
+
+    def ended(self, state: Settlement) -> None:
+        self._over(self, state)
+
+
+def _ended_at(leg: LegState) -> int:
+    assert leg.ended_at is not None, "an executed contract knows when"
+    return leg.ended_at

@@ -1,0 +1,83 @@
+"""Pairs that wait: for their settlement date, for what they lack, for another attempt.
+
+A pair is tried again when its time has come, and at once when a settlement of ours brings its payer
+the asset that it lacks: a chain of deliveries settles as fast as its first link.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable
+
+from gateway.intake import FOREVER, AttemptJob
+from gateway.journal import PendingPair
+from gateway.pairs import Amounts, Pair
+from htlc.settlement import Settlement
+
+Holding = tuple[str, str, str]
+"""A ledger, an account on it, and an asset."""
+
+
+class PendingPairs:
+    """The waiting pairs that this replica looks after."""
+
+    def __init__(
+        self,
+        *,
+        amounts: Callable[[Pair], Amounts | None],
+        attempt: Callable[[AttemptJob], bool],
+        now: Callable[[], int],
+    ) -> None:
+        self._amounts = amounts
+        self._attempt = attempt
+        self._now = now
+        self._waiting: dict[str, tuple[PendingPair, Pair]] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._needs: defaultdict[Holding, set[str]] = defaultdict(set)
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def wait(self, pending: PendingPair, pair: Pair) -> None:
+        """Take on a pair. One that waits for no time (a hold, a running attempt) is only known."""
+        self.forget(pair.id)
+        self._waiting[pair.id] = (pending, pair)
+        if pending.due_at == FOREVER:
+            return
+        for need in self._needs_of(pair):
+            self._needs[need].add(pair.id)
+        delay = max(0.0, (pending.due_at - self._now()) / 1e9)
+        self._timers[pair.id] = asyncio.get_running_loop().call_later(delay, self._try, pair.id)
+
+    def forget(self, id: str) -> None:
+        """A pair that waits no more."""
+        known = self._waiting.pop(id, None)
+        if (timer := self._timers.pop(id, None)) is not None:
+            timer.cancel()
+        if known is not None:
+            for need in self._needs_of(known[1]):
+                self._needs[need].discard(id)
+
+    def settled(self, state: Settlement) -> None:
+        """A settlement has brought its payees something: whoever lacked it is tried again."""
+        for leg in state.swap.legs:
+            for id in tuple(self._needs.get((leg.ledger, leg.payee.account, leg.asset), ())):
+                if self._waiting[id][0].attempts:  # not one that only waits for its date
+                    self._try(id)
+
+    def _try(self, id: str) -> None:
+        pending, pair = self._waiting[id]
+        job = AttemptJob(pair=pair, attempt=pending.attempts + 1, advised=pending.advised)
+        if self._attempt(job):
+            self.forget(id)
+        else:  # too much is queued: the next second will do
+            self._timers[id] = asyncio.get_running_loop().call_later(1.0, self._try, id)
+
+    def _needs_of(self, pair: Pair) -> tuple[Holding, ...]:
+        amounts = self._amounts(pair)
+        if amounts is None:
+            return ()
+        securities, cash = amounts.securities, amounts.cash
+        return (
+            (securities.ledger, amounts.seller[0].account, securities.asset),
+            (cash.ledger, amounts.buyer[1].account, cash.asset),
+        )

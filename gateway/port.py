@@ -1,0 +1,146 @@
+"""What the gateway does for its users, whatever protocol they speak: HTTP, messages, tests.
+
+Everything here speaks in integers and instants; decimals, time texts and problem documents are the
+business of `gateway.http`. Whoever asks is a `Principal`; one who is not a party of a settlement is
+told the same as if it did not exist.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+from htlc.settlement import Settlement
+from htlc.swap import Fault, Swap
+from htlc.units import SettlementId
+from ledgers.port import Description
+from protocols.iso20022.advice import Receipt
+from protocols.iso20022.envelope import Enveloped
+from protocols.iso20022.errors import ProtocolError
+
+
+class Principal(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks: a member by its BIC, or an operator by its name (`ledger`: whose operator)."""
+
+    name: str
+    role: Literal["member", "gateway", "ledger", "central-bank"]
+    ledger: str | None = None
+
+
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """A message is received and kept. `id` is ours for it; the same again for a duplicate."""
+
+    id: str
+    receipt: Receipt
+
+
+class Conflict(msgspec.Struct, frozen=True, kw_only=True):
+    """The id (or idempotency key) is known with other content."""
+
+    what: str
+
+
+class Busy(msgspec.Struct, frozen=True, kw_only=True):
+    """Too much is open or queued: come back later."""
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """A proposal that cannot be taken, with every fault found."""
+
+    faults: tuple[Fault, ...]
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True):
+    """A settlement to be shown: its state, and when it was proposed."""
+
+    id: SettlementId
+    created_at: int
+    state: Settlement
+    pair: str | None = None  # of matched instructions, where it came from messages
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of a list. `state` is the phase after the last journal record."""
+
+    id: SettlementId
+    created_at: int
+    state: str
+
+
+class Denied(msgspec.Struct, frozen=True, kw_only=True):
+    """A request on a settlement that its state does not allow any more, with the ISO code of the
+    denial (`DSET` settled, `DCAN` cancelled already, `DPRG` in process)."""
+
+    code: str
+    why: str
+
+
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """A message in a mailbox: `sequence` is its cursor, `content` the typed message as JSON (an
+    `Outbound` of protocols, or a `lockstep.settlement.1` notice)."""
+
+    sequence: int
+    id: str
+    definition: str
+    related: str | None
+    created_at: int
+    settlement: str | None
+    content: str
+
+
+class LedgerState(msgspec.Struct, frozen=True, kw_only=True):
+    """A ledger as the gateway sees it: what it said of itself, its clock, whether it answers."""
+
+    name: str
+    kind: Literal["securities", "currency"]
+    description: Description | None  # None until it has been heard
+    clock_at: int | None
+    reachable: bool
+
+
+class Gateway(Protocol):
+    """The services behind every interface."""
+
+    async def take_messages(
+        self, member: str, items: Sequence[Enveloped | ProtocolError]
+    ) -> Sequence[Taken | ProtocolError | Busy]:
+        """Take a batch of messages of one member, in order, each with a result of its own. Durable
+        when it returns."""
+        ...
+
+    async def take_settlements(
+        self, member: str, swaps: Sequence[tuple[Swap, bytes]]
+    ) -> Sequence[View | Refused | Conflict | Busy]:
+        """Take proposals (and the digest of their content as posted). A second payer that posts
+        the same terms consents by it."""
+        ...
+
+    async def show(self, principal: Principal, id: SettlementId) -> View | None: ...
+
+    async def list(
+        self, principal: Principal, *, before: SettlementId | None, limit: int
+    ) -> Sequence[Summary]: ...
+
+    async def accept(self, principal: Principal, id: SettlementId) -> View | Denied | None: ...
+
+    async def cancel(
+        self, principal: Principal, id: SettlementId, reason: str
+    ) -> View | Denied | None: ...
+
+    async def read(self, member: str, *, after: int, limit: int) -> Sequence[Stored]:
+        """A mailbox after a cursor, in order."""
+        ...
+
+    async def arrived(self, member: str) -> None:
+        """Returns when something may have arrived in the mailbox, or after a while (streams)."""
+        ...
+
+    async def acknowledge(self, member: str, through: int) -> int | None:
+        """The cursor acknowledged now; None if there is no such message yet."""
+        ...
+
+    def ledgers(self) -> Sequence[LedgerState]: ...
+
+    def scale(self, ledger: str, asset: str) -> int | None:
+        """Decimals of an asset's public notation; None if the ledger does not keep it."""
+        ...

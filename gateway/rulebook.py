@@ -1,0 +1,143 @@
+"""The gateway's own rules on what is proposed: on instructions, and on agreed swaps."""
+
+from collections.abc import Callable, Iterator
+from datetime import date
+
+from msgspec.structs import replace
+
+from gateway.directory import Directory
+from htlc.swap import Fault, Leg, Swap
+from htlc.units import Duration, Instant, LedgerId, MemberId
+from protocols.iso20022 import rules
+from protocols.iso20022.codes import RejectionReason
+from protocols.iso20022.instruction import Payment, QuantityType, SettlementInstruction
+from protocols.iso20022.lexical import bic11
+from protocols.iso20022.rules import BusinessRefusal, Currency, Instrument, Reference
+
+YEARS_AHEAD_MAX = 10
+"""Forward settlement goes to a year or two; what lies ten ahead is a slip of the pen."""
+
+
+class Rulebook:
+    """Reference data in the form in which rules ask for it."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        *,
+        today: Callable[[], date],
+        consent_within: Duration,
+        clock: Callable[[LedgerId], Instant],
+    ) -> None:
+        self._directory = directory
+        self._today = today
+        self._consent_within = consent_within
+        self._clock = clock
+        self._reference: Reference | None = None
+
+    def changed(self) -> None:
+        """A ledger has told what it keeps: reference data is made anew."""
+        self._reference = None
+
+    def check(self, instruction: SettlementInstruction) -> BusinessRefusal | None:
+        """The first rule that an instruction breaks."""
+        reference = self._reference or self._make_reference()
+        broken = rules.check(instruction, reference, self._today())
+        return broken or _not_served(instruction)
+
+    def _make_reference(self) -> Reference:
+        directory = self._directory
+        self._reference = Reference(
+            instruments={
+                asset.asset: Instrument(
+                    ledger=name,
+                    quantity_type=QuantityType(asset.quantity_type),
+                    scale=asset.scale,
+                )
+                for name, description in directory.descriptions.items()
+                if directory.ledgers[name].kind == "securities"
+                for asset in description.assets
+            },
+            currencies={
+                asset.asset: Currency(ledger=name, scale=asset.scale)
+                for name, description in directory.descriptions.items()
+                if directory.ledgers[name].kind == "currency"
+                for asset in description.assets
+            },
+            depositories=frozenset(
+                bic11(access.depository)
+                for access in directory.ledgers.values()
+                if access.depository
+            ),
+            accounts={
+                bic: {ledger: frozenset(ids) for ledger, ids in member.accounts.items()}
+                for bic, member in directory.members.items()
+            },
+        )
+        return self._reference
+
+    def attorneys(self, swap: Swap) -> frozenset[MemberId]:
+        """The payers whose standing power of attorney covers them (reference data)."""
+        return frozenset(
+            payer
+            for payer in swap.payers
+            if (member := self._directory.member(payer)) is not None and member.power_of_attorney
+        )
+
+    def with_consent_time(self, swap: Swap) -> Swap:
+        """A proposal that waits for consent does not wait for ever."""
+        if swap.commit_by is not None:
+            return swap
+        now = self._clock(swap.legs[0].ledger)
+        return replace(swap, commit_by=Instant(now + self._consent_within))
+
+    def swap_faults(self, swap: Swap) -> Iterator[Fault]:
+        """What reference data says against a swap."""
+        for n, leg in enumerate(swap.legs):
+            field = f"legs[{n}]"
+            if leg.ledger not in self._directory.ledgers:
+                known = ", ".join(sorted(self._directory.ledgers))
+                yield Fault(field=f"{field}.ledger", rule=f"one of {known}")
+            elif leg.ledger in self._directory.distrusted:
+                yield Fault(field=f"{field}.ledger", rule=self._directory.distrusted[leg.ledger])
+            else:
+                yield from self._leg_faults(field, leg)
+
+    def _leg_faults(self, field: str, leg: Leg) -> Iterator[Fault]:
+        if self._directory.scale(leg.ledger, leg.asset) is None:
+            yield Fault(field=f"{field}.asset", rule=f"{leg.ledger} keeps no {leg.asset}")
+        for side, party in (("payer", leg.payer), ("payee", leg.payee)):
+            if self._directory.member(party.member) is None:
+                yield Fault(field=f"{field}.{side}.member", rule=f"{party.member} is no member")
+            elif self._directory.account(party.member, leg.ledger, party.account) is None:
+                rule = f"{party.account} is no account of {party.member} on {leg.ledger}"
+                yield Fault(field=f"{field}.{side}.account", rule=rule)
+
+
+def _not_served(instruction: SettlementInstruction) -> BusinessRefusal | None:
+    """What is well formed, and yet nothing that this gateway settles today."""
+    if instruction.payment is Payment.FREE:
+        return BusinessRefusal(
+            code=RejectionReason.VALR,
+            field="/Document/SctiesSttlmTxInstr/SttlmTpAndAddtlParams/Pmt",
+            rule="only settlement against payment (APMT) is served",
+        )
+    if instruction.settlement_date.year - instruction.trade_date.year > YEARS_AHEAD_MAX:
+        return BusinessRefusal(
+            code=RejectionReason.DDAT,
+            field="/Document/SctiesSttlmTxInstr/TradDtls/SttlmDt/Dt/Dt",
+            rule=f"lies more than {YEARS_AHEAD_MAX} years after the trade",
+        )
+    if bic11(instruction.delivering.party1) == bic11(instruction.receiving.party1):
+        return BusinessRefusal(
+            code=RejectionReason.ICAG,
+            field="/Document/SctiesSttlmTxInstr/RcvgSttlmPties/Pty1",
+            rule="the two sides are two members: nobody settles with itself",
+        )
+    if instruction.lock is not None and instruction.lock.secret_holder is not None:
+        return BusinessRefusal(
+            code=RejectionReason.VALR,
+            field="/Document/SctiesSttlmTxInstr/SplmtryData/Envlp/ScrtHldr",
+            rule="a secret held by a party is agreed over POST /v1/settlements",
+        )
+    return None

@@ -1,0 +1,387 @@
+"""The one loop: due -> decide -> perform -> append -> evolve.
+
+Everything that a settlement needs to know to go on is in its journal and on the ledgers, so the
+loop is the same for a settlement that was opened a moment ago and for one found after a crash:
+fold, ask `decide`, carry out. The runner holds no rule of settlement; it paces, batches and writes.
+
+- A `Record` goes through the journal's group commit, at the last folded sequence + 1, one at a time
+  per settlement. If its place was taken (another replica, a request), the journal is loaded again.
+- Commands to ledgers go to their links. One is never in flight twice; after an answer that
+  changed nothing, or none, it is held for a growing pause.
+- Facts are written with the next record; at once where others may need them (`_must_save`).
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from gateway.group import GroupWriter
+from gateway.journal import Entry, Journal, Loaded
+from gateway.links import Link, Task
+from gateway.live import Append, Key, Live, Origin, Request, facts, must_save
+from gateway.vault import Vault
+from htlc import commands
+from htlc.agreement import LedgerProfile, Limits, Role, draw_up
+from htlc.commands import Command
+from htlc.contract import Answer, Refusal, Unknown
+from htlc.coordinator import Clock, decide, evolve, wake_at
+from htlc.events import Answered, Decided, Decision, Event, Opened, Reason
+from htlc.settlement import Settlement
+from htlc.swap import Fault, Swap
+from htlc.units import LedgerId, SettlementId
+from ledgers.port import Cancel, Execute, Lock, Operation, Refund
+
+HOLD_FIRST: Final = 0.02
+HOLD_MAX: Final = 1.0
+"""Seconds before a command that changed nothing is sent again; the longest is the look-up interval
+that the schedule of `htlc` counts with (`LATENCY_LOOKUP` in `config`)."""
+
+SLICE: Final = 100
+"""Settlements decided before other tasks get their turn: about 3 ms."""
+
+BATCH_MAX: Final = 500
+"""Journal entries in one transaction: a bounded commit keeps latency even under a backlog."""
+
+CONFLICTS_MAX: Final = 20
+"""Times a request from another replica is tried again before its caller is told to come back."""
+
+
+class Runner:
+    """Drives every settlement that this replica has taken on, until it ends."""
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        vault: Vault,
+        links: Mapping[LedgerId, Link],
+        limits: Limits,
+        profile: Callable[[LedgerId], LedgerProfile | None],
+        say: Callable[[str], None],
+    ) -> None:
+        self._journal = journal
+        self._vault = vault
+        self._links = links
+        self._limits = limits
+        self._profile = profile
+        self._say = say
+        self.lives: dict[SettlementId, Live] = {}
+        self._due: dict[SettlementId, Live] = {}
+        self._wake = asyncio.Event()
+        self._reloads: asyncio.Queue[Live] = asyncio.Queue()
+        self.ends: dict[str, int] = {}
+        self.quarantined: dict[SettlementId, str] = {}
+        self.writer: GroupWriter[Append, bool] = GroupWriter(
+            lambda batch: journal.append([append.entry for append in batch]),
+            self._appended,
+            lambda append, error: self._quarantine(append.live, error),
+            batch_max=BATCH_MAX,
+            queue_max=0,  # bounded by what is open: one entry per settlement
+            say=say,
+        )
+
+    # ------------------------------------------------------------------ taking on and letting go
+
+    def adopt(self, loaded: Loaded, origin: Origin) -> None:
+        """Take on a settlement whose journal has been folded."""
+        id = loaded.state.swap.id
+        if id in self.lives or loaded.state.ended:
+            return
+        live = self.lives[id] = Live(loaded, origin)
+        self.mark(live)
+
+    def mark(self, live: Live) -> None:
+        """Something may be owed: have it decided."""
+        self._due[live.id] = live
+        self._wake.set()
+
+    def _let_go(self, live: Live) -> None:
+        self.lives.pop(live.id, None)
+        if live.timer is not None:
+            live.timer.cancel()
+        for request in live.requests:
+            self._answer(live, request)
+        outcome = "REJECTED" if live.state.never_locked else live.state.phase
+        self.ends[outcome] = self.ends.get(outcome, 0) + 1
+        live.origin.ended(live.state)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._turns())
+            group.create_task(self.writer.run())
+            group.create_task(self._reload())
+            for link in self._links.values():
+                group.create_task(link.run())
+
+    async def _turns(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            due, self._due = self._due, {}
+            clocks = self.clocks()
+            for n, live in enumerate(due.values()):
+                try:
+                    self._step(live, clocks)
+                except AssertionError as error:
+                    self._quarantine(live, error)
+                if n % SLICE == SLICE - 1:
+                    await asyncio.sleep(0)
+
+    def _quarantine(self, live: Live, error: Exception) -> None:
+        """Our own error in one settlement stops that one, loudly, and no other."""
+        self.lives.pop(live.id, None)
+        self.quarantined[live.id] = repr(error)
+        self._say(f"PAGE: settlement {live.id} is stopped, its state makes no sense: {error!r}")
+
+    def clocks(self) -> dict[LedgerId, Clock]:
+        """The ledgers' times, as far as they have been heard."""
+        return {name: clock for name, link in self._links.items() if (clock := link.clock)}
+
+    # ------------------------------------------------------------------ decide and perform
+
+    def _step(self, live: Live, clocks: Mapping[LedgerId, Clock]) -> None:
+        if live.id not in self.lives:
+            return
+        if live.requests and not live.appending:
+            self._take_request(live)
+        for command in decide(live.state, clocks):
+            self._perform(live, command)
+        if not live.appending and must_save(live.saved, live.state):
+            self._append(live, ())
+        self._schedule(live)
+
+    def _perform(self, live: Live, command: Command) -> None:
+        match command:
+            case commands.Record():
+                self._append(live, (command.event,))
+            case commands.Open():
+                self._open(live)
+            case _:
+                self._send(live, command)
+
+    def _open(self, live: Live) -> None:
+        if not live.appending and (event := self.opening(live.state)) is not None:
+            self._append(live, (event,))
+
+    def opening(self, state: Settlement) -> Opened | Decided | None:
+        """The event that opens a settlement: its agreement, or that it cannot be met any more."""
+        drawn = self.draw(state.swap)
+        if isinstance(drawn, tuple):
+            return Decided(decision=Decision.CANCEL, reason=Reason.COMMIT_BY_PASSED)
+        return drawn
+
+    def draw(self, swap: Swap) -> Opened | tuple[Fault, ...] | None:
+        """The agreement of a swap, or its faults; None while a ledger has not been heard yet."""
+        profiles = {leg.ledger: self._profile(leg.ledger) for leg in swap.legs}
+        known = {name: profile for name, profile in profiles.items() if profile is not None}
+        if len(known) < len(profiles):
+            return None
+        drawn = draw_up(
+            swap,
+            known,
+            self._limits,
+            lambda pair, role, function: self._vault.lock(swap.id, pair, role, function),
+        )
+        return drawn if isinstance(drawn, tuple) else Opened(agreement=drawn)
+
+    def _send(
+        self,
+        live: Live,
+        command: commands.Lock | commands.Unlock | commands.Refund | commands.Look,
+    ) -> None:
+        key = (command.leg, type(command).__name__)
+        if key in live.in_flight or self._is_held(live, key):
+            return
+        live.in_flight.add(key)
+        leg = live.state.agreed.legs[command.leg]
+        self._links[leg.ledger].put(
+            Task(
+                settlement=live.id,
+                leg=command.leg,
+                contract=leg.terms.id,
+                operation=self._operation(live.state, command),
+                kind=key[1],
+            )
+        )
+
+    def _operation(self, state: Settlement, command: Command) -> Operation | None:
+        match command:
+            case commands.Lock():
+                return Lock(terms=state.agreed.legs[command.leg].terms)
+            case commands.Refund():
+                return Refund(id=state.agreed.legs[command.leg].terms.id)
+            case commands.Unlock():
+                key = command.key or self._vault.key(state, command.leg, command.role)
+                id = state.agreed.legs[command.leg].terms.id
+                execution = command.role is Role.EXECUTION
+                return Execute(id=id, key=key) if execution else Cancel(id=id, key=key)
+            case _:
+                return None
+
+    # ------------------------------------------------------------------ answers
+
+    def told(self, task: Task, answer: Answer | Unknown) -> None:
+        """A ledger has answered, or has not."""
+        live = self.lives.get(SettlementId(task.settlement))
+        if live is None:
+            return
+        key = (task.leg, task.kind)
+        live.in_flight.discard(key)
+        if isinstance(answer, Answer) and answer.refusal is not Refusal.OVERLOADED:
+            known = live.state.legs[task.leg].status
+            live.state = evolve(live.state, Answered(leg=task.leg, answer=answer))
+            if live.state.legs[task.leg].status is not known:
+                live.held.clear()
+                self.mark(live)
+                return
+        self._hold(live, key)
+
+    def _hold(self, live: Live, key: Key) -> None:
+        _, pause = live.held.get(key, (0.0, HOLD_FIRST / 2))
+        pause = min(2 * pause, HOLD_MAX)
+        live.held[key] = (time.monotonic() + pause, pause)
+        asyncio.get_running_loop().call_later(pause, self.mark, live)
+
+    def _is_held(self, live: Live, key: Key) -> bool:
+        return key in live.held and time.monotonic() < live.held[key][0]
+
+    def _schedule(self, live: Live) -> None:
+        """Have it decided again when time alone may have changed what is owed."""
+        instant = wake_at(live.state)
+        if instant is None or instant == live.wakes_at:
+            return
+        live.wakes_at = instant
+        if live.timer is not None:
+            live.timer.cancel()
+        delay = max(0.0, (instant - time.time_ns()) / 1e9)
+        live.timer = asyncio.get_running_loop().call_later(delay, self._woken, live)
+
+    def _woken(self, live: Live) -> None:
+        """The ledger's own clock may lag behind ours: unless something changes, come back."""
+        live.timer = asyncio.get_running_loop().call_later(HOLD_MAX, self._woken, live)
+        self.mark(live)
+
+    # ------------------------------------------------------------------ the journal
+
+    def _append(
+        self, live: Live, events: tuple[Event, ...], request: Request | None = None
+    ) -> None:
+        if live.appending:
+            return
+        live.appending = True
+        after = live.state
+        for event in events:
+            after = evolve(after, event)
+        known = facts(live.saved, live.state) if live.saved.legs else ()
+        advice = live.origin.advise(live.saved, after)
+        decided = next((event for event in events if isinstance(event, Decided)), None)
+        entry = Entry(
+            settlement=live.id,
+            sequence=live.sequence + 1,
+            events=(*known, *events),
+            phase=after.phase,
+            decision=decided.decision if decided else None,
+            ended=after.ended,
+            notices=advice.notices,
+            pending=advice.pending,
+            settled_pair=advice.settled_pair,
+        )
+        self.writer.put(Append(live=live, entry=entry, after=after, events=events, request=request))
+
+    def _appended(self, append: Append, written: bool) -> None:
+        live = append.live
+        if not written:
+            if append.request is not None:
+                live.requests.insert(0, append.request)
+            self._reloads.put_nowait(live)  # `appending` stays set: nothing is written meanwhile
+            return
+        live.appending = False
+        live.sequence = append.entry.sequence
+        live.saved = append.after
+        for event in append.events:
+            live.state = evolve(live.state, event)
+        if append.request is not None and not append.request.answer.done():
+            append.request.answer.set_result(None)
+        if live.saved.ended:
+            self._let_go(live)
+        else:
+            self.mark(live)
+
+    async def _reload(self) -> None:
+        """Read again what others have written, and go on from there."""
+        while True:
+            live = await self._reloads.get()
+            try:
+                loaded = (await self._journal.load([live.id]))[live.id]
+            except OSError as error:
+                self._say(f"cannot read the journal of {live.id} ({error!r}); trying again")
+                await asyncio.sleep(HOLD_MAX)
+                self._reloads.put_nowait(live)
+                continue
+            self._resume(live, loaded)
+
+    def _resume(self, live: Live, loaded: Loaded) -> None:
+        known = facts(loaded.state, live.state) if live.state.legs and loaded.state.legs else ()
+        live.appending = False
+        live.sequence = loaded.sequence
+        live.saved = live.state = loaded.state
+        for fact in known:
+            live.state = evolve(live.state, fact)
+        if live.saved.ended:
+            self._let_go(live)
+        else:
+            self.mark(live)
+
+    # ------------------------------------------------------------------ requests of users
+
+    async def request(
+        self, id: SettlementId, event: Event, check: Callable[[Settlement], str | None]
+    ) -> str | None:
+        """Append what a user asks for, durably, unless `check` refuses (its text is returned).
+
+        Works on any replica: where another one runs the settlement, the request is written into
+        the journal, and the other one finds it there. Raises KeyError for an unknown id."""
+        live = self.lives.get(id)
+        if live is None:
+            return await self._request_elsewhere(id, event, check)
+        answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        live.requests.append(Request(event=event, check=check, answer=answer))
+        self.mark(live)
+        return await answer
+
+    async def _request_elsewhere(
+        self, id: SettlementId, event: Event, check: Callable[[Settlement], str | None]
+    ) -> str | None:
+        for _ in range(CONFLICTS_MAX):
+            loaded = (await self._journal.load([id]))[id]
+            if (refused := check(loaded.state)) is not None or loaded.replica is None:
+                return refused
+            after = evolve(loaded.state, event)
+            entry = Entry(
+                settlement=id, sequence=loaded.sequence + 1, events=(event,), phase=after.phase
+            )
+            if (await self._journal.append([entry]))[0]:
+                await self._journal.notify(id)
+                return None
+        return "the settlement changes too fast; ask again"
+
+    def _take_request(self, live: Live) -> None:
+        request = live.requests.pop(0)
+        if request.check(live.state) is not None:
+            self._answer(live, request)
+            self.mark(live)  # there may be more of them
+        else:
+            self._append(live, (request.event,), request)
+
+    def _answer(self, live: Live, request: Request) -> None:
+        if not request.answer.done():
+            request.answer.set_result(request.check(live.state))
+
+    def changed_elsewhere(self, id: SettlementId) -> None:
+        """Another replica has written into a journal of ours: read it."""
+        live = self.lives.get(id)
+        if live is not None and not live.appending:
+            live.appending = True
+            self._reloads.put_nowait(live)

@@ -1,0 +1,241 @@
+"""One batch of the PostgreSQL ledger: begin, load, judge, write, commit; what is kept for the next.
+
+`postgres` says why it is safe.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+import asyncpg
+import msgspec
+
+from htlc.contract import Status
+from htlc.units import HtlcId, Instant
+from ledgers import store
+from ledgers.administration import Act, Record, administer
+from ledgers.block import Seal, leaf
+from ledgers.book import Book, Effect, apply_all
+from ledgers.hosted import Clock
+from ledgers.parties import Principal
+from ledgers.port import Answer, Operation, Refusal
+from ledgers.profile import Profile
+from ledgers.reading import LOST
+
+KEPT_ROWS_MAX: Final = 50_000
+"""Rows kept between batches, about 50 MB: open contracts and busy balances of a busy day."""
+
+
+class Statistics(msgspec.Struct):
+    """The ledger's own numbers since it started; metrics read them."""
+
+    batches: int = 0
+    operations: int = 0
+    effects: int = 0
+    unknown: int = 0  # operations whose outcome was not learned
+    overloaded: int = 0  # operations turned away
+    largest_batch: int = 0
+    height: int = 0
+
+
+class Request(msgspec.Struct):
+    """What one caller wants of the next batch."""
+
+    future: "asyncio.Future[Reply]"
+    by: Principal | None = None
+    operations: Sequence[Operation] = ()
+    ids: Sequence[HtlcId] = ()
+    acts: Sequence[Act] = ()
+
+    @property
+    def size(self) -> int:
+        return len(self.operations) + len(self.ids) + len(self.acts)
+
+
+class Reply(msgspec.Struct):
+    at: Instant
+    answers: list[Answer]
+    outcomes: list[Refusal | None]
+
+
+class _Kept(msgspec.Struct):
+    """The rows of the last batch, and the state that they belong to."""
+
+    book: Book
+    hash: bytes
+    administration: bytes
+
+
+class Writer:
+    """Runs the batches of one replica, one at a time, over one connection."""
+
+    def __init__(
+        self,
+        pool: "asyncpg.Pool[asyncpg.Record]",
+        seal: Seal,
+        clock: Clock,
+        profile: Profile,
+    ) -> None:
+        self.statistics = Statistics()
+        self._pool = pool
+        self._seal = seal
+        self._clock = clock
+        self._profile = profile
+        self._session: store.Session | None = None
+        self._kept: _Kept | None = None
+
+    async def run(self, requests: list[Request]) -> list[Reply]:
+        """Serve the requests in one transaction. Whatever it raises, the outcome is open; then
+        `discard` comes before the next run."""
+        session, head = await self._begin()
+        assert head.ledger == self._seal.ledger, "the database still belongs to this ledger"
+        book = await self._book(session, head)
+        at = max(head.clock, self._clock())
+        opened = await self._load(session, book, requests)
+        administration, outcomes = head.administration, []
+        for request in requests:
+            told, administration = await self._administer(
+                session, book, request, at, administration
+            )
+            outcomes.append(told)
+        answers, effects = _judge_all(book, requests, at)
+        block_hash = await self._write(session, head, effects, opened, at)
+        if administration != head.administration:
+            await session.fetch("write_administration", at, administration)
+        await session.commit()
+        self._count(requests, effects)
+        self._keep(book, effects, block_hash, administration)
+        return [
+            Reply(at=at, answers=told, outcomes=done)
+            for told, done in zip(answers, outcomes, strict=True)
+        ]
+
+    async def _begin(self) -> tuple[store.Session, store.Head]:
+        """Begin on the kept connection. One that died while idle (a restart of PostgreSQL) has not
+        done anything of this batch yet, so a new one may be tried at once."""
+        if self._session is not None:
+            try:
+                return self._session, await self._session.begin()
+            except LOST:
+                await self.discard()
+        self._session = store.Session(await self._pool.acquire())
+        return self._session, await self._session.begin()
+
+    async def discard(self) -> None:
+        """End the connection and what it has open; rows of an open outcome are not kept."""
+        session, self._session, self._kept = self._session, None, None
+        if session is not None:
+            with suppress(*LOST):
+                session.connection.terminate()
+                await self._pool.release(session.connection)
+            await self._pool.expire_connections()
+
+    async def close(self) -> None:
+        """Give the connection back, after the last batch."""
+        session, self._session, self._kept = self._session, None, None
+        if session is not None:
+            with suppress(*LOST):
+                await self._pool.release(session.connection)
+
+    async def _book(self, session: store.Session, head: store.Head) -> Book:
+        """The rows kept from the last batch, as far as nobody else has written since."""
+        kept, self._kept = self._kept, None
+        if kept is not None and kept.administration == head.administration:
+            if kept.hash == head.hash:
+                return kept.book
+            book = Book(self._profile)
+            book.instruments, book.accounts = kept.book.instruments, kept.book.accounts
+            book.mandates = kept.book.mandates
+            return book
+        book = Book(self._profile)
+        await store.load_instruments(session, book)
+        return book
+
+    async def _load(
+        self, session: store.Session, book: Book, requests: Sequence[Request]
+    ) -> set[store.BalanceKey]:
+        """Load what the requests touch; returns the balances that have no row yet."""
+        needs = store.Needs()
+        for request in requests:
+            needs.contracts.update(request.ids)
+            for act in request.acts:
+                needs.add_act(act)
+            if request.by is not None:
+                needs.add_operations(book, request.by, request.operations)
+        await store.load(session, book, needs)
+        return {key for key in needs.balances if book.balances[key] is None}
+
+    async def _administer(
+        self,
+        session: store.Session,
+        book: Book,
+        request: Request,
+        at: Instant,
+        previous: bytes,
+    ) -> tuple[list[Refusal | None], bytes]:
+        """Do the acts of a request; returns the new end of the log of administration."""
+        outcomes: list[Refusal | None] = []
+        for act in request.acts:
+            assert request.by is not None, "an act has somebody who does it"
+            outcome = administer(book, act, request.by)
+            outcomes.append(outcome if isinstance(outcome, Refusal) else None)
+            if outcome is True:
+                await store.write_act(session, book, act)
+                record = Record(at=at, by=request.by.name, act=act, previous=previous)
+                previous = await store.write_record(session, record)
+        return outcomes, previous
+
+    async def _write(
+        self,
+        session: store.Session,
+        head: store.Head,
+        effects: Sequence[Effect],
+        opened: set[store.BalanceKey],
+        at: Instant,
+    ) -> bytes:
+        """Write the block of the batch, or the clock alone; returns the hash of the last block."""
+        if not effects:
+            if at > head.clock:
+                await session.fetch("write_clock", at)
+            return head.hash
+        block = self._seal.block(head.height + 1, head.hash, [leaf(effect) for effect in effects])
+        await store.write_batch(session, block, effects, opened)
+        self.statistics.height = block.header.height
+        return block.hash
+
+    def _keep(
+        self, book: Book, effects: Sequence[Effect], block_hash: bytes, administration: bytes
+    ) -> None:
+        """Keep the rows for the next batch: open contracts and balances, which are asked again."""
+        for effect in effects:
+            if effect.htlc is not None and effect.htlc.status is not Status.LOCKED:
+                book.contracts.pop(effect.htlc.terms.id, None)
+        book.operations.clear()
+        kept_rows = (book.contracts, book.balances, book.accounts, book.mandates)
+        if sum(len(rows) for rows in kept_rows) <= KEPT_ROWS_MAX:
+            self._kept = _Kept(book, block_hash, administration)
+
+    def _count(self, requests: Sequence[Request], effects: Sequence[Effect]) -> None:
+        size = sum(request.size for request in requests)
+        numbers = self.statistics
+        numbers.batches += 1
+        numbers.operations += size
+        numbers.effects += len(effects)
+        numbers.largest_batch = max(numbers.largest_batch, size)
+
+
+def _judge_all(
+    book: Book, requests: Sequence[Request], at: Instant
+) -> tuple[list[list[Answer]], list[Effect]]:
+    """Every operation and every question in order; a question sees what came before it."""
+    answers: list[list[Answer]] = []
+    effects: list[Effect] = []
+    for request in requests:
+        told: list[Answer] = []
+        if request.by is not None:
+            told, changed = apply_all(book, request.operations, request.by, at)
+            effects += changed
+        told += [Answer(at=at, htlc=book.contracts.get(id)) for id in request.ids]
+        answers.append(told)
+    return answers, effects

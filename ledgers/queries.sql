@@ -1,0 +1,164 @@
+-- All SQL of the PostgreSQL ledger. Arrays in, rows out; one statement serves a whole batch.
+-- `migrations/` holds the tables and why they are as they are.
+
+-- name: begin
+-- Three statements in one round trip (the simple protocol takes no parameters). The lock on the one
+-- row of `head` makes batches serial; what is read after it is as the batch before left it, because
+-- each statement of a READ COMMITTED transaction has a snapshot of its own.
+BEGIN ISOLATION LEVEL READ COMMITTED; SELECT FROM head FOR UPDATE;
+
+-- name: head
+SELECT ledger, height, hash, clock, administration FROM head;
+
+-- name: create_head
+INSERT INTO head (ledger, hash, administration) VALUES ($1, $2, $2) ON CONFLICT DO NOTHING;
+
+-- name: load_accounts
+SELECT id, owner, blocked FROM accounts WHERE id = ANY ($1::text[]);
+
+-- name: load_instruments
+SELECT asset, name, scale, quantity_type, issuer, counter FROM instruments;
+
+-- name: load_balances
+SELECT account, asset, available, locked
+FROM unnest($1::text[], $2::text[]) AS wanted (account, asset)
+JOIN balances USING (account, asset);
+
+-- name: load_mandates
+SELECT account, operator, ceiling, until
+FROM unnest($1::text[], $2::text[]) AS wanted (account, operator)
+JOIN mandates USING (account, operator);
+
+-- name: load_contracts
+SELECT id, settlement, leg, payer, payee, asset, quantity, execution_function, execution_digest,
+       cancellation_function, cancellation_digest, lock_by, expires_at, locked_at, status, ended_at,
+       key
+FROM contracts WHERE id = ANY ($1::uuid[]);
+
+-- name: load_operations
+SELECT id, digest FROM operations WHERE id = ANY ($1::text[]);
+
+-- name: write_clock
+UPDATE head SET clock = $1;
+
+-- name: write_batch
+-- What a batch changed, all in one statement, as arrays of rows. Balances come as differences, one
+-- per account however hot it is; a row that a batch makes and moves again arrives here only as it
+-- ends up. The numbers of rows that were changed come back, to be compared with what was sent.
+WITH
+debited AS (
+    UPDATE balances AS b SET available = b.available + d.available, locked = b.locked + d.locked
+    FROM unnest($1::balances[]) AS d
+    WHERE b.account = d.account AND b.asset = d.asset
+    RETURNING 1
+),
+opened AS (
+    INSERT INTO balances (account, asset, counter, available, locked)
+    SELECT account, asset, counter, available, locked FROM unnest($2::balances[])
+),
+made AS (
+    INSERT INTO contracts (id, settlement, leg, payer, payee, asset, quantity,
+        execution_function, execution_digest, cancellation_function, cancellation_digest,
+        lock_by, expires_at, locked_at, status, ended_at, key)
+    SELECT id, settlement, leg, payer, payee, asset, quantity,
+        execution_function, execution_digest, cancellation_function, cancellation_digest,
+        lock_by, expires_at, locked_at, status, ended_at, key
+    FROM unnest($3::contracts[])
+),
+ended AS (
+    UPDATE contracts AS c SET status = e.status, ended_at = e.ended_at, key = e.key
+    FROM unnest($4::ending[]) AS e
+    WHERE c.id = e.id AND c.status = 'LOCKED'
+    RETURNING 1
+),
+done AS (
+    INSERT INTO operations (id, digest) SELECT id, digest FROM unnest($5::operations[])
+),
+posted AS (
+    INSERT INTO postings (height, position, debit, credit, leaf)
+    SELECT height, position, debit, credit, leaf FROM unnest($6::postings[])
+),
+sealed AS (
+    INSERT INTO blocks (height, previous, root, count, at, hash, signature)
+    VALUES ($7, $8, $9, $10, $11, $12, $13)
+),
+advanced AS (
+    UPDATE head SET height = $7, hash = $12, clock = $11
+)
+SELECT (SELECT count(*) FROM debited) AS debited, (SELECT count(*) FROM ended) AS ended;
+
+-- name: put_account
+INSERT INTO accounts (id, owner, blocked) VALUES ($1, $2, $3)
+ON CONFLICT (id) DO UPDATE SET blocked = excluded.blocked;
+
+-- name: put_mandate
+INSERT INTO mandates (account, operator, ceiling, until) VALUES ($1, $2, $3, $4)
+ON CONFLICT (account, operator) DO UPDATE
+SET ceiling = excluded.ceiling, until = excluded.until;
+
+-- name: delete_mandate
+DELETE FROM mandates WHERE account = $1 AND operator = $2;
+
+-- name: put_instrument
+WITH counter AS (
+    INSERT INTO balances (account, asset, counter, available, locked) VALUES ($6, $1, true, 0, 0)
+)
+INSERT INTO instruments (asset, name, scale, quantity_type, issuer, counter)
+VALUES ($1, $2, $3, $4, $5, $6);
+
+-- name: put_record
+INSERT INTO administration (at, by, act, previous, hash) VALUES ($1, $2, $3::text::jsonb, $4, $5);
+
+-- name: write_administration
+UPDATE head SET clock = $1, administration = $2;
+
+-- name: read_accounts
+SELECT id, owner, blocked FROM accounts
+WHERE id > $1 AND ($2::text IS NULL OR owner = $2) ORDER BY id LIMIT $3;
+
+-- name: read_account
+SELECT id, owner, blocked FROM accounts WHERE id = $1;
+
+-- name: read_balances
+SELECT account, asset, available, locked FROM balances
+WHERE account = ANY ($1::text[]) AND (available <> 0 OR locked <> 0) ORDER BY account, asset;
+
+-- name: read_mandates
+SELECT account, operator, ceiling, until FROM mandates
+WHERE account = ANY ($1::text[]) ORDER BY account, operator;
+
+-- name: read_blocks
+-- Whole blocks, until $3 leaves are reached: one block at least, or a reader would stand still.
+SELECT height, previous, root, count, at, hash, signature
+FROM (SELECT *, sum(count) OVER (ORDER BY height) - count AS before
+      FROM (SELECT * FROM blocks WHERE height > $1 ORDER BY height LIMIT $2) AS page) AS counted
+WHERE before < $3 ORDER BY height;
+
+-- name: read_leaves
+SELECT height, leaf FROM postings WHERE height BETWEEN $1 AND $2 ORDER BY height, position;
+
+-- name: read_postings
+SELECT height, position, leaf FROM postings
+WHERE (height, position) > ($1, $2::bigint) ORDER BY height, position LIMIT $3;
+
+-- name: read_postings_of_owner
+-- Both sides by their own index; a posting between two accounts of one owner comes once.
+SELECT height, position, leaf FROM (
+    SELECT p.height, p.position, p.leaf FROM accounts a
+    CROSS JOIN LATERAL (SELECT * FROM postings WHERE debit = a.id
+        AND (height, position) > ($1, $2::bigint) ORDER BY height, position LIMIT $3) AS p
+    WHERE a.owner = $4
+    UNION
+    SELECT p.height, p.position, p.leaf FROM accounts a
+    CROSS JOIN LATERAL (SELECT * FROM postings WHERE credit = a.id AND credit <> debit
+        AND (height, position) > ($1, $2::bigint) ORDER BY height, position LIMIT $3) AS p
+    WHERE a.owner = $4
+) AS own ORDER BY height, position LIMIT $3;
+
+-- name: read_conservation
+SELECT i.asset,
+       -coalesce(sum(b.available) FILTER (WHERE b.counter), 0)::bigint AS issued,
+       coalesce(sum(b.available) FILTER (WHERE NOT b.counter), 0)::bigint AS available,
+       coalesce(sum(b.locked) FILTER (WHERE NOT b.counter), 0)::bigint AS locked
+FROM instruments i LEFT JOIN balances b USING (asset)
+GROUP BY i.asset ORDER BY i.asset;

@@ -1,0 +1,141 @@
+"""A ledger behind HTTP as a `Ledger`: the client side of the contract in `README.md`."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, Final, TypeVar
+
+import aiohttp
+import msgspec
+
+from htlc.units import HtlcId
+from ledgers import views
+from ledgers.port import (
+    Answer,
+    Cursor,
+    Description,
+    Fact,
+    LedgerUnreachable,
+    Operation,
+    Unknown,
+)
+from ledgers.wire import AnswerJson, WireError, answer_of, operation_json
+
+DEADLINE_SECONDS: Final = 15.0
+"""For one request: longer than the ledger's own deadline of a batch (10 s), so that its answer, if
+it has one, is heard; after that the outcome is open and the caller asks again."""
+
+OPERATIONS_MAX: Final = 2_000
+"""Of one request, by the contract."""
+
+TRANSIENT: Final = frozenset({408, 425, 429})
+"""Statuses below 500 that mean "later" (RFC 9110, 6585, 8470), not "never"."""
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+_answers = msgspec.json.Decoder(list[AnswerJson])
+_facts = msgspec.json.Decoder(views.FactsJson)
+_description = msgspec.json.Decoder(views.DescriptionJson)
+
+
+class RemoteLedgerError(Exception):
+    """The ledger refuses to talk to us as we do (4xx): an error in our configuration or code,
+    which trying again does not mend. The text is the problem's."""
+
+
+class RemoteLedger:
+    """A remote ledger, spoken to as the principal of `token`. The session stays the caller's."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str, token: str) -> None:
+        self._session = session
+        self._url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+
+    async def describe(self) -> Description:
+        """Raises LedgerUnreachable, RemoteLedgerError."""
+        wire = _decoded(_description, await self._request("GET", "/v1/description"))
+        return _converted(views.description_of, wire)
+
+    async def apply(self, operations: Sequence[Operation]) -> Sequence[Answer | Unknown]:
+        """Raises RemoteLedgerError; whatever else goes wrong is Unknown."""
+        answers: list[Answer | Unknown] = []
+        for start in range(0, len(operations), OPERATIONS_MAX):
+            part = [operation_json(op) for op in operations[start : start + OPERATIONS_MAX]]
+            answers += await self._ask("/v1/operations", part, len(part))
+        return answers
+
+    async def look(self, ids: Sequence[HtlcId]) -> Sequence[Answer | Unknown]:
+        """Raises RemoteLedgerError; whatever else goes wrong is Unknown."""
+        answers: list[Answer | Unknown] = []
+        for start in range(0, len(ids), OPERATIONS_MAX):
+            part = list(ids[start : start + OPERATIONS_MAX])
+            answers += await self._ask("/v1/contracts/query", {"ids": part}, len(part))
+        return answers
+
+    async def facts(self, after: Cursor = "") -> AsyncIterator[Fact]:
+        """Raises LedgerUnreachable, RemoteLedgerError."""
+        while True:
+            page = _decoded(_facts, await self._request("GET", "/v1/facts", after=after))
+            if not page.facts:
+                return
+            for wire in page.facts:
+                yield _converted(views.fact_of, wire)
+            after = page.next
+
+    async def _ask(self, path: str, content: Any, count: int) -> Sequence[Answer | Unknown]:
+        try:
+            data = await self._request("POST", path, content)
+            answers = [_converted(answer_of, wire) for wire in _decoded(_answers, data)]
+        except LedgerUnreachable as error:
+            return [Unknown(why=str(error))] * count
+        if len(answers) != count:
+            return [Unknown(why=f"{len(answers)} answers to {count} questions")] * count
+        return answers
+
+    async def _request(self, method: str, path: str, content: Any = None, **query: str) -> bytes:
+        """One request. Raises LedgerUnreachable when there is no answer, RemoteLedgerError when
+        the answer is that we are wrong."""
+        body = None if content is None else msgspec.json.encode(content)
+        try:
+            async with (
+                asyncio.timeout(DEADLINE_SECONDS),
+                self._session.request(
+                    method, self._url + path, data=body, params=query, headers=self._headers
+                ) as response,
+            ):
+                data = await response.read()
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise LedgerUnreachable(f"{type(error).__name__}: {error}") from error
+        if response.status >= 500 or response.status in TRANSIENT:
+            raise LedgerUnreachable(f"status {response.status}: {_detail(data)}")
+        if response.status != 200:
+            raise RemoteLedgerError(f"{method} {path}: {response.status}: {_detail(data)}")
+        return data
+
+
+def _detail(data: bytes) -> str:
+    """The text of a problem, or the beginning of whatever came instead of one."""
+    try:
+        problem = msgspec.json.decode(data, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return data[:200].decode("utf-8", "replace")
+    return str(problem.get("detail") or problem.get("title", ""))
+
+
+def _decoded(decoder: "msgspec.json.Decoder[T]", data: bytes) -> T:
+    """Raises LedgerUnreachable for what is no JSON (a cut answer, a proxy's page), and
+    RemoteLedgerError for JSON that is not of the contract: asking again would bring the same."""
+    try:
+        return decoder.decode(data)
+    except msgspec.ValidationError as error:
+        raise RemoteLedgerError(f"not an answer of the contract: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise LedgerUnreachable(f"malformed answer: {error}") from None
+
+
+def _converted(convert: Callable[[T], U], wire: T) -> U:
+    """Raises RemoteLedgerError for members that are not spelled as the contract says."""
+    try:
+        return convert(wire)
+    except (WireError, ValueError) as error:
+        raise RemoteLedgerError(f"not an answer of the contract: {error}") from None

@@ -1,0 +1,285 @@
+"""The JSON notation of what readers and administrators of a ledger see (adds to `wire`)."""
+
+from typing import Literal
+
+import msgspec
+
+from htlc.hashlock import HashFunction
+from htlc.units import AccountId, AssetId, Duration, Instant, LedgerId, Quantity
+from ledgers.administration import (
+    DefineInstrument,
+    GrantMandate,
+    OpenAccount,
+    RevokeMandate,
+)
+from ledgers.block import Block, Proof, cursor
+from ledgers.currency import currency
+from ledgers.hosted import AccountView, Position
+from ledgers.parties import Mandate
+from ledgers.port import AssetDescription, Description, Fact, LockKind, Refusal
+from ledgers.securities import security
+from ledgers.wire import HtlcJson, Integer, Name, Uuid, WireStruct, htlc_json, htlc_of, integer
+
+
+class QueryJson(WireStruct, frozen=True, kw_only=True):
+    """Body of `POST /v1/contracts/query`."""
+
+    ids: list[Uuid]
+
+
+class FactJson(WireStruct, frozen=True, kw_only=True):
+    cursor: str
+    at: Integer
+    kind: str
+    id: str
+    debit: Name
+    credit: Name
+    asset: Name
+    quantity: Integer
+    htlc: HtlcJson | None = None
+
+
+class FactsJson(WireStruct, frozen=True, kw_only=True):
+    facts: list[FactJson]
+    next: str  # the cursor to ask with next; as asked when there was nothing
+
+
+class DescriptionJson(WireStruct, frozen=True, kw_only=True, omit_defaults=False):
+    ledger: str
+    lock_kinds: tuple[LockKind, ...]
+    hash_functions: tuple[HashFunction, ...]
+    probe: tuple[str, ...]
+    at: Integer
+    finality: Integer
+    skew: Integer
+    assets: tuple[AssetDescription, ...]
+    public_key: str
+
+
+class MandateJson(WireStruct, frozen=True, kw_only=True, tag="grant", tag_field="op"):
+    account: Name
+    operator: Name
+    limit: Integer
+    until: Integer
+
+
+class RevokeJson(WireStruct, frozen=True, kw_only=True, tag="revoke", tag_field="op"):
+    account: Name
+    operator: Name
+
+
+class AccountJson(WireStruct, frozen=True, kw_only=True):
+    account: Name
+    owner: Name
+
+
+class SecurityJson(WireStruct, frozen=True, kw_only=True, tag="security", tag_field="kind"):
+    isin: str
+    name: str
+    scale: int
+    quantity_type: str
+    issuer: Name
+    issuer_account: Name
+
+
+class CurrencyJson(WireStruct, frozen=True, kw_only=True, tag="currency", tag_field="kind"):
+    code: str
+    scale: int
+    central_bank: Name
+    reserves_account: Name
+
+
+class HoldingJson(WireStruct, frozen=True, kw_only=True):
+    asset: str
+    available: str  # may be negative: a counter-account
+    locked: str
+
+
+class AccountViewJson(WireStruct, frozen=True, kw_only=True, omit_defaults=False):
+    account: str
+    owner: str
+    blocked: bool
+    holdings: list[HoldingJson]
+    mandates: list[MandateJson]
+
+
+class BlockJson(WireStruct, frozen=True, kw_only=True):
+    header: dict[str, str]
+    hash: str
+    signature: str
+    leaves: list[msgspec.Raw]
+
+
+class ProofJson(WireStruct, frozen=True, kw_only=True):
+    posting: str
+    header: dict[str, str]
+    hash: str
+    signature: str
+    index: str
+    leaf: msgspec.Raw
+    path: list[str]
+
+
+class PositionJson(WireStruct, frozen=True, kw_only=True):
+    asset: str
+    issued: str
+    available: str
+    locked: str
+    difference: str
+
+
+class OutcomeJson(WireStruct, frozen=True, kw_only=True):
+    """Of one act of administration."""
+
+    done: Literal[True] | None = None
+    refusal: Refusal | None = None
+
+
+def fact_json(fact: Fact) -> FactJson:
+    return FactJson(
+        cursor=fact.cursor,
+        at=str(fact.at),
+        kind=fact.kind,
+        id=fact.id,
+        debit=fact.debit,
+        credit=fact.credit,
+        asset=fact.asset,
+        quantity=str(fact.quantity),
+        htlc=None if fact.htlc is None else htlc_json(fact.htlc),
+    )
+
+
+def fact_of(wire: FactJson) -> Fact:
+    return Fact(
+        cursor=wire.cursor,
+        at=Instant(integer(wire.at, "at")),
+        kind=wire.kind,
+        id=wire.id,
+        debit=AccountId(wire.debit),
+        credit=AccountId(wire.credit),
+        asset=AssetId(wire.asset),
+        quantity=Quantity(integer(wire.quantity, "quantity")),
+        htlc=None if wire.htlc is None else htlc_of(wire.htlc),
+    )
+
+
+def description_json(description: Description) -> DescriptionJson:
+    return DescriptionJson(
+        ledger=description.ledger,
+        lock_kinds=description.lock_kinds,
+        hash_functions=description.hash_functions,
+        probe=tuple(digest.hex() for digest in description.probe),
+        at=str(description.at),
+        finality=str(description.finality),
+        skew=str(description.skew),
+        assets=description.assets,
+        public_key=description.public_key.hex(),
+    )
+
+
+def description_of(wire: DescriptionJson) -> Description:
+    return Description(
+        ledger=LedgerId(wire.ledger),
+        lock_kinds=wire.lock_kinds,
+        hash_functions=wire.hash_functions,
+        probe=tuple(bytes.fromhex(digest) for digest in wire.probe),
+        at=Instant(integer(wire.at, "at")),
+        finality=Duration(integer(wire.finality, "finality")),
+        skew=Duration(integer(wire.skew, "skew")),
+        assets=wire.assets,
+        public_key=bytes.fromhex(wire.public_key),
+    )
+
+
+def account_act(wire: AccountJson) -> OpenAccount:
+    return OpenAccount(account=AccountId(wire.account), owner=wire.owner)
+
+
+def mandate_act(wire: MandateJson | RevokeJson) -> GrantMandate | RevokeMandate:
+    if isinstance(wire, RevokeJson):
+        return RevokeMandate(account=AccountId(wire.account), operator=wire.operator)
+    return GrantMandate(
+        mandate=Mandate(
+            account=AccountId(wire.account),
+            operator=wire.operator,
+            limit=Quantity(integer(wire.limit, "limit")),
+            until=Instant(integer(wire.until, "until")),
+        )
+    )
+
+
+def instrument_act(wire: SecurityJson | CurrencyJson) -> DefineInstrument:
+    """Raises ReferenceDataError for reference data that breaks a rule."""
+    if isinstance(wire, CurrencyJson):
+        instrument = currency(
+            code=wire.code,
+            scale=wire.scale,
+            central_bank=wire.central_bank,
+            reserves_account=AccountId(wire.reserves_account),
+        )
+    else:
+        instrument = security(
+            isin=wire.isin,
+            name=wire.name,
+            scale=wire.scale,
+            quantity_type=wire.quantity_type,
+            issuer=wire.issuer,
+            issuer_account=AccountId(wire.issuer_account),
+        )
+    return DefineInstrument(instrument=instrument)
+
+
+def account_view_json(view: AccountView) -> AccountViewJson:
+    return AccountViewJson(
+        account=view.account.id,
+        owner=view.account.owner,
+        blocked=view.account.blocked,
+        holdings=[
+            HoldingJson(asset=asset, available=str(held.available), locked=str(held.locked))
+            for asset, held in sorted(view.holdings.items())
+        ],
+        mandates=[
+            MandateJson(
+                account=given.account,
+                operator=given.operator,
+                limit=str(given.limit),
+                until=str(given.until),
+            )
+            for given in view.mandates
+        ],
+    )
+
+
+def block_json(block: Block) -> BlockJson:
+    return BlockJson(
+        header=block.header.fields(),
+        hash=block.hash.hex(),
+        signature=block.signature.hex(),
+        leaves=[msgspec.Raw(data) for data in block.leaves],
+    )
+
+
+def proof_json(proof: Proof) -> ProofJson:
+    return ProofJson(
+        posting=cursor(proof.block.header.height, proof.position),
+        header=proof.block.header.fields(),
+        hash=proof.block.hash.hex(),
+        signature=proof.block.signature.hex(),
+        index=str(proof.position),
+        leaf=msgspec.Raw(proof.leaf),
+        path=[node.hex() for node in proof.path],
+    )
+
+
+def position_json(position: Position) -> PositionJson:
+    return PositionJson(
+        asset=position.asset,
+        issued=str(position.issued),
+        available=str(position.available),
+        locked=str(position.locked),
+        difference=str(position.difference),
+    )
+
+
+def outcome_json(refusal: Refusal | None) -> OutcomeJson:
+    return OutcomeJson(refusal=refusal) if refusal else OutcomeJson(done=True)

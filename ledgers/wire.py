@@ -1,0 +1,311 @@
+"""The JSON notation of operations, contracts and answers: strict in, canonical out.
+
+Integers (quantities, instants) are decimal strings without sign, leading zeros or separators;
+digests and keys are lower-case hex; absent members are left out, never null. One spelling for each
+content, so the notation serves the HTTP contract, the leaves of blocks and the digests alike.
+Bad notation raises `WireError`, which names the field and the rule that it breaks.
+"""
+
+from typing import Annotated
+
+import msgspec
+
+from htlc.canonical import digest
+from htlc.contract import Answer, Htlc, Refusal, Status, Terms, Unknown
+from htlc.hashlock import Algorithm, Encoding, Hashlock
+from htlc.units import (
+    QUANTITY_MAX,
+    AccountId,
+    AssetId,
+    HtlcId,
+    Instant,
+    LegId,
+    Quantity,
+    SettlementId,
+)
+from ledgers.names import LEG_PATTERN, NAME_PATTERN, UUID_PATTERN
+from ledgers.port import Cancel, Execute, Issue, Lock, Operation, Redeem, Refund, Transfer
+
+Uuid = Annotated[str, msgspec.Meta(pattern=UUID_PATTERN)]
+Name = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
+Leg = Annotated[str, msgspec.Meta(pattern=LEG_PATTERN)]
+Integer = Annotated[str, msgspec.Meta(max_length=19)]  # 2^63 - 1 has 19 digits
+Hex = Annotated[str, msgspec.Meta(max_length=256)]  # a key of a wrong length is still answered
+
+
+class WireError(Exception):
+    """Bad notation: the sender's error. `field` is the path of the place, `rule` the reason."""
+
+    def __init__(self, field: str, rule: str) -> None:
+        super().__init__(f"{field}: {rule}" if field else rule)
+        self.field = field
+        self.rule = rule
+
+
+class WireStruct(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,  # a field we would ignore may be one the sender relies on
+    omit_defaults=True,  # absent is left out, so that there is one spelling
+):
+    """What all structs on the wire have in common."""
+
+
+class HashlockJson(WireStruct, frozen=True, kw_only=True):
+    algorithm: Algorithm
+    encoding: Encoding
+    digest: Hex
+
+
+class TermsJson(WireStruct, frozen=True, kw_only=True):
+    id: Uuid
+    settlement: Uuid
+    leg: Leg
+    payer: Name
+    payee: Name
+    asset: Name
+    quantity: Integer
+    execution_lock: HashlockJson
+    cancellation_lock: HashlockJson | None = None
+    lock_by: Integer
+    expires_at: Integer | None = None
+
+
+class LockJson(WireStruct, frozen=True, kw_only=True, tag="lock", tag_field="op"):
+    terms: TermsJson
+
+
+class ExecuteJson(WireStruct, frozen=True, kw_only=True, tag="execute", tag_field="op"):
+    id: Uuid
+    key: Hex
+
+
+class CancelJson(WireStruct, frozen=True, kw_only=True, tag="cancel", tag_field="op"):
+    id: Uuid
+    key: Hex
+
+
+class RefundJson(WireStruct, frozen=True, kw_only=True, tag="refund", tag_field="op"):
+    id: Uuid
+
+
+class IssueJson(WireStruct, frozen=True, kw_only=True, tag="issue", tag_field="op"):
+    id: Name
+    account: Name
+    asset: Name
+    quantity: Integer
+
+
+class RedeemJson(WireStruct, frozen=True, kw_only=True, tag="redeem", tag_field="op"):
+    id: Name
+    account: Name
+    asset: Name
+    quantity: Integer
+
+
+class TransferJson(WireStruct, frozen=True, kw_only=True, tag="transfer", tag_field="op"):
+    id: Name
+    debit: Name
+    credit: Name
+    asset: Name
+    quantity: Integer
+
+
+OperationJson = (
+    LockJson | ExecuteJson | CancelJson | RefundJson | IssueJson | RedeemJson | TransferJson
+)
+
+
+class HtlcJson(WireStruct, frozen=True, kw_only=True):
+    terms: TermsJson
+    status: Status
+    locked_at: Integer
+    ended_at: Integer | None = None
+    key: Hex | None = None
+
+
+class AnswerJson(WireStruct, frozen=True, kw_only=True):
+    """One answer; `unknown` stands alone and is no fact (the ledger did not get to it)."""
+
+    at: Integer | None = None
+    final: bool | None = None
+    htlc: HtlcJson | None = None
+    refusal: Refusal | None = None
+    unknown: str | None = None
+
+
+# --- from the wire -------------------------------------------------------------------------------
+
+
+def integer(text: str, field: str) -> int:
+    """A decimal string of 0 to 2^63 - 1. The round trip refuses every second spelling."""
+    value = int(text) if text.isascii() and text.isdigit() else -1
+    if value < 0 or str(value) != text:
+        raise WireError(field, "a decimal integer in a string, without sign or leading zeros")
+    if value > QUANTITY_MAX:
+        raise WireError(field, "at most 2^63 - 1")
+    return value
+
+
+def octets(text: str, field: str) -> bytes:
+    """Lower-case hex. The round trip refuses every second spelling."""
+    try:
+        value = bytes.fromhex(text)
+    except ValueError:
+        raise WireError(field, "lower-case hex") from None
+    if value.hex() != text:
+        raise WireError(field, "lower-case hex")
+    return value
+
+
+def _hashlock(wire: HashlockJson, field: str) -> Hashlock:
+    return Hashlock(
+        algorithm=wire.algorithm,
+        encoding=wire.encoding,
+        digest=octets(wire.digest, f"{field}.digest"),
+    )
+
+
+def terms_of(wire: TermsJson, field: str = "terms") -> Terms:
+    cancellation, expires = wire.cancellation_lock, wire.expires_at
+    return Terms(
+        id=HtlcId(wire.id),
+        settlement=SettlementId(wire.settlement),
+        leg=LegId(wire.leg),
+        payer=AccountId(wire.payer),
+        payee=AccountId(wire.payee),
+        asset=AssetId(wire.asset),
+        quantity=Quantity(integer(wire.quantity, f"{field}.quantity")),
+        execution_lock=_hashlock(wire.execution_lock, f"{field}.execution_lock"),
+        cancellation_lock=None
+        if cancellation is None
+        else _hashlock(cancellation, f"{field}.cancellation_lock"),
+        lock_by=Instant(integer(wire.lock_by, f"{field}.lock_by")),
+        expires_at=None if expires is None else Instant(integer(expires, f"{field}.expires_at")),
+    )
+
+
+def operation_of(wire: OperationJson) -> Operation:
+    """The operation that `wire` spells; raises WireError."""
+    match wire:
+        case LockJson(terms=terms):
+            return Lock(terms=terms_of(terms))
+        case ExecuteJson(id=id, key=key):
+            return Execute(id=HtlcId(id), key=octets(key, "key"))
+        case CancelJson(id=id, key=key):
+            return Cancel(id=HtlcId(id), key=octets(key, "key"))
+        case RefundJson(id=id):
+            return Refund(id=HtlcId(id))
+        case TransferJson(id=id, debit=debit, credit=credit, asset=asset):
+            quantity = Quantity(integer(wire.quantity, "quantity"))
+            return Transfer(
+                id=id,
+                debit=AccountId(debit),
+                credit=AccountId(credit),
+                asset=AssetId(asset),
+                quantity=quantity,
+            )
+        case (
+            IssueJson(id=id, account=account, asset=asset)
+            | RedeemJson(id=id, account=account, asset=asset)
+        ):
+            kind = Issue if isinstance(wire, IssueJson) else Redeem
+            quantity = Quantity(integer(wire.quantity, "quantity"))
+            return kind(id=id, account=AccountId(account), asset=AssetId(asset), quantity=quantity)
+
+
+def htlc_of(wire: HtlcJson) -> Htlc:
+    ended, key = wire.ended_at, wire.key
+    return Htlc(
+        terms=terms_of(wire.terms),
+        status=wire.status,
+        locked_at=Instant(integer(wire.locked_at, "locked_at")),
+        ended_at=None if ended is None else Instant(integer(ended, "ended_at")),
+        key=None if key is None else octets(key, "key"),
+    )
+
+
+def answer_of(wire: AnswerJson) -> Answer | Unknown:
+    if wire.unknown is not None:
+        return Unknown(why=wire.unknown)
+    if wire.at is None:
+        raise WireError("at", "an answer carries the ledger's time")
+    return Answer(
+        at=Instant(integer(wire.at, "at")),
+        final=wire.final is True,  # an answer that does not say so is not final
+        htlc=None if wire.htlc is None else htlc_of(wire.htlc),
+        refusal=wire.refusal,
+    )
+
+
+# --- to the wire ---------------------------------------------------------------------------------
+
+
+def _hashlock_json(lock: Hashlock) -> HashlockJson:
+    return HashlockJson(algorithm=lock.algorithm, encoding=lock.encoding, digest=lock.digest.hex())
+
+
+def terms_json(terms: Terms) -> TermsJson:
+    cancellation, expires = terms.cancellation_lock, terms.expires_at
+    return TermsJson(
+        id=terms.id,
+        settlement=terms.settlement,
+        leg=terms.leg,
+        payer=terms.payer,
+        payee=terms.payee,
+        asset=terms.asset,
+        quantity=str(terms.quantity),
+        execution_lock=_hashlock_json(terms.execution_lock),
+        cancellation_lock=None if cancellation is None else _hashlock_json(cancellation),
+        lock_by=str(terms.lock_by),
+        expires_at=None if expires is None else str(expires),
+    )
+
+
+def operation_json(operation: Operation) -> OperationJson:
+    match operation:
+        case Lock(terms=terms):
+            return LockJson(terms=terms_json(terms))
+        case Execute(id=id, key=key):
+            return ExecuteJson(id=id, key=key.hex())
+        case Cancel(id=id, key=key):
+            return CancelJson(id=id, key=key.hex())
+        case Refund(id=id):
+            return RefundJson(id=id)
+        case Transfer(id=id, debit=debit, credit=credit, asset=asset, quantity=quantity):
+            return TransferJson(
+                id=id, debit=debit, credit=credit, asset=asset, quantity=str(quantity)
+            )
+        case Issue(id=id, account=account, asset=asset, quantity=quantity):
+            return IssueJson(id=id, account=account, asset=asset, quantity=str(quantity))
+        case Redeem(id=id, account=account, asset=asset, quantity=quantity):
+            return RedeemJson(id=id, account=account, asset=asset, quantity=str(quantity))
+
+
+def operation_digest(operation: Operation) -> bytes:
+    """What an operation says, in 32 bytes: tells a repeat from a conflict."""
+    return digest(operation_json(operation))
+
+
+def htlc_json(htlc: Htlc) -> HtlcJson:
+    return HtlcJson(
+        terms=terms_json(htlc.terms),
+        status=htlc.status,
+        locked_at=str(htlc.locked_at),
+        ended_at=None if htlc.ended_at is None else str(htlc.ended_at),
+        key=None if htlc.key is None else htlc.key.hex(),
+    )
+
+
+def answer_json(answer: Answer | Unknown) -> AnswerJson:
+    match answer:
+        case Unknown(why=why):
+            return AnswerJson(unknown=why)
+        case Answer(at=at, final=final, htlc=htlc, refusal=refusal):
+            return AnswerJson(
+                at=str(at),
+                final=final,
+                htlc=None if htlc is None else htlc_json(htlc),
+                refusal=refusal,
+            )

@@ -1,0 +1,152 @@
+"""One body into business messages: header and document side by side, alone or in a batch.
+
+The caller asks who sent a message and whether it came before, between `split` (which reads no
+further than the header) and `validate` (which asks the schemas about the document).
+"""
+
+from typing import Final
+
+import msgspec
+from lxml import etree
+
+from protocols.iso20022 import header as app_hdr
+from protocols.iso20022.errors import ProtocolError, RejectCode
+from protocols.iso20022.header import Header
+from protocols.iso20022.schemas import BIZMSG, ISO, SUPL, local_name, namespace_of
+from protocols.iso20022.schemas import validate as validate_tree
+from protocols.iso20022.xml import digest, parse
+
+#: Messages of one batch; as many as one request may carry settlements.
+MESSAGES_MAX: Final = 500
+#: Bytes of one message: an instruction has 3 kB, the rest is for long free text and envelopes.
+MESSAGE_BYTES_MAX: Final = 256 * 1024
+
+#: What members may send. A schema that is bundled to write with is not thereby agreed to be read.
+ACCEPTED: Final = frozenset(f"sese.023.001.{version}" for version in ("09", "10", "11", "12", "13"))
+
+_BATCH: Final = f"{{{BIZMSG}}}BizMsgs"
+_ONE: Final = f"{{{BIZMSG}}}BizMsg"
+
+
+class Enveloped(msgspec.Struct, frozen=True, kw_only=True):
+    """A message whose header is valid; its document is not yet asked.
+
+    `raw` is what was received: the body itself, or, for a message out of a batch, this message
+    written again on its own. `digest` tells equal content (see `xml.digest`).
+    """
+
+    header: Header
+    definition: str  # of the Document's namespace, for example sese.023.001.11
+    document: etree._Element
+    raw: bytes
+    digest: bytes
+
+
+def split(body: bytes) -> tuple[Enveloped | ProtocolError, ...]:
+    """The messages of a body in their order; a bad one in a batch is a ProtocolError in its place.
+
+    Raises ProtocolError where the whole body is bad: XSIZ, XWEL, XDTD, or an alone message's own.
+    """
+    root = parse(body)
+    if root.tag != _BATCH:
+        return (_enveloped(root, body),)
+    if not 1 <= len(root) <= MESSAGES_MAX:
+        raise ProtocolError(
+            RejectCode.XSIZ if len(root) else RejectCode.XSDV,
+            f"a batch has 1 to {MESSAGES_MAX} messages, this one {len(root)}",
+            location="/BizMsgs",
+        )
+    return tuple(_in_batch(item, place) for place, item in enumerate(root, start=1))
+
+
+def _in_batch(item: etree._Element, place: int) -> Enveloped | ProtocolError:
+    try:
+        if item.tag != _ONE:
+            raise ProtocolError(
+                RejectCode.XSDV, "only BizMsg stands in a BizMsgs", location=f"/BizMsgs/*[{place}]"
+            )
+        raw: bytes = etree.tostring(item, encoding="UTF-8", with_tail=False)
+        return _enveloped(item, raw)
+    except ProtocolError as error:
+        return error
+
+
+def _enveloped(root: etree._Element, raw: bytes) -> Enveloped:
+    element = _only(root, "AppHdr", RejectCode.XBAH)
+    if len(raw) > MESSAGE_BYTES_MAX:
+        raise ProtocolError(
+            RejectCode.XSIZ,
+            f"{len(raw)} bytes; at most {MESSAGE_BYTES_MAX} are accepted for one message",
+            reference=app_hdr.identifier(element),
+        )
+    header = app_hdr.read(element)
+    try:
+        document = _only(root, "Document", RejectCode.XSDV)
+        if root.tag == _ONE and len(root) != 2:
+            raise ProtocolError(
+                RejectCode.XSDV, "a BizMsg holds AppHdr and Document only", location="/BizMsg"
+            )
+    except ProtocolError as error:
+        raise error.about(header.business_message_id) from None
+    return Enveloped(
+        header=header,
+        definition=namespace_of(document).rpartition(":")[2],
+        document=document,
+        raw=raw,
+        digest=digest(document),
+    )
+
+
+def _only(root: etree._Element, name: str, code: RejectCode) -> etree._Element:
+    found = [child for child in root if local_name(child) == name]
+    if len(found) != 1:
+        place = f"/{local_name(root)}"
+        raise ProtocolError(code, f"exactly one {name} is needed, not {len(found)}", location=place)
+    return found[0]
+
+
+def validate(enveloped: Enveloped, accepted: frozenset[str] = ACCEPTED) -> None:
+    """Version, then schema, then supplementary data; ProtocolError XBAH, XVER, XSDV or XENV.
+
+    Supplementary data of a namespace we do not know is kept and not judged.
+    """
+    try:
+        _check_version(enveloped, accepted)
+        namespace = namespace_of(enveloped.document)
+        validate_tree(enveloped.document, namespace, RejectCode.XSDV)
+        if namespace.startswith(ISO):
+            _validate_supplements(enveloped.document, namespace)
+    except ProtocolError as error:
+        raise error.about(enveloped.header.business_message_id) from None
+
+
+def _check_version(enveloped: Enveloped, accepted: frozenset[str]) -> None:
+    namespace = namespace_of(enveloped.document)
+    said = enveloped.header.definition
+    if not namespace.startswith(ISO) or enveloped.definition not in accepted:
+        raise ProtocolError(
+            RejectCode.XVER,
+            f"{namespace.removeprefix(ISO) or 'a Document without namespace'} is not agreed here; "
+            f"agreed are {', '.join(sorted(accepted))}",
+            location="/Document",
+        )
+    if said != enveloped.definition:
+        raise ProtocolError(
+            RejectCode.XBAH,
+            f"MsgDefIdr says {said}, the Document is {enveloped.definition}",
+            location="/AppHdr/MsgDefIdr",
+        )
+
+
+def _validate_supplements(document: etree._Element, namespace: str) -> None:
+    for envelope in document.iter(f"{{{namespace}}}Envlp"):
+        content = envelope[0]
+        supplement = namespace_of(content)
+        if supplement == SUPL:
+            validate_tree(content, SUPL, RejectCode.XENV)
+        elif not supplement:  # it would fall into the message's own namespace when written again
+            raise ProtocolError(
+                RejectCode.XENV,
+                f"{local_name(content)} needs a namespace of its own",
+                location=f"/Envlp/{local_name(content)}",
+            )

@@ -1,0 +1,161 @@
+"""Business application header (ISO 20022 head.001): who sends what to whom, under which identifier.
+
+Versions .01 to .04 are read, .02 is written.
+"""
+
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+from lxml import etree
+
+from protocols.iso20022.errors import ProtocolError, RejectCode
+from protocols.iso20022.lexical import escaped, instant, instant_text
+from protocols.iso20022.schemas import ISO, namespace_of, validate
+
+VERSIONS: Final = frozenset(f"{ISO}head.001.001.0{version}" for version in (1, 2, 3, 4))
+WRITTEN: Final = ISO + "head.001.001.02"
+
+_TRUE: Final = ("true", "1")
+
+
+class Related(msgspec.Struct, frozen=True, kw_only=True):
+    """The header of the message that is answered (`Rltd`)."""
+
+    sender: str
+    receiver: str
+    business_message_id: str
+    definition: str
+    created_at: int
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True):
+    """What the gateway uses of a header. BICs are as sent; `created_at` is UTC nanoseconds.
+
+    (`sender`, `business_message_id`) is the idempotency key of the message.
+    """
+
+    sender: str
+    receiver: str
+    business_message_id: str
+    definition: str  # MsgDefIdr, for example sese.023.001.11
+    business_service: str | None = None
+    created_at: int
+    possible_duplicate: bool = False
+    related: Related | None = None
+
+
+def identifier(element: etree._Element) -> str | None:
+    """BizMsgIdr of a header that may be invalid, so that even its rejection can name it."""
+    text = element.findtext(f"{{{namespace_of(element)}}}BizMsgIdr")
+    return text.strip()[:35] or None if text else None
+
+
+def read(element: etree._Element) -> Header:
+    """The header in an AppHdr element; ProtocolError XBAH if it is missing something or invalid."""
+    namespace = namespace_of(element)
+    if namespace not in VERSIONS:
+        raise ProtocolError(
+            RejectCode.XBAH,
+            f"AppHdr of {namespace.rpartition(':')[2] or 'no namespace'} is not accepted",
+            location="/AppHdr",
+            reference=identifier(element),
+        )
+    try:
+        validate(element, namespace, RejectCode.XBAH)
+        return _read(element, f"{{{namespace}}}")
+    except ProtocolError as error:
+        reference = identifier(element)
+        raise (error.about(reference) if reference else error) from None
+
+
+def _read(element: etree._Element, ns: str) -> Header:
+    parts = _children(element, ns)
+    related = parts.get("Rltd")
+    return Header(
+        sender=_bic(parts, "Fr", ns),
+        receiver=_bic(parts, "To", ns),
+        business_message_id=_text(parts, "BizMsgIdr"),
+        definition=_text(parts, "MsgDefIdr"),
+        business_service=parts["BizSvc"].text if "BizSvc" in parts else None,
+        created_at=_created(parts),
+        possible_duplicate="PssblDplct" in parts and _text(parts, "PssblDplct").strip() in _TRUE,
+        related=None if related is None else _related(related, ns),
+    )
+
+
+def _related(element: etree._Element, ns: str) -> Related:
+    parts = _children(element, ns)
+    return Related(
+        sender=_bic(parts, "Fr", ns),
+        receiver=_bic(parts, "To", ns),
+        business_message_id=_text(parts, "BizMsgIdr"),
+        definition=_text(parts, "MsgDefIdr"),
+        created_at=_created(parts),
+    )
+
+
+def _children(element: etree._Element, ns: str) -> dict[str, etree._Element]:
+    """Children by name; the first where one repeats (Rltd does from .02 on)."""
+    length = len(ns)
+    return {child.tag[length:]: child for child in reversed(element)}
+
+
+def _text(parts: dict[str, etree._Element], name: str) -> str:
+    return parts[name].text or ""  # the schema requires them, and some text in them
+
+
+def _bic(parts: dict[str, etree._Element], side: str, ns: str) -> str:
+    party = parts[side][0]
+    if party.tag == ns + "FIId" and len(party[0]) and party[0][0].tag == ns + "BICFI":
+        return party[0][0].text or ""
+    raise ProtocolError(
+        RejectCode.XBAH,
+        f"{side} must name a financial institution by its BIC (FIId/FinInstnId/BICFI)",
+        location=f"/AppHdr/{side}",
+    )
+
+
+def _created(parts: dict[str, etree._Element]) -> int:
+    try:
+        return instant(_text(parts, "CreDt"))
+    except ValueError as error:
+        raise ProtocolError(RejectCode.XBAH, str(error), location="/AppHdr/CreDt") from None
+
+
+def write(header: Header) -> str:
+    """The AppHdr element as XML text, head.001.001.02. A repetition is marked DUPL as well."""
+    service = header.business_service
+    repeated = header.possible_duplicate
+    return (
+        f'<AppHdr xmlns="{WRITTEN}">'
+        + _parties(header.sender, header.receiver)
+        + f"<BizMsgIdr>{escaped(header.business_message_id, 35)}</BizMsgIdr>"
+        f"<MsgDefIdr>{escaped(header.definition, 35)}</MsgDefIdr>"
+        + (f"<BizSvc>{escaped(service, 35)}</BizSvc>" if service else "")
+        + f"<CreDt>{instant_text(header.created_at)}</CreDt>"
+        + ("<CpyDplct>DUPL</CpyDplct><PssblDplct>true</PssblDplct>" if repeated else _NOT_REPEATED)
+        + (_write_related(header.related) if header.related else "")
+        + "</AppHdr>"
+    )
+
+
+_NOT_REPEATED: Final = "<PssblDplct>false</PssblDplct>"
+
+
+@lru_cache(maxsize=4096)  # the same members write to each other all day
+def _parties(sender: str, receiver: str) -> str:
+    return (
+        f"<Fr><FIId><FinInstnId><BICFI>{escaped(sender)}</BICFI></FinInstnId></FIId></Fr>"
+        f"<To><FIId><FinInstnId><BICFI>{escaped(receiver)}</BICFI></FinInstnId></FIId></To>"
+    )
+
+
+def _write_related(related: Related) -> str:
+    return (
+        "<Rltd>"
+        + _parties(related.sender, related.receiver)
+        + f"<BizMsgIdr>{escaped(related.business_message_id, 35)}</BizMsgIdr>"
+        f"<MsgDefIdr>{escaped(related.definition, 35)}</MsgDefIdr>"
+        f"<CreDt>{instant_text(related.created_at)}</CreDt></Rltd>"
+    )

@@ -1,0 +1,54 @@
+"""Outbound values into whole business messages: header and document under one root, as XML text."""
+
+from typing import assert_never
+
+from protocols.iso20022 import admi, header, sese024, sese025
+from protocols.iso20022.advice import Confirmation, Outbound, Receipt, Rejection, StatusAdvice
+from protocols.iso20022.header import Header
+from protocols.iso20022.schemas import BIZMSG
+
+
+def definition(message: Outbound) -> str:
+    """The message definition it is written in; the header's `definition` must say the same."""
+    match message:
+        case StatusAdvice():
+            return sese024.DEFINITION
+        case Confirmation():
+            return sese025.DEFINITION
+        case Rejection():
+            return admi.REJECTION
+        case Receipt():
+            return admi.RECEIPT
+        case _:
+            assert_never(message)
+
+
+def render(message: Outbound, head: Header) -> str:
+    """The BizMsg as XML text without a declaration (UTF-8 when sent); always schema-valid."""
+    assert head.definition == definition(message), "the header names another message"
+    return business_message(head, document(message, head.sender))
+
+
+def document(message: Outbound, issuer: str) -> str:
+    """The Document alone; `issuer` is the gateway's BIC."""
+    match message:
+        case StatusAdvice():
+            return sese024.write(message, issuer)
+        case Confirmation():
+            return sese025.write(message)
+        case Rejection():
+            return admi.write_rejection(message)
+        case Receipt():
+            return admi.write_receipt(message)
+        case _:
+            assert_never(message)
+
+
+def business_message(head: Header, written: str) -> str:
+    """One BizMsg around a header and a Document that is already XML text."""
+    return f'<BizMsg xmlns="{BIZMSG}">{header.write(head)}{written}</BizMsg>'
+
+
+def batch(messages: list[str]) -> str:
+    """BizMsgs around messages made by `render` or `business_message`."""
+    return f'<BizMsgs xmlns="{BIZMSG}">{"".join(messages)}</BizMsgs>'
