@@ -95,6 +95,17 @@ def test_a_protocol_that_was_asked_for_and_cannot_be_served_is_refused_with_its_
     assert fault.field == "protocol" and rule in fault.rule
 
 
+def test_an_anchor_needs_an_expiry_only_without_a_cancellation_lock_or_with_a_partys_secret() -> (
+    None
+):
+    two = {CSD: TWO, RTGS: TWO}
+    agreed = agreement(dvp_swap(), LockProtocol.ANCHORED, ledgers=two)
+    assert agreed.legs[0].terms.expires_at is None
+    swap = changed(with_secret(dvp_swap(), BUYER), protocol=LockProtocol.ANCHORED)
+    assert refused(swap, two) == ["protocol"]
+    assert agreement(swap).legs[0].terms.expires_at is not None
+
+
 def test_a_weaker_protocol_may_be_asked_for() -> None:
     for protocol in LockProtocol:
         assert agreement(dvp_swap(), protocol).protocol is protocol
@@ -249,6 +260,7 @@ def test_an_expiry_nearer_to_commit_by_than_its_margin_is_refused() -> None:
 def test_htlc_says_its_residual_risk_and_the_outage_it_survives() -> None:
     agreed = agreement(dvp_swap(), LockProtocol.HTLC)
     assert agreed.risk is PrincipalRisk.RESIDUAL and agreed.outage_max == LIMITS.recovery
+    assert not agreed.backstop
     longer = agreement(
         dvp_swap(), LockProtocol.HTLC, limits=replace(LIMITS, recovery=Duration(5_000))
     )

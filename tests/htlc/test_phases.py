@@ -144,6 +144,7 @@ def test_third_arrow_is_not_taken_with_a_leg_unheard_absent_or_not_final() -> No
 def test_third_arrow_is_not_taken_without_the_time_of_the_ledger_of_leg_0() -> None:
     assert decide(locked(two_key()), {}) == (Look(leg=0),)
     assert decide(locked(htlc()), {}) == (Look(leg=0), Look(leg=1))
+    assert decide(locked(htlc(), 1), {}) == (Lock(leg=0),)
 
 
 @pytest.mark.parametrize(
@@ -183,6 +184,8 @@ def test_fourth_arrow_a_finished_leg_cancels() -> None:
 def test_fifth_arrow_a_cancellation_of_all_parties_or_an_authority_cancels_else_none() -> None:
     one = evolve(two_key(), CancelRequested(by=BUYER.member))
     assert not one.cancel_accepted and record(one) is None
+    assert ordered(one).cancel_accepted
+    assert evolve(ordered(one), CancelRequested(by=BUYER.member)).cancel_accepted
     both = evolve(one, CancelRequested(by=MemberId("SELLER")))
     assert record(both) == (Decision.CANCEL, Reason.CANCEL_ACCEPTED)
     assert record(ordered(two_key())) == (Decision.CANCEL, Reason.CANCEL_ACCEPTED)
@@ -244,6 +247,7 @@ def test_unwinding_to_cancelled_only_when_every_leg_is_finished() -> None:
 
 
 def test_cancelled_is_reported_as_rejected_when_nothing_was_ever_locked() -> None:
+    assert not two_key().never_locked
     state = decided(two_key(), Decision.CANCEL, Reason.REFUSED)
     for n in (0, 1):
         assert not state.ended

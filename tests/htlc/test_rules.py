@@ -1,5 +1,6 @@
-"""The rules of locking, keys, time and restore, each as statements about the core. What needs many
-steps (rules 4, 14) is in `test_explorer` and `test_lives`; rule 11 is in `test_schedule`."""
+"""The rules of locking, keys and time, each as statements about the core. What needs many steps
+(rules 4, 14) is in `test_explorer` and `test_lives`; rule 11 is in `test_schedule`, 17 in
+`test_restore`."""
 
 from collections.abc import Callable
 
@@ -11,7 +12,7 @@ from htlc.agreement import PrincipalRisk, Role
 from htlc.commands import Command, Lock, Look, Open, Record, Refund, Unlock
 from htlc.contract import Refusal, Status
 from htlc.coordinator import decide, evolve, propose
-from htlc.events import CancelRequested, Decided, Decision, Proposed, Reason, Restored
+from htlc.events import CancelRequested, Decision, Proposed, Reason
 from htlc.keys import may_show
 from htlc.leg import LegStatus
 from htlc.settlement import Phase, Settlement
@@ -121,6 +122,15 @@ def test_rule_6_two_key_opens_for_the_journalled_decision_and_for_nothing_else()
     assert shows(undone(two_key()), Role.EXECUTION) == []
     assert shows(executed(undone(two_key()), 0), Role.EXECUTION) == []
     assert shows(executed(locked(two_key()), 0), Role.EXECUTION) == []
+
+
+@pytest.mark.parametrize("make", [htlc, backstop])
+def test_rules_6_and_10_a_clock_that_can_win_frees_the_key_only_once_a_leg_is_executed(
+    make: Make,
+) -> None:
+    state = locked(make())
+    assert shows(state, Role.EXECUTION) == [] and shows(undone(make()), Role.EXECUTION) == []
+    assert shows(executed(undone(make()), 0), Role.EXECUTION) == [0, 1]
 
 
 def test_rule_7_commit_opens_only_the_anchor() -> None:
@@ -242,6 +252,12 @@ def test_rule_10_no_first_key_is_shown_once_a_leg_is_known_to_be_refunded() -> N
     assert not any(isinstance(c, Unlock) for c in owed(state))
 
 
+def test_rule_10_an_anchor_is_not_tried_once_a_follower_is_known_to_have_gone_back() -> None:
+    """After a death the follower is heard of first: it went back, so the anchor was lost."""
+    state = cancelled(decided(anchored(), Decision.COMMIT), 1)
+    assert owed(state) == (Look(leg=0),)
+
+
 @pytest.mark.parametrize("decision", list(Decision))
 def test_rule_10_once_one_leg_is_executed_all_others_are_due_at_once(decision: Decision) -> None:
     state = executed(decided(locked(htlc(cross_swap())), decision), 2)
@@ -311,71 +327,6 @@ def test_rule_16_both_keys_of_a_pair_on_ledgers_are_a_proof() -> None:
     ]
     (violation,) = invariants.keys_apart(state.agreed, held)
     assert violation.invariant == 3
-
-
-# ------------------------------------------------------------------ 17: restore
-
-
-def restored(state: Settlement) -> Settlement:
-    return evolve(state, Restored(epoch=2))
-
-
-def decision(state: Settlement, at: int = NOW + 10) -> Decision | None:
-    found = [c.event.decision for c in owed(state, at) if isinstance(c, Record)]
-    return found[0] if found else None
-
-
-def test_rule_17_a_decision_that_is_there_stands() -> None:
-    for verdict in Decision:
-        state = decided(locked(two_key()), verdict)
-        assert restored(state) == state
-
-
-def test_rule_17_anchored_goes_on_at_once() -> None:
-    assert owed(restored(anchored())) == (Lock(leg=0), Lock(leg=1))
-    assert decision(locked(restored(anchored()))) is Decision.COMMIT
-
-
-def test_rule_17_htlc_shows_no_first_key_follows_an_executed_leg_else_lets_expire() -> None:
-    state = locked(restored(htlc()))
-    assert decision(state) is Decision.CANCEL
-    state = decided(state, Decision.CANCEL, Reason.RESTORED)
-    assert owed(state) == (Look(leg=0), Look(leg=1))
-    followed = executed(state, 1)
-    assert followed.phase is Phase.EXECUTING
-    assert isinstance(owed(followed)[0], Unlock)
-    gone = refunded(refunded(state, 1), 0)
-    assert gone.phase is Phase.CANCELLED
-
-
-def test_rule_17_two_key_follows_an_executed_leg_and_one_opened_back_with_its_key() -> None:
-    assert decision(executed(restored(two_key()), 0)) is Decision.COMMIT
-    assert decision(cancelled(restored(two_key()), 0)) is Decision.CANCEL
-
-
-def test_rule_17_two_key_with_a_leg_finally_absent_is_cancelled() -> None:
-    state = locked(restored(two_key()), 1)
-    assert decision(state) is None
-    assert decision(absent(state, 0)) is Decision.CANCEL
-    assert decision(tell(state, 0, None, final=False)) is None
-    assert decision(absent(state, 0, at=99_999)) is Decision.CANCEL
-
-
-def test_rule_17_frozen_is_thawed_by_a_key_or_by_operators() -> None:
-    state = locked(restored(two_key()))
-    assert state.frozen
-    assert decision(executed(state, 1)) is Decision.COMMIT
-    by_operators = evolve(state, Decided(decision=Decision.COMMIT, reason=Reason.OPERATORS))
-    assert not by_operators.frozen
-    assert owed(by_operators) == tuple(Unlock(leg=n, role=Role.EXECUTION) for n in (0, 1))
-
-
-def test_rule_17_with_a_backstop_it_is_treated_as_htlc() -> None:
-    state = locked(restored(backstop()))
-    assert not state.frozen and decision(state) is Decision.CANCEL
-    state = decided(state, Decision.CANCEL, Reason.RESTORED)
-    assert executed(state, 0).phase is Phase.EXECUTING
-    assert refunded(refunded(state, 0), 1).phase is Phase.CANCELLED
 
 
 # ------------------------------------------------------------------ across all protocols

@@ -174,6 +174,17 @@ def test_expiries_of_the_parties_are_kept_and_the_others_follow_them() -> None:
     assert plan.expires_at == (2_000 + FAST_FAST, 2_000)
 
 
+def test_the_first_leg_is_the_one_that_a_party_wants_to_expire_soonest() -> None:
+    hub = hub_swap()
+    early = tuple(samples.with_expiry(leg, 1_200) if leg.leg == "IN2" else leg for leg in hub.legs)
+    plan = schedule.draw(
+        early, [FAST] * 4, MemberId("HUB"), recovery=RECOVERY, first_claim_by=Instant(1_000)
+    )
+    assert min(plan.expires_at) == plan.expires_at[2] == 1_200
+    assert plan.expires_at[0] == 1_200 + FAST_FAST
+    assert faults(early, [FAST] * 4, "HUB", plan.expires_at) == []
+
+
 def test_the_outage_that_costs_nothing_is_what_the_tightest_hop_leaves() -> None:
     swap = dvp_swap()
     legs = tuple(
@@ -183,6 +194,12 @@ def test_the_outage_that_costs_nothing_is_what_the_tightest_hop_leaves() -> None
         legs, [FAST, FAST], MemberId("SELLER"), recovery=RECOVERY, first_claim_by=BY
     )
     assert plan.outage_max == 500 - (FAST_FAST - RECOVERY)
+    ring = ring_swap(3).legs
+    uneven = [
+        samples.with_expiry(leg, at) for leg, at in zip(ring, (3_000, 2_300, 2_000), strict=True)
+    ]
+    plan = schedule.draw(uneven, [FAST] * 3, MemberId("M0"), recovery=RECOVERY, first_claim_by=BY)
+    assert plan.outage_max == 300 - (FAST_FAST - RECOVERY)
 
 
 def test_the_example_of_the_readme() -> None:
