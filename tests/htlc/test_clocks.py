@@ -9,6 +9,7 @@ from tests.htlc.samples import (
     RTGS,
     absent,
     cancelled,
+    changed,
     committed,
     decided,
     dvp_swap,
@@ -43,6 +44,12 @@ def test_after_commit_it_wakes_at_the_next_expiry_of_a_locked_leg() -> None:
     assert wake_at(state) == first
     assert wake_at(executed(state, 1)) == then
     assert wake_at(executed(state, 1, 0)) is None
+
+
+def test_once_committed_commit_by_wakes_nobody_any_more() -> None:
+    swap = changed(dvp_swap(), commit_by=Instant(1_500))
+    assert wake_at(two_key(swap)) == 1_500
+    assert wake_at(committed(two_key(swap))) is None
 
 
 def test_what_has_ended_never_wakes() -> None:

@@ -44,7 +44,6 @@ class Ledger:
         self.offset = world.rng.randint(-skew, skew)
         self.down_until = 0
         self.held: dict[HtlcId, Htlc] = {}
-        self.before: dict[HtlcId, tuple[Htlc | None, int]] = {}
         self.changed_at: dict[HtlcId, int] = {}
         self.balances: dict[tuple[AccountId, bool], int] = {}
 
@@ -93,20 +92,20 @@ class Ledger:
         return contract.lock(terms, self.now)
 
     def _change(self, id: HtlcId, made: Htlc) -> None:
-        self.before[id] = (self.held.get(id), self.changed_at.get(id, LONG_AGO))
+        before = self.held.get(id), self.changed_at.get(id, LONG_AGO)
         self.held[id] = made
         self.changed_at[id] = self.world.now
         self._move(made, 1)
         if self.world.rng.random() < self.world.reorganised:
             within = self.world.rng.randint(0, max(0, self.latency.finality - 1))
-            self.world.at(within, lambda: self._undo(id, made))
+            self.world.at(within, lambda: self._undo(id, made, *before))
 
-    def _undo(self, id: HtlcId, made: Htlc) -> None:
+    def _undo(self, id: HtlcId, made: Htlc, held: Htlc | None, changed_at: int) -> None:
         """A reorganisation: a change that was not yet final never happened."""
         settled_at = self.changed_at.get(id, LONG_AGO) + self.latency.finality
         if self.held.get(id) is not made or self.world.now >= settled_at:
             return
-        held, self.changed_at[id] = self.before[id]
+        self.changed_at[id] = changed_at
         self._move(made, -1)
         if held is None:
             del self.held[id]
