@@ -103,6 +103,7 @@ class Explorer:
         self._heard: dict[tuple[int, int, int, int, Refusal | None], int] = {}
         self._folded: dict[int, int] = {}
         self.instants = tuple(self._instants(n) for n in range(len(agreement.legs)))
+        self._reached: dict[World, Step | None] = {}
         self._healed: dict[World, World] = {}
         self.edges: set[Edge] = set()
         proposed = Proposed(swap=swap)
@@ -282,9 +283,12 @@ class Explorer:
         state = self.state(world)
         if state.agreement is None or state.ended:
             return
-        yield "", self._hear(world, n, None)
+        yield f"the replica hears of {n}", self._hear(world, n, None)
         if (n, "lock") in world.sent and not world.contracts[n]:
-            yield f"lock {n} is refused", self._hear(world, n, Refusal.INSUFFICIENT_BALANCE)
+            yield (
+                f"the replica hears that lock {n} is refused",
+                self._hear(world, n, Refusal.INSUFFICIENT_BALANCE),
+            )
 
     def _hear(self, world: World, n: int, refusal: Refusal | None) -> World:
         held, time = world.contracts[n], world.times[n]
@@ -308,27 +312,38 @@ class Explorer:
 
     # ------------------------------------------------------------------ the search
 
-    def search(self) -> dict[World, Step | None]:
-        """Every world that can come about, each with a step that led to it (the first: None)."""
-        seen: dict[World, Step | None] = {self.start: None}
+    def explore(self) -> Iterator[World]:
+        """Every world that can come about, nearest first."""
+        self._reached = {self.start: None}
         frontier = [self.start]
         while frontier:
+            yield from frontier
             following: list[World] = []
             for world in frontier:
                 for what, after in self.steps(world):
-                    if after not in seen:
-                        seen[after] = Step(what=what, before=world)
+                    if after not in self._reached:
+                        self._reached[after] = Step(what=what, before=world)
                         following.append(after)
                     self._note(world, what, after)
             frontier = following
-        return seen
+
+    def trace(self, world: World) -> list[str]:
+        """A shortest way to a world that has been explored: what happened, step by step."""
+        told = []
+        while (step := self._reached[world]) is not None:
+            told.append(step.what)
+            world = step.before
+        return told[::-1]
 
     def _note(self, world: World, what: str, after: World) -> None:
+        """Take note of a change of phase. Forgetting is none."""
         if world.memory == after.memory or what in ("the replica dies", "restored"):
             return
         before, then = self.state(world), self.state(after)
         if before.phase is not then.phase:
-            self.edges.add(Edge(before.phase, what or self._fact(before, then), then.phase))
+            written = world.journal != after.journal
+            what = what if written else self._fact(before, then)
+            self.edges.add(Edge(before.phase, what, then.phase))
 
     def _fact(self, before: Settlement, after: Settlement) -> str:
         """What was heard, in words."""

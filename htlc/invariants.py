@@ -236,7 +236,7 @@ def resolved_in_time(
     """5. While ledgers and gateway are up, no lock stands longer than `unwinding` after it had to
     be resolved, each on its own ledger's time.
 
-    Not for frozen settlements, which the caller leaves out and counts."""
+    Not for restored settlements (frozen, left to a far expiry): the caller counts those apart."""
     return tuple(
         Violation(
             invariant=5, what=f"{agreement.settlement}: leg {leg.terms.leg} is still locked at {at}"

@@ -33,7 +33,7 @@ from collections.abc import Sequence
 import msgspec
 
 from htlc.swap import Fault, Leg
-from htlc.units import Duration, Instant, MemberId, after
+from htlc.units import INSTANT_MAX, Duration, Instant, MemberId, after
 
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,15 +116,15 @@ def draw(
     recovery: Duration,
     first_claim_by: Instant,
 ) -> Schedule:
-    """The tightest safe schedule: the first leg's margin is left until `first_claim_by`.
+    """The schedule in which, at `first_claim_by`, every leg has its margin and the time of its own
+    claim left, and each leg the window after those that are claimed before it.
 
     Expiries that the parties set themselves are kept as they are, and must pass `faults`."""
     order = ranks(legs, leader)
     assert order is not None, "a leader was chosen, so no cycle avoids it"
-    soonest = [
-        leg.expires_at or after(first_claim_by, latencies[i].claim) for i, leg in enumerate(legs)
-    ]
-    first = first_claimed(legs, leader, soonest)
+    # An expiry that a party has set stays, so the legs that are free follow it.
+    wanted = [Instant(leg.expires_at or INSTANT_MAX) for leg in legs]
+    first = first_claimed(legs, leader, wanted)
     margin = [_margin(legs, latencies, leader, first, recovery, i) for i in range(len(legs))]
     expires = [
         leg.expires_at or after(first_claim_by, margin[i], latencies[i].claim)

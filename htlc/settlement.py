@@ -73,10 +73,6 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
         return any(leg.status in FINISHED for leg in self.legs)
 
     @property
-    def any_refunded(self) -> bool:
-        return any(leg.status is LegStatus.REFUNDED for leg in self.legs)
-
-    @property
     def expiring(self) -> bool:
         """Whether the clock can take legs back after COMMIT: `htlc`, or a backstop."""
         return self.protocol is LockProtocol.HTLC or self.agreed.backstop

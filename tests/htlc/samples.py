@@ -4,6 +4,8 @@ so that a test can be checked by hand."""
 import random
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from htlc.agreement import (
     Agreement,
     LedgerProfile,
@@ -18,7 +20,17 @@ from htlc.events import Answered, Decided, Decision, Opened, Proposed, Reason
 from htlc.hashlock import HashFunction, Hashlock
 from htlc.schedule import Latency
 from htlc.settlement import Settlement
-from htlc.swap import Amount, LockProtocol, Party, PartySecret, Swap, cross_currency_dvp, dvp, ring
+from htlc.swap import (
+    Amount,
+    Leg,
+    LockProtocol,
+    Party,
+    PartySecret,
+    Swap,
+    cross_currency_dvp,
+    dvp,
+    ring,
+)
 from htlc.units import (
     AccountId,
     AssetId,
@@ -41,6 +53,17 @@ LATENCY = Latency(
 )
 LIMITS = Limits(
     lock_within=Duration(300), commit_within=Duration(500), recovery=Duration(200), backstop=None
+)
+
+
+SHORT = Limits(lock_within=Duration(495), commit_within=Duration(500), recovery=Duration(200))
+"""`lock_by` and `commit_by` are one instant: fewer worlds to explore."""
+
+SHORT_BACKSTOP = Limits(
+    lock_within=Duration(495),
+    commit_within=Duration(500),
+    recovery=Duration(200),
+    backstop=Duration(400),
 )
 
 
@@ -78,6 +101,20 @@ def cross_swap(id: SettlementId = ID) -> Swap:
 def ring_swap(count: int, id: SettlementId = ID) -> Swap:
     return ring(
         id, [(party(f"M{n}"), amount(LedgerId(f"ledger{n}"), f"A{n}")) for n in range(count)]
+    )
+
+
+def hub_swap() -> Swap:
+    """Two legs pay the only party that can lead."""
+    hub, one, two = party("HUB"), party("ONE"), party("TWO")
+    return Swap(
+        id=ID,
+        legs=(
+            amount(LedgerId("a"), "A").leg("IN1", one, hub),
+            amount(LedgerId("b"), "B").leg("OUT1", hub, one),
+            amount(LedgerId("c"), "C").leg("IN2", two, hub),
+            amount(LedgerId("d"), "D").leg("OUT2", hub, two),
+        ),
     )
 
 
@@ -146,31 +183,31 @@ def two_key(swap: Swap | None = None, limits: Limits = LIMITS) -> Settlement:
     return locking(agreement(swap, LockProtocol.TWO_KEY, limits=limits), swap)
 
 
-def anchored(swap: Swap | None = None) -> Settlement:
+def anchored(swap: Swap | None = None, limits: Limits = LIMITS) -> Settlement:
     """The anchor is leg 0, with two keys."""
     swap = swap or dvp_swap()
-    return locking(agreement(swap, LockProtocol.ANCHORED), swap)
+    return locking(agreement(swap, LockProtocol.ANCHORED, limits=limits), swap)
 
 
-def anchored_htlc(swap: Swap | None = None) -> Settlement:
+def anchored_htlc(swap: Swap | None = None, limits: Limits = LIMITS) -> Settlement:
     """The anchor is leg 1: the cash ledger has no cancellation lock."""
     swap = swap or dvp_swap()
     ledgers = profiles(swap, rtgs=profile(two_key=False))
-    return locking(agreement(swap, LockProtocol.ANCHORED, ledgers=ledgers), swap)
+    return locking(agreement(swap, LockProtocol.ANCHORED, ledgers=ledgers, limits=limits), swap)
 
 
-def anchored_party() -> Settlement:
+def anchored_party(swap: Swap | None = None, limits: Limits = LIMITS) -> Settlement:
     """The buyer holds the secret of the anchor, leg 0, which pays it."""
-    return anchored(with_secret(dvp_swap(), BUYER))
+    return anchored(with_secret(swap or dvp_swap(), BUYER), limits)
 
 
-def htlc(swap: Swap | None = None) -> Settlement:
+def htlc(swap: Swap | None = None, limits: Limits = LIMITS) -> Settlement:
     swap = swap or dvp_swap()
-    return locking(agreement(swap, LockProtocol.HTLC), swap)
+    return locking(agreement(swap, LockProtocol.HTLC, limits=limits), swap)
 
 
-def htlc_party() -> Settlement:
-    return htlc(with_secret(dvp_swap(), BUYER))
+def htlc_party(swap: Swap | None = None, limits: Limits = LIMITS) -> Settlement:
+    return htlc(with_secret(swap or dvp_swap(), BUYER), limits)
 
 
 BACKSTOP = Limits(
@@ -264,3 +301,7 @@ def decided(
 
 def committed(state: Settlement) -> Settlement:
     return decided(locked(state), Decision.COMMIT)
+
+
+def with_expiry(leg: Leg, at: int) -> Leg:
+    return replace(leg, expires_at=Instant(at))

@@ -12,8 +12,8 @@ from htlc.events import Decision, Learned, Reason, Restored
 from htlc.keys import may_show
 from htlc.leg import LegState, LegStatus
 from htlc.settlement import Phase, Settlement
-from htlc.swap import LockProtocol, PartySecret, Swap, check
-from htlc.units import Duration, Instant, LedgerId
+from htlc.swap import LockProtocol, PartySecret, check
+from htlc.units import Duration, Instant
 from tests.htlc import samples
 from tests.htlc.samples import (
     KEYS,
@@ -22,7 +22,6 @@ from tests.htlc.samples import (
     NOW,
     absent,
     agreement,
-    amount,
     anchored,
     backstop,
     cancelled,
@@ -32,7 +31,6 @@ from tests.htlc.samples import (
     dvp_swap,
     executed,
     locked,
-    party,
     profile,
     profiles,
     two_key,
@@ -72,7 +70,7 @@ def test_commit_by_is_watched_after_a_restart_while_another_ledger_is_silent() -
 
 def test_a_leader_paid_by_two_legs_gets_one_first_leg_and_a_window_before_the_other() -> None:
     """Whoever dies between its claims needs the window for the second one as well."""
-    hub = hub_swap()
+    hub = samples.hub_swap()
     plan = schedule.draw(
         hub.legs,
         [LATENCY] * 4,
@@ -91,19 +89,6 @@ def test_a_leader_paid_by_two_legs_gets_one_first_leg_and_a_window_before_the_ot
     assert fault.field == "legs[2].expires_at"
 
 
-def hub_swap() -> Swap:
-    hub, one, two = party("HUB"), party("ONE"), party("TWO")
-    return Swap(
-        id=samples.ID,
-        legs=(
-            amount(LedgerId("a"), "A").leg("IN1", one, hub),
-            amount(LedgerId("b"), "B").leg("OUT1", hub, one),
-            amount(LedgerId("c"), "C").leg("IN2", two, hub),
-            amount(LedgerId("d"), "D").leg("OUT2", hub, two),
-        ),
-    )
-
-
 def test_the_margin_of_a_backstop_covers_the_claim_on_the_slowest_other_ledger() -> None:
     slow = replace(LATENCY, delivery=Duration(400), skew=Duration(50))
     agreed = agreement(
@@ -113,6 +98,16 @@ def test_the_margin_of_a_backstop_covers_the_claim_on_the_slowest_other_ledger()
         limits=replace(samples.BACKSTOP, backstop=Duration(5_000)),
     )
     assert agreed.legs[0].margin == LATENCY.claim + LIMITS.recovery + 400 + 50
+    three = agreement(
+        samples.cross_swap(),
+        LockProtocol.TWO_KEY,
+        ledgers=profiles(samples.cross_swap(), rtgs=profile(latency=slow)),
+        limits=replace(samples.BACKSTOP, backstop=Duration(5_000)),
+    )
+    assert [leg.margin for leg in three.legs] == [
+        *(leg.margin for leg in agreed.legs),
+        agreed.legs[0].margin,
+    ]
     assert agreed.legs[1].margin == slow.claim + LIMITS.recovery + LATENCY.delivery + LATENCY.skew
 
 
@@ -184,6 +179,24 @@ def test_a_journalled_fact_from_the_same_ledger_time_never_unlocks_a_leg(
     state = locked(two_key(), 0, at=NOW + 1)
     state = evolve(state, Learned(leg=0, known=LegState(status=status, at=Instant(NOW + 1))))
     assert state.legs[0].status is LegStatus.LOCKED
+
+
+def test_a_journalled_fact_is_taken_unless_something_better_is_known() -> None:
+    def recalled(state: Settlement, status: LegStatus, at: int) -> LegState:
+        event = Learned(leg=0, known=LegState(status=status, at=Instant(at)))
+        return evolve(state, event).legs[0]
+
+    early, late = NOW + 1, NOW + 9
+    assert recalled(two_key(), LegStatus.LOCKED, early).status is LegStatus.LOCKED
+    assert recalled(absent(two_key(), 0, at=early), LegStatus.LOCKED, early).at == early
+    known = locked(two_key(), 0, at=early)
+    assert recalled(known, LegStatus.EXECUTED, early).status is LegStatus.EXECUTED
+    assert recalled(known, LegStatus.CANCELLED, late).status is LegStatus.CANCELLED
+    assert recalled(known, LegStatus.ABSENT, late) == known.legs[0]
+    heard_later = absent(two_key(), 0, at=late)
+    assert recalled(heard_later, LegStatus.UNSEEN, early) == heard_later.legs[0]
+    gone = cancelled(locked(two_key()), 0, at=early)
+    assert recalled(gone, LegStatus.LOCKED, late) == gone.legs[0]
 
 
 @pytest.mark.parametrize("length", [0, 31, 33])
