@@ -25,7 +25,7 @@ from protocols.iso20022.instruction import (
 from protocols.iso20022.sese023_write import encode
 
 SELLER: Final = "SELADEF0XXX"
-BUYER: Final = "BUYBFRP0XXX"
+BUYER: Final = "BUYRFRP0XXX"
 GATEWAY: Final = "DVPGNL20XXX"
 ISIN: Final = "XS9990000010"
 
@@ -34,9 +34,9 @@ _AT: Final = 1_791_277_200_000_000_000
 _AT_TEXT: Final = "2026-10-06T09:00:00Z"
 
 _SECURITIES_SELLER: Final = wire.Party(member=SELLER, account="REGA-SELADE-0001")
-_SECURITIES_BUYER: Final = wire.Party(member=BUYER, account="REGA-BUYBFR-0001")
+_SECURITIES_BUYER: Final = wire.Party(member=BUYER, account="REGA-BUYRFR-0001")
 _CASH_SELLER: Final = wire.Party(member=SELLER, account="EUR-CBKA-SELADE")
-_CASH_BUYER: Final = wire.Party(member=BUYER, account="EUR-CBKA-BUYBFR")
+_CASH_BUYER: Final = wire.Party(member=BUYER, account="EUR-CBKA-BUYRFR")
 
 PROPOSAL: Final = wire.Proposal(
     id=_ID,

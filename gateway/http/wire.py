@@ -100,7 +100,7 @@ class Proposal(_Request, frozen=True, kw_only=True):
     """A swap to be settled. It is open once every payer has posted or accepted the same terms."""
 
     id: Annotated[Uuid, Meta(description="Made by the client; the same id is the same settlement")]
-    legs: Annotated[tuple[LegProposal, ...], Meta(max_length=LEGS_MAX)]
+    legs: Annotated[tuple[LegProposal, ...], Meta(min_length=2, max_length=LEGS_MAX)]
     protocol: Annotated[
         LockProtocol | None,
         Meta(description="Asked for; without it the strongest that the ledgers can serve"),
@@ -285,6 +285,8 @@ class Acknowledged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HashFunctionView(msgspec.Struct, frozen=True, kw_only=True):
+    """How a ledger hashes a preimage, and what of it (raw bytes, or their hex text)."""
+
     algorithm: str
     encoding: str
 
@@ -313,4 +315,6 @@ class LedgerView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LedgerList(msgspec.Struct, frozen=True, kw_only=True):
+    """Every ledger that the gateway settles on."""
+
     ledgers: tuple[LedgerView, ...]
