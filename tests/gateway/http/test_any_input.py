@@ -191,7 +191,11 @@ def test_any_address_gets_an_answer(server: Server, path: str, query: str, tail:
     server.ask("GET", f"/v1/settlements/{tail}".replace("#", "%23"), None, {})
 
 
-HEADER = st.text(alphabet=st.characters(min_codepoint=32, max_codepoint=255), max_size=60)
+# The parser refuses control characters itself, before there is a request.
+HEADER = st.text(
+    alphabet=st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"),
+    max_size=60,
+)
 
 
 @EXAMPLES
