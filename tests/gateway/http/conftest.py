@@ -66,7 +66,7 @@ async def serve(fake: FakeGateway, said: list[str], **options: Any) -> tuple[web
         now=lambda: NOW,
         **options,
     )
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

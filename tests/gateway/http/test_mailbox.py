@@ -263,7 +263,7 @@ async def test_a_stream_ends_cleanly_when_the_gateway_stops(served: Served, stre
     await served.runner.cleanup()
     rest = await asyncio.wait_for(reader.response.content.read(), 5)
     assert b"data:" not in rest
-    assert asyncio.get_running_loop().time() - started < 0.5
+    assert asyncio.get_running_loop().time() - started < 2.5
     assert served.said == []
 
 
