@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.typedefs import Middleware
 
 from gateway.http import exchange, idempotency, openapi, problems
@@ -59,18 +59,31 @@ def build_app(
 
 
 def _add(app: web.Application, desk: Desk, auth: Authentication) -> None:
-    methods: dict[str, list[str]] = {}
+    served: dict[str, dict[str, Endpoint]] = {}
     for route in ROUTES:
         endpoint = _endpoint(route, desk, auth)
         for method in (route.method, "HEAD") if route.head else (route.method,):
-            app.router.add_route(method, route.path, endpoint)
-            methods.setdefault(route.path, []).append(method)
-    description = exchange.json_reply(200, openapi.document())
-    for method in ("GET", "HEAD"):
-        app.router.add_route(method, openapi.PATH, _always(description))
-        methods.setdefault(openapi.PATH, []).append(method)
-    for path, served in methods.items():
-        app.router.add_route("OPTIONS", path, _options(served))
+            served.setdefault(route.path, {})[method] = endpoint
+    description = _always(exchange.json_reply(200, openapi.document()))
+    served[openapi.PATH] = {"GET": description, "HEAD": description}
+    for path, methods in served.items():
+        for method, endpoint in methods.items():
+            app.router.add_route(method, path, endpoint, expect_handler=_expectation)
+        app.router.add_route("*", path, _other(methods), expect_handler=_expectation)
+    app.router.add_route("*", "/{path:.*}", _nowhere, expect_handler=_expectation)
+
+
+async def _expectation(request: web.Request) -> None:
+    """Say 100 to one who waits for it (RFC 9110 section 10.1.1), ignore any other expectation. The
+    library's own answer repeats what it was sent, fails on what is no UTF-8, and stands outside the
+    middleware."""
+    if request.headers["Expect"].lower() == "100-continue" and request.version == HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # nothing of the answer itself has been written
+
+
+async def _nowhere(_: web.Request) -> web.StreamResponse:
+    raise RequestError(Kind.NOT_FOUND, "there is no such resource")
 
 
 def _endpoint(route: Route, desk: Desk, auth: Authentication) -> Endpoint:
@@ -110,11 +123,14 @@ def _always(reply: Reply) -> Endpoint:
     return endpoint
 
 
-def _options(methods: Iterable[str]) -> Endpoint:
+def _other(methods: Iterable[str]) -> Endpoint:
+    """OPTIONS, and every method that a path does not serve."""
     allow = {"Allow": ", ".join(sorted({*methods, "OPTIONS"}))}
 
-    async def endpoint(_: web.Request) -> web.StreamResponse:
-        return web.Response(status=204, headers={**exchange.HEADERS, **allow})
+    async def endpoint(request: web.Request) -> web.StreamResponse:
+        if request.method == "OPTIONS":
+            return web.Response(status=204, headers={**exchange.HEADERS, **allow})
+        raise RequestError(Kind.METHOD_NOT_ALLOWED, f"served are {allow['Allow']}", headers=allow)
 
     return endpoint
 
@@ -129,8 +145,7 @@ def _problems_for(say: Callable[[str], None]) -> Middleware:
         except RequestError as error:
             return _response(error.problem, error.headers)
         except web.HTTPException as error:
-            allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-            return _response(problems.of_status(error.status, error.reason), allow)
+            return _response(problems.of_status(error.status, error.reason), {})
         except ConnectionError:
             raise  # nobody is there any more to be answered
         except Exception as error:

@@ -7,7 +7,9 @@ themselves: a receipt (admi.007) or a rejection (admi.002).
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, TypeVar
+
+import msgspec
 
 from gateway.http import exchange, problems, wire
 from gateway.http.exchange import Call, Reply, json_reply, problem_reply
@@ -35,8 +37,12 @@ DESCRIPTION: Final = (
     "answer again, with other content 409 (XDUP). Business refusals follow in the mailbox."
 )
 
+T = TypeVar("T")
+
 Item = Enveloped | ProtocolError
 Outcome = Taken | ProtocolError
+
+_array: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 _DECLARED: Final = re.compile(rb"""<\?xml[^>]{1,100}encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})""")
 
@@ -80,9 +86,9 @@ async def _send_json(call: Call, parameters: Mapping[str, str]) -> Reply:
     if not exchange.is_utf8(parameters):
         raise RequestError(Kind.UNSUPPORTED, "JSON is UTF-8 (RFC 8259 section 8.1)")
     body = await call.body()
-    batch = body.lstrip(b" \t\r\n").startswith(b"[")
+    batch = _is_array(body)
     try:
-        items = _bounded(call, json_form.split(body))
+        items = _split_array(call, body) if batch else json_form.split(body)
     except ProtocolError as error:
         return problem_reply(problems.rejected(error))
     outcomes = await _outcomes(call, items)
@@ -92,6 +98,31 @@ async def _send_json(call: Call, parameters: Mapping[str, str]) -> Reply:
     if isinstance(outcome, ProtocolError):
         return problem_reply(problems.rejected(outcome))
     return json_reply(202, wire.MessageTaken(id=outcome.id), Location=MAILBOX)
+
+
+def _is_array(body: bytes | msgspec.Raw) -> bool:
+    return bytes(body).lstrip(b" \t\r\n").startswith(b"[")
+
+
+def _split_array(call: Call, body: bytes) -> Sequence[Item]:
+    """The messages of an array, each read on its own: what spoils one does not spoil the others,
+    and each keeps the bytes that it came in."""
+    try:
+        raws = _array.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ProtocolError(RejectCode.XWEL, f"no JSON: {error}") from None
+    if not raws:
+        raise ProtocolError(RejectCode.XSDV, "a batch has at least one message")
+    return [_element(raw) for raw in _bounded(call, raws)]
+
+
+def _element(raw: msgspec.Raw) -> Item:
+    if _is_array(raw):
+        return ProtocolError(RejectCode.XSDV, "a message is an object, not another array")
+    try:
+        return json_form.split(bytes(raw))[0]
+    except ProtocolError as error:
+        return error
 
 
 async def _body(call: Call) -> bytes:
@@ -104,7 +135,7 @@ async def _body(call: Call) -> bytes:
         raise ProtocolError(RejectCode.XSIZ, error.problem.detail) from None
 
 
-def _bounded(call: Call, items: Sequence[Item]) -> Sequence[Item]:
+def _bounded(call: Call, items: Sequence[T]) -> Sequence[T]:
     most = call.desk.batch_max
     if len(items) > most:
         raise ProtocolError(RejectCode.XSIZ, f"a batch holds at most {most} messages")

@@ -6,6 +6,7 @@ more than they need, BICs with eleven characters, members that say nothing left 
 """
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Final
 
 from gateway.http import notation, wire
@@ -31,6 +32,7 @@ Drawn = tuple[Swap, bytes]
 
 _NO_TIME: Final = Instant(0)
 _NO_QUANTITY: Final = Quantity(0)
+_NOBODY: Final = Party(member=MemberId(""), account=AccountId(""))
 """Stand in a swap that is refused anyway."""
 
 
@@ -57,23 +59,31 @@ def _swap(proposal: wire.Proposal, gateway: Gateway, faults: list[Fault]) -> Swa
 
 
 def _leg(n: int, leg: wire.LegProposal, gateway: Gateway, faults: list[Fault]) -> Leg:
+    at = leg.expires_at
     return Leg(
         leg=LegId(leg.leg),
         ledger=LedgerId(leg.ledger),
         asset=AssetId(leg.asset),
         quantity=_quantity(n, leg, gateway, faults),
-        payer=_party(n, "payer", leg.payer, faults),
-        payee=_party(n, "payee", leg.payee, faults),
-        expires_at=_instant(f"legs[{n}].expires_at", leg.expires_at, faults),
+        payer=_party(leg.payer) or _strange(f"legs[{n}].payer", leg.payer, faults),
+        payee=_party(leg.payee) or _strange(f"legs[{n}].payee", leg.payee, faults),
+        expires_at=None if at is None else _instant(f"legs[{n}].expires_at", at, faults),
     )
 
 
-def _party(n: int, side: str, party: wire.Party, faults: list[Fault]) -> Party:
+@lru_cache(maxsize=16_384)  # the accounts of a market's members; about 4 MB
+def _party(party: wire.PartyProposal) -> Party | None:
+    if notation.is_bic(party.member) and notation.is_account(party.account):
+        return Party(member=MemberId(bic11(party.member)), account=AccountId(party.account))
+    return None
+
+
+def _strange(field: str, party: wire.PartyProposal, faults: list[Fault]) -> Party:
     if not notation.is_bic(party.member):
-        faults.append(Fault(field=f"legs[{n}].{side}.member", rule=notation.BIC.rule))
+        faults.append(Fault(field=f"{field}.member", rule=notation.BIC.rule))
     if not notation.is_account(party.account):
-        faults.append(Fault(field=f"legs[{n}].{side}.account", rule=notation.ACCOUNT.rule))
-    return Party(member=MemberId(bic11(party.member)), account=AccountId(party.account))
+        faults.append(Fault(field=f"{field}.account", rule=notation.ACCOUNT.rule))
+    return _NOBODY
 
 
 def _quantity(n: int, leg: wire.LegProposal, gateway: Gateway, faults: list[Fault]) -> Quantity:
@@ -153,8 +163,8 @@ def _normal_leg(leg: Leg, scale: Callable[[str, str], int | None]) -> wire.LegPr
         ledger=leg.ledger,
         asset=leg.asset,
         quantity=notation.decimal(leg.quantity, decimals),
-        payer=wire.Party(member=leg.payer.member, account=leg.payer.account),
-        payee=wire.Party(member=leg.payee.member, account=leg.payee.account),
+        payer=wire.PartyProposal(member=leg.payer.member, account=leg.payer.account),
+        payee=wire.PartyProposal(member=leg.payee.member, account=leg.payee.account),
         expires_at=_time(leg.expires_at),
     )
 

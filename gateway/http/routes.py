@@ -118,7 +118,8 @@ _LAST_EVENT: Final = Parameter(
 _KEY: Final = Parameter(
     name="Idempotency-Key",
     place="header",
-    description="The same key and request get the same answer; another request under it is 409",
+    description="JSON posts: the same key and request get the same answer, another request under "
+    "it 409. XML has a key of its own: (Fr, BizMsgIdr)",
     schema={"type": "string", "minLength": 1, "maxLength": 257},
 )
 

@@ -8,8 +8,12 @@ from typing import Final
 
 from gateway.http import notation, wire
 from gateway.http.heads import SERVICE, message_id
-from htlc.agreement import TRUSTS
-from htlc.swap import LockProtocol
+from htlc.agreement import TRUSTS, PrincipalRisk
+from htlc.hashlock import HashFunction
+from htlc.leg import LegStatus
+from htlc.swap import LockProtocol, Party
+from htlc.units import AccountId, AssetId, MemberId
+from ledgers.port import AssetDescription, LockKind
 from protocols.iso20022 import admi, header, json_form, render
 from protocols.iso20022.advice import Receipt, Rejection
 from protocols.iso20022.errors import RejectCode
@@ -25,7 +29,7 @@ from protocols.iso20022.instruction import (
 from protocols.iso20022.sese023_write import encode
 
 SELLER: Final = "SELADEF0XXX"
-BUYER: Final = "BUYBFRP0XXX"
+BUYER: Final = "BUYRFRP0XXX"
 GATEWAY: Final = "DVPGNL20XXX"
 ISIN: Final = "XS9990000010"
 
@@ -33,10 +37,10 @@ _ID: Final = "0192f3c4-5d6e-7f80-9a1b-2c3d4e5f6071"
 _AT: Final = 1_791_277_200_000_000_000
 _AT_TEXT: Final = "2026-10-06T09:00:00Z"
 
-_SECURITIES_SELLER: Final = wire.Party(member=SELLER, account="REGA-SELADE-0001")
-_SECURITIES_BUYER: Final = wire.Party(member=BUYER, account="REGA-BUYBFR-0001")
-_CASH_SELLER: Final = wire.Party(member=SELLER, account="EUR-CBKA-SELADE")
-_CASH_BUYER: Final = wire.Party(member=BUYER, account="EUR-CBKA-BUYBFR")
+_SECURITIES_SELLER: Final = wire.PartyProposal(member=SELLER, account="REGA-SELADE-0001")
+_SECURITIES_BUYER: Final = wire.PartyProposal(member=BUYER, account="REGA-BUYRFR-0001")
+_CASH_SELLER: Final = wire.PartyProposal(member=SELLER, account="EUR-CBKA-SELADE")
+_CASH_BUYER: Final = wire.PartyProposal(member=BUYER, account="EUR-CBKA-BUYRFR")
 
 PROPOSAL: Final = wire.Proposal(
     id=_ID,
@@ -61,16 +65,20 @@ PROPOSAL: Final = wire.Proposal(
 )
 
 
+def _party(party: wire.PartyProposal) -> Party:
+    return Party(member=MemberId(party.member), account=AccountId(party.account))
+
+
 def _leg(leg: wire.LegProposal) -> wire.LegView:
     return wire.LegView(
         leg=leg.leg,
         ledger=leg.ledger,
         asset=leg.asset,
         quantity=leg.quantity,
-        payer=leg.payer,
-        payee=leg.payee,
+        payer=_party(leg.payer),
+        payee=_party(leg.payee),
         contract=None,
-        state="UNSEEN",
+        state=LegStatus.UNSEEN,
         final=False,
         lock_by=None,
         expires_at=None,
@@ -85,7 +93,7 @@ SETTLEMENT: Final = wire.SettlementView(
     created_at=_AT_TEXT,
     commit_by="2026-10-06T09:01:00Z",
     protocol=LockProtocol.TWO_KEY,
-    principal_risk=wire.PrincipalRisk(level="none", window_seconds=None),
+    principal_risk=wire.Risk(level=PrincipalRisk.NONE, window_seconds=None),
     trusts=TRUSTS[LockProtocol.TWO_KEY],
     decision=None,
     awaits=(),
@@ -107,12 +115,12 @@ LEDGERS: Final = wire.LedgerList(
             kind="currency",
             reachable=True,
             clock_at=_AT_TEXT,
-            lock_kinds=("two_key", "htlc"),
-            hash_functions=(wire.HashFunctionView(algorithm="sha256", encoding="raw"),),
+            lock_kinds=(LockKind.TWO_KEY, LockKind.HTLC),
+            hash_functions=(HashFunction(),),
             finality_seconds=0.0,
             skew_seconds=1.0,
             public_key=None,
-            assets=(wire.AssetView(asset="EUR", scale=2, quantity_type="Ccy"),),
+            assets=(AssetDescription(asset=AssetId("EUR"), scale=2, quantity_type="Ccy"),),
         ),
     )
 )

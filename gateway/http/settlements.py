@@ -1,7 +1,7 @@
 """Settlements over HTTP: propose, accept, cancel, show, list; and the ledgers they settle on."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -39,6 +39,8 @@ _items: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _cancellation: Final = msgspec.json.Decoder(wire.Cancellation)
 _acceptance: Final = msgspec.json.Decoder(wire.Acceptance)
 
+T = TypeVar("T")
+
 Item = proposals.Drawn | wire.Problem
 Outcome = wire.SettlementView | wire.Problem
 
@@ -57,24 +59,28 @@ async def propose(call: Call) -> Reply:
 
 
 async def _propose_many(call: Call, body: bytes) -> Reply:
-    items = _batch(call, body)
-    if not 1 <= len(items) <= call.desk.batch_max:
-        most = f"an array holds 1 to {call.desk.batch_max} proposals, this one {len(items)}"
-        raise RequestError(
-            Kind.TOO_LARGE if items else Kind.INVALID, most, code=RejectCode.XSIZ.value
-        )
-    outcomes = await _take(call, items)
+    outcomes = await _take(call, _batch(call, body))
     return json_reply(202, [_result(outcome) for outcome in outcomes])
 
 
 def _batch(call: Call, body: bytes) -> list[Item]:
     try:
-        return [_item(call, proposal) for proposal in _many.decode(body)]
+        return [_item(call, proposal) for proposal in _bounded(call, _many.decode(body))]
     except msgspec.ValidationError:
         # Some item has another shape: read them one by one, so that only those are refused.
-        return [_shaped(call, raw) for raw in decoded(_items, body)]
+        return [_shaped(call, raw) for raw in _bounded(call, decoded(_items, body))]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise problems.unreadable_json(error) from None
+
+
+def _bounded(call: Call, items: list[T]) -> list[T]:
+    """Asked before any item is looked at: an array of nothings is cheap to send."""
+    if 1 <= len(items) <= call.desk.batch_max:
+        return items
+    detail = f"an array holds 1 to {call.desk.batch_max} proposals, this one {len(items)}"
+    raise RequestError(
+        Kind.TOO_LARGE if items else Kind.INVALID, detail, code=RejectCode.XSIZ.value
+    )
 
 
 def _shaped(call: Call, raw: msgspec.Raw) -> Item:

@@ -1,6 +1,7 @@
 """What the gateway knows, as callers read it: settlements, lists, ledgers."""
 
 from collections.abc import Callable
+from typing import Final
 
 from gateway.http import wire
 from gateway.http.notation import decimal
@@ -9,15 +10,14 @@ from gateway.swaps import reported
 from htlc.agreement import TRUSTS, AgreedLeg, Agreement
 from htlc.leg import ENDED, LegState
 from htlc.settlement import Phase, Settlement
-from htlc.swap import Leg, LockProtocol, Party
+from htlc.swap import Leg, LockProtocol
 from htlc.units import SECOND
-from ledgers.port import Description
 from protocols.iso20022.lexical import instant_text
 
 Scale = Callable[[str, str], int | None]
 """Decimals of an asset on a ledger."""
 
-_UNSEEN = LegState()
+_UNSEEN: Final = LegState()
 
 
 def settlement(view: View, scale: Scale) -> wire.SettlementView:
@@ -45,10 +45,10 @@ def _awaits(state: Settlement) -> tuple[str, ...]:
     return tuple(sorted(state.swap.payers - state.consents))
 
 
-def _risk(agreement: Agreement) -> wire.PrincipalRisk:
+def _risk(agreement: Agreement) -> wire.Risk:
     outage = agreement.outage_max
-    return wire.PrincipalRisk(
-        level=agreement.risk.value, window_seconds=None if outage is None else outage / SECOND
+    return wire.Risk(
+        level=agreement.risk, window_seconds=None if outage is None else outage / SECOND
     )
 
 
@@ -56,15 +56,15 @@ def _trusts(agreement: Agreement) -> str:
     return TRUSTS[LockProtocol(agreement.protocol)]
 
 
-def _decision(state: Settlement) -> wire.Decision | None:
+def _decision(state: Settlement) -> wire.DecisionView | None:
     decided = state.decided
     if decided is None:
         return None
-    return wire.Decision(
-        decision=decided.decision.value,
-        reason=decided.reason.value,
+    return wire.DecisionView(
+        decision=decided.decision,
+        reason=decided.reason,
         leg=decided.leg,
-        refusal=decided.refusal.value if decided.refusal else None,
+        refusal=decided.refusal,
     )
 
 
@@ -77,20 +77,16 @@ def _leg(state: Settlement, n: int, leg: Leg, scale: Scale) -> wire.LegView:
         ledger=leg.ledger,
         asset=leg.asset,
         quantity=None if decimals is None else decimal(leg.quantity, decimals),
-        payer=_party(leg.payer),
-        payee=_party(leg.payee),
+        payer=leg.payer,
+        payee=leg.payee,
         contract=agreed.terms.id if agreed else None,
-        state=known.status.value,
+        state=known.status,
         final=known.status in ENDED,
         lock_by=_time(agreed.terms.lock_by) if agreed else None,
         expires_at=_time(agreed.terms.expires_at if agreed else leg.expires_at),
         ended_at=_time(known.ended_at),
-        refusal=known.refusal.value if known.refusal else None,
+        refusal=known.refusal,
     )
-
-
-def _party(party: Party) -> wire.Party:
-    return wire.Party(member=party.member, account=party.account)
 
 
 def _time(at: int | None) -> str | None:
@@ -111,24 +107,10 @@ def ledger(state: LedgerState) -> wire.LedgerView:
         kind=state.kind,
         reachable=state.reachable,
         clock_at=_time(state.clock_at),
-        lock_kinds=tuple(kind.value for kind in said.lock_kinds) if said else (),
-        hash_functions=_hash_functions(said) if said else (),
+        lock_kinds=said.lock_kinds if said else (),
+        hash_functions=said.hash_functions if said else (),
         finality_seconds=said.finality / SECOND if said else None,
         skew_seconds=said.skew / SECOND if said else None,
         public_key=said.public_key.hex() if said and said.public_key else None,
-        assets=_assets(said) if said else (),
-    )
-
-
-def _hash_functions(said: Description) -> tuple[wire.HashFunctionView, ...]:
-    return tuple(
-        wire.HashFunctionView(algorithm=f.algorithm.value, encoding=f.encoding.value)
-        for f in said.hash_functions
-    )
-
-
-def _assets(said: Description) -> tuple[wire.AssetView, ...]:
-    return tuple(
-        wire.AssetView(asset=a.asset, scale=a.scale, quantity_type=a.quantity_type)
-        for a in said.assets
+        assets=said.assets if said else (),
     )

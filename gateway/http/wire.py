@@ -11,8 +11,13 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from gateway.http import notation
-from htlc.hashlock import Algorithm, Encoding
-from htlc.swap import LockProtocol
+from htlc.agreement import PrincipalRisk
+from htlc.contract import Refusal
+from htlc.events import Decision, Reason
+from htlc.hashlock import Algorithm, Encoding, HashFunction
+from htlc.leg import LegStatus
+from htlc.swap import LockProtocol, Party
+from ledgers.port import AssetDescription, LockKind
 
 SETTLEMENT_NOTICE: Final = "lockstep.settlement.1"
 """Definition of a mailbox entry that is JSON of our own and no ISO 20022 message."""
@@ -56,7 +61,7 @@ class _Request(
     """`omit_defaults`: the digest of a proposal is over what was said, not over what was not."""
 
 
-class Party(_Request, frozen=True, kw_only=True):
+class PartyProposal(_Request, frozen=True, kw_only=True):
     """A member, and its account on the ledger of the leg."""
 
     member: Bic
@@ -79,8 +84,8 @@ class LegProposal(_Request, frozen=True, kw_only=True):
         str, Meta(description="An ISIN or an ISO 4217 code that the ledger keeps", examples=["EUR"])
     ]
     quantity: Decimal
-    payer: Party
-    payee: Party
+    payer: PartyProposal
+    payee: PartyProposal
     expires_at: Annotated[
         Instant | None,
         Meta(description="Only for a lock that expires, and only to set its expiry oneself"),
@@ -100,7 +105,7 @@ class Proposal(_Request, frozen=True, kw_only=True):
     """A swap to be settled. It is open once every payer has posted or accepted the same terms."""
 
     id: Annotated[Uuid, Meta(description="Made by the client; the same id is the same settlement")]
-    legs: Annotated[tuple[LegProposal, ...], Meta(max_length=LEGS_MAX)]
+    legs: Annotated[tuple[LegProposal, ...], Meta(min_length=2, max_length=LEGS_MAX)]
     protocol: Annotated[
         LockProtocol | None,
         Meta(description="Asked for; without it the strongest that the ledgers can serve"),
@@ -165,7 +170,7 @@ class LegView(msgspec.Struct, frozen=True, kw_only=True):
     payee: Party
     contract: Annotated[str | None, Meta(description="Id of the lock on its ledger, once agreed")]
     state: Annotated[
-        str,
+        LegStatus,
         Meta(
             description="UNSEEN (nothing heard yet), ABSENT (no lock yet), LOCKED, EXECUTED, "
             "CANCELLED (with its key), REFUNDED (by the clock), UNLOCKED (never locked), FOREIGN "
@@ -176,26 +181,26 @@ class LegView(msgspec.Struct, frozen=True, kw_only=True):
     lock_by: Instant | None
     expires_at: Instant | None
     ended_at: Annotated[Instant | None, Meta(description="On the ledger's clock")]
-    refusal: Annotated[str | None, Meta(description="Why the ledger will never make this lock")]
+    refusal: Annotated[Refusal | None, Meta(description="Why the ledger will never make this lock")]
 
 
-class PrincipalRisk(msgspec.Struct, frozen=True, kw_only=True):
+class Risk(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a party can lose the whole of its leg, and which outage that takes."""
 
-    level: Annotated[Literal["none", "residual"], Meta(description="CPMI-IOSCO PFMI, principle 12")]
+    level: Annotated[PrincipalRisk, Meta(description="CPMI-IOSCO PFMI, principle 12")]
     window_seconds: Annotated[
         float | None,
         Meta(description="residual: an outage longer than this, after the first claim, may cost"),
     ]
 
 
-class Decision(msgspec.Struct, frozen=True, kw_only=True):
+class DecisionView(msgspec.Struct, frozen=True, kw_only=True):
     """The one irrevocable choice, as journalled, and what led to it."""
 
-    decision: Literal["COMMIT", "CANCEL"]
-    reason: str
+    decision: Decision
+    reason: Reason
     leg: str | None
-    refusal: str | None
+    refusal: Refusal | None
 
 
 class SettlementView(msgspec.Struct, frozen=True, kw_only=True):
@@ -212,9 +217,9 @@ class SettlementView(msgspec.Struct, frozen=True, kw_only=True):
     created_at: Instant
     commit_by: Instant | None
     protocol: Annotated[LockProtocol | None, Meta(description="Asked for, then agreed")]
-    principal_risk: Annotated[PrincipalRisk | None, Meta(description="null until open")]
+    principal_risk: Annotated[Risk | None, Meta(description="null until open")]
     trusts: Annotated[str | None, Meta(description="Whom this settlement trusts, once open")]
-    decision: Decision | None
+    decision: DecisionView | None
     awaits: Annotated[tuple[str, ...], Meta(description="Payers whose consent is missing")]
     pair: Annotated[str | None, Meta(description="The matched instructions it settles, if any")]
     legs: tuple[LegView, ...]
@@ -284,19 +289,6 @@ class Acknowledged(msgspec.Struct, frozen=True, kw_only=True):
     through: Cursor
 
 
-class HashFunctionView(msgspec.Struct, frozen=True, kw_only=True):
-    algorithm: str
-    encoding: str
-
-
-class AssetView(msgspec.Struct, frozen=True, kw_only=True):
-    """An asset that a ledger keeps; `scale` is the number of decimals of its quantities here."""
-
-    asset: str
-    scale: int
-    quantity_type: str
-
-
 class LedgerView(msgspec.Struct, frozen=True, kw_only=True):
     """A ledger as the gateway sees it. What it said of itself is empty until it was heard."""
 
@@ -304,13 +296,15 @@ class LedgerView(msgspec.Struct, frozen=True, kw_only=True):
     kind: Literal["securities", "currency"]
     reachable: bool
     clock_at: Annotated[Instant | None, Meta(description="Its own clock now, as estimated")]
-    lock_kinds: tuple[str, ...]
-    hash_functions: tuple[HashFunctionView, ...]
+    lock_kinds: tuple[LockKind, ...]
+    hash_functions: tuple[HashFunction, ...]
     finality_seconds: float | None
     skew_seconds: float | None
     public_key: Annotated[str | None, Meta(description="Ed25519, hex: signs its blocks")]
-    assets: tuple[AssetView, ...]
+    assets: tuple[AssetDescription, ...]
 
 
 class LedgerList(msgspec.Struct, frozen=True, kw_only=True):
+    """Every ledger that the gateway settles on."""
+
     ledgers: tuple[LedgerView, ...]
