@@ -41,6 +41,9 @@ def _id(number: int) -> HtlcId:
     return HtlcId(f"00000000-0000-4000-8000-{number:012x}")
 
 
+VECTOR_IDS: Final = [_id(number) for number in range(5)]
+
+
 def script(world: World) -> list[tuple[int, Principal, list[Operation]]]:
     """Seconds to wait, who asks, what: every kind of entry, every hash function, some refusals."""
     names = {"settlement": _id(99), "leg": LegId("CASH"), "lock_by": Instant(START + 60 * SECOND)}
