@@ -47,7 +47,11 @@ from tests.ledgers.worlds import (
 CONTRACT_IDS = [HtlcId(f"00000000-0000-4000-8000-{number:012x}") for number in range(8)]
 KEYS = [EXECUTION_KEY, CANCELLATION_KEY, bytes(32), EXECUTION_KEY[:31], EXECUTION_KEY + b"\0"]
 ACCOUNTS = [ALICE_ACCOUNT, ALICE_SECOND, BOB_ACCOUNT, RESERVES, AccountId("nobody")]
-TABLES = "head, accounts, instruments, balances, mandates, contracts, operations, blocks"
+# In an order that the foreign keys allow. DELETE, because TRUNCATE makes new files each time.
+TABLES = (
+    *("head", "mandates", "instruments", "accounts", "balances", "contracts"),
+    *("operations", "blocks", "postings", "movements", "administration"),
+)
 
 ids = st.sampled_from(CONTRACT_IDS)
 keys = st.sampled_from(KEYS)
@@ -133,7 +137,7 @@ steps = st.lists(
 async def replicas(pool: Any, clock: ManualClock) -> AsyncIterator[list[World]]:
     """Two replicas of one new ledger in this database."""
     seal = Seal(LEDGER, TEST_KEY)
-    await pool.execute(f"TRUNCATE {TABLES}, postings, movements, administration")
+    await pool.execute(";".join(f"DELETE FROM {table}" for table in TABLES))
     await prepare(pool, seal)
     worlds = [World(PostgresLedger(pool, seal, clock, TRAITS), clock) for _ in range(2)]
     try:
@@ -194,7 +198,7 @@ def test_any_batches_have_the_same_outcome_as_in_the_pure_book(
         pool = runner.run(_migrated_pool(dsn))
 
         @settings(
-            max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+            max_examples=80, deadline=None, database=None, suppress_health_check=list(HealthCheck)
         )
         @given(steps)
         def explore(script: list[Any]) -> None:
