@@ -1,0 +1,41 @@
+"""Business application headers of what the gateway writes."""
+
+from typing import Final
+
+from gateway.http.exchange import Desk
+from protocols.iso20022.header import Header, Related
+
+SERVICE: Final = "lockstep.dvp.01"
+"""`BizSvc` of what the gateway writes: the DvP service, version 1 of its rules."""
+
+
+def message_id(id: str) -> str:
+    """A UUID as BizMsgIdr: without its hyphens it fits the 35 characters (Max35Text)."""
+    return id.replace("-", "")
+
+
+def header(
+    desk: Desk, member: str, id: str, definition: str, at: int, related: Related | None
+) -> Header:
+    """The header of a message to a member. `id` is a UUID; `at` is when the message was made, not
+    when it is read: read twice, it is the same message."""
+    return Header(
+        sender=desk.bic,
+        receiver=member,
+        business_message_id=message_id(id),
+        definition=definition,
+        business_service=SERVICE,
+        created_at=at,
+        related=related,
+    )
+
+
+def related_to(head: Header) -> Related:
+    """What a reply says of the message that it answers."""
+    return Related(
+        sender=head.sender,
+        receiver=head.receiver,
+        business_message_id=head.business_message_id,
+        definition=head.definition,
+        created_at=head.created_at,
+    )

@@ -1,0 +1,97 @@
+"""A member's mailbox over HTTP: pages by cursor, and acknowledgement.
+
+Entries are stored as typed values and written as messages here, at delivery, in the form that the
+request accepts. Reading takes nothing out: a member that lost an answer reads it again.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from gateway.http import exchange, notation, wire
+from gateway.http.exchange import Call, Desk, Reply, json_reply, limit_of
+from gateway.http.heads import header, message_id
+from gateway.http.notation import Unreadable
+from gateway.http.problems import RequestError
+from gateway.port import Stored
+from protocols.iso20022 import json_form, render
+from protocols.iso20022.advice import Outbound
+from protocols.iso20022.header import Related
+from protocols.iso20022.lexical import instant_text
+
+PAGE_DEFAULT: Final = 100
+PAGE_MAX: Final = 500
+"""Messages of a page: as many as a batch that is sent. About 2 MB."""
+
+SLICE: Final = 25
+"""Messages written before other tasks get their turn: below a millisecond as XML."""
+
+_outbound: Final = msgspec.json.Decoder(Outbound)
+_related: Final = msgspec.json.Decoder(Related)
+_acknowledgement: Final = msgspec.json.Decoder(wire.Acknowledgement)
+
+
+async def page(call: Call) -> Reply:
+    """Messages after a cursor, oldest first."""
+    query = call.query("after", "limit")
+    limit = limit_of(query, PAGE_DEFAULT, PAGE_MAX)
+    after = place("after", query.get("after", notation.START))
+    stored = await call.gateway.read(call.principal.name, after=after, limit=limit)
+    delivered = await deliveries(call, stored)
+    last = stored[-1].sequence if stored else after
+    return json_reply(
+        200,
+        wire.DeliveryPage(messages=tuple(delivered), next=notation.cursor(last)),
+        Vary="Accept",
+    )
+
+
+async def acknowledge(call: Call) -> Reply:
+    """Note how far the member has received."""
+    through = (await call.json(_acknowledgement)).through
+    sequence = place("through", through)
+    reached = await call.gateway.acknowledge(call.principal.name, sequence)
+    if reached is None:
+        raise RequestError.field("through", "there is no such message yet")
+    return json_reply(200, wire.Acknowledged(through=notation.cursor(reached)))
+
+
+def place(field: str, text: str) -> int:
+    """The place in a mailbox that a cursor names."""
+    try:
+        return notation.sequence(text)
+    except Unreadable as error:
+        raise RequestError.field(field, str(error)) from None
+
+
+async def deliveries(call: Call, stored: Sequence[Stored]) -> list[wire.Delivery]:
+    """Entries as they are delivered, in the form that the request accepts."""
+    as_json = exchange.accepts_iso_json(call.request.headers.get("Accept", ""))
+    done: list[wire.Delivery] = []
+    for n, entry in enumerate(stored):
+        if n % SLICE == SLICE - 1:
+            await asyncio.sleep(0)
+        done.append(delivery(call.desk, call.principal.name, entry, as_json=as_json))
+    return done
+
+
+def delivery(desk: Desk, member: str, stored: Stored, *, as_json: bool) -> wire.Delivery:
+    """An entry as it is delivered."""
+    related = _related.decode(stored.related) if stored.related else None
+    entry = wire.Delivery(
+        cursor=notation.cursor(stored.sequence),
+        id=message_id(stored.id),
+        definition=stored.definition,
+        related=related.business_message_id if related else None,
+        created_at=instant_text(stored.created_at),
+        settlement=stored.settlement,
+    )
+    if stored.definition == wire.SETTLEMENT_NOTICE:
+        return msgspec.structs.replace(entry, message=msgspec.Raw(stored.content.encode()))
+    head = header(desk, member, stored.id, stored.definition, stored.created_at, related)
+    xml = render.render(_outbound.decode(stored.content), head)
+    if as_json:
+        return msgspec.structs.replace(entry, message=json_form.to_json(xml))
+    return msgspec.structs.replace(entry, xml=xml)

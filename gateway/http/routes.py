@@ -1,0 +1,305 @@
+"""The table of routes: the application and its published description are made from it.
+
+A row says who may call, what is sent, and what may be answered, status by status; a test holds
+every answer of the application against it.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Literal
+
+import msgspec
+from aiohttp import web
+
+from gateway.http import exchange, mailbox, messages, notation, settlements, stream, wire
+from gateway.http import samples as sample
+from gateway.http.exchange import Call, Reply
+from gateway.http.problems import Kind
+
+Handled = Reply | web.StreamResponse
+Place = Literal["query", "header", "path"]
+
+MEMBERS: Final = frozenset({"member"})
+EVERYBODY: Final = frozenset({"member", "gateway", "ledger", "central-bank"})
+
+
+class Content(msgspec.Struct, frozen=True, kw_only=True):
+    """One form of a body. `type` None is text of a form of its own (XML, events)."""
+
+    media: str
+    type: Any = None
+    example: Any = None
+
+
+class Parameter(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    place: Place
+    description: str
+    schema: dict[str, Any]
+    required: bool = False
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a status means here, and its forms."""
+
+    status: int
+    description: str
+    contents: tuple[Content, ...]
+    location: bool = False
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """One row. Problems that every route may answer with are added by `problems`."""
+
+    method: Literal["GET", "POST"]
+    path: str
+    name: str
+    summary: str
+    description: str = ""
+    handler: Callable[[Call], Awaitable[Handled]]
+    roles: frozenset[str] = EVERYBODY
+    parameters: tuple[Parameter, ...] = ()
+    request: tuple[Content, ...] = ()
+    body_required: bool = True
+    answers: tuple[Answer, ...]
+    refusals: tuple[Kind, ...] = ()
+    head: bool = False  # answered to HEAD as well
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """Every kind of problem that it may answer with."""
+        body = (Kind.MALFORMED, Kind.TIMEOUT, Kind.TOO_LARGE, Kind.UNSUPPORTED)
+        common = (Kind.NOT_AUTHENTICATED, Kind.FORBIDDEN, Kind.INVALID, Kind.INTERNAL)
+        keyed = (Kind.CONFLICT,) if self.method == "POST" else ()
+        return common + (body if self.request else ()) + keyed + self.refusals
+
+
+def _json(type: Any, example: Any = None) -> tuple[Content, ...]:
+    return (Content(media=exchange.JSON, type=type, example=example),)
+
+
+def _pattern(form: notation.Form) -> dict[str, Any]:
+    return {"type": "string", "pattern": form.pattern}
+
+
+def _limit(default: int, most: int) -> Parameter:
+    return Parameter(
+        name="limit",
+        place="query",
+        description="Items of a page at most",
+        schema={"type": "integer", "minimum": 1, "maximum": most, "default": default},
+    )
+
+
+_ID: Final = Parameter(
+    name="id",
+    place="path",
+    description="Id of the settlement",
+    schema=_pattern(notation.UUID),
+    required=True,
+)
+_AFTER: Final = Parameter(
+    name="after",
+    place="query",
+    description="Cursor of the last message that is known; without it, from the beginning",
+    schema=_pattern(notation.CURSOR),
+)
+_BEFORE: Final = Parameter(
+    name="before",
+    place="query",
+    description="`next` of the page before",
+    schema=_pattern(notation.UUID),
+)
+_LAST_EVENT: Final = Parameter(
+    name="Last-Event-ID",
+    place="header",
+    description="Cursor of the last event received; outranks `after`",
+    schema=_pattern(notation.CURSOR),
+)
+_KEY: Final = Parameter(
+    name="Idempotency-Key",
+    place="header",
+    description="The same key and request get the same answer; another request under it is 409",
+    schema={"type": "string", "minLength": 1, "maxLength": 257},
+)
+
+_SHOWN: Final = Answer(
+    status=200,
+    description="The settlement now",
+    contents=_json(wire.SettlementView, sample.SETTLEMENT),
+)
+
+ROUTES: Final = (
+    Route(
+        method="POST",
+        path="/v1/messages",
+        name="sendMessages",
+        summary="Send ISO 20022 messages",
+        description=messages.DESCRIPTION,
+        handler=messages.send,
+        roles=MEMBERS,
+        parameters=(_KEY,),
+        request=(
+            Content(media=exchange.XML, example=sample.MESSAGE_XML),
+            Content(media=exchange.ISO_JSON_FORM, type=Any, example=sample.MESSAGE_JSON),
+        ),
+        answers=(
+            Answer(
+                status=202,
+                description="Received and kept (batch: one result for each message, in order)",
+                contents=(
+                    Content(media=exchange.XML, example=sample.RECEIPT_XML),
+                    Content(
+                        media=exchange.JSON,
+                        type=wire.MessageTaken | tuple[wire.MessageResult, ...],
+                        example=sample.MESSAGE_TAKEN,
+                    ),
+                ),
+                location=True,
+            ),
+        ),
+        refusals=(Kind.MESSAGE, Kind.BUSY),
+    ),
+    Route(
+        method="GET",
+        path="/v1/messages",
+        name="readMessages",
+        summary="Read the mailbox",
+        description="`message` stands instead of `xml` where `Accept` names the JSON form "
+        f"(`{exchange.ISO_JSON_FORM}`). Reading takes nothing out.",
+        handler=mailbox.page,
+        roles=MEMBERS,
+        parameters=(_AFTER, _limit(mailbox.PAGE_DEFAULT, mailbox.PAGE_MAX)),
+        answers=(
+            Answer(
+                status=200,
+                description="Messages after the cursor, oldest first",
+                contents=_json(wire.DeliveryPage, sample.PAGE),
+            ),
+        ),
+        head=True,
+    ),
+    Route(
+        method="GET",
+        path="/v1/messages/stream",
+        name="streamMessages",
+        summary="Read the mailbox as it fills",
+        description="Server-sent events: `id` is the cursor, `data` the same object as in a page. "
+        "A comment is sent when nothing else was for a while.",
+        handler=stream.stream,
+        roles=MEMBERS,
+        parameters=(_AFTER, _LAST_EVENT),
+        answers=(
+            Answer(
+                status=200,
+                description="Events, until the connection or the gateway ends",
+                contents=(Content(media=stream.MEDIA_TYPE, example=sample.EVENT),),
+            ),
+        ),
+    ),
+    Route(
+        method="POST",
+        path="/v1/messages/ack",
+        name="acknowledgeMessages",
+        summary="Acknowledge what was received",
+        handler=mailbox.acknowledge,
+        roles=MEMBERS,
+        parameters=(_KEY,),
+        request=_json(wire.Acknowledgement, sample.ACKNOWLEDGEMENT),
+        answers=(
+            Answer(
+                status=200,
+                description="How far the mailbox is acknowledged now; never backwards",
+                contents=_json(wire.Acknowledged, sample.ACKNOWLEDGEMENT),
+            ),
+        ),
+    ),
+    Route(
+        method="POST",
+        path="/v1/settlements",
+        name="proposeSettlements",
+        summary="Propose a settlement, or consent by posting the same terms",
+        description=settlements.DESCRIPTION,
+        handler=settlements.propose,
+        roles=MEMBERS,
+        parameters=(_KEY,),
+        request=_json(wire.Proposal | tuple[wire.Proposal, ...], sample.PROPOSAL),
+        answers=(
+            Answer(
+                status=202,
+                description="Taken, durably (array: one result for each, in order)",
+                contents=_json(
+                    wire.SettlementView | tuple[wire.SettlementResult, ...], sample.SETTLEMENT
+                ),
+                location=True,
+            ),
+        ),
+        refusals=(Kind.BUSY,),
+    ),
+    Route(
+        method="GET",
+        path="/v1/settlements",
+        name="listSettlements",
+        summary="List settlements",
+        handler=settlements.page,
+        parameters=(_BEFORE, _limit(settlements.PAGE_DEFAULT, settlements.PAGE_MAX)),
+        answers=(
+            Answer(
+                status=200,
+                description="Settlements of the caller, newest first",
+                contents=_json(wire.SettlementPage, sample.SETTLEMENTS),
+            ),
+        ),
+        head=True,
+    ),
+    Route(
+        method="GET",
+        path="/v1/settlements/{id}",
+        name="showSettlement",
+        summary="Show a settlement",
+        handler=settlements.show,
+        parameters=(_ID,),
+        answers=(_SHOWN,),
+        refusals=(Kind.NOT_FOUND,),
+        head=True,
+    ),
+    Route(
+        method="POST",
+        path="/v1/settlements/{id}/accept",
+        name="acceptSettlement",
+        summary="Consent to a proposed settlement, as one of its payers",
+        handler=settlements.accept,
+        roles=MEMBERS,
+        parameters=(_ID, _KEY),
+        request=_json(wire.Acceptance, {}),
+        body_required=False,
+        answers=(_SHOWN,),
+        refusals=(Kind.NOT_FOUND, Kind.DENIED),
+    ),
+    Route(
+        method="POST",
+        path="/v1/settlements/{id}/cancel",
+        name="cancelSettlement",
+        summary="Ask for cancellation",
+        handler=settlements.cancel,
+        parameters=(_ID, _KEY),
+        request=_json(wire.Cancellation, sample.CANCELLATION),
+        answers=(_SHOWN,),
+        refusals=(Kind.NOT_FOUND, Kind.DENIED),
+    ),
+    Route(
+        method="GET",
+        path="/v1/ledgers",
+        name="listLedgers",
+        summary="The ledgers that the gateway settles on",
+        handler=settlements.ledgers,
+        answers=(
+            Answer(
+                status=200,
+                description="Each with what it says of itself",
+                contents=_json(wire.LedgerList, sample.LEDGERS),
+            ),
+        ),
+        head=True,
+    ),
+)
+"""In the order of the published description."""

@@ -1,0 +1,206 @@
+"""Examples of the published description: one settlement and one message, in every form.
+
+They are made by the code that makes the real ones, so they cannot fall behind it.
+"""
+
+from datetime import date
+from typing import Final
+
+from gateway.http import notation, wire
+from gateway.http.heads import SERVICE, message_id
+from htlc.agreement import TRUSTS
+from htlc.swap import LockProtocol
+from protocols.iso20022 import admi, header, json_form, render
+from protocols.iso20022.advice import Receipt, Rejection
+from protocols.iso20022.errors import RejectCode
+from protocols.iso20022.header import Header
+from protocols.iso20022.instruction import (
+    CreditDebit,
+    Movement,
+    Payment,
+    QuantityType,
+    SettlementInstruction,
+    SettlementParties,
+)
+from protocols.iso20022.sese023_write import encode
+
+SELLER: Final = "SELADEF0XXX"
+BUYER: Final = "BUYBFRP0XXX"
+GATEWAY: Final = "DVPGNL20XXX"
+ISIN: Final = "XS9990000010"
+
+_ID: Final = "0192f3c4-5d6e-7f80-9a1b-2c3d4e5f6071"
+_AT: Final = 1_791_277_200_000_000_000
+_AT_TEXT: Final = "2026-10-06T09:00:00Z"
+
+_SECURITIES_SELLER: Final = wire.Party(member=SELLER, account="REGA-SELADE-0001")
+_SECURITIES_BUYER: Final = wire.Party(member=BUYER, account="REGA-BUYBFR-0001")
+_CASH_SELLER: Final = wire.Party(member=SELLER, account="EUR-CBKA-SELADE")
+_CASH_BUYER: Final = wire.Party(member=BUYER, account="EUR-CBKA-BUYBFR")
+
+PROPOSAL: Final = wire.Proposal(
+    id=_ID,
+    legs=(
+        wire.LegProposal(
+            leg="SECU",
+            ledger="registry",
+            asset=ISIN,
+            quantity="1000000",
+            payer=_SECURITIES_SELLER,
+            payee=_SECURITIES_BUYER,
+        ),
+        wire.LegProposal(
+            leg="CASH",
+            ledger="eur",
+            asset="EUR",
+            quantity="998750.00",
+            payer=_CASH_BUYER,
+            payee=_CASH_SELLER,
+        ),
+    ),
+)
+
+
+def _leg(leg: wire.LegProposal) -> wire.LegView:
+    return wire.LegView(
+        leg=leg.leg,
+        ledger=leg.ledger,
+        asset=leg.asset,
+        quantity=leg.quantity,
+        payer=leg.payer,
+        payee=leg.payee,
+        contract=None,
+        state="UNSEEN",
+        final=False,
+        lock_by=None,
+        expires_at=None,
+        ended_at=None,
+        refusal=None,
+    )
+
+
+SETTLEMENT: Final = wire.SettlementView(
+    id=_ID,
+    state="LOCKING",
+    created_at=_AT_TEXT,
+    commit_by="2026-10-06T09:01:00Z",
+    protocol=LockProtocol.TWO_KEY,
+    principal_risk=wire.PrincipalRisk(level="none", window_seconds=None),
+    trusts=TRUSTS[LockProtocol.TWO_KEY],
+    decision=None,
+    awaits=(),
+    pair=None,
+    legs=tuple(_leg(leg) for leg in PROPOSAL.legs),
+)
+
+SETTLEMENTS: Final = wire.SettlementPage(
+    settlements=(wire.SettlementLine(id=_ID, created_at=_AT_TEXT, state="SETTLED"),), next=None
+)
+
+CANCELLATION: Final = wire.Cancellation(reason="agreed with the counterparty")
+ACKNOWLEDGEMENT: Final = wire.Acknowledgement(through=notation.cursor(42))
+
+LEDGERS: Final = wire.LedgerList(
+    ledgers=(
+        wire.LedgerView(
+            name="eur",
+            kind="currency",
+            reachable=True,
+            clock_at=_AT_TEXT,
+            lock_kinds=("two_key", "htlc"),
+            hash_functions=(wire.HashFunctionView(algorithm="sha256", encoding="raw"),),
+            finality_seconds=0.0,
+            skew_seconds=1.0,
+            public_key=None,
+            assets=(wire.AssetView(asset="EUR", scale=2, quantity_type="Ccy"),),
+        ),
+    )
+)
+
+_INSTRUCTION: Final = SettlementInstruction(
+    sender=SELLER,
+    definition="sese.023.001.11",
+    transaction_id="SELA2610060001",
+    movement=Movement.DELI,
+    payment=Payment.APMT,
+    common_id="TRD-2026-000417",
+    trade_date=date(2026, 10, 6),
+    settlement_date=date(2026, 10, 8),
+    isin=ISIN,
+    quantity_type=QuantityType.FACE_AMOUNT,
+    quantity="1000000",
+    safekeeping_account="REGA-SELADE-0001",
+    delivering=SettlementParties(depository="REGADEF0XXX", party1=SELLER),
+    receiving=SettlementParties(depository="REGADEF0XXX", party1=BUYER),
+    amount="998750",
+    currency="EUR",
+    credit_debit=CreditDebit.CRDT,
+)
+
+_SENT: Final = Header(
+    sender=SELLER,
+    receiver=GATEWAY,
+    business_message_id="SELA-BMI-20261006-00012",
+    definition="sese.023.001.11",
+    business_service=SERVICE,
+    created_at=_AT,
+)
+
+_RELATED: Final = header.Related(
+    sender=SELLER,
+    receiver=GATEWAY,
+    business_message_id=_SENT.business_message_id,
+    definition=_SENT.definition,
+    created_at=_AT,
+)
+
+
+def _reply(definition: str) -> Header:
+    return Header(
+        sender=GATEWAY,
+        receiver=SELLER,
+        business_message_id=message_id(_ID),
+        definition=definition,
+        business_service=SERVICE,
+        created_at=_AT,
+        related=_RELATED,
+    )
+
+
+MESSAGE_XML: Final = render.business_message(_SENT, encode(_INSTRUCTION))
+MESSAGE_JSON: Final = json_form.to_json(MESSAGE_XML)
+MESSAGE_TAKEN: Final = wire.MessageTaken(id=_ID)
+
+RECEIPT_XML: Final = render.render(
+    Receipt(
+        message_id=message_id(_ID),
+        received_at=_AT,
+        reference=_SENT.business_message_id,
+        definition=_SENT.definition,
+        sender=SELLER,
+    ),
+    _reply(admi.RECEIPT),
+)
+
+REJECTION_XML: Final = render.render(
+    Rejection(
+        reference=_SENT.business_message_id,
+        code=RejectCode.XDUP,
+        rejected_at=_AT,
+        description=RejectCode.XDUP.meaning,
+    ),
+    _reply(admi.REJECTION),
+)
+
+_DELIVERY: Final = wire.Delivery(
+    cursor=notation.cursor(42),
+    id=message_id(_ID),
+    definition=admi.RECEIPT,
+    related=_SENT.business_message_id,
+    created_at=_AT_TEXT,
+    settlement=None,
+    xml=RECEIPT_XML,
+)
+
+PAGE: Final = wire.DeliveryPage(messages=(_DELIVERY,), next=_DELIVERY.cursor)
+EVENT: Final = f'id: {_DELIVERY.cursor}\ndata: {{"cursor":"{_DELIVERY.cursor}","xml":"…"}}\n\n'
