@@ -90,6 +90,7 @@ class Writer:
         `discard` comes before the next run."""
         session, head = await self._begin()
         assert head.ledger == self._seal.ledger, "the database still belongs to this ledger"
+        self.statistics.height = head.height
         book = await self._book(session, head)
         at = max(head.clock, self._clock())
         opened = await self._load(session, book, requests)

@@ -66,6 +66,7 @@ class MemoryLedger:
         return [Answer(at=at, htlc=self.book.contracts.get(id)) for id in ids]
 
     async def administer(self, by: Principal, acts: Sequence[Act]) -> list[Refusal | None]:
+        self._now()  # an act moves ledger time like any other batch
         outcomes = [administer(self.book, act, by) for act in acts]
         return [outcome if isinstance(outcome, Refusal) else None for outcome in outcomes]
 

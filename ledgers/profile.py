@@ -30,10 +30,10 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def _hashes(self, lock: Hashlock) -> bool:
-        return len(lock.digest) == DIGEST_BYTES and any(
-            lock.algorithm is served.algorithm and lock.encoding is served.encoding
-            for served in self.hash_functions
-        )
+        for served in self.hash_functions:
+            if lock.algorithm is served.algorithm and lock.encoding is served.encoding:
+                return len(lock.digest) == DIGEST_BYTES
+        return False
 
 
 def _well_formed(terms: Terms) -> bool:

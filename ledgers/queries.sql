@@ -75,8 +75,12 @@ done AS (
     INSERT INTO operations (id, digest) SELECT id, digest FROM unnest($5::operations[])
 ),
 posted AS (
-    INSERT INTO postings (height, position, debit, credit, leaf)
-    SELECT height, position, debit, credit, leaf FROM unnest($6::postings[])
+    INSERT INTO postings (height, position, leaf)
+    SELECT $7, number - 1, leaf FROM unnest($6::bytea[]) WITH ORDINALITY AS p (leaf, number)
+),
+moved AS (
+    INSERT INTO movements (account, height, positions)
+    SELECT account, height, positions FROM unnest($14::movements[])
 ),
 sealed AS (
     INSERT INTO blocks (height, previous, root, count, at, hash, signature)
@@ -142,18 +146,23 @@ SELECT height, position, leaf FROM postings
 WHERE (height, position) > ($1, $2::bigint) ORDER BY height, position LIMIT $3;
 
 -- name: read_postings_of_owner
--- Both sides by their own index; a posting between two accounts of one owner comes once.
-SELECT height, position, leaf FROM (
-    SELECT p.height, p.position, p.leaf FROM accounts a
-    CROSS JOIN LATERAL (SELECT * FROM postings WHERE debit = a.id
-        AND (height, position) > ($1, $2::bigint) ORDER BY height, position LIMIT $3) AS p
-    WHERE a.owner = $4
-    UNION
-    SELECT p.height, p.position, p.leaf FROM accounts a
-    CROSS JOIN LATERAL (SELECT * FROM postings WHERE credit = a.id AND credit <> debit
-        AND (height, position) > ($1, $2::bigint) ORDER BY height, position LIMIT $3) AS p
-    WHERE a.owner = $4
-) AS own ORDER BY height, position LIMIT $3;
+-- For each account the blocks from $1 on until they hold a page; $5 is what one block may hold, in
+-- case all of the first one lies before the cursor. A posting between two own accounts comes once.
+SELECT p.height, p.position, p.leaf
+FROM (
+    SELECT DISTINCT m.height, place.position
+    FROM accounts a
+    CROSS JOIN LATERAL (
+        SELECT height, positions,
+               sum(cardinality(positions)) OVER (ORDER BY height) - cardinality(positions) AS before
+        FROM (SELECT height, positions FROM movements
+              WHERE account = a.id AND height >= $1 ORDER BY height LIMIT $3::bigint + 1) AS page
+    ) AS m
+    CROSS JOIN LATERAL unnest(m.positions) AS place (position)
+    WHERE a.owner = $4 AND m.before < $3 + $5::bigint AND (m.height, place.position) > ($1, $2::bigint)
+    ORDER BY m.height, place.position LIMIT $3
+) AS own
+JOIN postings p USING (height, position) ORDER BY height, position;
 
 -- name: read_conservation
 SELECT i.asset,

@@ -112,7 +112,9 @@ class Reader:
         if by.follows_the_ledger:
             found = await self._fetch("read_postings", height, position, limit)
         else:
-            found = await self._fetch("read_postings_of_owner", height, position, limit, by.name)
+            found = await self._fetch(
+                "read_postings_of_owner", height, position, limit, by.name, BATCH_MAX
+            )
         return await self._facts(found)
 
     async def _facts(self, postings: Sequence[rows.Row]) -> list[Fact]:

@@ -1,6 +1,7 @@
 """A ledger behind HTTP as a `Ledger`: the client side of the contract in `README.md`."""
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final, TypeVar
 
@@ -95,7 +96,8 @@ class RemoteLedger:
     async def _request(self, method: str, path: str, content: Any = None, **query: str) -> bytes:
         """One request. Raises LedgerUnreachable when there is no answer, RemoteLedgerError when
         the answer is that we are wrong."""
-        body = None if content is None else msgspec.json.encode(content)
+        # aiohttp sends a stream in pieces; a large block of bytes would hold the event loop.
+        body = None if content is None else io.BytesIO(msgspec.json.encode(content))
         try:
             async with (
                 asyncio.timeout(DEADLINE_SECONDS),

@@ -85,16 +85,18 @@ class Needs:
                 case Lock(terms=terms):
                     self.contracts.add(terms.id)
                     self.mandates.add((terms.payer, by.name))
-                    self._add_accounts(terms.asset, terms.payer, terms.payee)
+                    self._add_account(terms.payer, terms.asset)
+                    self._add_account(terms.payee, terms.asset)
                 case Transfer(id=id, debit=debit, credit=credit, asset=asset):
                     self.operations.add(id)
-                    self._add_accounts(asset, debit, credit)
+                    self._add_account(debit, asset)
+                    self._add_account(credit, asset)
                 case (
                     Issue(id=id, account=account, asset=asset)
                     | Redeem(id=id, account=account, asset=asset)
                 ):
                     self.operations.add(id)
-                    self._add_accounts(asset, account)
+                    self._add_account(account, asset)
                     if asset in book.instruments:
                         self.balances.add((book.instruments[asset].counter, asset))
                 case _:
@@ -113,15 +115,16 @@ class Needs:
             case _:
                 self.accounts.add(act.account)
 
-    def _add_accounts(self, asset: AssetId, *accounts: AccountId) -> None:
-        self.accounts.update(accounts)
-        self.balances.update((account, asset) for account in accounts)
+    def _add_account(self, account: AccountId, asset: AssetId) -> None:
+        self.accounts.add(account)
+        self.balances.add((account, asset))
 
     def add_contract(self, contract: Htlc | None) -> None:
         """What ending the contract will touch."""
         if contract is not None:
             terms = contract.terms
-            self.balances.update(((terms.payer, terms.asset), (terms.payee, terms.asset)))
+            self.balances.add((terms.payer, terms.asset))
+            self.balances.add((terms.payee, terms.asset))
 
 
 async def load(session: Session, book: Book, needs: Needs) -> None:
@@ -138,7 +141,7 @@ async def load(session: Session, book: Book, needs: Needs) -> None:
 
 
 async def _load_contracts(session: Session, book: Book, needs: Needs) -> None:
-    missing = needs.contracts - book.contracts.keys()
+    missing = [key for key in needs.contracts if key not in book.contracts]
     book.contracts.update(dict.fromkeys(missing))
     if wanted := [id for id in missing if is_uuid(id)]:
         for row in await session.fetch("load_contracts", wanted):
@@ -147,7 +150,7 @@ async def _load_contracts(session: Session, book: Book, needs: Needs) -> None:
 
 
 async def _load_accounts(session: Session, book: Book, needs: Needs) -> None:
-    missing = needs.accounts - book.accounts.keys()
+    missing = [key for key in needs.accounts if key not in book.accounts]
     book.accounts.update(dict.fromkeys(missing))
     if wanted := [id for id in missing if is_name(id)]:
         for row in await session.fetch("load_accounts", wanted):
@@ -155,7 +158,7 @@ async def _load_accounts(session: Session, book: Book, needs: Needs) -> None:
 
 
 async def _load_mandates(session: Session, book: Book, needs: Needs) -> None:
-    missing = needs.mandates - book.mandates.keys()
+    missing = [key for key in needs.mandates if key not in book.mandates]
     book.mandates.update(dict.fromkeys(missing))
     if wanted := [key for key in missing if is_name(key[0]) and is_name(key[1])]:
         for row in await session.fetch("load_mandates", *rows.columns(wanted, 2)):
@@ -163,7 +166,7 @@ async def _load_mandates(session: Session, book: Book, needs: Needs) -> None:
 
 
 async def _load_balances(session: Session, book: Book, needs: Needs) -> None:
-    missing = needs.balances - book.balances.keys()
+    missing = [key for key in needs.balances if key not in book.balances]
     book.balances.update(dict.fromkeys(missing))
     if wanted := [key for key in missing if is_name(key[0]) and is_name(key[1])]:
         for row in await session.fetch("load_balances", *rows.columns(wanted, 2)):
@@ -172,7 +175,7 @@ async def _load_balances(session: Session, book: Book, needs: Needs) -> None:
 
 
 async def _load_operations(session: Session, book: Book, needs: Needs) -> None:
-    missing = needs.operations - book.operations.keys()
+    missing = [key for key in needs.operations if key not in book.operations]
     book.operations.update(dict.fromkeys(missing))
     if wanted := [id for id in missing if is_name(id)]:
         for row in await session.fetch("load_operations", wanted):
@@ -202,7 +205,7 @@ async def write_batch(
         made,
         ended,
         [(effect.id, effect.digest) for effect in effects if effect.htlc is None],
-        _posting_rows(effects, block),
+        block.leaves,
         header.height,
         header.previous,
         header.root,
@@ -210,6 +213,7 @@ async def write_batch(
         header.at,
         block.hash,
         block.signature,
+        _movement_rows(effects, header.height),
     )
     assert counted["debited"] == len(updated), "every balance that was loaded is still there"
     assert counted["ended"] == len(ended), "every contract that was open is still open"
@@ -247,10 +251,14 @@ def _contract_rows(
     return [rows.contract_values(htlc) for htlc in made.values()], ended
 
 
-def _posting_rows(effects: Iterable[Effect], block: Block) -> list[tuple[Any, ...]]:
-    height = block.header.height
-    pairs = enumerate(zip(effects, block.leaves, strict=True))
-    return [(height, n, effect.debit, effect.credit, data) for n, (effect, data) in pairs]
+def _movement_rows(effects: Iterable[Effect], height: int) -> list[tuple[Any, ...]]:
+    """Which postings of the block belong to each account."""
+    positions: dict[AccountId, list[int]] = {}
+    for position, effect in enumerate(effects):
+        positions.setdefault(effect.debit, []).append(position)
+        if effect.credit != effect.debit:
+            positions.setdefault(effect.credit, []).append(position)
+    return [(account, height, found) for account, found in positions.items()]
 
 
 async def write_act(session: Session, book: Book, act: Act) -> None:
