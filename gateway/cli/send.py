@@ -72,7 +72,7 @@ def _row(file: Path, outcome: Outcome) -> tuple[object, ...]:
     return (file.name, outcome.reference, outcome.code, f"{outcome.description}{place}")
 
 
-def _record(file: Path, outcome: Outcome) -> dict[str, object]:
+def _record(file: Path, outcome: Outcome) -> dict[str, str | None]:
     common = {"file": str(file), "reference": outcome.reference}
     if isinstance(outcome, Received):
         return common | {"id": outcome.id}
