@@ -99,7 +99,13 @@ class Engine:
         )
         self.mailboxes = Mailboxes(pool)
         self.intake = Intake(
-            pool, journal, self._openers(), done=self._taken, lost=self._lost, say=say
+            pool,
+            journal,
+            self._openers(),
+            done=self._taken,
+            failed=self._not_taken,
+            lost=self._lost,
+            say=say,
         )
         self.pending = PendingPairs(
             amounts=self.directory.amounts, attempt=self.intake.put, now=now_ns
@@ -194,6 +200,12 @@ class Engine:
                 _answer(job.answer, done.swaps)
             case AttemptJob():
                 pass
+
+    def _not_taken(self, job: Job, error: Exception) -> None:
+        """Our own error in one job: whoever waits is told, nobody else is harmed."""
+        self._say(f"PAGE: an intake could not be written: {error!r}")
+        if not isinstance(job, AttemptJob) and not job.answer.done():
+            job.answer.set_exception(error)
 
     def _lost(self) -> None:
         """A connection was lost in the middle of an intake: what it wrote has to be found."""

@@ -27,12 +27,15 @@ class GroupWriter(Generic[T, R]):
     """A bounded queue in front of `write`, which takes a batch and gives one result per item.
 
     `done` is called with each item and its result. A batch whose outcome is unknown (connection
-    lost) is written again until it is known: `write` must be idempotent."""
+    lost) is written again until it is known: `write` must be idempotent. A batch that the database
+    refuses (our own error in one of its items) is written item by item; `failed` is called with
+    the ones that cannot be written, and the others are not harmed."""
 
     def __init__(
         self,
         write: Callable[[Sequence[T]], Awaitable[Sequence[R]]],
         done: Callable[[T, R], None],
+        failed: Callable[[T, Exception], None],
         *,
         batch_max: int,
         queue_max: int,
@@ -40,6 +43,7 @@ class GroupWriter(Generic[T, R]):
     ) -> None:
         self._write = write
         self._done = done
+        self._failed = failed
         self._batch_max = batch_max
         self._say = say
         self._queue: asyncio.Queue[T] = asyncio.Queue(queue_max)
@@ -61,11 +65,22 @@ class GroupWriter(Generic[T, R]):
         told to nobody."""
         while True:
             batch = await take(self._queue, self._batch_max)
-            results = await self._until_known(batch)
+            await self._write_out(batch)
             self.batches += 1
             self.items += len(batch)
-            for item, result in zip(batch, results, strict=True):
-                self._done(item, result)
+
+    async def _write_out(self, batch: Sequence[T]) -> None:
+        try:
+            results = await self._until_known(batch)
+        except Exception as error:
+            if len(batch) == 1:
+                self._failed(batch[0], error)
+                return
+            for item in batch:
+                await self._write_out([item])
+            return
+        for item, result in zip(batch, results, strict=True):
+            self._done(item, result)
 
     async def _until_known(self, batch: Sequence[T]) -> Sequence[R]:
         pause = PAUSE_FIRST

@@ -126,6 +126,7 @@ class Intake:
         openers: Openers,
         *,
         done: Callable[[Job, Done], None],
+        failed: Callable[[Job, Exception], None],
         lost: Callable[[], None],
         say: Callable[[str], None],
     ) -> None:
@@ -134,7 +135,7 @@ class Intake:
         self._openers = openers
         self._lost = lost
         self.writer: GroupWriter[Job, Done] = GroupWriter(
-            self._write, done, batch_max=BATCH_MAX, queue_max=QUEUE_MAX, say=say
+            self._write, done, failed, batch_max=BATCH_MAX, queue_max=QUEUE_MAX, say=say
         )
 
     def put(self, job: Job) -> bool:

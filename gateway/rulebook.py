@@ -14,6 +14,9 @@ from protocols.iso20022.instruction import Payment, QuantityType, SettlementInst
 from protocols.iso20022.lexical import bic11
 from protocols.iso20022.rules import BusinessRefusal, Currency, Instrument, Reference
 
+YEARS_AHEAD_MAX = 10
+"""Forward settlement goes to a year or two; what lies ten ahead is a slip of the pen."""
+
 
 class Rulebook:
     """Reference data in the form in which rules ask for it."""
@@ -118,6 +121,12 @@ def _not_served(instruction: SettlementInstruction) -> BusinessRefusal | None:
             code=RejectionReason.VALR,
             field="/Document/SctiesSttlmTxInstr/SttlmTpAndAddtlParams/Pmt",
             rule="only settlement against payment (APMT) is served",
+        )
+    if instruction.settlement_date.year - instruction.trade_date.year > YEARS_AHEAD_MAX:
+        return BusinessRefusal(
+            code=RejectionReason.DDAT,
+            field="/Document/SctiesSttlmTxInstr/TradDtls/SttlmDt/Dt/Dt",
+            rule=f"lies more than {YEARS_AHEAD_MAX} years after the trade",
         )
     if bic11(instruction.delivering.party1) == bic11(instruction.receiving.party1):
         return BusinessRefusal(

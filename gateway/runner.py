@@ -75,6 +75,7 @@ class Runner:
         self.writer: GroupWriter[Append, bool] = GroupWriter(
             lambda batch: journal.append([append.entry for append in batch]),
             self._appended,
+            lambda append, error: self._quarantine(append.live, error),
             batch_max=BATCH_MAX,
             queue_max=0,  # bounded by what is open: one entry per settlement
             say=say,
@@ -128,7 +129,7 @@ class Runner:
                 if n % SLICE == SLICE - 1:
                     await asyncio.sleep(0)
 
-    def _quarantine(self, live: Live, error: AssertionError) -> None:
+    def _quarantine(self, live: Live, error: Exception) -> None:
         """Our own error in one settlement stops that one, loudly, and no other."""
         self.lives.pop(live.id, None)
         self.quarantined[live.id] = repr(error)

@@ -15,6 +15,7 @@ import msgspec
 
 from htlc.hashlock import DIGEST_BYTES, HashFunction
 from htlc.units import (
+    INSTANT_MAX,
     QUANTITY_MAX,
     AccountId,
     AssetId,
@@ -102,11 +103,20 @@ def check(swap: Swap, *, legs_max: int) -> tuple[Fault, ...]:
         for n, name in enumerate(names)
         if name in names[:n]
     ]
+    faults += _instant_faults(swap)
     if swap.secret is not None and swap.secret.holder not in swap.parties:
         faults.append(Fault(field="secret.holder", rule="the holder is a party of the swap"))
     if swap.secret is not None and len(swap.secret.digest) != DIGEST_BYTES:
         faults.append(Fault(field="secret.digest", rule=f"a digest has {DIGEST_BYTES} bytes"))
     return tuple(faults) if faults else _connection_faults(swap.legs)
+
+
+def _instant_faults(swap: Swap) -> Iterable[Fault]:
+    named = [("commit_by", swap.commit_by)]
+    named += [(f"legs[{n}].expires_at", leg.expires_at) for n, leg in enumerate(swap.legs)]
+    for field, instant in named:
+        if instant is not None and not 0 < instant <= INSTANT_MAX:
+            yield Fault(field=field, rule="an instant lies after 1970 and before 2262")
 
 
 def _leg_faults(field: str, leg: Leg) -> Iterable[Fault]:

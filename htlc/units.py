@@ -33,6 +33,9 @@ MemberId = NewType("MemberId", str)
 QUANTITY_MAX: Final = Quantity(2**63 - 1)
 """The largest quantity: what a signed 64-bit word (and a PostgreSQL `bigint`) can hold."""
 
+INSTANT_MAX: Final = Instant(2**63 - 1)
+"""The last instant that fits a signed 64-bit word: in the year 2262."""
+
 SECOND: Final = Duration(1_000_000_000)
 MILLISECOND: Final = Duration(1_000_000)
 

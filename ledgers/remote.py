@@ -123,8 +123,8 @@ def _detail(data: bytes) -> str:
 
 
 def _decoded(decoder: "msgspec.json.Decoder[T]", data: bytes) -> T:
-    """Raises LedgerUnreachable for what is no JSON (a cut answer, a proxy's page), RemoteLedgerError
-    for JSON that is not of the contract: asking again would bring the same."""
+    """Raises LedgerUnreachable for what is no JSON (a cut answer, a proxy's page), and
+    RemoteLedgerError for JSON that is not of the contract: asking again would bring the same."""
     try:
         return decoder.decode(data)
     except msgspec.ValidationError as error:

@@ -1,13 +1,10 @@
 """Fixtures that every package's tests may use."""
 
-import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from tests import postgres
-
-_databases = itertools.count()
 
 
 @pytest.fixture(scope="session")
@@ -18,8 +15,6 @@ def postgres_server() -> Iterator[str]:
 
 
 @pytest.fixture
-async def dsn(postgres_server: str) -> AsyncIterator[str]:
-    """A fresh, empty database."""
-    name = f"test_{next(_databases)}"
-    async with postgres.database(postgres_server, name) as found:
-        yield found
+async def dsn(postgres_server: str) -> str:
+    """A database with nothing in it."""
+    return await postgres.empty_database(postgres_server)

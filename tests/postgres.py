@@ -70,14 +70,28 @@ def _wait_ready(pid_file: Path, process: "subprocess.Popen[bytes]") -> None:
         time.sleep(0.01)
 
 
+def dsn(socket_directory: str, name: str = "postgres") -> str:
+    return f"postgresql:///{name}?host={socket_directory}&user=lockstep"
+
+
 @asynccontextmanager
 async def database(socket_directory: str, name: str) -> AsyncIterator[str]:
     """A fresh database, dropped afterwards; gives its DSN."""
-    dsn = "postgresql:///{}?host=" + socket_directory + "&user=lockstep"
-    connection = await asyncpg.connect(dsn.format("postgres"))
+    connection = await asyncpg.connect(dsn(socket_directory))
     try:
-        await connection.execute(f'CREATE DATABASE "{name}" STRATEGY file_copy')
-        yield dsn.format(name)
+        await connection.execute(f'CREATE DATABASE "{name}"')
+        yield dsn(socket_directory, name)
         await connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
     finally:
         await connection.close()
+
+
+async def empty_database(socket_directory: str) -> str:
+    """The DSN of a database with nothing in it: one is emptied for each test, because making one
+    takes twenty times as long."""
+    connection = await asyncpg.connect(dsn(socket_directory))
+    try:
+        await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    finally:
+        await connection.close()
+    return dsn(socket_directory)

@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from gateway.http import exchange, idempotency, openapi, problems
-from gateway.http.auth import CHALLENGE, Authenticator
+from gateway.http.auth import CHALLENGE, Authentication
 from gateway.http.exchange import Call, Desk, Reply, Services, problem_reply
 from gateway.http.problems import Kind, RequestError, problem
 from gateway.http.routes import ROUTES, Route
@@ -30,7 +30,7 @@ def build_app(
     gateway: Services,
     *,
     bic: str,
-    auth: Authenticator,
+    auth: Authentication,
     body_bytes_max: int,
     batch_max: int,
     say: Callable[[str], None],
@@ -58,7 +58,7 @@ def build_app(
     return app
 
 
-def _add(app: web.Application, desk: Desk, auth: Authenticator) -> None:
+def _add(app: web.Application, desk: Desk, auth: Authentication) -> None:
     methods: dict[str, list[str]] = {}
     for route in ROUTES:
         endpoint = _endpoint(route, desk, auth)
@@ -73,7 +73,7 @@ def _add(app: web.Application, desk: Desk, auth: Authenticator) -> None:
         app.router.add_route("OPTIONS", path, _options(served))
 
 
-def _endpoint(route: Route, desk: Desk, auth: Authenticator) -> Endpoint:
+def _endpoint(route: Route, desk: Desk, auth: Authentication) -> Endpoint:
     async def endpoint(request: web.Request) -> web.StreamResponse:
         principal = auth.principal(request)
         if principal is None:

@@ -1,7 +1,7 @@
 """Who asks: the one seam between a connection and a `Principal`.
 
 Today a bearer token each (RFC 6750). Mutual TLS and signed requests will be other implementations
-of `Authenticator`; nothing behind it knows how somebody was recognised.
+of `Authentication`; nothing behind it knows how somebody was recognised.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ _TOKEN: Final = re.compile(r"Bearer +([A-Za-z0-9._~+/-]+=*) *", re.IGNORECASE)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
-class Authenticator(Protocol):
+class Authentication(Protocol):
     """Recognises who sent a request."""
 
     def principal(self, request: web.BaseRequest) -> Principal | None:
@@ -33,43 +33,38 @@ class Authenticator(Protocol):
         ...
 
 
-class Tokens:
+class Authenticator:
     """Bearer tokens of 32 random bytes, known by their SHA-256 only.
 
     The table is searched by that digest. How long a search takes tells something of the digest at
     most, and a digest that is partly known helps nobody to a token of 256 random bits; the last
     comparison takes the same time wherever two digests differ."""
 
-    def __init__(self, principals: Iterable[tuple[str, Principal]]) -> None:
-        """Pairs of a token's SHA-256 (lower-case hex) and who holds it; ConfigurationError for a
-        digest that is none, or that two share."""
+    def __init__(
+        self, members: Iterable[MemberSettings], operators: Iterable[OperatorSettings] = ()
+    ) -> None:
+        """ConfigurationError for a digest that is none, or that two share."""
         self._known: dict[bytes, tuple[bytes, Principal]] = {}
-        for digest, principal in principals:
-            if _SHA256.fullmatch(digest) is None:
-                raise ConfigurationError(
-                    f"token_sha256 of {principal.name}: expected 64 lower-case hex digits"
-                )
-            key = bytes.fromhex(digest)
-            if key in self._known:
-                raise ConfigurationError(
-                    f"token_sha256 of {principal.name}: {self._known[key][1].name} has the same"
-                )
-            self._known[key] = (key, principal)
+        for member in members:
+            self._add(member.token_sha256, Principal(name=member.bic, role="member"))
+        for operator in operators:
+            who = Principal(name=operator.name, role=operator.role, ledger=operator.ledger)
+            self._add(operator.token_sha256, who)
 
-    @classmethod
-    def of(
-        cls, members: Iterable[MemberSettings], operators: Iterable[OperatorSettings] = ()
-    ) -> "Tokens":
-        """The members and operators of a configuration."""
-        return cls(
-            [(m.token_sha256, Principal(name=m.bic, role="member")) for m in members]
-            + [
-                (o.token_sha256, Principal(name=o.name, role=o.role, ledger=o.ledger))
-                for o in operators
-            ]
-        )
+    def _add(self, digest: str, principal: Principal) -> None:
+        if _SHA256.fullmatch(digest) is None:
+            raise ConfigurationError(
+                f"token_sha256 of {principal.name}: expected 64 lower-case hex digits"
+            )
+        key = bytes.fromhex(digest)
+        if key in self._known:
+            raise ConfigurationError(
+                f"token_sha256 of {principal.name}: {self._known[key][1].name} has the same"
+            )
+        self._known[key] = (key, principal)
 
     def principal(self, request: web.BaseRequest) -> Principal | None:
+        """Who holds the token that was shown."""
         found = _TOKEN.fullmatch(request.headers.get("Authorization", ""))
         if found is None:
             return None

@@ -42,8 +42,8 @@ class Memory(Protocol):
     ) -> tuple[int, str] | Conflict | None:
         """Keep `status` and `answer` for a key, if nothing but a reservation is kept for it.
 
-        None: kept now. A pair: what was kept before for the same digest (status 0 is a reservation
-        without an answer yet). Conflict: the key was used with another digest."""
+        What is kept afterwards (status 0: a reservation without an answer yet), or None where that
+        is what was given; Conflict if the key was used with another digest."""
         ...
 
 

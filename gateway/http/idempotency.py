@@ -60,9 +60,11 @@ async def once(
     assert isinstance(reply, Reply), "only whole answers can be kept"
     if reply.status >= 500:
         return reply
-    kept = _Kept(media=reply.media, headers=dict(reply.headers), body=reply.body.decode())
-    text = exchange.encode(kept).decode()
-    return _known(await call.gateway.remember(member, key, digest, reply.status, text)) or reply
+    text = exchange.encode(
+        _Kept(media=reply.media, headers=dict(reply.headers), body=reply.body.decode())
+    ).decode()
+    after = await call.gateway.remember(member, key, digest, reply.status, text)
+    return reply if after == (reply.status, text) else _known(after) or reply
 
 
 async def _digest(call: Call) -> bytes:

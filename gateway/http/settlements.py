@@ -19,6 +19,7 @@ from gateway.http.problems import Kind, RequestError
 from gateway.port import Denied, View
 from htlc.units import SettlementId
 from protocols.iso20022.errors import RejectCode
+from protocols.iso20022.lexical import bic11
 
 DESCRIPTION: Final = (
     "A proposal, or an array of them. It is PROPOSED until every payer has posted the same terms "
@@ -87,7 +88,7 @@ def _item(call: Call, proposal: wire.Proposal) -> Item:
     drawn = proposals.read(proposal, call.gateway)
     if not isinstance(drawn, tuple):
         return problems.outcome(drawn)
-    if call.principal.name in drawn[0].parties:
+    if bic11(call.principal.name) in drawn[0].parties:
         return drawn
     return problems.problem(
         Kind.FORBIDDEN, "a swap is proposed by one of its parties", code=RejectCode.XAUT.value

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from gateway.http import wire
 from gateway.http.notation import decimal
 from gateway.port import LedgerState, Summary, View
+from gateway.swaps import reported
 from htlc.agreement import TRUSTS, AgreedLeg, Agreement
 from htlc.leg import ENDED, LegState
 from htlc.settlement import Phase, Settlement
@@ -25,7 +26,7 @@ def settlement(view: View, scale: Scale) -> wire.SettlementView:
     protocol = agreement.protocol if agreement else state.swap.protocol
     return wire.SettlementView(
         id=view.id,
-        state=shown_state(state),
+        state=reported(state),
         created_at=instant_text(view.created_at),
         commit_by=_time(agreement.commit_by if agreement else state.swap.commit_by),
         protocol=protocol,
@@ -36,15 +37,6 @@ def settlement(view: View, scale: Scale) -> wire.SettlementView:
         pair=view.pair,
         legs=tuple(_leg(state, n, leg, scale) for n, leg in enumerate(state.swap.legs)),
     )
-
-
-def shown_state(state: Settlement) -> str:
-    """The phase, or the two names that it has for users."""
-    if state.phase is Phase.CANCELLED and state.never_locked:
-        return "REJECTED"
-    if state.phase is Phase.LOCKING and state.frozen:
-        return "FROZEN"
-    return state.phase.value
 
 
 def _awaits(state: Settlement) -> tuple[str, ...]:

@@ -72,7 +72,9 @@ CREATE TABLE contracts (
     status                text   NOT NULL,
     ended_at              bigint,
     key                   bytea
-) WITH (fillfactor = 50); -- each row is updated once, when it ends, by a version as large: HOT
+) WITH (fillfactor = 45);
+-- Each row is updated once, when it ends, by a version some 45 bytes larger than its 300 to 400: with
+-- 45 of 100 parts filled, the second version of every row fits beside the first (HOT).
 
 -- How a contract ended, as a batch sends it.
 CREATE TYPE ending AS (id uuid, status text, ended_at bigint, key bytea);

@@ -151,8 +151,10 @@ async def postgres_ledger(dsn: str, clock: ManualClock) -> AsyncIterator[Postgre
     async with await open_pool(dsn) as pool:
         await prepare(pool, seal)
         ledger = PostgresLedger(pool, seal, clock, TRAITS)
-        yield ledger
-        await ledger.close()
+        try:
+            yield ledger
+        finally:
+            await ledger.close()
 
 
 @asynccontextmanager

@@ -1,0 +1,250 @@
+"""sese.023 instructions through the whole gateway: what is settled, and what each side is told."""
+
+from datetime import date, timedelta
+
+import msgspec
+
+from gateway.ids import new_id
+from gateway.port import Busy, Taken
+from protocols.iso20022 import envelope, render, sese023
+from protocols.iso20022.advice import Confirmation, Matching, Outbound, Processing, StatusAdvice
+from protocols.iso20022.errors import ProtocolError, RejectCode
+from protocols.iso20022.header import Header
+from protocols.iso20022.instruction import (
+    CreditDebit,
+    Movement,
+    Payment,
+    QuantityType,
+    SettlementInstruction,
+    SettlementParties,
+)
+from tests.gateway.systems import (
+    BUYER,
+    DEPOSITORY,
+    ISIN,
+    OPENING,
+    SELLER,
+    System,
+    account,
+    until,
+)
+
+TODAY = date(2026, 10, 8)
+_outbound = msgspec.json.Decoder(Outbound)
+
+
+def instruction(movement: Movement, **changes: object) -> SettlementInstruction:
+    deliver = movement is Movement.DELI
+    own = SELLER if deliver else BUYER
+    plain = SettlementInstruction(
+        sender=own,
+        definition="sese.023.001.11",
+        transaction_id=f"{own[:4]}{new_id()[-12:]}",
+        movement=movement,
+        payment=Payment.APMT,
+        trade_date=TODAY - timedelta(days=2),
+        settlement_date=TODAY,
+        isin=ISIN,
+        quantity_type=QuantityType.FACE_AMOUNT,
+        quantity="1000",
+        safekeeping_account=account("registry", own),
+        cash_account=account("bank", own),
+        transaction_type="TRAD",
+        delivering=SettlementParties(depository=DEPOSITORY, party1=SELLER),
+        receiving=SettlementParties(depository=DEPOSITORY, party1=BUYER),
+        amount="998.75",
+        currency="EUR",
+        credit_debit=CreditDebit.CRDT if deliver else CreditDebit.DBIT,
+    )
+    return msgspec.structs.replace(plain, **changes)
+
+
+def both(**changes: object) -> tuple[SettlementInstruction, SettlementInstruction]:
+    return instruction(Movement.DELI, **changes), instruction(Movement.RECE, **changes)
+
+
+def message(item: SettlementInstruction, id: str | None = None) -> envelope.Enveloped:
+    head = Header(
+        sender=item.sender,
+        receiver="LCKSNL20XXX",
+        business_message_id=id or new_id().replace("-", ""),
+        definition=item.definition,
+        created_at=1_790_000_000_000_000_000,
+    )
+    body = render.business_message(head, sese023.encode(item))
+    (enveloped,) = envelope.split(body.encode())
+    assert isinstance(enveloped, envelope.Enveloped), enveloped
+    return enveloped
+
+
+async def send(running: System, item: SettlementInstruction, id: str | None = None) -> Taken:
+    (taken,) = await running.desk.take_messages(item.sender, [message(item, id)])
+    assert isinstance(taken, Taken), taken
+    return taken
+
+
+async def told(running: System, member: str) -> list[Outbound]:
+    stored = await running.desk.read(member, after=0, limit=500)
+    return [_outbound.decode(item.content) for item in stored]
+
+
+def codes(advice: Outbound) -> list[str]:
+    """A status in short: part, status and reasons."""
+    if isinstance(advice, Confirmation):
+        return ["settled"]
+    assert isinstance(advice, StatusAdvice)
+    parts = (advice.processing, advice.matching, advice.settlement)
+    return [
+        "/".join([part.status.value, *(reason.code or "" for reason in part.reasons)])
+        for part in parts
+        if part is not None
+    ]
+
+
+async def statuses(running: System, member: str) -> list[list[str]]:
+    return [codes(advice) for advice in await told(running, member)]
+
+
+async def settled(running: System, member: str) -> bool:
+    return ["settled"] in await statuses(running, member)
+
+
+async def test_two_sides_one_after_the_other_settle(running: System) -> None:
+    deliver, receive = both()
+    await send(running, deliver)
+    assert await statuses(running, SELLER) == [["AckdAccptd", "Umtchd/CMIS"]]
+    await send(running, receive)
+    await until(lambda: settled(running, SELLER))
+    assert await statuses(running, SELLER) == [
+        ["AckdAccptd", "Umtchd/CMIS"],
+        ["Mtchd"],
+        ["settled"],
+    ]
+    assert await statuses(running, BUYER) == [["AckdAccptd"], ["Mtchd"], ["settled"]]
+    assert await running.balance("registry", BUYER, ISIN) == (OPENING[ISIN] + 1000, 0)
+    assert await running.balance("bank", SELLER, "EUR") == (OPENING["EUR"] + 998_75, 0)
+
+
+async def test_the_deliverers_amount_settles_within_the_tolerance(running: System) -> None:
+    await send(running, instruction(Movement.RECE, amount="1000.75"))
+    await send(running, instruction(Movement.DELI))
+    await until(lambda: settled(running, BUYER))
+    assert await running.balance("bank", BUYER, "EUR") == (OPENING["EUR"] - 998_75, 0)
+
+
+async def test_a_near_miss_is_told_to_both_with_its_code(running: System) -> None:
+    await send(running, instruction(Movement.DELI))
+    await send(running, instruction(Movement.RECE, quantity="1001"))
+    assert await statuses(running, SELLER) == [["AckdAccptd", "Umtchd/CMIS"], ["Umtchd/DQUA"]]
+    assert await statuses(running, BUYER) == [["AckdAccptd", "Umtchd/DQUA"]]
+
+
+async def test_a_refused_instruction_is_told_why(running: System) -> None:
+    await send(running, instruction(Movement.DELI, amount="998.755"))
+    (advice,) = await told(running, SELLER)
+    assert codes(advice) == ["Rjctd/DMON"]
+    assert isinstance(advice, StatusAdvice)
+    assert advice.processing is not None and "decimal" in (advice.processing.reasons[0].text or "")
+
+
+async def test_short_of_securities_stays_pending_and_settles_when_they_come(
+    running: System,
+) -> None:
+    much = str(OPENING[ISIN] + 500)
+    deliver, receive = both(quantity=much)
+    await send(running, deliver)
+    await send(running, receive)
+    await until(lambda: _has(running, SELLER, "Mtchd", "Pdg/LACK"))
+    assert await _has(running, BUYER, "Mtchd", "Pdg/CLAC")
+    back = {
+        "delivering": SettlementParties(depository=DEPOSITORY, party1=BUYER),
+        "receiving": SettlementParties(depository=DEPOSITORY, party1=SELLER),
+        "quantity": "500",
+    }
+    await send(
+        running,
+        instruction(
+            Movement.DELI,
+            **back
+            | {
+                "sender": BUYER,
+                "safekeeping_account": account("registry", BUYER),
+                "cash_account": account("bank", BUYER),
+            },
+        ),
+    )
+    await send(
+        running,
+        instruction(
+            Movement.RECE,
+            **back
+            | {
+                "sender": SELLER,
+                "safekeeping_account": account("registry", SELLER),
+                "cash_account": account("bank", SELLER),
+            },
+        ),
+    )
+
+    async def both_settled() -> bool:
+        return (await statuses(running, SELLER)).count(["settled"]) == 2
+
+    await until(both_settled)
+    assert (await statuses(running, SELLER)).count(["Mtchd", "Pdg/LACK"]) == 1
+
+
+async def _has(running: System, member: str, *parts: str) -> bool:
+    return list(parts) in await statuses(running, member)
+
+
+async def test_the_same_again_gets_the_stored_answer_and_nothing_else(running: System) -> None:
+    item = instruction(Movement.DELI)
+    first = await send(running, item, "ONCE")
+    again = await send(running, item, "ONCE")
+    assert again == first
+    assert len(await told(running, SELLER)) == 1
+    (other,) = await running.desk.take_messages(
+        SELLER, [message(instruction(Movement.DELI), "ONCE")]
+    )
+    assert isinstance(other, ProtocolError)
+    assert other.code is RejectCode.XDUP
+
+
+async def test_a_business_reference_is_used_once(running: System) -> None:
+    await send(running, instruction(Movement.DELI, transaction_id="REF1"))
+    await send(running, instruction(Movement.DELI, transaction_id="REF1", quantity="5"))
+    assert await statuses(running, SELLER) == [["AckdAccptd", "Umtchd/CMIS"], ["Rjctd/REFE"]]
+
+
+async def test_a_future_settlement_date_waits(running: System) -> None:
+    deliver, receive = both(settlement_date=date(2036, 1, 4))
+    await send(running, deliver)
+    await send(running, receive)
+    assert (await statuses(running, SELLER))[-1] == ["Mtchd", "Pdg/FUTU"]
+    assert (await statuses(running, BUYER))[-1] == ["Mtchd", "Pdg/FUTU"]
+    assert not running.engine.runner.lives
+
+
+async def test_a_message_of_another_sender_is_refused(running: System) -> None:
+    (refused,) = await running.desk.take_messages(BUYER, [message(instruction(Movement.DELI))])
+    assert isinstance(refused, ProtocolError)
+    assert refused.code is RejectCode.XAUT
+
+
+async def test_a_busy_gateway_says_so(running: System) -> None:
+    running.desk._open_max = 0
+    (busy,) = await running.desk.take_messages(SELLER, [message(instruction(Movement.DELI))])
+    assert isinstance(busy, Busy)
+
+
+async def test_two_sides_in_one_batch_are_told_accepted_and_matched(running: System) -> None:
+    """One member acts for both sides of its own trade book? No: two members, one intake batch."""
+    import asyncio
+
+    deliver, receive = both()
+    await asyncio.gather(send(running, deliver), send(running, receive))
+    await until(lambda: settled(running, BUYER))
+    seller, buyer = await statuses(running, SELLER), await statuses(running, BUYER)
+    assert (seller[-2:], buyer[-2:]) == ([["Mtchd"], ["settled"]], [["Mtchd"], ["settled"]])
+    assert Processing.ACCEPTED.value in seller[0][0]
+    assert Matching.MATCHED.value == seller[-2][0]

@@ -1,0 +1,245 @@
+"""The PostgreSQL ledger where it differs from a book in memory: crashes, queues, clocks, plans."""
+
+import asyncio
+from typing import Any
+
+import asyncpg
+import pytest
+
+from htlc.contract import Answer, Refusal, Unknown
+from htlc.units import HtlcId
+from ledgers import postgres
+from ledgers.administration import OpenAccount
+from ledgers.block import Seal
+from ledgers.port import Execute, LedgerUnreachable, Lock
+from ledgers.postgres import open_pool, prepare
+from tests.ledgers.proxy import Proxy
+from tests.ledgers.worlds import (
+    ALICE_ACCOUNT,
+    BOB,
+    BOB_ACCOUNT,
+    EXECUTION_KEY,
+    FUNDS,
+    GATEWAY,
+    LEDGER_OPERATOR,
+    TEST_KEY,
+    ManualClock,
+    World,
+    new_id,
+    postgres_ledger,
+    postgres_world,
+)
+
+OTHERS = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE pid <> pg_backend_pid() AND datname = current_database()"""
+
+
+async def insist(world: World, operation: Any) -> tuple[Answer, int]:
+    """Ask until there is an answer; also how often there was none."""
+    for unknown in range(200):
+        [answer] = await world.as_(GATEWAY).apply([operation])
+        if isinstance(answer, Answer):
+            return answer, unknown
+        await asyncio.sleep(0.005)
+    raise AssertionError("the ledger never came back")
+
+
+async def test_connections_killed_in_the_middle_lose_and_double_nothing(dsn: str) -> None:
+    async with postgres_world(dsn) as world:
+        terms = [world.terms(quantity=FUNDS // 200) for _ in range(200)]
+        killer = await asyncpg.connect(dsn)
+
+        async def settle(each: Any) -> int:
+            locked, first = await insist(world, Lock(terms=each))
+            done, second = await insist(world, Execute(id=each.id, key=EXECUTION_KEY))
+            assert locked.refusal is None and done.refusal is None
+            return first + second
+
+        async def kill() -> None:
+            for _ in range(12):
+                await killer.fetch(OTHERS)
+                await asyncio.sleep(0.02)
+
+        async def settle_some(start: int) -> int:
+            return sum([await settle(each) for each in terms[start::8]])
+
+        *unknown, _ = await asyncio.gather(*(settle_some(n) for n in range(8)), kill())
+        await killer.close()
+        assert sum(unknown) > 0, "no kill met a batch: the test has no teeth"
+        alice = await world.hosted.account(ALICE_ACCOUNT)
+        bob = await world.hosted.account(BOB_ACCOUNT)
+        assert alice.holdings == {} and bob.holdings["EUR"].available == 2 * FUNDS
+        assert [p.difference for p in await world.hosted.conservation()] == [0]
+        facts = await world.hosted.facts(GATEWAY, "", 1000)
+        assert len(facts) == len({(f.kind, f.id) for f in facts}) == 2 + 2 * 200
+
+
+async def test_while_the_database_is_away_nothing_is_known_and_then_all_goes_on(
+    dsn: str, postgres_server: str
+) -> None:
+    async with (
+        Proxy(postgres_server) as proxy,
+        postgres_world(proxy.dsn(dsn)) as world,
+    ):
+        lock = Lock(terms=world.terms())
+        proxy.take_away()
+        [answer] = await world.as_(GATEWAY).apply([lock])
+        assert isinstance(answer, Unknown)
+        with pytest.raises(LedgerUnreachable):
+            await world.hosted.account(ALICE_ACCOUNT)
+        with pytest.raises(LedgerUnreachable):
+            await world.hosted.describe()
+        assert world.hosted.statistics.unknown == 1
+        await proxy.bring_back()
+        assert await world.hosted.account(ALICE_ACCOUNT) is not None
+        [answer] = await world.as_(GATEWAY).apply([lock])
+        assert isinstance(answer, Answer) and answer.refusal is None
+
+
+async def test_a_commit_whose_answer_is_lost_is_unknown_and_found_done(
+    dsn: str, postgres_server: str
+) -> None:
+    async with (
+        Proxy(postgres_server) as proxy,
+        postgres_world(proxy.dsn(dsn)) as world,
+    ):
+        terms = world.terms()
+        proxy.lose_the_answer_to(b"COMMIT\0")
+        [answer] = await world.as_(GATEWAY).apply([Lock(terms=terms)])
+        assert isinstance(answer, Unknown)
+        [found] = await world.as_(GATEWAY).look([terms.id])
+        assert isinstance(found, Answer) and found.htlc is not None
+        [again] = await world.as_(GATEWAY).apply([Lock(terms=terms)])
+        assert isinstance(again, Answer) and again.refusal is None
+        alice = await world.hosted.account(ALICE_ACCOUNT)
+        assert alice.holdings["EUR"].locked == terms.quantity
+
+
+async def test_what_was_told_once_binds_a_replica_whose_clock_is_behind(dsn: str) -> None:
+    """Also when nothing but a look told it, and the process that did is gone."""
+    async with postgres_world(dsn) as world:
+        terms = world.terms(lock_by=world.clock.at + 10)
+        world.clock.advance(10)
+        [absent] = await world.as_(GATEWAY).look([terms.id])
+        assert absent == Answer(at=terms.lock_by)
+    async with postgres_ledger(dsn, ManualClock()) as behind:
+        [answer] = await behind.submit(GATEWAY, [Lock(terms=terms)])
+        assert isinstance(answer, Answer)
+        assert answer.refusal is Refusal.TOO_LATE and answer.at == terms.lock_by
+
+
+async def test_a_batch_of_refusals_makes_no_block_but_stores_the_time(dsn: str) -> None:
+    async with postgres_world(dsn) as world:
+        before = await world.hosted.blocks(0, 100)
+        world.clock.advance(5)
+        execute = Execute(id=HtlcId(new_id()), key=EXECUTION_KEY)
+        [answer] = await world.as_(GATEWAY).apply([execute])
+        assert await world.hosted.blocks(0, 100) == before
+        connection = await asyncpg.connect(dsn)
+        assert await connection.fetchval("SELECT clock FROM head") == answer.at == world.clock.at
+        await connection.close()
+
+
+async def test_callers_that_come_together_share_a_transaction(dsn: str) -> None:
+    async with postgres_world(dsn) as world:
+        before = world.hosted.statistics.batches
+        locks = [Lock(terms=world.terms(quantity=1)) for _ in range(100)]
+        await asyncio.gather(*(world.as_(GATEWAY).apply([lock]) for lock in locks))
+        assert world.hosted.statistics.batches - before <= 2
+        assert world.hosted.statistics.largest_batch >= 99
+
+
+async def test_a_caller_that_is_cancelled_harms_nobody(dsn: str) -> None:
+    async with postgres_world(dsn) as world:
+        locks = [Lock(terms=world.terms(quantity=1)) for _ in range(20)]
+        tasks = [asyncio.create_task(world.as_(GATEWAY).apply([lock])) for lock in locks]
+        await asyncio.sleep(0)
+        for task in tasks[::2]:
+            task.cancel()
+        told = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(one, asyncio.CancelledError) for one in told[::2])
+        assert all(one[0].refusal is None for one in told[1::2])
+        looked = await world.as_(GATEWAY).look([lock.terms.id for lock in locks])
+        assert all(answer.htlc is not None for answer in looked[1::2])
+        assert [p.difference for p in await world.hosted.conservation()] == [0]
+
+
+async def test_more_than_the_queue_holds_is_told_at_once(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "QUEUE_MAX", 10)
+    async with postgres_world(dsn) as world:
+        locks = [Lock(terms=world.terms(quantity=1)) for _ in range(15)]
+        told = await asyncio.gather(*(world.as_(GATEWAY).apply([lock]) for lock in locks))
+        unknown = [answer for [answer] in told if isinstance(answer, Unknown)]
+        assert len(unknown) == 5 and unknown[0].why == "overloaded"
+        assert world.hosted.statistics.overloaded == 5
+
+
+async def test_a_stuck_transaction_ends_by_its_deadline(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process holds the head: callers are answered Unknown, and all goes on after it."""
+    async with postgres_world(dsn) as world:
+        lock = Lock(terms=world.terms())
+        stuck = await asyncpg.connect(dsn)
+        await stuck.execute("BEGIN; SELECT FROM head FOR UPDATE")
+        monkeypatch.setattr(postgres, "BATCH_SECONDS", 0.2)
+        [answer] = await world.as_(GATEWAY).apply([lock])
+        assert isinstance(answer, Unknown)
+        await stuck.close()
+        monkeypatch.setattr(postgres, "BATCH_SECONDS", 10.0)
+        assert (await insist(world, lock))[0].refusal is None
+
+
+async def test_a_database_belongs_to_one_ledger(dsn: str) -> None:
+    async with postgres_world(dsn), await open_pool(dsn) as pool:
+        other = Seal("another", TEST_KEY)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="cash-eur"):
+            await prepare(pool, other)
+
+
+async def test_acts_and_operations_of_others_are_seen_by_a_replica_that_keeps_rows(
+    dsn: str,
+) -> None:
+    """A replica's kept rows are dropped when another one has written."""
+    async with postgres_world(dsn) as world, postgres_ledger(dsn, world.clock) as other:
+        await other.submit(GATEWAY, [Lock(terms=world.terms(quantity=1))])
+        terms = world.terms(quantity=FUNDS - 1)
+        assert (await insist(world, Lock(terms=terms)))[0].refusal is None
+        [answer] = await other.submit(GATEWAY, [Lock(terms=world.terms(quantity=1))])
+        assert isinstance(answer, Answer) and answer.refusal is Refusal.INSUFFICIENT_BALANCE
+        await other.submit(GATEWAY, [Execute(id=terms.id, key=EXECUTION_KEY)])
+        [done] = await world.as_(GATEWAY).look([terms.id])
+        assert isinstance(done, Answer) and done.htlc is not None and done.htlc.key
+
+
+async def test_contracts_end_in_place_and_balances_too(dsn: str) -> None:
+    """HOT updates: no index entry is written when a contract ends or a balance moves."""
+    async with postgres_world(dsn) as world:
+        terms = [world.terms(quantity=1) for _ in range(400)]
+        await world.as_(GATEWAY).apply([Lock(terms=each) for each in terms])
+        executes = [Execute(id=each.id, key=EXECUTION_KEY) for each in terms]
+        for start in range(0, 400, 50):
+            await world.as_(GATEWAY).apply(executes[start : start + 50])
+    connection = await asyncpg.connect(dsn)
+    await connection.execute("SELECT pg_stat_force_next_flush()")
+    for table, least in (("contracts", 400), ("balances", 8)):
+        row = await connection.fetchrow(
+            "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = $1", table
+        )
+        assert row["n_tup_upd"] >= least and row["n_tup_hot_upd"] == row["n_tup_upd"], table
+    await connection.close()
+
+
+async def test_the_log_of_administration_is_chained(dsn: str) -> None:
+    async with postgres_world(dsn) as world:
+        act = OpenAccount(account="new-1", owner=BOB.name)  # type: ignore[arg-type]
+        for _ in range(2):
+            assert await world.hosted.administer(LEDGER_OPERATOR, [act]) == [None]
+    connection = await asyncpg.connect(dsn)
+    lines = await connection.fetch("SELECT previous, hash FROM administration ORDER BY number")
+    assert [line["previous"] for line in lines[1:]] == [line["hash"] for line in lines[:-1]]
+    assert await connection.fetchval("SELECT administration FROM head") == lines[-1]["hash"]
+    assert len(lines) == 5 + 2 + 1, "the act that changed nothing left no line"
+    await connection.close()
