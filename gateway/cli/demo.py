@@ -127,7 +127,8 @@ def _print(result: Result, everything: bool) -> None:
     for difference in result.differences:
         sent = difference.sent
         say(
-            f"{sent.sender} {sent.reference or sent.file}: {sent.outcome} expected, {difference.what}"
+            f"{sent.sender} {sent.reference or sent.file}: "
+            f"{sent.outcome} expected, {difference.what}"
         )
     click.echo(_verdict(result))
 
@@ -178,18 +179,20 @@ def _sums(result: Result) -> Iterator[tuple[object, ...]]:
 
 
 def _verdict(result: Result) -> str:
-    rate = result.settled / result.seconds
-    books = (
-        "the books are right" if not result.faults else f"{len(result.faults)} faults in the books"
-    )
     sides = sum(len(trade.sides) for trade in result.day.trades)
     met = sides - len(result.differences)
+    books = f"{len(result.faults)} faults in the books"
+    if not result.faults:
+        books = (
+            "the books are right: issued amounts unchanged, every balance the sum of its trades, "
+            "all legs of a settlement ended alike"
+        )
     return (
-        f"{met} of {sides} outcomes as expected; {books}: issued amounts unchanged, every balance "
-        f"recomputed from the trades, no settlement with one leg.\n"
-        f"{result.settled} trades settled, {result.messages} messages read from the mailboxes, "
-        f"{result.seconds:.1f} s from the first file to the last outcome "
-        f"({rate:.0f} settlements a second, waiting for chains included)."
+        f"{met} of {sides} outcomes as expected; {books}.\n"
+        f"{result.settled} trades settled: {result.unchained} that waited for no other in "
+        f"{result.unchained_seconds:.2f} s, {result.unchained / result.unchained_seconds:.0f} a "
+        f"second from the first file sent to the last confirmation read; the chains, and the last "
+        f"outcome of all, after {result.seconds:.1f} s. {result.messages} messages were read."
     )
 
 
@@ -201,6 +204,8 @@ def _record(result: Result) -> dict[str, object]:
         "attempts": result.settlements,
         "messages": result.messages,
         "seconds": round(result.seconds, 3),
+        "unchained": result.unchained,
+        "unchained_seconds": round(result.unchained_seconds, 3),
         "differences": [
             {
                 "sender": d.sent.sender,

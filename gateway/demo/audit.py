@@ -1,4 +1,4 @@
-"""Whether the books are right, asked of the ledgers themselves: sums, balances, one end for all legs.
+"""Whether the books are right, asked of the ledgers themselves: sums, balances, ends of all legs.
 
 Nothing here trusts the gateway: it names the contracts of its settlements, the ledgers tell what
 became of them, and every account's balance is computed a second time from the trades of the day.
@@ -162,7 +162,7 @@ def faults(
 
 def _wrong_balances(world: World, after: Mapping[str, Books], trades: Iterable[Trade]) -> list[str]:
     wanted = _balances_wanted(world, trades)
-    seen = {
+    seen: dict[Key, int] = {
         (name, holding.account, holding.asset): holding.available + holding.locked
         for name, books in after.items()
         for holding in books.holdings(name)

@@ -15,8 +15,9 @@ from gateway.config import LimitSettings, MatchingSettings
 from gateway.data_directory import Ready
 from gateway.demo import audit, expected
 from gateway.demo.audit import Auditor, Books
-from gateway.demo.expected import DAY, Expected, Sent
+from gateway.demo.expected import DAY, Expected, Sent, Trade
 from gateway.demo.outcomes import Difference, Heard, differences
+from gateway.demo.trades import Story
 from gateway.embedded import temporary_directory
 from gateway.statuses import told
 from gateway.up import Machine, Options, Say, running
@@ -53,6 +54,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     settled: int
     messages: int  # in all mailboxes
     seconds: float  # from the first file to the last outcome
+    unchained: int  # settled trades that waited for no other
+    unchained_seconds: float  # from the first file to the last confirmation of these
 
     @property
     def is_as_expected(self) -> bool:
@@ -119,7 +122,7 @@ class _Day:
         for bic in self._clients:
             group.create_task(self._send(bic))
         ended = await self._watch()
-        result = await self._audited(before, ended - began)
+        result = await self._audited(before, began, ended)
         for reader in readers:
             reader.cancel()
         return result
@@ -135,7 +138,7 @@ class _Day:
         """One custodian's mailbox, as it fills."""
         async for message in self._clients[bic].follow():
             assert isinstance(message.xml, str), "all of the day is ISO 20022"
-            self._heard.tell(bic, message.related, told(message.xml))
+            self._heard.tell(bic, message.related, told(message.xml), time.monotonic())
 
     async def _watch(self) -> float:
         """Until every outcome is as expected, or patience ends; when the last one came."""
@@ -144,18 +147,19 @@ class _Day:
         while missing and time.monotonic() < deadline:
             await asyncio.sleep(POLL_SECONDS)
             missing = [sent for sent in missing if self._heard.difference(sent) is not None]
-            self._progress.show(self._sent, self._heard.confirmations, len(missing))
+            self._progress.show(self._sent, len(self._heard.settled_at), len(missing))
         return time.monotonic()
 
-    async def _audited(self, before: dict[str, Books], seconds: float) -> Result:
+    async def _audited(self, before: dict[str, Books], began: float, ended: float) -> Result:
         world = self._machine.world
         views = await self._auditor.settlements()
         ends = await self._auditor.ends(views)
         after = await self._auditor.books()
         settled = sum(view.state == "SETTLED" for view in views)
-        wanted = sum(trade.settles for trade in self._day.trades)
-        if settled != wanted:
-            ends.append(f"{settled} settlements are SETTLED, the day has {wanted}")
+        wanted = [trade for trade in self._day.trades if trade.settles]
+        unchained = [trade for trade in wanted if trade.story != Story.CHAIN]
+        if settled != len(wanted):
+            ends.append(f"{settled} settlements are SETTLED, the day has {len(wanted)}")
         return Result(
             day=self._day,
             world=world,
@@ -167,5 +171,12 @@ class _Day:
             settlements=len(views),
             settled=settled,
             messages=self._heard.messages,
-            seconds=seconds,
+            seconds=ended - began,
+            unchained=len(unchained),
+            unchained_seconds=max(map(self._settled_at, unchained), default=ended) - began,
         )
+
+    def _settled_at(self, trade: Trade) -> float:
+        """When the later side of a trade has read its confirmation."""
+        times = self._heard.settled_at
+        return max(times.get((side.sender, side.reference or ""), 0.0) for side in trade.sides)

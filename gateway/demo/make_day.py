@@ -59,11 +59,9 @@ def files() -> dict[str, bytes]:
 
 def _trade(desk: Desk, number: int, deal: Deal) -> Trade:
     common = f"TRD-20261006-{number:04d}"
-    sides = [_side(desk, deal, common, Movement.DELI)]
-    if deal.story is not Story.NO_COUNTERPART:
-        sides.append(_side(desk, deal, common, Movement.RECE))
-    elif number % 2:
-        sides = [_side(desk, deal, common, Movement.RECE)]
+    movements = [Movement.DELI, Movement.RECE]
+    if deal.story is Story.NO_COUNTERPART:
+        movements.pop(number % 2)  # one side never sends
     return Trade(
         id=f"T{number:03d}",
         story=deal.story,
@@ -72,7 +70,7 @@ def _trade(desk: Desk, number: int, deal: Deal) -> Trade:
         isin=deal.isin,
         quantity=str(deal.quantity),
         amount=str(deal.amount),
-        sides=tuple(sides),
+        sides=tuple(_side(desk, deal, common, movement) for movement in movements),
     )
 
 

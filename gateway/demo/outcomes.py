@@ -23,7 +23,7 @@ class Heard:
         self._ids: dict[tuple[str, str], str] = {}  # sender, BizMsgIdr -> id first told
         self._told: defaultdict[tuple[str, str], list[Told]] = defaultdict(list)
         self.messages = 0
-        self.confirmations = 0
+        self.settled_at: dict[tuple[str, str], float] = {}  # by our own clock
 
     def answer(self, sender: str, file: str, answers: Sequence[Answer]) -> None:
         """The gateway's answers to a file, one for each of its messages."""
@@ -32,11 +32,14 @@ class Heard:
             if isinstance(answer, Received) and answer.reference is not None:
                 self._ids.setdefault((sender, answer.reference), answer.id)
 
-    def tell(self, member: str, related: str | None, status: Told) -> None:
-        """A message of a mailbox; `related` is the BizMsgIdr of the message that it answers."""
+    def tell(self, member: str, related: str | None, status: Told, at: float) -> None:
+        """A message of a mailbox, and when it was read; `related` is the BizMsgIdr of the message
+        that it answers."""
         self.messages += 1
-        self.confirmations += status.settled is not None
-        self._told[member, related or ""].append(status)
+        key = (member, related or "")
+        self._told[key].append(status)
+        if status.settled is not None:
+            self.settled_at[key] = at
 
     def told(self, sent: Sent) -> Sequence[Told]:
         """The statuses of one message, in their order."""
