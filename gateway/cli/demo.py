@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from gateway.cli.terminal import failing, json_option, print_json, print_table, say
+from gateway.cli.printing import print_json, print_table
+from gateway.cli.terminal import failing, json_option, say
 from gateway.cli.up import until_signalled
 from gateway.client import GatewayUnreachableError, ProblemError
 from gateway.demo import expected

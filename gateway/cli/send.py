@@ -6,14 +6,13 @@ from pathlib import Path
 import aiohttp
 import click
 
+from gateway.cli.printing import print_json, print_table
 from gateway.cli.terminal import (
     Connection,
     Failure,
     connection_options,
     failing,
     json_option,
-    print_json,
-    print_table,
     run_async,
 )
 from gateway.client import (
