@@ -120,7 +120,7 @@ class Auditor:
             ]
             for id, answer in zip(ids, await port.look(ids), strict=True):
                 statuses[name, id] = _leg_status(answer)
-        return [fault for view in views for fault in _one_end(view, statuses)]
+        return [fault for view in views for fault in one_end(view, statuses)]
 
 
 def _leg_status(answer: object) -> LegStatus:
@@ -129,7 +129,7 @@ def _leg_status(answer: object) -> LegStatus:
     return LegStatus.ABSENT if answer.htlc is None else _LEG_STATUS[answer.htlc.status]
 
 
-def _one_end(
+def one_end(
     view: wire.SettlementView, statuses: Mapping[tuple[str, str], LegStatus]
 ) -> Iterable[str]:
     legs = {

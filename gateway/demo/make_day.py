@@ -118,9 +118,10 @@ def _parts(custodian: Custodian) -> Iterator[tuple[str, list[str]]]:
     references = list(custodian.messages)
     alone, together = references[:SINGLES], references[SINGLES:]
     number = 0
-    for start in range(0, len(together), BATCH):
+    size = min(BATCH, -(-len(together) // 2))  # even the small bank sends two
+    for start in range(0, len(together), size):
         number += 1
-        yield f"{number:02d}-batch.xml", together[start : start + BATCH]
+        yield f"{number:02d}-batch.xml", together[start : start + size]
     for reference in alone:
         number += 1
         yield f"{number:02d}-single.xml", [reference]
