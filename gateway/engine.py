@@ -109,7 +109,10 @@ class Engine:
             say=say,
         )
         self.pending = PendingPairs(
-            amounts=self.directory.amounts, attempt=self.intake.put, now=now_ns
+            amounts=self.directory.amounts,
+            attempt=self.intake.put,
+            now=now_ns,
+            today=self.today,
         )
         self._recover = asyncio.Event()
 

@@ -7,11 +7,16 @@ the asset that it lacks: a chain of deliveries settles as fast as its first link
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable
+from datetime import date
+from typing import Final
 
 from gateway.intake import FOREVER, AttemptJob
 from gateway.journal import PendingPair
 from gateway.pairs import Amounts, Pair
 from htlc.settlement import Settlement
+
+DATE_SECONDS: Final = 1.0
+"""How often a pair asks for the business date when its own has come by the clock."""
 
 Holding = tuple[str, str, str]
 """A ledger, an account on it, and an asset."""
@@ -26,10 +31,12 @@ class PendingPairs:
         amounts: Callable[[Pair], Amounts | None],
         attempt: Callable[[AttemptJob], bool],
         now: Callable[[], int],
+        today: Callable[[], date],
     ) -> None:
         self._amounts = amounts
         self._attempt = attempt
         self._now = now
+        self._today = today
         self._waiting: dict[str, tuple[PendingPair, Pair]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._needs: defaultdict[Holding, set[str]] = defaultdict(set)
@@ -66,6 +73,11 @@ class PendingPairs:
 
     def _try(self, id: str) -> None:
         pending, pair = self._waiting[id]
+        if pair.deliver.instruction.settlement_date > self._today():
+            # The clock is past the date, the business date (configured, then) is not.
+            loop = asyncio.get_running_loop()
+            self._timers[id] = loop.call_later(DATE_SECONDS, self._try, id)
+            return
         job = AttemptJob(pair=pair, attempt=pending.attempts + 1, advised=pending.advised)
         if self._attempt(job):
             self.forget(id)

@@ -21,7 +21,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway import arrangement, credentials, seed, world
-from gateway.config import ConfigurationError
+from gateway.config import ConfigurationError, LimitSettings, MatchingSettings
 from gateway.data_directory import DataDirectory, DataDirectoryError, Ready
 from gateway.embedded import Cluster
 from gateway.ledger_client import LedgerError
@@ -60,6 +60,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     business_date: str | None = None
     dsns: Mapping[str, str] = {}  # by ledger, or `gateway`: databases of one's own
     port: int = 0  # of the gateway; 0 is any free one
+    limits: LimitSettings | None = None  # in place of the world's
+    matching: MatchingSettings | None = None
 
 
 class Machine:
@@ -67,7 +69,7 @@ class Machine:
 
     def __init__(self, options: Options, directory: DataDirectory, say: Say) -> None:
         """`directory` is held by the caller."""
-        self.world = _settle_world(options, directory)
+        self.world = _adjusted(_settle_world(options, directory), options)
         self.directory = directory
         self._options = options
         self._say = say
@@ -208,6 +210,16 @@ def _settle_world(options: Options, directory: DataDirectory) -> World:
             "leave out --world, or give another directory with --data"
         )
     return found
+
+
+def _adjusted(found: World, options: Options) -> World:
+    """The world with what its runner departs from it in."""
+    gateway = msgspec.structs.replace(
+        found.gateway,
+        limits=options.limits or found.gateway.limits,
+        matching=options.matching or found.gateway.matching,
+    )
+    return msgspec.structs.replace(found, gateway=gateway)
 
 
 def _own_databases(found: World, options: Options) -> dict[str, str]:

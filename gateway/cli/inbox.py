@@ -4,13 +4,12 @@ import aiohttp
 import click
 import msgspec
 
+from gateway.cli.printing import print_json, print_table
 from gateway.cli.terminal import (
     Connection,
     connection_options,
     failing,
     json_option,
-    print_json,
-    print_table,
 )
 from gateway.cli.up import until_signalled
 from gateway.client import GatewayClient, GatewayUnreachableError, ProblemError

@@ -6,7 +6,8 @@ import asyncpg
 import click
 
 from gateway import engine
-from gateway.cli.terminal import failing, json_option, print_json, print_table, run_async
+from gateway.cli.printing import print_json, print_table
+from gateway.cli.terminal import failing, json_option, run_async
 from ledgers import store
 from ledgers.migrate import MigrationError, migrate
 

@@ -6,14 +6,13 @@ from pathlib import Path
 import aiohttp
 import click
 
+from gateway.cli.printing import print_json, print_table
 from gateway.cli.terminal import (
     Connection,
     Failure,
     connection_options,
     failing,
     json_option,
-    print_json,
-    print_table,
     run_async,
 )
 from gateway.client import (
@@ -72,7 +71,7 @@ def _row(file: Path, outcome: Outcome) -> tuple[object, ...]:
     return (file.name, outcome.reference, outcome.code, f"{outcome.description}{place}")
 
 
-def _record(file: Path, outcome: Outcome) -> dict[str, object]:
+def _record(file: Path, outcome: Outcome) -> dict[str, str | None]:
     common = {"file": str(file), "reference": outcome.reference}
     if isinstance(outcome, Received):
         return common | {"id": outcome.id}

@@ -3,13 +3,12 @@
 import aiohttp
 import click
 
+from gateway.cli.printing import print_json, print_table
 from gateway.cli.terminal import (
     Connection,
     connection_options,
     failing,
     json_option,
-    print_json,
-    print_table,
     run_async,
 )
 from gateway.client import GatewayClient, GatewayUnreachableError, ProblemError

@@ -1,8 +1,8 @@
-"""What the commands share: how they fail, print, and find the running gateway."""
+"""What the commands share: how they fail, and find the running gateway."""
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -10,8 +10,6 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 import msgspec
-from rich.console import Console
-from rich.table import Table
 
 from gateway import access
 from gateway.config import ConfigurationError
@@ -40,27 +38,6 @@ def failing(*kinds: type[Exception]) -> Iterator[None]:
 def say(text: str) -> None:
     """A line about what is going on, on standard error."""
     click.echo(text, err=True)
-
-
-def print_json(value: object) -> None:
-    """A result for programs: one line."""
-    click.echo(msgspec.json.encode(value).decode())
-
-
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A result for people. Without a terminal, lines are as long as they need to be."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=250)
-    table = Table(*columns)
-    for row in rows:
-        table.add_row(*("" if cell is None else _shown(str(cell)) for cell in row))
-    console.print(table, markup=False)
-
-
-def _shown(text: str) -> str:
-    """Text from outside must not steer the terminal, nor rich."""
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text).replace("[", r"\[")
 
 
 def data_option(command: Callable[P, T]) -> Callable[P, T]:

@@ -8,7 +8,8 @@ import click
 import msgspec
 
 from gateway import world
-from gateway.cli.terminal import Failure, failing, json_option, print_json, print_table
+from gateway.cli.printing import print_json, print_table
+from gateway.cli.terminal import Failure, failing, json_option
 from gateway.cli.up import day
 from gateway.config import LedgerSettings, MemberSettings, Settings
 from gateway.directory import Directory
