@@ -145,7 +145,7 @@ SECRET_MODE: Final = 0o600
 def read(path: Path, kind: type[T]) -> T:
     """A configuration file as `kind`; ConfigurationError in one line if it is not."""
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=kind)
+        return msgspec.toml.decode(path.read_bytes(), type=kind, dec_hook=_hook)
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from None
     except msgspec.ValidationError as error:
@@ -154,6 +154,13 @@ def read(path: Path, kind: type[T]) -> T:
         raise ConfigurationError(f"{path}: {where}: {what}") from None
     except msgspec.DecodeError as error:
         raise ConfigurationError(f"{path}: not TOML: {error}") from None
+
+
+def _hook(kind: type, value: object) -> object:
+    """msgspec knows no paths."""
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise NotImplementedError(f"{kind} stands in no configuration")
 
 
 def secret(path: Path) -> str:

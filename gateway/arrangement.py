@@ -1,0 +1,96 @@
+"""The configuration of each process of one machine, from its world: what `up` writes down."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import tomli_w
+
+from gateway.config import LedgerSettings, MemberSettings, Settings
+from gateway.credentials import Credentials, ledger_tokens, operator_settings, token_sha256
+from gateway.data_directory import DataDirectory
+from gateway.ledger_process import LedgerProcess
+from gateway.world import World
+
+
+def ledger_process(
+    world: World, directory: DataDirectory, credentials: Credentials, name: str, dsn: str
+) -> LedgerProcess:
+    """How the process of one ledger is configured."""
+    spec = world.ledgers[name]
+    return LedgerProcess(
+        ledger=name,
+        dsn=dsn,
+        key_file=directory.service(f"{name}.key"),
+        tokens=ledger_tokens(world, credentials, name),
+        lock_kinds=spec.lock_kinds,
+        hash_functions=(spec.hash_function,),
+        finality_seconds=spec.latency.finality_seconds,
+        skew_seconds=spec.latency.skew_seconds,
+    )
+
+
+def replicas(world: World) -> tuple[str, ...]:
+    """The names of the gateway's processes."""
+    further = (f"gateway-{n}" for n in range(2, world.gateway.replicas + 1))
+    return ("gateway", *further)
+
+
+def gateway_process(
+    world: World,
+    directory: DataDirectory,
+    credentials: Credentials,
+    urls: Mapping[str, str],
+    *,
+    replica: str,
+    dsn: str,
+    business_date: str | None,
+) -> Settings:
+    """How one process of the gateway is configured; `urls` are the ledgers'."""
+    return Settings(
+        bic=world.gateway.bic,
+        dsn=dsn,
+        master_file=directory.master,
+        replica=replica,
+        business_date=business_date,
+        ledgers={
+            name: LedgerSettings(
+                kind=spec.kind,
+                url=urls[name],
+                token_file=directory.service(f"gateway-{name}.token"),
+                depository=spec.depository,
+                latency=spec.latency,
+            )
+            for name, spec in world.ledgers.items()
+        },
+        members=tuple(
+            MemberSettings(
+                bic=member.bic,
+                name=member.name,
+                lei=member.lei,
+                token_sha256=token_sha256(credentials.members[member.bic]),
+                accounts={ledger: tuple(names) for ledger, names in member.accounts.items()},
+                power_of_attorney=True,  # on one machine all members are the same person
+            )
+            for member in world.members
+        ),
+        operators=operator_settings(world, credentials),
+        limits=world.gateway.limits,
+        matching=world.gateway.matching,
+    )
+
+
+def write(directory: DataDirectory, name: str, settings: msgspec.Struct) -> Path:
+    """Write a process's configuration as the file that it reads."""
+    content = _without_none(msgspec.to_builtins(settings, enc_hook=str))
+    return directory.write(f"services/{name}.toml", tomli_w.dumps(content).encode())
+
+
+def _without_none(value: Any) -> Any:
+    """TOML has no null: what is not set is left out."""
+    if isinstance(value, dict):
+        return {key: _without_none(member) for key, member in value.items() if member is not None}
+    if isinstance(value, list | tuple):
+        return [_without_none(member) for member in value]
+    return value

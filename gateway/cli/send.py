@@ -1,0 +1,83 @@
+"""`lockstep send`: files of messages to the gateway, as a member."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import aiohttp
+import click
+
+from gateway.cli.terminal import (
+    Connection,
+    Failure,
+    connection_options,
+    failing,
+    json_option,
+    print_json,
+    print_table,
+    run_async,
+)
+from gateway.client import (
+    ISO_JSON,
+    XML,
+    GatewayClient,
+    GatewayUnreachableError,
+    Outcome,
+    ProblemError,
+    Received,
+)
+
+
+@click.command("send")
+@click.argument(
+    "files",
+    metavar="FILE…",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+)
+@connection_options
+@json_option
+@run_async
+async def command(files: Sequence[Path], connection: Connection, as_json: bool) -> int:
+    """Send messages: ISO 20022 XML (one, or many in a BizMsgs), or the JSON form in *.json.
+
+    Sending again is safe. What becomes of a message is told in the mailbox: `lockstep inbox`.
+    """
+    rows: list[tuple[Path, Outcome]] = []
+    with failing(GatewayUnreachableError, ProblemError):
+        async with aiohttp.ClientSession() as session:
+            gateway = GatewayClient(session, connection.url, connection.token)
+            for file in files:
+                kind = ISO_JSON if file.suffix == ".json" else XML
+                outcomes = await gateway.send(_content(file), kind)
+                rows += [(file, outcome) for outcome in outcomes]
+    if as_json:
+        print_json([_record(file, outcome) for file, outcome in rows])
+    else:
+        print_table(("file", "reference", "outcome", "why"), [_row(*row) for row in rows])
+    return 0 if all(isinstance(outcome, Received) for _, outcome in rows) else 1
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise Failure(f"{file}: {error.strerror}") from None
+
+
+def _row(file: Path, outcome: Outcome) -> tuple[object, ...]:
+    if isinstance(outcome, Received):
+        return (file.name, outcome.reference, f"received as {outcome.id}", "")
+    place = f" at {outcome.location}" if outcome.location else ""
+    return (file.name, outcome.reference, outcome.code, f"{outcome.description}{place}")
+
+
+def _record(file: Path, outcome: Outcome) -> dict[str, object]:
+    common = {"file": str(file), "reference": outcome.reference}
+    if isinstance(outcome, Received):
+        return common | {"id": outcome.id}
+    return common | {
+        "code": outcome.code,
+        "description": outcome.description,
+        "location": outcome.location,
+    }

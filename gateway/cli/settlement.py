@@ -1,0 +1,99 @@
+"""`lockstep settlement`: show, list, cancel."""
+
+import aiohttp
+import click
+
+from gateway.cli.terminal import (
+    Connection,
+    connection_options,
+    failing,
+    json_option,
+    print_json,
+    print_table,
+    run_async,
+)
+from gateway.client import GatewayClient, GatewayUnreachableError, ProblemError
+from gateway.http import wire
+
+
+@click.group("settlement")
+def command() -> None:
+    """Show, list or cancel settlements, as a party or as an operator."""
+
+
+@command.command("list")
+@connection_options
+@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True)
+@click.option("--before", metavar="ID", help="Older ones than this.")
+@json_option
+@run_async
+async def list_(connection: Connection, limit: int, before: str | None, as_json: bool) -> None:
+    """The latest settlements, newest first."""
+    with failing(GatewayUnreachableError, ProblemError):
+        async with aiohttp.ClientSession() as session:
+            gateway = GatewayClient(session, connection.url, connection.token)
+            page = await gateway.settlements(before, limit)
+    if as_json:
+        print_json(page)
+        return
+    lines = [(line.id, line.created_at, line.state) for line in page.settlements]
+    print_table(("settlement", "created", "state"), lines)
+
+
+@command.command("show")
+@click.argument("id")
+@connection_options
+@json_option
+@run_async
+async def show(connection: Connection, id: str, as_json: bool) -> None:
+    """One settlement: its state, who bears which risk, and every leg."""
+    with failing(GatewayUnreachableError, ProblemError):
+        async with aiohttp.ClientSession() as session:
+            gateway = GatewayClient(session, connection.url, connection.token)
+            view = await gateway.settlement(id)
+    _print(view, as_json)
+
+
+@command.command("cancel")
+@click.argument("id")
+@connection_options
+@click.option("--reason", required=True, help="Why; it is kept with the settlement.")
+@json_option
+@run_async
+async def cancel(connection: Connection, id: str, reason: str, as_json: bool) -> None:
+    """Ask that a settlement be cancelled. A bilateral one is, once both parties have asked."""
+    with failing(GatewayUnreachableError, ProblemError):
+        async with aiohttp.ClientSession() as session:
+            gateway = GatewayClient(session, connection.url, connection.token)
+            view = await gateway.cancel(id, reason)
+    _print(view, as_json)
+
+
+def _print(view: wire.SettlementView, as_json: bool) -> None:
+    if as_json:
+        print_json(view)
+        return
+    risk = view.principal_risk
+    decision = view.decision
+    print_table(
+        ("settlement", "state", "protocol", "principal risk", "trusts", "decision"),
+        [
+            (
+                view.id,
+                view.state,
+                view.protocol,
+                risk.level if risk else None,
+                view.trusts,
+                f"{decision.decision}: {decision.reason}" if decision else None,
+            )
+        ],
+    )
+    columns = ("leg", "ledger", "asset", "quantity", "payer", "payee", "contract", "state", "ended")
+    print_table(columns, [_leg(leg) for leg in view.legs])
+
+
+def _leg(leg: wire.LegView) -> tuple[object, ...]:
+    parties = (f"{party.member} {party.account}" for party in (leg.payer, leg.payee))
+    state = f"{leg.state}, final" if leg.final else leg.state
+    identity = (leg.leg, leg.ledger, leg.asset, leg.quantity)
+    return (*identity, *parties, leg.contract, state, leg.ended_at)

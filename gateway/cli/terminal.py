@@ -1,0 +1,133 @@
+"""What the commands share: how they fail, print, and find the running gateway."""
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from gateway import access
+from gateway.config import ConfigurationError
+from gateway.data_directory import DataDirectory, DataDirectoryError, default_directory
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Failure(click.ClickException):
+    """A failed outcome, in one line."""
+
+    exit_code = 1
+
+
+@contextmanager
+def failing(*kinds: type[Exception]) -> Iterator[None]:
+    """Exceptions whose text is a line for a person become that line and exit code 1."""
+    expected: tuple[type[Exception], ...] = (ConfigurationError, DataDirectoryError, *kinds)
+    try:
+        yield
+    except expected as error:
+        raise Failure(str(error)) from error
+
+
+def say(text: str) -> None:
+    """A line about what is going on, on standard error."""
+    click.echo(text, err=True)
+
+
+def print_json(value: object) -> None:
+    """A result for programs: one line."""
+    click.echo(msgspec.json.encode(value).decode())
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A result for people. Without a terminal, lines are as long as they need to be."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=250)
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*("" if cell is None else _shown(str(cell)) for cell in row))
+    console.print(table, markup=False)
+
+
+def _shown(text: str) -> str:
+    """Text from outside must not steer the terminal, nor rich."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text).replace("[", r"\[")
+
+
+def data_option(command: Callable[P, T]) -> Callable[P, T]:
+    """`--data DIR`."""
+    return click.option(
+        "--data",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=lambda: default_directory(os.environ),
+        help="Data directory. [default: $LOCKSTEP_DATA, or the user's data folder]",
+    )(command)
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+class Connection(msgspec.Struct, frozen=True, kw_only=True):
+    """A gateway and a token for it."""
+
+    url: str
+    token: str
+
+
+def connection_options(command: Callable[..., T]) -> Callable[..., T]:
+    """`--as`, `--gateway`, `--members`, `--data`: handed over as one Connection."""
+
+    @click.option("--as", "name", required=True, metavar="BIC", help="Member or operator to be.")
+    @click.option("--gateway", "url", metavar="URL", help="[default: of the running `lockstep up`]")
+    @click.option(
+        "--members",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="File with tokens. [default: of the running `lockstep up`]",
+    )
+    @data_option
+    @wraps(command)
+    def connected(
+        *, name: str, url: str | None, members: Path | None, data: Path, **rest: Any
+    ) -> T:
+        with failing():
+            connection = connect(name, url, members, DataDirectory(data))
+        return command(connection=connection, **rest)
+
+    return connected
+
+
+def connect(
+    name: str, url: str | None, members: Path | None, directory: DataDirectory
+) -> Connection:
+    """Find the gateway and the token of a member or operator."""
+    running = directory.running() if url is None or members is None else None
+    ready = running.ready if running else None
+    if ready is None and (url is None or members is None):
+        raise Failure(
+            f"no `lockstep up` is ready in {directory.path}; "
+            "start it, or give --data, or --gateway and --members"
+        )
+    file = members or Path(ready.members if ready else "")
+    token = access.read(file).token(name)
+    if token is None:
+        raise Failure(f"{file} has no token for {name}; it is not a member or operator there")
+    return Connection(url=url or (ready.gateway if ready else ""), token=token)
+
+
+def run_async(command: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+    """A command that waits for things."""
+
+    @wraps(command)
+    def runs(*args: P.args, **kwargs: P.kwargs) -> T:
+        return asyncio.run(command(*args, **kwargs))
+
+    return runs

@@ -1,0 +1,146 @@
+"""Tokens and keys of one machine: made once, kept in plain text only where their owners read them.
+
+Every principal has a token of its own, 32 random bytes; services know its SHA-256 only. A member's
+token is good at the gateway and at the ledgers that it has accounts on.
+"""
+
+import hashlib
+import os
+import secrets
+from typing import Final
+
+import msgspec
+
+from gateway.access import Access, IssuerAccess, Members, OperatorAccess
+from gateway.config import OperatorSettings
+from gateway.data_directory import DataDirectory
+from gateway.ledger_process import SEED_BYTES, TokenSettings
+from gateway.world import World
+from ledgers.parties import Role
+
+GATEWAY_OPERATOR: Final = "gateway-operator"
+"""Sees everything at the gateway and, as a supervisor, on the ledgers."""
+
+TOKEN_BYTES: Final = 32
+
+
+class Credentials(msgspec.Struct, frozen=True, kw_only=True):
+    """Every token, in plain text: by BIC, by ledger, or the one there is."""
+
+    members: dict[str, str]
+    issuers: dict[str, str]  # central banks among them
+    ledger_operators: dict[str, str]
+    gateway_at: dict[str, str]  # the gateway's own access to each ledger
+    gateway_operator: str
+
+
+def ensure(directory: DataDirectory, world: World) -> Credentials:
+    """The credentials of a data directory, made on its first start."""
+    found = directory.read(directory.credentials.name, Credentials)
+    if found is None:
+        found = _make(world)
+        directory.write(directory.credentials.name, msgspec.json.encode(found))
+    for ledger in world.ledgers:
+        key = directory.service(f"{ledger}.key")
+        if not key.exists():
+            directory.write(f"services/{key.name}", os.urandom(SEED_BYTES))
+        directory.write(f"services/gateway-{ledger}.token", found.gateway_at[ledger].encode())
+    directory.write(
+        directory.members.name,
+        msgspec.json.format(msgspec.json.encode(members(world, found)), indent=2),
+    )
+    return found
+
+
+def _make(world: World) -> Credentials:
+    issuers = {
+        asset.issuer for ledger in world.ledgers.values() for asset in ledger.assets.values()
+    }
+    return Credentials(
+        members={member.bic: _token() for member in world.members},
+        issuers={bic: _token() for bic in sorted(issuers)},
+        ledger_operators={ledger: _token() for ledger in world.ledgers},
+        gateway_at={ledger: _token() for ledger in world.ledgers},
+        gateway_operator=_token(),
+    )
+
+
+def _token() -> str:
+    return secrets.token_urlsafe(TOKEN_BYTES)
+
+
+def token_sha256(token: str) -> str:
+    """What a service keeps of a token."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def members(world: World, credentials: Credentials) -> Members:
+    """What members.json says."""
+    operators = {
+        name: OperatorAccess(token=token, role=role, ledger=ledger)
+        for name, role, ledger, token in _operators(world, credentials)
+    }
+    issuers = {
+        asset.issuer: IssuerAccess(token=credentials.issuers[asset.issuer], ledger=name)
+        for name, ledger in world.ledgers.items()
+        for asset in ledger.assets.values()
+        if ledger.kind == "securities"
+    }
+    accounts = {
+        member.bic: {ledger: tuple(names) for ledger, names in member.accounts.items()}
+        for member in world.members
+    }
+    return Members(
+        members={
+            bic: Access(token=token, accounts=accounts[bic])
+            for bic, token in credentials.members.items()
+        },
+        operators=operators,
+        issuers=issuers,
+    )
+
+
+_Operator = tuple[str, str, str | None, str]
+"""Name, role at the gateway, ledger, token."""
+
+
+def _operators(world: World, credentials: Credentials) -> list[_Operator]:
+    found: list[_Operator] = [(GATEWAY_OPERATOR, "gateway", None, credentials.gateway_operator)]
+    for name, ledger in world.ledgers.items():
+        found.append((f"{name}-operator", "ledger", name, credentials.ledger_operators[name]))
+        if ledger.kind == "currency":
+            bank = next(iter(ledger.assets.values())).issuer
+            found.append((f"{name}-central-bank", "central-bank", name, credentials.issuers[bank]))
+    return found
+
+
+def operator_settings(world: World, credentials: Credentials) -> tuple[OperatorSettings, ...]:
+    """The operators as the gateway is configured with them."""
+    return tuple(
+        msgspec.convert(
+            {"name": name, "role": role, "ledger": ledger, "token_sha256": token_sha256(token)},
+            OperatorSettings,
+        )
+        for name, role, ledger, token in _operators(world, credentials)
+    )
+
+
+def ledger_tokens(world: World, credentials: Credentials, ledger: str) -> tuple[TokenSettings, ...]:
+    """Who may speak to a ledger, and as what."""
+    spec = world.ledgers[ledger]
+    issuers = sorted({asset.issuer for asset in spec.assets.values()})
+    found = [
+        (spec.operator, Role.LEDGER_OPERATOR, credentials.ledger_operators[ledger]),
+        (world.gateway.bic, Role.OPERATOR, credentials.gateway_at[ledger]),
+        (GATEWAY_OPERATOR, Role.SUPERVISOR, credentials.gateway_operator),
+        *((bic, Role.ISSUER, credentials.issuers[bic]) for bic in issuers),
+        *(
+            (member.bic, Role.OWNER, credentials.members[member.bic])
+            for member in world.members
+            if ledger in member.accounts
+        ),
+    ]
+    return tuple(
+        TokenSettings(name=name, role=role, sha256=token_sha256(token))
+        for name, role, token in found
+    )

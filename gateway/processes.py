@@ -1,0 +1,65 @@
+"""The life of a service process, the same for ledger and gateway.
+
+Sockets of its own or inherited from a supervisor, one ready line of JSON on standard output,
+everything else on standard error; SIGTERM, SIGINT or, with a lifeline, the end of standard input
+stop it after what is in flight.
+"""
+
+import asyncio
+import gc
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+
+from gateway.lifeline import parent_gone
+from gateway.sockets import Listening, url
+
+Say = Callable[[str], None]
+"""Writes one line of the log."""
+
+Ready = Callable[[], None]
+"""To be called once, when the service answers."""
+
+
+def live(
+    name: str,
+    listening: Listening,
+    serve: Callable[[Ready, Say], Coroutine[Any, Any, None]],
+    *,
+    lifeline: bool,
+) -> None:
+    """All of a process's life: `serve` runs until it is cancelled, and calls ready() once."""
+
+    def say(text: str) -> None:
+        print(f"{name}: {text}", file=sys.stderr, flush=True)  # noqa: T201 - this is the log
+
+    def ready() -> None:
+        # What was loaded to get here stays for good: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        line = {"event": "ready", "url": url(listening[0]), "metrics": url(listening[1])}
+        print(msgspec.json.encode(line).decode(), flush=True)  # noqa: T201 - the supervisor reads it
+
+    asyncio.run(_until_stopped(serve(ready, say), lifeline=lifeline))
+
+
+async def _until_stopped(serving: Coroutine[Any, Any, None], *, lifeline: bool) -> None:
+    """Serve until SIGTERM, SIGINT or the end of the lifeline; then let it end in its own way."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    service = asyncio.create_task(serving, name="service")
+    stopping: list[asyncio.Task[Any]] = [asyncio.create_task(stop.wait(), name="signal")]
+    if lifeline:
+        stopping.append(asyncio.create_task(parent_gone(), name="lifeline"))
+    await asyncio.wait([service, *stopping], return_when=asyncio.FIRST_COMPLETED)
+    for task in (service, *stopping):
+        task.cancel()
+    await asyncio.wait(stopping)
+    with suppress(asyncio.CancelledError):
+        await service

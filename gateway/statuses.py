@@ -1,0 +1,74 @@
+"""What a message of the gateway tells a member about an instruction: sese.024 and sese.025, read.
+
+The gateway writes these and never reads them; this is the other side's view, for the command line,
+the demo and tests.
+"""
+
+import msgspec
+from lxml import etree
+
+from protocols.iso20022.schemas import local_name
+from protocols.iso20022.xml import parse
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """One status advice or confirmation. Each part is None where the message does not speak of it.
+
+    `codes` are the reasons beside any of them, standard before proprietary.
+    """
+
+    transaction_id: str
+    processing: str | None = None  # AckdAccptd, Rjctd, Canc, …
+    matching: str | None = None  # Mtchd, Umtchd
+    settlement: str | None = None  # Pdg, Flng
+    settled: str | None = None  # the settled amount, of a confirmation
+    codes: tuple[str, ...] = ()
+    text: str | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """Nothing more is told about the instruction after this."""
+        return self.settled is not None or self.processing in ("Rjctd", "Canc")
+
+    def __str__(self) -> str:
+        parts = [self.processing, self.matching, self.settlement]
+        if self.settled is not None:
+            parts.append(f"settled {self.settled}")
+        words = [part for part in parts if part] + list(self.codes)
+        return " ".join(words) + (f": {self.text}" if self.text else "")
+
+
+def told(xml: str) -> Told:
+    """What a BizMsg with a sese.024 or sese.025 says."""
+    root = parse(xml.encode())
+    document = next(child for child in root if local_name(child) == "Document")
+    (content,) = document
+    if local_name(content) == "SctiesSttlmTxConf":
+        return _confirmation(content)
+    return Told(
+        transaction_id=content.findtext("{*}TxId/{*}AcctOwnrTxId") or "",
+        processing=_part(content, "PrcgSts"),
+        matching=_part(content, "MtchgSts"),
+        settlement=_part(content, "SttlmSts"),
+        codes=_codes(content),
+        text=content.findtext(".//{*}AddtlRsnInf"),
+    )
+
+
+def _confirmation(content: etree._Element) -> Told:
+    amount = content.find("{*}SttldAmt/{*}Amt")
+    settled = "free of payment" if amount is None else f"{amount.text} {amount.get('Ccy')}"
+    return Told(
+        transaction_id=content.findtext("{*}TxIdDtls/{*}AcctOwnrTxId") or "", settled=settled
+    )
+
+
+def _part(content: etree._Element, name: str) -> str | None:
+    status = content.find(f"{{*}}{name}")
+    return None if status is None else local_name(status[0])
+
+
+def _codes(content: etree._Element) -> tuple[str, ...]:
+    standard = content.iterfind(".//{*}Rsn/{*}Cd/{*}Cd")
+    proprietary = content.iterfind(".//{*}Rsn/{*}Cd/{*}Prtry/{*}Id")
+    return tuple(element.text or "" for element in (*standard, *proprietary))

@@ -1,0 +1,229 @@
+"""Everything on one machine: databases, ledgers, the gateway, seeded and kept alive.
+
+Theory of operation
+- Nothing here settles anything. `Machine` puts together what production runs apart: one PostgreSQL
+  cluster per ledger and one for the gateway, one process per ledger, one or more of the gateway.
+- Order is by dependence: databases, ledgers, opening balances, gateway; and back when stopping, so
+  that a gateway that finishes what is in flight still finds its ledgers.
+- Sockets are opened here and inherited: a process that dies is started again behind its address.
+- Everything is in one data directory, held by a lock on the directory itself. Whatever is killed
+  at whatever moment, the next start goes on from what the databases have; secrets are made once,
+  and opening balances have ids, so that to issue them again is to issue them once.
+"""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from gateway import arrangement, credentials, seed, world
+from gateway.config import ConfigurationError
+from gateway.data_directory import DataDirectory, DataDirectoryError, Ready
+from gateway.embedded import Cluster
+from gateway.ledger_client import LedgerError
+from gateway.supervisor import Service, Supervisor, SupervisorError
+from gateway.vault import load_master
+from gateway.world import World
+from ledgers.port import LedgerUnreachable
+from ledgers.remote import RemoteLedgerError
+
+DATABASE: Final = "lockstep"
+"""Of each embedded cluster, which serves nobody else."""
+
+GATEWAY: Final = "gateway"
+
+LOOPBACK: Final = "127.0.0.1"
+"""`up` is for one machine; what is to be reached from elsewhere is deployed as services."""
+
+FAULTS: Final = (
+    ConfigurationError,
+    DataDirectoryError,
+    SupervisorError,
+    LedgerError,
+    LedgerUnreachable,
+    RemoteLedgerError,
+)
+"""What can be wrong with a start, each with one line that says what."""
+
+Say = Callable[[str], None]
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What the caller of `up` decides."""
+
+    data: Path
+    world: str | None = None  # a name or a file; None is what the directory has, else the default
+    business_date: str | None = None
+    dsns: Mapping[str, str] = {}  # by ledger, or `gateway`: databases of one's own
+    port: int = 0  # of the gateway; 0 is any free one
+
+
+class Machine:
+    """One running world. Use it by `running`, which also ends it."""
+
+    def __init__(self, options: Options, directory: DataDirectory, say: Say) -> None:
+        """`directory` is held by the caller."""
+        self.world = _settle_world(options, directory)
+        self.directory = directory
+        self._options = options
+        self._say = say
+        self._dsns = _own_databases(self.world, options)
+        # Two, because the gateway stops before what it settles on.
+        self._base = Supervisor(say=say)
+        self._front = Supervisor(say=say)
+        self._metrics: dict[str, str] = {}
+        self.credentials = credentials.ensure(directory, self.world)
+        load_master(directory.master, create=True)
+
+    async def start(self) -> Ready:
+        """Start everything that is not there yet; where it is. Raises one of FAULTS."""
+        await self._start_databases()
+        ledgers = await self._start_ledgers()
+        if not self.directory.seeded.exists():
+            self._say("issuing the opening balances")
+            await seed.seed(self.world, self.credentials, ledgers)
+            self.directory.write(self.directory.seeded.name, b"")
+        gateway = await self._start_gateways(ledgers)
+        ready = Ready(
+            gateway=gateway,
+            bic=self.world.gateway.bic,
+            metrics=self._metrics,
+            ledgers=ledgers,
+            members=str(self.directory.members),
+        )
+        self.directory.announce(ready)
+        return ready
+
+    async def run(self) -> None:
+        """Return when it is stopped; SupervisorError when something cannot be kept up."""
+        runs = [asyncio.create_task(part.run()) for part in (self._front, self._base)]
+        try:
+            done, _ = await asyncio.wait(runs, return_when=asyncio.FIRST_COMPLETED)
+            for run in done:
+                run.result()
+        finally:
+            for run in runs:
+                run.cancel()
+            await asyncio.gather(*runs, return_exceptions=True)
+
+    async def stop(self) -> None:
+        """Stop the gateway, then the ledgers, then the databases; nothing is left running."""
+        try:
+            await self._front.stop()
+        finally:
+            await self._base.stop()
+
+    async def _start_databases(self) -> None:
+        names = [name for name in (*self.world.ledgers, GATEWAY) if name not in self._dsns]
+        if names:
+            self._say(f"starting {len(names)} databases in {self.directory.path}/postgres")
+        await _all(self._start_database(name) for name in names)
+
+    async def _start_database(self, name: str) -> None:
+        cluster = Cluster(self.directory.cluster(name))
+        await self._base.start_cluster(f"database of {name}", cluster)
+        await cluster.create_database(DATABASE)
+        self._dsns[name] = cluster.dsn(DATABASE)
+
+    async def _start_ledgers(self) -> dict[str, str]:
+        self._say(f"starting the ledgers {', '.join(self.world.ledgers)}")
+        started: dict[str, str] = {}
+
+        async def start(name: str) -> None:
+            settings = arrangement.ledger_process(
+                self.world, self.directory, self.credentials, name, self._dsns[name]
+            )
+            config = arrangement.write(self.directory, name, settings)
+            started[name] = await self._start_service(self._base, "ledger", name, config)
+
+        await _all(start(name) for name in self.world.ledgers)
+        return {name: started[name] for name in self.world.ledgers}
+
+    async def _start_gateways(self, ledgers: Mapping[str, str]) -> str:
+        """Start every replica; the address of the first."""
+        names = arrangement.replicas(self.world)
+        self._say(f"starting {', '.join(names)}")
+        urls = {}
+        for number, replica in enumerate(names):
+            settings = arrangement.gateway_process(
+                self.world,
+                self.directory,
+                self.credentials,
+                ledgers,
+                replica=replica,
+                dsn=self._dsns[GATEWAY],
+                business_date=self._options.business_date,
+            )
+            config = arrangement.write(self.directory, replica, settings)
+            port = self._options.port if number == 0 else 0
+            urls[replica] = await self._start_service(self._front, GATEWAY, replica, config, port)
+        return urls[names[0]]
+
+    async def _start_service(
+        self, supervisor: Supervisor, command: str, name: str, config: Path, port: int = 0
+    ) -> str:
+        program = (sys.executable, "-m", "gateway.cli", command, "--config", str(config))
+        descriptors = ("--fd", "{fd0}", "--metrics-fd", "{fd1}", "--lifeline")
+        service = Service(
+            name=name,
+            argv=(*program, *descriptors),
+            listen=((LOOPBACK, port), (LOOPBACK, 0)),
+        )
+        addresses = await supervisor.start(service)
+        url, metrics = (f"http://{host}:{bound}" for host, bound in addresses)
+        self._metrics[name] = metrics
+        return url
+
+
+@asynccontextmanager
+async def running(options: Options, say: Say) -> AsyncIterator[tuple[Machine, Ready]]:
+    """A machine that is ready, for as long as the block runs. Raises one of FAULTS."""
+    directory = DataDirectory(options.data)
+    directory.hold()
+    try:
+        machine = Machine(options, directory, say)
+        try:
+            yield machine, await machine.start()
+        finally:
+            await machine.stop()
+    finally:
+        directory.release()
+
+
+def _settle_world(options: Options, directory: DataDirectory) -> World:
+    """The world of a data directory: fixed by its first start."""
+    if options.world is None and directory.world.exists():
+        return world.load(directory.world)
+    path = world.find(options.world or world.DEFAULT)
+    found = world.load(path)
+    if not directory.world.exists():
+        directory.write(directory.world.name, path.read_bytes())
+    elif world.load(directory.world) != found:
+        raise DataDirectoryError(
+            f"{directory.path} was made with another world than {path}; "
+            "leave out --world, or give another directory with --data"
+        )
+    return found
+
+
+def _own_databases(found: World, options: Options) -> dict[str, str]:
+    """The databases that are not embedded: from the caller, else from the world."""
+    for name in options.dsns:
+        if name not in (*found.ledgers, GATEWAY):
+            expected = ", ".join((*found.ledgers, GATEWAY))
+            raise ConfigurationError(f"--dsn {name}: expected one of {expected}")
+    named = {name: ledger.dsn for name, ledger in found.ledgers.items()}
+    named[GATEWAY] = found.gateway.dsn
+    return {name: dsn for name, dsn in named.items() if dsn is not None} | dict(options.dsns)
+
+
+async def _all(starts: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """All at once; the first failure, when the others have ended."""
+    results = await asyncio.gather(*starts, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
