@@ -41,9 +41,7 @@ async def _follow(connection: Connection, after: str | None) -> None:
 
 async def _read(connection: Connection, after: str | None, as_json: bool) -> None:
     async with aiohttp.ClientSession() as session:
-        messages = await everything(
-            GatewayClient(session, connection.url, connection.token), after
-        )
+        messages = await everything(GatewayClient(session, connection.url, connection.token), after)
     if as_json:
         print_json(messages)
     else:
