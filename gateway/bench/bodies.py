@@ -31,6 +31,8 @@ DEFINITION: Final = "sese.023.001.11"
 
 ID, QUANTITY, AMOUNT = b"@ID@", b"@QUANTITY@", b"@AMOUNT@"
 _PLACE: Final = re.compile(b"(@[A-Z]+@)")
+_PADDED_AMOUNT: Final = re.compile(AMOUNT + rb"[.0]*")
+"""The codec writes the decimals of a currency behind what it takes for a whole number."""
 
 SECU, CASH = "SECU", "CASH"
 
@@ -144,7 +146,8 @@ class Bodies:
             created_at=1_790_000_000_000_000_000,  # any: it orders nothing
         )
         written = sese023_write.encode(self._instruction(trade, own, delivers), DEFINITION)
-        return render.business_message(header, written).encode()
+        body = render.business_message(header, written).encode()
+        return _PADDED_AMOUNT.sub(AMOUNT, body)
 
     def _instruction(self, trade: Trade, own: Holder, delivers: bool) -> SettlementInstruction:
         day = date.fromisoformat(self._site.business_date)

@@ -12,11 +12,12 @@ final for both parties. What is refused, told twice or never told is a fault of 
 """
 
 import asyncio
+import re
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -30,6 +31,11 @@ from gateway.ids import new_id
 from protocols.iso20022.instruction import Movement
 
 JSON, XML = "application/json", "application/xml"
+
+TEXT_MAX: Final = 300
+"""Of an answer that is quoted: enough for a problem's detail."""
+
+_REASON: Final = re.compile(rb"<RsnDesc>([^<]*)</RsnDesc>")
 
 
 class Sender:
@@ -64,14 +70,14 @@ class Sender:
         messages = [self._bodies.instruction(trade, movement) for trade in unit.trades]
         body = bodies.batch(messages) if self._case is Case.ISO_BATCH else messages[0]
         status, answer = await self._post(member, body, connection)
-        self._check(status, answer, answer.count(b"<MsgRct") == len(messages))
+        self._check(status, answer, answer.count(b"<RctAck>") == len(messages))
 
     async def _post(self, member: int, body: bytes, connection: Connection) -> tuple[int, bytes]:
         return await connection.exchange(post(self._heads[member], body))
 
     def _check(self, status: int, answer: bytes, taken: bool) -> None:
         if status != 202 or not taken:
-            self._tally.fault(f"not taken (status {status}): {answer[:600].decode()}")
+            self._tally.fault(f"not taken (status {status}): {_why(answer)}")
 
 
 class Round:
@@ -155,6 +161,12 @@ class Mailboxes:
         self._listener = told
         how = watch(order.in_flight)
         return [asyncio.create_task(box.follow(how)) for box in self._boxes]
+
+
+def _why(answer: bytes) -> str:
+    """The reason in a rejection (admi.002), or the beginning of any other answer."""
+    found = _REASON.search(answer)
+    return (found[1] if found else answer[:TEXT_MAX]).decode(errors="replace")
 
 
 async def _cancel(tasks: "list[asyncio.Task[Any]]") -> None:

@@ -87,8 +87,8 @@ def _mean(values: Iterable[float]) -> float | None:
 COLUMNS: Final = (
     "case",
     "in flight",
-    "settlements/s\nmedian [min-max]",
-    "CPU us per DvP\nmedian [min-max]",
+    "settlements/s\nmedian (min-max)",
+    "CPU us per DvP\nmedian (min-max)",
     *(f"{group}\nCPU us" for group in GROUPS),
     "load generator\nCPU us (extra)",
     "p50 ms",
@@ -120,7 +120,7 @@ def row(found: Figures) -> tuple[str, ...]:
 
 def _ranged(values: Sequence[float]) -> str:
     spread = Spread.of(values)
-    return f"{spread.median:,.0f} [{spread.low:,.0f}-{spread.high:,.0f}]"
+    return f"{spread.median:,.0f} ({spread.low:,.0f}-{spread.high:,.0f})"
 
 
 def _optional(value: float | None) -> str:

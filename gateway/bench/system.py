@@ -4,6 +4,7 @@ Everything is read from its data directory, so both are looked at in the same wa
 found by their configuration files, the databases in these, members and tokens in members.json.
 """
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ from gateway.access import Members
 from gateway.bench import cpu
 from gateway.bench.plan import Asset, Flow, Holder, Lane, Member, Site
 from gateway.client import GatewayClient
-from gateway.config import ConfigurationError, Settings
+from gateway.config import Settings
 from gateway.credentials import GATEWAY_OPERATOR
 from gateway.data_directory import DataDirectory, Ready
 from gateway.http import wire
@@ -36,6 +37,10 @@ GROUPS: Final = (GATEWAY, LEDGERS, POSTGRESQL)
 
 ROOM: Final = 100_000
 """Smallest units that both sides of a lane must hold: some hundred trades in one direction."""
+
+HEAR_SECONDS: Final = 0.1
+HEAR_TIMES_MAX: Final = 300
+"""A gateway asks its ledgers what they are when it has started: half a minute is a fault."""
 
 Balances = dict[tuple[str, str, str], int]
 """Ledger, account, asset: the balance."""
@@ -99,9 +104,7 @@ class System:
 
     async def site(self, database: str | None) -> Site:
         """Where the load generator may trade. BenchError if there is nowhere."""
-        async with aiohttp.ClientSession() as session:
-            token = self.members.operators[GATEWAY_OPERATOR].token
-            found = await GatewayClient(session, self.ready.gateway, token).ledgers()
+        found = await self._heard()
         securities, cash = (_first(found, kind) for kind in ("securities", "currency"))
         held = await self.balances()
         pairs = self._pairs(securities, cash, held)
@@ -120,6 +123,18 @@ class System:
             pairs=tuple(pairs),
             database=database,
         )
+
+    async def _heard(self) -> wire.LedgerList:
+        """The gateway's ledgers, when it has heard what each of them keeps."""
+        async with aiohttp.ClientSession() as session:
+            token = self.members.operators[GATEWAY_OPERATOR].token
+            gateway = GatewayClient(session, self.ready.gateway, token)
+            for _ in range(HEAR_TIMES_MAX):
+                found = await gateway.ledgers()
+                if all(ledger.clock_at is not None for ledger in found.ledgers):
+                    return found
+                await asyncio.sleep(HEAR_SECONDS)
+        raise BenchError("the gateway does not hear all of its ledgers")
 
     def _pairs(
         self, securities: wire.LedgerView, cash: wire.LedgerView, held: Balances
@@ -210,7 +225,7 @@ def _first(found: wire.LedgerList, kind: str) -> wire.LedgerView:
     for ledger in found.ledgers:
         if ledger.kind == kind and ledger.assets:
             return ledger
-    raise ConfigurationError(f"there is no {kind} ledger: the bench settles DvP")
+    raise BenchError(f"there is no {kind} ledger: the bench settles DvP")
 
 
 def _asset(ledger: wire.LedgerView, code: str) -> Asset:
