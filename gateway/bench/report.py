@@ -25,6 +25,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     settlements_per_second: tuple[float, ...]
     cpu_us_per_settlement: tuple[float, ...]  # all groups but the load generator
     cpu_us_by_group: dict[str, tuple[float, ...]]  # the load generator's among them
+    cpu_us_by_process: dict[str, tuple[float, ...]]  # `group/process`, each PostgreSQL server apart
     latency_p50_ms: float  # over the trades of all rounds
     latency_p99_ms: float
     others_cores: tuple[float, ...]
@@ -57,10 +58,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 def figures(case: Case, in_flight: int, rounds: Sequence[Round]) -> Figures:
     """The rounds of one case as figures."""
     latencies = [latency for round in rounds for latency in round.latencies]
-    by_group = {
+    by_process = {
         name: tuple(round.cpu[name] / round.settled * MICROSECONDS for round in rounds)
         for name in rounds[0].cpu
     }
+    by_group = _by_group(by_process)
     system = [values for name, values in by_group.items() if name != LOAD]
     sizes = [round.sizes for round in rounds if round.sizes is not None]
     return Figures(
@@ -71,12 +73,21 @@ def figures(case: Case, in_flight: int, rounds: Sequence[Round]) -> Figures:
         settlements_per_second=tuple(round.settled / round.seconds for round in rounds),
         cpu_us_per_settlement=tuple(map(sum, zip(*system, strict=True))),
         cpu_us_by_group=by_group,
+        cpu_us_by_process=by_process,
         latency_p50_ms=percentile(latencies, 0.50) * MILLISECONDS,
         latency_p99_ms=percentile(latencies, 0.99) * MILLISECONDS,
         others_cores=tuple(round.others_cores for round in rounds),
         ledger_operations_per_transaction=_mean(size.ledger_operations for size in sizes),
         journal_entries_per_transaction=_mean(size.journal_entries for size in sizes),
     )
+
+
+def _by_group(by_process: dict[str, tuple[float, ...]]) -> dict[str, tuple[float, ...]]:
+    """The sums of each group, round by round."""
+    members: dict[str, list[tuple[float, ...]]] = {}
+    for name, values in by_process.items():
+        members.setdefault(name.partition("/")[0], []).append(values)
+    return {group: tuple(map(sum, zip(*found, strict=True))) for group, found in members.items()}
 
 
 def _mean(values: Iterable[float]) -> float | None:

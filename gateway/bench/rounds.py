@@ -25,7 +25,7 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
     settled: int
     seconds: float
     latencies: tuple[float, ...]  # seconds
-    cpu: dict[str, float]  # seconds, by group
+    cpu: dict[str, float]  # seconds, by `group/process`
     others_cores: float  # mean number of cores that everything else on the machine kept busy
     sizes: Sizes | None  # None without a gateway
 
@@ -87,13 +87,15 @@ class Meter:
         system: Mapping[str, tuple[int, ...]],
         yardstick: int | None,
     ) -> None:
-        """`system` are the root processes of each group, `yardstick` the postmaster of the single
-        database that is measured beside it."""
+        """`system` are the root processes by `group/process`, `yardstick` is the postmaster of the
+        single database that is measured beside it."""
         self._generator = generator
         self._databases = databases
-        own = {LOAD: (generator.pid,)}
+        own = {f"{LOAD}/client": (generator.pid,)}
         self._groups = dict(system) | own
-        self._yardstick = {POSTGRESQL: (yardstick,)} | own if yardstick is not None else own
+        self._yardstick = (
+            {f"{POSTGRESQL}/single": (yardstick,)} | own if yardstick is not None else own
+        )
 
     async def round(self, order: Order, *, alone: bool = False) -> tuple[Round, Outcome]:
         """Run one order; `alone` for one that the system has no part in."""

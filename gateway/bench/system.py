@@ -85,14 +85,16 @@ class System:
     # ------------------------------------------------------------------ processes
 
     async def processes(self) -> dict[str, tuple[int, ...]]:
-        """The root processes of each group."""
+        """The root processes, by the group and name of what they are: `PostgreSQL/registry`. Where
+        one server has several databases, it stands under all their names."""
         replicas = [name for name in self.ready.metrics if name not in self.ready.ledgers]
-        masters = {await postmaster(dsn) for dsn in self.databases.all}
-        return {
-            GATEWAY: tuple(self._process(name) for name in replicas),
-            LEDGERS: tuple(self._process(name) for name in self.ready.ledgers),
-            POSTGRESQL: tuple(sorted(masters)),
-        }
+        found: dict[str, tuple[int, ...]] = {}
+        for group, names in ((GATEWAY, replicas), (LEDGERS, self.ready.ledgers)):
+            found |= {f"{group}/{name}": (self._process(name),) for name in names}
+        servers: defaultdict[int, list[str]] = defaultdict(list)
+        for name, dsn in (("gateway", self.databases.gateway), *self.databases.ledgers.items()):
+            servers[await postmaster(dsn)].append(name)
+        return found | {f"{POSTGRESQL}/{'+'.join(v)}": (pid,) for pid, v in servers.items()}
 
     def _process(self, name: str) -> int:
         pid = cpu.with_argument(str(self._directory.service(f"{name}.toml")))

@@ -295,7 +295,13 @@ def measured(gateway: float, database: float = 1.0, settled: int = 1000) -> Roun
         settled=settled,
         seconds=2.0,
         latencies=tuple(0.001 * n for n in range(1, 101)),
-        cpu={GATEWAY: gateway, LEDGERS: 0.5, POSTGRESQL: database, LOAD: 9.0},
+        cpu={
+            f"{GATEWAY}/gateway": gateway,
+            f"{LEDGERS}/registry": 0.2,
+            f"{LEDGERS}/euro": 0.3,
+            f"{POSTGRESQL}/gateway": database,
+            f"{LOAD}/client": 9.0,
+        },
         others_cores=0.25,
         sizes=None,
     )
@@ -332,6 +338,8 @@ def test_the_load_generator_is_shown_and_in_no_sum() -> None:
     found = figures(Case.JSON_BULK, 256, [measured(1.0), measured(2.0), measured(3.0)])
     assert found.cpu_us_per_settlement == (2500.0, 3500.0, 4500.0)
     assert found.cpu_us_by_group[LOAD] == (9000.0, 9000.0, 9000.0)
+    assert found.cpu_us_by_group[LEDGERS] == (500.0, 500.0, 500.0)
+    assert found.cpu_us_by_process[f"{LEDGERS}/registry"] == (200.0, 200.0, 200.0)
     assert found.settlements_per_second == (500.0, 500.0, 500.0)
     assert (found.latency_p50_ms, found.latency_p99_ms) == (pytest.approx(50), pytest.approx(99))
     assert "3,500 (2,500-4,500)" in row(found)
