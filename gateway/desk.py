@@ -79,6 +79,8 @@ class Desk:
         self, member: str, items: Sequence[Enveloped | ProtocolError]
     ) -> Sequence[Taken | ProtocolError | Busy]:
         """Judge each message by itself, queue the good ones, answer when they are durable."""
+        if not self._has_room():
+            return [item if isinstance(item, ProtocolError) else Busy() for item in items]
         judged: list[Arrival | ProtocolError] = []
         for n, item in enumerate(items):
             judged.append(item if isinstance(item, ProtocolError) else self._judge(member, item))
@@ -88,7 +90,7 @@ class Desk:
         if not arrivals:
             return [item for item in judged if isinstance(item, ProtocolError)]
         job = MessageJob(arrivals=arrivals, answer=asyncio.get_running_loop().create_future())
-        if not self._has_room() or not self._intake.put(job):
+        if not self._intake.put(job):
             return [item if isinstance(item, ProtocolError) else Busy() for item in judged]
         answers = iter(await job.answer)
         return [item if isinstance(item, ProtocolError) else next(answers) for item in judged]
@@ -117,7 +119,7 @@ class Desk:
         )
 
     def _has_room(self) -> bool:
-        return len(self._runner.lives) < self._open_max
+        return self._directory.complete and len(self._runner.lives) < self._open_max
 
     # ------------------------------------------------------------------ agreed swaps
 
@@ -125,13 +127,15 @@ class Desk:
         self, member: str, proposed: Sequence[tuple[Swap, bytes]]
     ) -> Sequence[View | Refused | Conflict | Busy]:
         """Check every swap, open those that everybody consents to, keep the others as proposals."""
+        if not self._has_room():
+            return [Busy()] * len(proposed)
         member = bic11(member)
         judged = [self._proposal(member, swap, digest) for swap, digest in proposed]
         good = tuple(item for item in judged if isinstance(item, Proposal))
         if not good:
             return [item for item in judged if isinstance(item, Refused)]
         job = SwapJob(proposals=good, answer=asyncio.get_running_loop().create_future())
-        if not self._has_room() or not self._intake.put(job):
+        if not self._intake.put(job):
             return [item if isinstance(item, Refused) else Busy() for item in judged]
         answers = iter(await job.answer)
         taken = [item if isinstance(item, Refused) else next(answers) for item in judged]

@@ -1,7 +1,7 @@
 """Reference data: members, their accounts, and which ledger keeps which asset.
 
 Configuration says who is who; the ledgers themselves say which assets they keep and with how many
-decimals. What a ledger has not told yet is not known, and nothing settles on it.
+decimals. What they said is stored, so that intake does not depend on which of them is up.
 """
 
 import time
@@ -33,6 +33,12 @@ class Directory:
         for asset in description.assets:
             self._assets[kind, asset.asset] = name
             self._scales[name, asset.asset] = asset.scale
+
+    @property
+    def complete(self) -> bool:
+        """Every configured ledger has told, now or before the last start, what it keeps. Until
+        then nothing can be judged: an asset that is not known may be on the ledger not heard."""
+        return self.descriptions.keys() >= self._ledgers.keys()
 
     def member(self, bic: str) -> MemberSettings | None:
         return self._members.get(bic11(bic))

@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 
 import aiohttp
 import asyncpg
+import msgspec
 
 from gateway import config, instructions, pairs, preflight, swaps
 from gateway.config import Settings
@@ -233,10 +234,21 @@ class Engine:
             self.directory.distrusted[name] = fault
             return
         link.read(description.at)
-        self.directory.learn(name, description)
-        self.rulebook.changed()
+        self._learn(name, description)
+        text = msgspec.json.encode(description).decode()
+        await self.pool.execute(QUERIES["store_description"], name, text)
         for live in self.runner.lives.values():
             self.runner.mark(live)
+
+    def _learn(self, name: LedgerId, description: Description) -> None:
+        self.directory.learn(name, description)
+        self.rulebook.changed()
+
+    async def remember_ledgers(self) -> None:
+        """What the ledgers told before the last start."""
+        for row in await self.pool.fetch(QUERIES["load_descriptions"]):
+            if (name := LedgerId(row["ledger"])) in self.links:
+                self._learn(name, msgspec.json.decode(row["description"], type=Description))
 
     async def _describe(self, link: Link) -> Description:
         pause = 0.05
@@ -372,6 +384,7 @@ async def open_engine(settings: Settings, say: Callable[[str], None]) -> AsyncIt
     async with _pool(settings) as pool, aiohttp.ClientSession() as session:
         engine = Engine(settings, pool, await _journal(pool, settings), session, say)
         await pool.execute(QUERIES["ensure_mailboxes"], list(engine.directory.members))
+        await engine.remember_ledgers()
         await engine.recover()
         yield engine
 

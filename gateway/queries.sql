@@ -183,6 +183,13 @@ CROSS JOIN LATERAL (
 WHERE s.settlement < $1
 ORDER BY s.settlement DESC LIMIT $2;
 
+-- name: store_description
+INSERT INTO ledger (ledger, description) VALUES ($1, $2)
+ON CONFLICT (ledger) DO UPDATE SET description = excluded.description;
+
+-- name: load_descriptions
+SELECT ledger, description FROM ledger;
+
 -- name: load_idempotent
 SELECT digest, status, answer FROM idempotency WHERE member = $1 AND key = $2;
 

@@ -107,6 +107,12 @@ CREATE TABLE mailbox (
     PRIMARY KEY (member, sequence)
 );
 
+-- What each ledger last told of itself: reference data must not depend on who is up at the moment.
+CREATE TABLE ledger (
+    ledger      text PRIMARY KEY,
+    description text NOT NULL      -- JSON of ledgers.port.Description
+);
+
 -- `Idempotency-Key` of JSON posts: the same key with the same body gets the same answer.
 CREATE TABLE idempotency (
     member text NOT NULL,

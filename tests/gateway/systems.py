@@ -72,7 +72,7 @@ class System:
             work = asyncio.create_task(engine.run())
             self.engine, self.desk = engine, desk_of(engine)
             try:
-                await until(lambda: len(engine.directory.descriptions) == len(self.ledgers))
+                await until(lambda: engine.directory.complete)
                 yield self
             finally:
                 work.cancel()

@@ -1,0 +1,113 @@
+"""`lockstep up` as a real process tree: start it, find its processes, kill them, stop it."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+QUICK = (
+    "import gateway.supervisor as s; s.PAUSE_SECONDS_MAX = s.PAUSE_SECONDS_MIN; "
+    "s.DEATHS_MAX = 1000; "
+    "from gateway.cli import main; main()"
+)
+"""`lockstep`, but a service that dies again and again is started again at once, and for ever: a
+campaign of a
+hundred kills would otherwise spend its time in the supervisor's growing pauses."""
+
+START_SECONDS = 60.0
+
+
+class Machine:
+    """A running `up`."""
+
+    def __init__(self, process: asyncio.subprocess.Process, ready: dict[str, Any]) -> None:
+        self.process = process
+        self.ready = ready
+        self.people: dict[str, Any] = json.loads(Path(ready["members"]).read_text())
+
+    @property
+    def url(self) -> str:
+        url: str = self.ready["gateway"]
+        return url
+
+    def token(self, member: str) -> str:
+        token: str = self.people["members"][member]["token"]
+        return token
+
+    def operator(self, role: str, ledger: str | None = None) -> str:
+        """The token of the first operator of that role (and ledger)."""
+        return next(
+            operator["token"]
+            for operator in self.people["operators"].values()
+            if operator["role"] == role and (ledger is None or operator.get("ledger") == ledger)
+        )
+
+    def pid_of(self, service: str) -> int | None:
+        """The process of a service ("gateway", or a ledger's name); None between two lives."""
+        for pid in descendants(self.process.pid):
+            words = _command(pid)
+            config = next((Path(word).stem for word in words if word.endswith(".toml")), None)
+            if config == service:
+                return pid
+        return None
+
+
+def _command(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def descendants(root: int) -> list[int]:
+    """The processes below `root`, as the kernel has them now."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError):
+                stat = (entry / "stat").read_text()
+                parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
+    found, todo = [], [root]
+    while todo:
+        parent = todo.pop()
+        children = [pid for pid, its in parents.items() if its == parent]
+        found += children
+        todo += children
+    return found
+
+
+@contextlib.asynccontextmanager
+async def machine(data: Path, *options: str) -> AsyncIterator[Machine]:
+    """Run `up` on a data directory; at the end it is asked to stop, and everything must be gone."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        QUICK,
+        "up",
+        "--data",
+        str(data),
+        *options,
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    try:
+        line = await asyncio.wait_for(process.stdout.readline(), START_SECONDS)
+        assert line, "up has ended without getting ready; its reason is on standard error"
+        yield Machine(process, json.loads(line))
+    finally:
+        family = [process.pid, *descendants(process.pid)]
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+        try:
+            code = await asyncio.wait_for(process.wait(), 30)
+        except TimeoutError:
+            process.kill()
+            raise
+    left = [pid for pid in family if _command(pid) not in ([], [""]) and pid != os.getpid()]
+    assert (code, left) == (0, []), "up stops cleanly and leaves no process behind"
