@@ -70,7 +70,7 @@ async def conserved(dsn: str) -> list[str]:
     ]
 
 
-class Round:
+class DatabaseLoad:
     """One order carried out by calls of the procedure, each its own transaction."""
 
     def __init__(self, site: Site, order: Order, dealer: Dealer) -> None:

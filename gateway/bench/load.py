@@ -80,7 +80,7 @@ class Sender:
             self._tally.fault(f"not taken (status {status}): {_why(answer)}")
 
 
-class Round:
+class GatewayLoad:
     """One order being carried out against a gateway."""
 
     def __init__(self, site: Site, order: Order, mailboxes: "Mailboxes") -> None:
@@ -185,11 +185,11 @@ async def _serve() -> None:
     _say({"event": "ready"})
     while line := await lines.readline():
         order = msgspec.json.decode(line, type=Order)
-        run: Round | database.Round
+        run: GatewayLoad | database.DatabaseLoad
         if order.case is Case.DATABASE:
-            run = database.Round(site, order, Dealer(site, order))
+            run = database.DatabaseLoad(site, order, Dealer(site, order))
         else:
-            run = Round(site, order, mailboxes)
+            run = GatewayLoad(site, order, mailboxes)
         _say(await run.run(lambda: _say({"event": "prepared"}), lines.readline))
 
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from gateway.bench import database, facts, throwaway
+from gateway.bench import cpu, database, facts, throwaway
 from gateway.bench.plan import Case, Flow, Order, Site
 from gateway.bench.report import Figures, Parameters, Report, figures
 from gateway.bench.rounds import Meter, Round, load_generator
@@ -75,6 +75,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 async def run(wanted: Wanted, say: Say) -> Report:
     """The report of a bench. Raises BenchError and what `gateway.up` raises."""
+    if not cpu.PROC.joinpath("stat").exists():
+        raise BenchError("CPU time is read from /proc: run the bench on Linux")
     async with AsyncExitStack() as stack:
         system = await stack.enter_async_context(_system(wanted.target, say))
         dsn = await stack.enter_async_context(_yardstick(wanted.against_database, say))
