@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -20,6 +20,11 @@ from gateway.sockets import Listening, url
 
 Say = Callable[[str], None]
 """Writes one line of the log."""
+
+GARBAGE_THRESHOLD: Final = 20_000
+"""Objects made and not freed before the collector looks for cycles. Nearly all of ours are freed by
+counting; at Python's 700 it took 6 to 9 % of a gateway's CPU time under load to find next to
+nothing, in pauses of 20 ms. 20,000 small objects are 2 MB."""
 
 Ready = Callable[[], None]
 """To be called once, when the service answers."""
@@ -41,6 +46,7 @@ def live(
         # What was loaded to get here stays for good: the collector need not look at it again.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(GARBAGE_THRESHOLD)
         line = {"event": "ready", "url": url(listening[0]), "metrics": url(listening[1])}
         print(msgspec.json.encode(line).decode(), flush=True)  # noqa: T201 - the supervisor reads it
 

@@ -14,6 +14,7 @@ fold, ask `decide`, carry out. The runner holds no rule of settlement; it paces,
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from functools import cache, partial
 from typing import Final
 
 from gateway.group import GroupWriter
@@ -178,12 +179,9 @@ class Runner:
         known = {name: profile for name, profile in profiles.items() if profile is not None}
         if len(known) < len(profiles):
             return None
-        drawn = draw_up(
-            swap,
-            known,
-            self._limits,
-            lambda pair, role, function: self._vault.lock(swap.id, pair, role, function),
-        )
+        # Legs on ledgers that hash alike share their locks: each is derived once.
+        locks = cache(partial(self._vault.lock, swap.id))
+        drawn = draw_up(swap, known, self._limits, locks)
         return drawn if isinstance(drawn, tuple) else Opened(agreement=drawn)
 
     def _send(

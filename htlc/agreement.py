@@ -170,10 +170,12 @@ def _two_key(
 ) -> Agreement | tuple[Fault, ...]:
     if stray := _stray_expiries(swap.legs, None):
         return stray
-    margins = [_backstop_margin(profiles, n, limits) for n in range(len(profiles))]
+    far, margins = None, [Duration(0)] * len(profiles)
+    if limits.backstop is not None:
+        far = after(commit_by, limits.backstop)
+        margins = [_backstop_margin(profiles, n, limits) for n in range(len(profiles))]
     if near := _backstop_too_near(margins, limits):
         return near
-    far = None if limits.backstop is None else after(commit_by, limits.backstop)
     legs = tuple(
         _agreed(
             swap,
@@ -184,7 +186,7 @@ def _two_key(
             execution=locks(Pair.LEGS, Role.EXECUTION, profiles[n].functions[0]),
             cancellation=locks(Pair.LEGS, Role.CANCELLATION, profiles[n].functions[0]),
             expires_at=far,
-            margin=margins[n] if far else Duration(0),
+            margin=margins[n],
         )
         for n in range(len(swap.legs))
     )

@@ -58,7 +58,8 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
         """Every party asked for it, an authority ordered it, or it was never more than proposed."""
         if self.phase is Phase.PROPOSED:
             return bool(self.cancel_by) or self.cancel_ordered
-        return self.cancel_ordered or self.cancel_by >= self.swap.parties
+        # Asked at every turn, and nearly always nobody has asked for it.
+        return self.cancel_ordered or (bool(self.cancel_by) and self.cancel_by >= self.swap.parties)
 
     @property
     def all_locked(self) -> bool:

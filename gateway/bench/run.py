@@ -1,0 +1,193 @@
+"""A whole bench: a system, every case warmed up, rounds in turn, and the books at the end.
+
+The rounds of all cases take turns, so that whatever else the machine does meets all of them alike.
+"""
+
+import shutil
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from gateway.bench import cpu, database, facts, throwaway
+from gateway.bench.plan import Case, Flow, Order, Site
+from gateway.bench.report import Figures, Parameters, Report, figures
+from gateway.bench.rounds import Meter, Round, load_generator
+from gateway.bench.system import BenchError, System, postmaster
+from gateway.embedded import Cluster, temporary_directory
+from gateway.up import Options, running
+
+WARM_UP_SECONDS: Final = 2.0
+"""Of each case, not counted: caches of statements and schemas fill within the first second."""
+
+Say = Callable[[str], None]
+
+Key = tuple[Case, int]
+"""A row of the report: the case, and how many trades are in flight."""
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What the caller asks for."""
+
+    cases: tuple[Case, ...]
+    in_flight: tuple[int, ...]
+    rounds: int
+    seconds: float | None
+    settlements: int | None
+    hot_share: float
+    protocol: str | None
+    target: Path | None  # the data directory of a running `lockstep up`
+    against_database: bool
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """Every row that is to be measured."""
+        keys = [(case, in_flight) for case in self.cases for in_flight in self.in_flight]
+        yardstick = [(Case.DATABASE, database.CONNECTIONS)] if self.against_database else []
+        return (*keys, *yardstick)
+
+    def order(self, key: Key) -> Order:
+        case, in_flight = key
+        return Order(
+            case=case,
+            in_flight=in_flight,
+            seconds=self.seconds,
+            settlements=self.settlements,
+            hot_share=self.hot_share,
+            protocol=self.protocol,
+        )
+
+    @property
+    def parameters(self) -> Parameters:
+        return Parameters(
+            rounds=self.rounds,
+            seconds=self.seconds,
+            settlements=self.settlements,
+            hot_share=self.hot_share,
+            protocol=self.protocol,
+            target=None if self.target is None else str(self.target),
+        )
+
+
+async def run(wanted: Wanted, say: Say) -> Report:
+    """The report of a bench. Raises BenchError and what `gateway.up` raises."""
+    if not cpu.PROC.joinpath("stat").exists():
+        raise BenchError("CPU time is read from /proc: run the bench on Linux")
+    async with AsyncExitStack() as stack:
+        system = await stack.enter_async_context(_system(wanted.target, say))
+        dsn = await stack.enter_async_context(_yardstick(wanted.against_database, say))
+        site = await system.site(dsn)
+        if dsn is not None:
+            await database.prepare(dsn, site)
+        bench = _Bench(wanted, system, site, say)
+        await bench.measure()
+        return await bench.report()
+
+
+class _Bench:
+    """The rounds of a run, as they are collected."""
+
+    def __init__(self, wanted: Wanted, system: System, site: Site, say: Say) -> None:
+        self._wanted = wanted
+        self._system = system
+        self._site = site
+        self._say = say
+        self._rounds: dict[Key, list[Round]] = {key: [] for key in wanted.keys}
+        self._flows: list[Flow] = []
+        self._faults: list[str] = []
+
+    async def measure(self) -> None:
+        """Warm up, then every round of every case; then look at the books."""
+        before = await self._system.balances()
+        async with load_generator(self._site) as generator:
+            dsn = self._site.database
+            yardstick = None if dsn is None else await postmaster(dsn)
+            roots = await self._system.processes()
+            meter = Meter(generator, self._system.databases, roots, yardstick)
+            self._say(f"warming up {len(self._rounds)} cases")
+            for key in self._rounds:
+                warm_up = msgspec.structs.replace(
+                    self._wanted.order(key), seconds=WARM_UP_SECONDS, settlements=None
+                )
+                await self._round(meter, key, warm_up)
+            for number in range(1, self._wanted.rounds + 1):
+                self._say(f"round {number} of {self._wanted.rounds}")
+                for key, rounds in self._rounds.items():
+                    rounds.append(await self._round(meter, key, self._wanted.order(key)))
+        self._faults += await self._system.faults(before, self._flows)
+        if dsn is not None:
+            self._faults += await database.conserved(dsn)
+
+    async def _round(self, meter: Meter, key: Key, order: Order) -> Round:
+        alone = order.case is Case.DATABASE
+        try:
+            measured, outcome = await meter.round(order, alone=alone)
+        except LookupError as error:
+            raise BenchError(f"a process died under load: {error}") from None
+        case, in_flight = key
+        place = f"{case} at {in_flight} in flight"
+        if not alone:
+            self._flows += outcome.flows
+        self._faults += [f"{place}: {fault}" for fault in outcome.faults]
+        if outcome.settled != outcome.sent:
+            self._faults.append(f"{place}: sent {outcome.sent}, settled {outcome.settled}")
+        if not outcome.settled:
+            raise BenchError("; ".join(self._faults) or f"{place}: nothing was settled")
+        return measured
+
+    async def report(self) -> Report:
+        dsns = self._system.databases.all
+        return Report(
+            measured_at=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+            version=_version(),
+            machine=await facts.gather(dsns),
+            parameters=self._wanted.parameters,
+            figures=tuple(_figures(self._rounds)),
+            faults=tuple(self._faults),
+        )
+
+
+def _version() -> str:
+    try:
+        return version("lockstep")
+    except PackageNotFoundError:
+        return "not installed"  # run from a checkout
+
+
+def _figures(rounds: dict[Key, list[Round]]) -> Sequence[Figures]:
+    return [figures(case, in_flight, done) for (case, in_flight), done in rounds.items()]
+
+
+@asynccontextmanager
+async def _system(target: Path | None, say: Say) -> AsyncIterator[System]:
+    """The running one, or one of our own that is gone afterwards."""
+    if target is not None:
+        yield System(target)
+        return
+    data = temporary_directory()
+    try:
+        world = throwaway.write(data / "bench.toml")
+        async with running(Options(data=data, world=str(world)), say):
+            yield System(data)
+    finally:
+        shutil.rmtree(data, ignore_errors=True)
+
+
+@asynccontextmanager
+async def _yardstick(wanted: bool, say: Say) -> AsyncIterator[str | None]:
+    """A database of its own for the stored procedure, if it is wanted."""
+    if not wanted:
+        yield None
+        return
+    say("starting the single database to compare with")
+    data = temporary_directory()
+    try:
+        async with Cluster(data) as cluster:
+            await cluster.create_database("bench")
+            yield cluster.dsn("bench")
+    finally:
+        shutil.rmtree(data, ignore_errors=True)

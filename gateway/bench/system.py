@@ -1,0 +1,251 @@
+"""The system under test on this machine: a `lockstep up`, of our own or one that runs already.
+
+Everything is read from its data directory, so both are looked at in the same way: the processes are
+found by their configuration files, the databases in these, members and tokens in members.json.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+import asyncpg
+import msgspec
+
+from gateway import access, config
+from gateway.access import Members
+from gateway.bench import cpu
+from gateway.bench.plan import Asset, Flow, Holder, Lane, Member, Site
+from gateway.client import GatewayClient
+from gateway.config import Settings
+from gateway.credentials import GATEWAY_OPERATOR
+from gateway.data_directory import DataDirectory, Ready
+from gateway.http import wire
+from gateway.ledger_client import LedgerClient
+from gateway.ledger_process import LedgerProcess
+from ledgers.views import AccountViewJson
+
+GATEWAY: Final = "gateway"
+LEDGERS: Final = "ledgers"
+POSTGRESQL: Final = "PostgreSQL"
+LOAD: Final = "load generator"
+GROUPS: Final = (GATEWAY, LEDGERS, POSTGRESQL)
+"""The system under test; the load generator is no part of it."""
+
+ROOM: Final = 100_000
+"""Smallest units that both sides of a lane must hold: some hundred trades in one direction."""
+
+HEAR_SECONDS: Final = 0.1
+HEAR_TIMES_MAX: Final = 300
+"""A gateway asks its ledgers what they are when it has started: half a minute is a fault."""
+
+Balances = dict[tuple[str, str, str], int]
+"""Ledger, account, asset: the balance."""
+
+
+class BenchError(Exception):
+    """The bench cannot measure, in one line."""
+
+
+class Databases(msgspec.Struct, frozen=True, kw_only=True):
+    """The DSN of each database: the gateway's, and each ledger's by its name."""
+
+    gateway: str
+    ledgers: Mapping[str, str]
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        return (self.gateway, *self.ledgers.values())
+
+
+class System:
+    """One system that is up, with its members as they were found."""
+
+    def __init__(self, data: Path) -> None:
+        """BenchError, or ConfigurationError, if nothing that can be measured runs there."""
+        directory = DataDirectory(data)
+        running = directory.running()
+        if running is None or running.ready is None:
+            raise BenchError(f"no `lockstep up` is ready in {data}")
+        self.ready: Ready = running.ready
+        self.members: Members = access.read(directory.members)
+        self.settings = config.read(directory.service("gateway.toml"), Settings)
+        self._directory = directory
+        self.databases = Databases(
+            gateway=self.settings.dsn,
+            ledgers={
+                name: config.read(directory.service(f"{name}.toml"), LedgerProcess).dsn
+                for name in self.ready.ledgers
+            },
+        )
+
+    # ------------------------------------------------------------------ processes
+
+    async def processes(self) -> dict[str, tuple[int, ...]]:
+        """The root processes, by the group and name of what they are: `PostgreSQL/registry`. Where
+        one server has several databases, it stands under all their names."""
+        replicas = [name for name in self.ready.metrics if name not in self.ready.ledgers]
+        found: dict[str, tuple[int, ...]] = {}
+        for group, names in ((GATEWAY, replicas), (LEDGERS, self.ready.ledgers)):
+            found |= {f"{group}/{name}": (self._process(name),) for name in names}
+        servers: defaultdict[int, list[str]] = defaultdict(list)
+        for name, dsn in (("gateway", self.databases.gateway), *self.databases.ledgers.items()):
+            servers[await postmaster(dsn)].append(name)
+        return found | {f"{POSTGRESQL}/{'+'.join(v)}": (pid,) for pid, v in servers.items()}
+
+    def _process(self, name: str) -> int:
+        pid = cpu.with_argument(str(self._directory.service(f"{name}.toml")))
+        if pid is None:
+            raise BenchError(f"the process {name} does not run")
+        return pid
+
+    # ------------------------------------------------------------------ lanes
+
+    async def site(self, database: str | None) -> Site:
+        """Where the load generator may trade. BenchError if there is nowhere."""
+        found = await self._heard()
+        securities, cash = (_first(found, kind) for kind in ("securities", "currency"))
+        held = await self.balances()
+        pairs = self._pairs(securities, cash, held)
+        if not any(pairs):
+            raise BenchError("no two members hold the same security and cash to trade it with")
+        depository = self.settings.ledgers[securities.name].depository
+        assert depository is not None, "a gateway's configuration names it for every registry"
+        return Site(
+            gateway=self.ready.gateway,
+            bic=self.ready.bic,
+            depository=depository,
+            business_date=self.settings.business_date or f"{datetime.now(UTC):%Y-%m-%d}",
+            members=tuple(
+                Member(bic=bic, token=member.token) for bic, member in self.members.members.items()
+            ),
+            pairs=tuple(pairs),
+            database=database,
+        )
+
+    async def _heard(self) -> wire.LedgerList:
+        """The gateway's ledgers, when it has heard what each of them keeps."""
+        async with aiohttp.ClientSession() as session:
+            token = self.members.operators[GATEWAY_OPERATOR].token
+            gateway = GatewayClient(session, self.ready.gateway, token)
+            for _ in range(HEAR_TIMES_MAX):
+                found = await gateway.ledgers()
+                if all(ledger.clock_at is not None for ledger in found.ledgers):
+                    return found
+                await asyncio.sleep(HEAR_SECONDS)
+        raise BenchError("the gateway does not hear all of its ledgers")
+
+    def _pairs(
+        self, securities: wire.LedgerView, cash: wire.LedgerView, held: Balances
+    ) -> list[tuple[Lane, ...]]:
+        """Members two by two, in the order of members.json, with what they can trade."""
+        bics = list(self.members.members)
+        money = _asset(cash, cash.assets[0].asset)
+        pairs = []
+        for number in range(0, len(bics) - 1, 2):
+            lanes: list[Lane] = []
+            for asset in securities.assets:
+                security = _asset(securities, asset.asset)
+                one, other = (
+                    self._holder(bics, n, security, money, held) for n in (number, number + 1)
+                )
+                if one is not None and other is not None:
+                    lanes.append(Lane(security=security, cash=money, one=one, other=other))
+            if lanes:
+                pairs.append(tuple(lanes))
+        return pairs
+
+    def _holder(
+        self, bics: list[str], number: int, security: Asset, money: Asset, held: Balances
+    ) -> Holder | None:
+        """A member's account with enough of a security, and the cash account in the same place."""
+        accounts = self.members.members[bics[number]].accounts
+        ours = accounts.get(security.ledger, ())
+        cash = accounts.get(money.ledger, ())
+        for place, account in enumerate(ours):
+            if held.get((security.ledger, account, security.code), 0) < ROOM or not cash:
+                continue
+            paid_from = cash[place % len(cash)]
+            if held.get((money.ledger, paid_from, money.code), 0) >= ROOM:
+                return Holder(member=number, securities_account=account, cash_account=paid_from)
+        return None
+
+    # ------------------------------------------------------------------ books
+
+    async def balances(self) -> Balances:
+        """What every account holds, as the ledgers tell their supervisor; locked is counted in."""
+        found: Balances = {}
+        for ledger, account in await self._accounts():
+            for holding in account.holdings:
+                total = int(holding.available) + int(holding.locked)
+                found[ledger, account.account, holding.asset] = total
+        return found
+
+    async def _accounts(self) -> list[tuple[str, AccountViewJson]]:
+        token = self.members.operators[GATEWAY_OPERATOR].token
+        async with aiohttp.ClientSession() as session:
+            return [
+                (ledger, account)
+                for ledger, url in self.ready.ledgers.items()
+                for account in await LedgerClient(session, url, token).accounts()
+            ]
+
+    async def faults(self, before: Balances, flows: list[Flow]) -> list[str]:
+        """What the books show that the trades do not explain: per account, and in all."""
+        moved: defaultdict[tuple[str, str, str], int] = defaultdict(int)
+        for flow in flows:
+            moved[flow.ledger, flow.account, flow.asset] += flow.quantity
+        after = await self.balances()
+        found = [
+            f"{key[1]} on {key[0]} holds {after.get(key, 0)} {key[2]}, expected {expected}"
+            for key in before.keys() | moved.keys()
+            if after.get(key, 0) != (expected := before.get(key, 0) + moved[key])
+        ]
+        for ledger, account in await self._accounts():
+            found += [
+                f"{account.account} on {ledger}: {holding.locked} {holding.asset} still locked"
+                for holding in account.holdings
+                if int(holding.locked)
+            ]
+        return found + await self._not_conserved()
+
+    async def _not_conserved(self) -> list[str]:
+        token = self.members.operators[GATEWAY_OPERATOR].token
+        async with aiohttp.ClientSession() as session:
+            return [
+                f"{ledger}: {position.asset} differs by {position.difference} from what was issued"
+                for ledger, url in self.ready.ledgers.items()
+                for position in await LedgerClient(session, url, token).conservation()
+                if int(position.difference)
+            ]
+
+
+def _first(found: wire.LedgerList, kind: str) -> wire.LedgerView:
+    for ledger in found.ledgers:
+        if ledger.kind == kind and ledger.assets:
+            return ledger
+    raise BenchError(f"there is no {kind} ledger: the bench settles DvP")
+
+
+def _asset(ledger: wire.LedgerView, code: str) -> Asset:
+    (asset,) = (asset for asset in ledger.assets if asset.asset == code)
+    return Asset(
+        code=code, ledger=ledger.name, scale=asset.scale, quantity_type=asset.quantity_type
+    )
+
+
+async def postmaster(dsn: str) -> int:
+    """The postmaster of a database on this machine: the parent of our own backend."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        local = await connection.fetchval("SELECT inet_server_addr() IS NULL")
+        backend = await connection.fetchval("SELECT pg_backend_pid()")
+    finally:
+        own = cpu.processes().get(backend) if local else None
+        await connection.close()
+    if own is None or own.name != "postgres":
+        raise BenchError("a database is not on this machine: its CPU time cannot be measured")
+    return own.parent

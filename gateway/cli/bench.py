@@ -1,0 +1,175 @@
+"""`lockstep bench`: what a settlement costs here, for capacity planning."""
+
+import re
+from pathlib import Path
+
+import click
+import msgspec
+
+from gateway.bench import compare, report, run
+from gateway.bench.plan import Case
+from gateway.bench.report import Report
+from gateway.bench.run import Wanted
+from gateway.bench.system import BenchError
+from gateway.cli.terminal import Failure, failing, print_table, run_async, say
+from gateway.client import GatewayUnreachableError, ProblemError
+from gateway.embedded import EmbeddedError
+from gateway.up import FAULTS
+from htlc.swap import LockProtocol
+
+CASES = tuple(case.value for case in Case if case is not Case.DATABASE)
+
+IN_FLIGHT_MAX = 100_000
+"""Half of what a gateway keeps open by default."""
+
+
+def _cases(ctx: click.Context, param: click.Parameter, value: str) -> tuple[Case, ...]:  # noqa: ARG001
+    names = re.split(r"[ ,]+", value.strip(" ,"))
+    for name in names:
+        if name not in CASES:
+            raise click.BadParameter(f"{name!r} is none of {', '.join(CASES)}")
+    return tuple(dict.fromkeys(map(Case, names)))
+
+
+def _counts(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:  # noqa: ARG001
+    counts = re.split(r"[ ,]+", value.strip(" ,"))
+    for count in counts:
+        if not re.fullmatch(r"[0-9]{1,6}", count) or not 1 <= int(count) <= IN_FLIGHT_MAX:
+            raise click.BadParameter(f"{count!r} is no number from 1 to {IN_FLIGHT_MAX}")
+    return tuple(dict.fromkeys(map(int, counts)))
+
+
+_new_file = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
+
+
+@click.command("bench")
+@click.option(
+    "--cases",
+    default=",".join(CASES),
+    show_default=True,
+    callback=_cases,
+    help="What is sent, and how much at once.",
+)
+@click.option(
+    "--in-flight",
+    default="1,256",
+    show_default=True,
+    callback=_counts,
+    help="DvPs under way at once (rounded up to whole bulks of 50).",
+)
+@click.option("--rounds", type=click.IntRange(1, 1000), default=5, show_default=True)
+@click.option("--seconds", type=click.FloatRange(0.1, 3600), help="Of each round. [default: 5]")
+@click.option("--settlements", type=click.IntRange(1), help="Of each round, instead of --seconds.")
+@click.option(
+    "--hot-share",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Share that goes over one pair of accounts.",
+)
+@click.option(
+    "--protocol",
+    type=click.Choice([protocol.value for protocol in LockProtocol]),
+    help="Lock protocol to ask for (json cases). [default: the strongest there is]",
+)
+@click.option(
+    "--target",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    metavar="DIR",
+    help="Measure the `lockstep up` that runs in this data directory; it must be otherwise idle.",
+)
+@click.option("--against-database", is_flag=True, help="Measure one stored procedure beside it.")
+@click.option("--json", "json_file", type=_new_file, metavar="FILE", help="Keep it; - is stdout.")
+@click.option(
+    "--compare",
+    "earlier",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="FILE",
+    help="Judge it against a kept one: exit code 1 if a case costs more CPU time.",
+)
+@run_async
+async def command(
+    cases: tuple[Case, ...],
+    in_flight: tuple[int, ...],
+    rounds: int,
+    seconds: float | None,
+    settlements: int | None,
+    hot_share: float,
+    protocol: str | None,
+    target: Path | None,
+    against_database: bool,
+    json_file: Path | None,
+    earlier: Path | None,
+) -> int:
+    """Measure CPU time per settled DvP, settlements per second and latency.
+
+    Runs a throw-away system on this machine: two ledgers, a gateway and their databases, each a
+    process group of its own, every commit on disk. The load generator is shown apart and is in no
+    sum. A run that loses, doubles or refuses anything fails.
+    """
+    if seconds is not None and settlements is not None:
+        raise click.UsageError("--seconds and --settlements exclude each other")
+    if protocol is not None and any(case.is_iso for case in cases):
+        raise click.UsageError("--protocol is for json cases: a sese.023 cannot ask for one")
+    wanted = Wanted(
+        cases=cases,
+        in_flight=in_flight,
+        rounds=rounds,
+        seconds=5.0 if seconds is None and settlements is None else seconds,
+        settlements=settlements,
+        hot_share=hot_share,
+        protocol=protocol,
+        target=target,
+        against_database=against_database,
+    )
+    before = None if earlier is None else _read(earlier)
+    with failing(*FAULTS, BenchError, EmbeddedError, GatewayUnreachableError, ProblemError):
+        found = await run.run(wanted, say)
+    _keep(found, json_file)
+    if str(json_file) != "-":
+        _show(found)
+    worse = before is not None and _judge(before, found)
+    for fault in found.faults:
+        say(f"FAULT: {fault}")
+    return int(worse or bool(found.faults))
+
+
+def _read(file: Path) -> Report:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Report)
+    except msgspec.DecodeError as error:
+        raise Failure(f"{file} was not written by `lockstep bench --json`: {error}") from None
+
+
+def _keep(found: Report, file: Path | None) -> None:
+    if file is None:
+        return
+    content = msgspec.json.format(msgspec.json.encode(found), indent=2)
+    if str(file) == "-":
+        click.echo(content)
+        return
+    try:
+        file.write_bytes(content + b"\n")
+    except OSError as error:
+        raise Failure(f"{file}: {error.strerror}") from None
+
+
+def _show(found: Report) -> None:
+    for line in report.machine_lines(found):
+        click.echo(line)
+    print_table(report.COLUMNS, [report.row(figures) for figures in found.figures])
+    for line in report.ratios(found):
+        click.echo(line)
+
+
+def _judge(before: Report, after: Report) -> bool:
+    """Show the comparison, on standard error; whether anything is worse."""
+    for warning in compare.warnings(before, after):
+        say(f"careful: {warning}")
+    compared = compare.compare(before, after)
+    for one in compared:
+        say(
+            f"{one.case} at {one.in_flight} in flight: CPU {one.before:.0f} -> {one.after:.0f} us "
+            f"per DvP ({one.after / one.before - 1:+.1%}): {one.verdict}"
+        )
+    return any(one.verdict is compare.Verdict.WORSE for one in compared)
