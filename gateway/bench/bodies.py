@@ -16,6 +16,7 @@ import msgspec
 from gateway.bench.plan import Asset, Holder, Lane, Site
 from gateway.http import notation, wire
 from htlc.swap import LockProtocol
+from htlc.units import AccountId, MemberId
 from protocols.iso20022 import render, sese023_write
 from protocols.iso20022.header import Header
 from protocols.iso20022.instruction import (
@@ -128,9 +129,9 @@ class Bodies:
             payee=self._party(name, payee),
         )
 
-    def _party(self, leg: str, holder: Holder) -> wire.Party:
+    def _party(self, leg: str, holder: Holder) -> wire.PartyProposal:
         account = holder.securities_account if leg == SECU else holder.cash_account
-        return wire.Party(member=self._bic(holder), account=account)
+        return wire.PartyProposal(member=MemberId(self._bic(holder)), account=AccountId(account))
 
     def _bic(self, holder: Holder) -> str:
         return self._site.members[holder.member].bic

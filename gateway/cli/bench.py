@@ -11,7 +11,8 @@ from gateway.bench.plan import Case
 from gateway.bench.report import Report
 from gateway.bench.run import Wanted
 from gateway.bench.system import BenchError
-from gateway.cli.terminal import Failure, failing, print_table, run_async, say
+from gateway.cli.printing import print_table
+from gateway.cli.terminal import Failure, failing, run_async, say
 from gateway.client import GatewayUnreachableError, ProblemError
 from gateway.embedded import EmbeddedError
 from gateway.up import FAULTS
