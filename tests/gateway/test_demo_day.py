@@ -271,7 +271,7 @@ def _view(state: str) -> wire.SettlementView:
             "payer": {"member": "A", "account": "a"},
             "payee": {"member": "B", "account": "b"},
             "contract": contract,
-            "state": "",
+            "state": "LOCKED",
             "final": True,
             "lock_by": None,
             "expires_at": None,
