@@ -27,14 +27,14 @@ SECONDS_BETWEEN_LINES = 1.0
 
 
 @click.command("demo")
-@click.option("--all", "everything", is_flag=True, help="Show every trade, not the odd ones only.")
+@click.option("--brief", is_flag=True, help="Show the trades with a story, not the plain ones.")
 @click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False),
     help="Keep the world in this directory. [default: a temporary one]",
 )
 @json_option
-def command(everything: bool, data: Path | None, as_json: bool) -> int:
+def command(brief: bool, data: Path | None, as_json: bool) -> int:
     """Run a business day of twelve custodians and check what became of every message.
 
     Starts what `lockstep up` starts, sends the day's ISO 20022 files, reads the outcomes from the
@@ -53,7 +53,7 @@ def command(everything: bool, data: Path | None, as_json: bool) -> int:
     if as_json:
         print_json(_record(result))
     else:
-        _print(result, everything)
+        _print(result, brief)
     return 0 if result.is_as_expected else 1
 
 
@@ -114,13 +114,13 @@ class _Lines:
 # --- afterwards -----------------------------------------------------------------------------------
 
 
-def _print(result: Result, everything: bool) -> None:
+def _print(result: Result, brief: bool) -> None:
     wrong = {id(difference.sent): difference.what for difference in result.differences}
     trades = result.day.trades
-    print_table(("what", "trades", "messages", "outcome"), _summary(trades))
     columns = ("trade", "what", "deliverer", "receiver", "ISIN", "quantity", "EUR", "outcome")
-    chosen = [trade for trade in trades if everything or trade.is_exceptional or _odd(trade, wrong)]
+    chosen = [t for t in trades if not brief or t.is_exceptional or _odd(t, wrong)]
     print_table(columns, [_row(trade, wrong) for trade in chosen])
+    print_table(("what", "trades", "messages", "outcome"), _summary(trades))
     sums = ("ledger", "asset", "issued before", "after", "held", "locked", "difference")
     print_table(sums, list(_sums(result)))
     for fault in result.faults:
