@@ -4,12 +4,13 @@ import asyncio
 import socket
 from collections.abc import Callable
 
-from gateway import config, health
+from gateway import config
 from gateway.config import Settings
 from gateway.engine import desk_of, open_engine
 from gateway.http import build_app
 from gateway.http.auth import Authenticator
-from gateway.serving import serve_app
+from gateway.process import health
+from gateway.process.serving import serve_app
 
 
 async def serve(

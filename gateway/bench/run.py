@@ -19,7 +19,7 @@ from gateway.bench.report import Figures, Parameters, Report, figures
 from gateway.bench.rounds import Meter, Round, load_generator
 from gateway.bench.system import BenchError, System, postmaster
 from gateway.embedded import Cluster, temporary_directory
-from gateway.up import Options, running
+from gateway.machine.up import Options, running
 
 WARM_UP_SECONDS: Final = 2.0
 """Of each case, not counted: caches of statements and schemas fill within the first second."""
@@ -74,7 +74,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def run(wanted: Wanted, say: Say) -> Report:
-    """The report of a bench. Raises BenchError and what `gateway.up` raises."""
+    """The report of a bench. Raises BenchError and what `gateway.machine.up` raises."""
     if not cpu.PROC.joinpath("stat").exists():
         raise BenchError("CPU time is read from /proc: run the bench on Linux")
     async with AsyncExitStack() as stack:

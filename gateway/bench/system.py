@@ -21,11 +21,11 @@ from gateway.bench import cpu
 from gateway.bench.plan import Asset, Flow, Holder, Lane, Member, Site
 from gateway.client import GatewayClient
 from gateway.config import Settings
-from gateway.credentials import GATEWAY_OPERATOR
-from gateway.data_directory import DataDirectory, Ready
 from gateway.http import wire
-from gateway.ledger_client import LedgerClient
-from gateway.ledger_process import LedgerProcess
+from gateway.machine.credentials import GATEWAY_OPERATOR
+from gateway.machine.data_directory import DataDirectory, Ready
+from gateway.machine.ledger_client import LedgerClient
+from gateway.process.ledger import LedgerProcess
 from ledgers.views import AccountViewJson
 
 GATEWAY: Final = "gateway"

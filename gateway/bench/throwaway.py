@@ -26,7 +26,7 @@ ISSUER: Final = "BNISLUL0XXX"
 
 
 def write(path: Path) -> Path:
-    """The world as a file that `gateway.world` loads."""
+    """The world as a file that `gateway.machine.world` loads."""
     path.write_text(tomli_w.dumps(_world()))
     return path
 

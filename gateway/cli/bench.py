@@ -15,7 +15,7 @@ from gateway.cli.printing import print_table
 from gateway.cli.terminal import Failure, failing, run_async, say
 from gateway.client import GatewayUnreachableError, ProblemError
 from gateway.embedded import EmbeddedError
-from gateway.up import FAULTS
+from gateway.machine.up import FAULTS
 from htlc.swap import LockProtocol
 
 CASES = tuple(case.value for case in Case if case is not Case.DATABASE)

@@ -19,8 +19,8 @@ from gateway.client import GatewayUnreachableError, ProblemError
 from gateway.demo import expected
 from gateway.demo.day_run import Progress, Result, run
 from gateway.demo.expected import DAY, Outcome, Sent, Trade
-from gateway.up import FAULTS
-from gateway.world import decimal_text
+from gateway.machine.up import FAULTS
+from gateway.machine.world import decimal_text
 
 SECONDS_BETWEEN_LINES = 1.0
 """Without a terminal, progress is a line now and then."""

@@ -8,8 +8,8 @@ import click
 from gateway.app import serve
 from gateway.cli.terminal import failing
 from gateway.config import Settings, check, read
-from gateway.processes import live
-from gateway.sockets import sockets
+from gateway.process.life import live
+from gateway.process.sockets import sockets
 from ledgers.migrate import MigrationError
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import asyncpg
 import click
 
-from gateway import ledger_process
 from gateway.cli.terminal import failing
 from gateway.config import read
-from gateway.ledger_process import LedgerProcess
+from gateway.process import ledger as ledger_process
+from gateway.process.ledger import LedgerProcess
 from ledgers.migrate import MigrationError
 
 

@@ -13,7 +13,7 @@ import msgspec
 
 from gateway import access
 from gateway.config import ConfigurationError
-from gateway.data_directory import DataDirectory, DataDirectoryError, default_directory
+from gateway.machine.data_directory import DataDirectory, DataDirectoryError, default_directory
 
 P = ParamSpec("P")
 T = TypeVar("T")

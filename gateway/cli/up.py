@@ -12,7 +12,7 @@ import click
 
 from gateway.cli.printing import print_json
 from gateway.cli.terminal import data_option, failing, run_async, say
-from gateway.up import FAULTS, Options, running
+from gateway.machine.up import FAULTS, Options, running
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}").fullmatch
 

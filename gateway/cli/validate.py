@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 import msgspec
 
-from gateway import world
 from gateway.cli.printing import print_json, print_table
 from gateway.cli.terminal import Failure, failing, json_option
 from gateway.cli.up import day
 from gateway.config import LedgerSettings, MemberSettings, Settings
 from gateway.directory import Directory
+from gateway.machine import world
+from gateway.machine.world import World
 from gateway.rulebook import Rulebook
-from gateway.world import World
 from htlc.units import AssetId, Duration, Instant, LedgerId
 from ledgers.port import AssetDescription, Description
 from protocols.iso20022 import envelope, json_form, sese023

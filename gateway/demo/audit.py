@@ -13,12 +13,12 @@ import aiohttp
 import msgspec
 
 from gateway.client import GatewayClient
-from gateway.data_directory import Ready
 from gateway.demo.expected import Trade
 from gateway.http import wire
-from gateway.ledger_client import LedgerClient
-from gateway.up import Machine
-from gateway.world import World, counter_account, holdings, smallest_units
+from gateway.machine.data_directory import Ready
+from gateway.machine.ledger_client import LedgerClient
+from gateway.machine.up import Machine
+from gateway.machine.world import World, counter_account, holdings, smallest_units
 from htlc.contract import Answer, Status
 from htlc.invariants import Holding, conserved, one_known_end
 from htlc.leg import LegStatus

@@ -12,16 +12,16 @@ import msgspec
 
 from gateway.client import GatewayClient
 from gateway.config import LimitSettings, MatchingSettings
-from gateway.data_directory import Ready
 from gateway.demo import audit, expected
 from gateway.demo.audit import Auditor, Books
 from gateway.demo.expected import DAY, Expected, Sent, Trade
 from gateway.demo.outcomes import Difference, Heard, differences
 from gateway.demo.trades import Story
 from gateway.embedded import temporary_directory
+from gateway.machine.data_directory import Ready
+from gateway.machine.up import Machine, Options, Say, running
+from gateway.machine.world import World
 from gateway.statuses import told
-from gateway.up import Machine, Options, Say, running
-from gateway.world import World
 
 PATIENCE_SECONDS: Final = 60.0
 """For every outcome to be told. The day needs some seconds; a busy machine a multiple."""
@@ -63,7 +63,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def run(say: Say, progress: Progress, data: Path | None = None) -> Result:
-    """The whole demo. `data` is kept if it is given. Raises one of `gateway.up.FAULTS`."""
+    """The whole demo. `data` is kept if it is given. Raises one of `gateway.machine.up.FAULTS`."""
     directory = temporary_directory() if data is None else data
     day = expected.load()
     options = Options(

@@ -11,11 +11,11 @@ from typing import Final
 
 import msgspec
 
-from gateway import world
 from gateway.demo.expected import DAY, Expected, Outcome, Sent, Trade
 from gateway.demo.faults import faults
 from gateway.demo.trades import BUSINESS_DATE, TRADE_DATE, Deal, Story, deals
 from gateway.demo.writing import Custodian, Desk
+from gateway.machine import world
 from protocols.iso20022.instruction import Movement
 
 WORLD: Final = "dvp"

@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from gateway.world import AssetSpec, MemberSpec, World
+from gateway.machine.world import AssetSpec, MemberSpec, World
 
 BUSINESS_DATE: Final = date(2026, 10, 8)
 TRADE_DATE: Final = date(2026, 10, 6)

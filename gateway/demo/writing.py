@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Final
 
 from gateway.demo.trades import BUSINESS_DATE
-from gateway.world import MemberSpec, World
+from gateway.machine.world import MemberSpec, World
 from protocols.iso20022 import render, sese023
 from protocols.iso20022.header import Header
 from protocols.iso20022.instruction import (

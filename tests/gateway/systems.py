@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gateway.config import LedgerSettings, LimitSettings, MemberSettings, Settings
 from gateway.desk import Desk
 from gateway.engine import Engine, desk_of, open_engine
-from gateway.serving import serve_app
+from gateway.process.serving import serve_app
 from gateway.vault import load_master
 from htlc.units import AccountId, AssetId, Instant, LedgerId, Quantity
 from ledgers.administration import Act, DefineInstrument, GrantMandate, OpenAccount

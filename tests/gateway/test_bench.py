@@ -16,7 +16,6 @@ import pytest
 from click.testing import CliRunner
 from msgspec.structs import replace
 
-from gateway import world
 from gateway.bench import compare, cpu, throwaway
 from gateway.bench.bodies import Bodies, Trade, array, batch, message_id
 from gateway.bench.facts import Database, Facts, cpu_model
@@ -28,6 +27,7 @@ from gateway.bench.system import GATEWAY, LEDGERS, LOAD, POSTGRESQL
 from gateway.bench.trades import Dealer, Tally, Unit
 from gateway.cli import bench as cli
 from gateway.http import wire
+from gateway.machine import world
 from protocols import matching
 from protocols.iso20022 import envelope, sese023
 from protocols.iso20022.envelope import Enveloped

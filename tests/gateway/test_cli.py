@@ -10,8 +10,8 @@ import pytest
 from gateway import cli
 from gateway.cli.printing import print_table
 from gateway.cli.terminal import Failure, connect
-from gateway.data_directory import DataDirectory, Ready
 from gateway.demo.expected import DAY
+from gateway.machine.data_directory import DataDirectory, Ready
 
 SINGLE = DAY / "RHEIDEF0XXX" / "04-single.xml"
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gateway import world
 from gateway.client import Received, Rejected
 from gateway.demo import audit, expected, make_day
 from gateway.demo.audit import Books
@@ -15,8 +14,9 @@ from gateway.demo.expected import DAY, Expected, Outcome, Sent
 from gateway.demo.outcomes import Heard, differences
 from gateway.demo.trades import Story
 from gateway.http import wire
+from gateway.machine import world
+from gateway.machine.world import World, counter_account, holdings
 from gateway.statuses import Told, told
-from gateway.world import World, counter_account, holdings
 from htlc.leg import LegStatus
 from ledgers.views import AccountViewJson, HoldingJson, PositionJson
 from protocols.iso20022.envelope import split

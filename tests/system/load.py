@@ -19,7 +19,7 @@ import msgspec
 
 from gateway.client import GatewayClient, GatewayUnreachableError, Received
 from gateway.http import wire
-from gateway.world import World
+from gateway.machine.world import World
 from protocols.iso20022 import render, sese023
 from protocols.iso20022.header import Header
 from protocols.iso20022.instruction import (

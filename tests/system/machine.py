@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 QUICK = (
-    "import gateway.supervisor as s; s.PAUSE_SECONDS_MAX = s.PAUSE_SECONDS_MIN; "
+    "import gateway.machine.supervisor as s; s.PAUSE_SECONDS_MAX = s.PAUSE_SECONDS_MIN; "
     "s.DEATHS_MAX = 1000; "
     "from gateway.cli import main; main()"
 )

@@ -15,8 +15,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from gateway import world as worlds
-from gateway.ledger_client import LedgerClient
+from gateway.machine import world as worlds
+from gateway.machine.ledger_client import LedgerClient
 from tests.system.load import EURO, REGISTRY, Load, Sent
 from tests.system.machine import Machine, machine
 

@@ -14,7 +14,7 @@ import aiohttp
 import msgspec
 import pytest
 
-from gateway import world as worlds
+from gateway.machine import world as worlds
 from tests.system.load import EURO, Load
 from tests.system.machine import Machine, machine
 
@@ -80,7 +80,11 @@ async def test_the_other_replica_finishes_what_a_killed_one_has_begun(data: Path
         here.sent = there.sent
         told = await here.settled(HAND_OVER_SECONDS_MAX)
         print(f"{TRADES} settlements handed over in {time.monotonic() - begun:.1f} s")
-        assert sum(tally["state SETTLED"] for tally in told.values()) == 2 * len(there.sent) > 2 * TRADES
+        assert (
+            sum(tally["state SETTLED"] for tally in told.values())
+            == 2 * len(there.sent)
+            > 2 * TRADES
+        )
 
 
 async def test_any_replica_shows_and_cancels_what_another_one_runs(data: Path) -> None:

@@ -11,10 +11,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from gateway import world
 from gateway.client import GatewayClient
 from gateway.demo.expected import DAY
-from gateway.ledger_client import LedgerClient
+from gateway.machine import world
+from gateway.machine.ledger_client import LedgerClient
 from ledgers.port import LedgerUnreachable
 from tests.system.machine import Machine, descendants, machine
 

@@ -3,7 +3,7 @@
 import socket
 
 from gateway.config import ConfigurationError
-from gateway.serving import BACKLOG
+from gateway.process.serving import BACKLOG
 
 Descriptors = tuple[int | None, int | None]
 """Inherited sockets of a service and of its metrics, where there are any."""

@@ -6,7 +6,7 @@ Theory of operation
   queue of the socket: clients see a pause, no refusal.
 - A child says that it is ready by one line of JSON on its standard output. Its standard input is a
   pipe that only the supervisor holds: end of file there means that the supervisor is gone
-  (`gateway.lifeline`).
+  (`gateway.process.lifeline`).
 - What dies is started again after a pause that grows, so that a lasting fault does not eat the
   machine and a passing one costs 0.1 s. What dies again and again without getting ready is given
   up, and then all of it: half a system is worse than none.
@@ -19,9 +19,9 @@ from typing import Any, Protocol
 
 import msgspec
 
-from gateway import child
-from gateway.child import Address, Child, Service, SupervisorError, any_of
 from gateway.embedded import Cluster, EmbeddedError
+from gateway.machine import child
+from gateway.machine.child import Address, Child, Service, SupervisorError, any_of
 
 __all__ = ["Address", "Deaths", "Service", "Supervisor", "SupervisorError"]
 

@@ -13,9 +13,9 @@ import msgspec
 
 from gateway.access import Access, IssuerAccess, Members, OperatorAccess
 from gateway.config import OperatorSettings
-from gateway.data_directory import DataDirectory
-from gateway.ledger_process import SEED_BYTES, TokenSettings
-from gateway.world import World
+from gateway.machine.data_directory import DataDirectory
+from gateway.machine.world import World
+from gateway.process.ledger import SEED_BYTES, TokenSettings
 from ledgers.parties import Role
 
 GATEWAY_OPERATOR: Final = "gateway-operator"

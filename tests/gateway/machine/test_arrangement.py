@@ -7,12 +7,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gateway import access, arrangement, credentials, world
+from gateway import access
 from gateway.config import ConfigurationError, Settings, check, read
-from gateway.credentials import Credentials
-from gateway.data_directory import DataDirectory
-from gateway.ledger_process import LedgerProcess
-from gateway.world import World
+from gateway.machine import arrangement, credentials, world
+from gateway.machine.credentials import Credentials
+from gateway.machine.data_directory import DataDirectory
+from gateway.machine.world import World
+from gateway.process.ledger import LedgerProcess
 from ledgers.access import authenticate
 from ledgers.parties import Principal, Role
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.data_directory import (
+from gateway.machine.data_directory import (
     ROOT_DIRECTORY,
     DataDirectory,
     DataDirectoryError,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway import world
 from gateway.config import ConfigurationError
+from gateway.machine import world
 
 DVP = (world.WORLDS / "dvp.toml").read_text()
 

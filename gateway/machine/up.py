@@ -20,14 +20,14 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway import arrangement, credentials, seed, world
 from gateway.config import ConfigurationError, LimitSettings, MatchingSettings
-from gateway.data_directory import DataDirectory, DataDirectoryError, Ready
 from gateway.embedded import Cluster
-from gateway.ledger_client import LedgerError
-from gateway.supervisor import Service, Supervisor, SupervisorError
+from gateway.machine import arrangement, credentials, seed, world
+from gateway.machine.data_directory import DataDirectory, DataDirectoryError, Ready
+from gateway.machine.ledger_client import LedgerError
+from gateway.machine.supervisor import Service, Supervisor, SupervisorError
+from gateway.machine.world import World
 from gateway.vault import load_master
-from gateway.world import World
 from ledgers.port import LedgerUnreachable
 from ledgers.remote import RemoteLedgerError
 

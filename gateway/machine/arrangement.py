@@ -8,10 +8,10 @@ import msgspec
 import tomli_w
 
 from gateway.config import LedgerSettings, MemberSettings, Settings
-from gateway.credentials import Credentials, ledger_tokens, operator_settings, token_sha256
-from gateway.data_directory import DataDirectory
-from gateway.ledger_process import LedgerProcess
-from gateway.world import World
+from gateway.machine.credentials import Credentials, ledger_tokens, operator_settings, token_sha256
+from gateway.machine.data_directory import DataDirectory
+from gateway.machine.world import World
+from gateway.process.ledger import LedgerProcess
 
 
 def ledger_process(

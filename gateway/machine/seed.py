@@ -12,9 +12,9 @@ from typing import Final, TypeVar
 
 import aiohttp
 
-from gateway.credentials import Credentials
-from gateway.ledger_client import LedgerClient, LedgerError
-from gateway.world import AssetSpec, World, counter_account, holdings
+from gateway.machine.credentials import Credentials
+from gateway.machine.ledger_client import LedgerClient, LedgerError
+from gateway.machine.world import AssetSpec, World, counter_account, holdings
 from htlc.contract import Unknown
 from htlc.units import QUANTITY_MAX, AccountId, AssetId, Quantity
 from ledgers.port import Issue, LedgerUnreachable

@@ -2,7 +2,7 @@
 
 What a service may rely on: its listening sockets are open before it starts and stay open when it
 dies; standard output takes its ready line and standard input ends when the supervisor does
-(`gateway.lifeline`); it has a session of its own, so Ctrl-C reaches only the supervisor.
+(`gateway.process.lifeline`); it has a session of its own, so Ctrl-C reaches only the supervisor.
 """
 
 import asyncio

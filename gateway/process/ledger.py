@@ -10,11 +10,11 @@ from typing import Final
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gateway import health
 from gateway.config import ConfigurationError
-from gateway.processes import Ready, live
-from gateway.serving import serve_app
-from gateway.sockets import Descriptors, Listening, sockets
+from gateway.process import health
+from gateway.process.life import Ready, live
+from gateway.process.serving import serve_app
+from gateway.process.sockets import Descriptors, Listening, sockets
 from htlc.hashlock import HashFunction
 from htlc.units import Instant, LedgerId, seconds
 from ledgers.block import Seal

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.lifeline import parent_gone
-from gateway.sockets import Listening, url
+from gateway.process.lifeline import parent_gone
+from gateway.process.sockets import Listening, url
 
 Say = Callable[[str], None]
 """Writes one line of the log."""

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway import child, supervisor
 from gateway.embedded import Cluster, EmbeddedError, temporary_directory
-from gateway.supervisor import Deaths, Service, Supervisor, SupervisorError
+from gateway.machine import child, supervisor
+from gateway.machine.supervisor import Deaths, Service, Supervisor, SupervisorError
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -38,7 +38,7 @@ while True:
 
 LIFELINE = """
 import asyncio
-from gateway.lifeline import parent_gone
+from gateway.process.lifeline import parent_gone
 asyncio.run(parent_gone())
 """
 
@@ -284,7 +284,7 @@ async def test_a_child_is_out_of_reach_of_control_c(kept: Supervisor) -> None:
 
 SUPERVISED = f"""
 import asyncio, sys
-from gateway.supervisor import Service, Supervisor
+from gateway.machine.supervisor import Service, Supervisor
 
 async def main():
     kept = Supervisor(say=lambda line: None)

@@ -1,0 +1,1 @@
+"""Everything on one machine: `up`, `demo`, `bench`, tests. Production runs the parts apart."""

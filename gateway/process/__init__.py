@@ -1,0 +1,1 @@
+"""What a service process is, whatever it serves: sockets, life, health."""
