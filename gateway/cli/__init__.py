@@ -15,7 +15,7 @@ COMMANDS: Final = {
     "demo": "Run a day of trades through a throw-away world and check every outcome.",
     "send": "Send files of messages to the gateway as a member.",
     "inbox": "Read a member's mailbox.",
-    "settlement": "Show, list or cancel settlements.",
+    "settlement": "Propose, show, list or cancel settlements.",
     "validate": "Tell what intake would answer to files, without a gateway.",
     "gateway": "Run one gateway process.",
     "ledger": "Run one ledger process.",

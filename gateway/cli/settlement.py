@@ -1,11 +1,16 @@
-"""`lockstep settlement`: show, list, cancel."""
+"""`lockstep settlement`: propose, show, list, cancel."""
+
+from pathlib import Path
+from typing import Any
 
 import aiohttp
 import click
+import msgspec
 
 from gateway.cli.printing import print_json, print_table
 from gateway.cli.terminal import (
     Connection,
+    Failure,
     connection_options,
     failing,
     json_option,
@@ -17,7 +22,25 @@ from gateway.http import wire
 
 @click.group("settlement")
 def command() -> None:
-    """Show, list or cancel settlements, as a party or as an operator."""
+    """Propose, show, list or cancel settlements, as a party or as an operator."""
+
+
+@command.command("propose")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@connection_options
+@json_option
+@run_async
+async def propose(connection: Connection, file: Path, as_json: bool) -> None:
+    """Propose the agreed swap in FILE (JSON). Sending it again is safe: its id is the same."""
+    try:
+        proposal = msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.DecodeError) as error:
+        raise Failure(f"{file}: {error}") from None
+    with failing(GatewayUnreachableError, ProblemError):
+        async with aiohttp.ClientSession() as session:
+            gateway = GatewayClient(session, connection.url, connection.token)
+            view = await gateway.propose(proposal)
+    _print(view, as_json)
 
 
 @command.command("list")
