@@ -32,10 +32,7 @@ def command() -> None:
 @run_async
 async def propose(connection: Connection, file: Path, as_json: bool) -> None:
     """Propose the agreed swap in FILE (JSON). Sending it again is safe: its id is the same."""
-    try:
-        proposal = msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
-    except (OSError, msgspec.DecodeError) as error:
-        raise Failure(f"{file}: {error}") from None
+    proposal = _read(file)
     with failing(GatewayUnreachableError, ProblemError):
         async with aiohttp.ClientSession() as session:
             gateway = GatewayClient(session, connection.url, connection.token)
@@ -89,6 +86,13 @@ async def cancel(connection: Connection, id: str, reason: str, as_json: bool) ->
             gateway = GatewayClient(session, connection.url, connection.token)
             view = await gateway.cancel(id, reason)
     _print(view, as_json)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.DecodeError) as error:
+        raise Failure(f"{file}: {error}") from None
 
 
 def _print(view: wire.SettlementView, as_json: bool) -> None:
