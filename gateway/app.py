@@ -41,7 +41,7 @@ async def serve(
     time, ends its streams, and gives its lease back: what it leaves open is in the journal."""
     config.check(settings)
     async with open_engine(settings, say) as engine:
-        state = _health(engine)
+        state = gateway_health(engine)
         async with _serving(engine, state, listen, metrics, say) as work:
             state.started = True
             ready()
@@ -115,7 +115,7 @@ async def _task(work: Coroutine[Any, Any, None], name: str) -> "AsyncIterator[as
         await asyncio.wait({task})
 
 
-def _health(engine: Engine) -> Health:
+def gateway_health(engine: Engine) -> Health:
     """What a gateway needs to be ready, and what it can do without for a while."""
     state = Health()
     state.checks["database"] = lambda: _lease_fault(engine)

@@ -1,4 +1,4 @@
-"""The life of processes, with real ones: an end in good order, restarts in turn under load, replicas
+"""The life of processes, with real ones: an end in good order, restarts under load, replicas
 that are frozen or killed, and databases that are cut off, killed, full, or out of connections.
 
 All tests share one `up`; at its end every trade of all of them is accounted for. For a longer
