@@ -1,4 +1,4 @@
-"""The house style that no linter checks: sizes, what a file says of itself, nothing left half done."""
+"""House style that no linter checks: sizes, what a file says of itself, nothing half done."""
 
 import ast
 import re
