@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from typing import Final
 
 from aiohttp import web
 
@@ -25,6 +25,9 @@ from gateway.telemetry.lag import LoopLag
 from gateway.telemetry.process import ProcessSource, exposition
 from gateway.telemetry.traffic import Traffic
 from htlc.units import LedgerId
+
+CANCEL_SECONDS: Final = 1.0
+"""For the engine to end once it is cancelled: some milliseconds, unless its database hangs."""
 
 
 async def serve(
@@ -75,7 +78,7 @@ async def _serving(
         ProcessSource("gateway", health=state, pool=engine.pool, lag=lag, traffic=traffic),
         GatewaySource(engine, desk, traffic),
     )
-    async with _task(engine.run(), "engine") as work, _task(lag.run(), "event loop lag"):
+    async with _engine(engine) as work, _measured(lag):
         runners = [
             await serve_app(health.build_app(state, exposed, lambda: lag.last), metrics),
             await serve_app(_interface(engine.settings, desk, traffic, say), listen),
@@ -105,11 +108,26 @@ def _interface(
 
 
 @contextlib.asynccontextmanager
-async def _task(work: Coroutine[Any, Any, None], name: str) -> "AsyncIterator[asyncio.Task[None]]":
-    """A task that is over when the block is left."""
-    task = asyncio.create_task(work, name=name)
+async def _engine(engine: Engine) -> "AsyncIterator[asyncio.Task[None]]":
+    """The engine's task, over when the block is left. A statement that is cancelled waits for its
+    server; where that one hangs, the connections are cut."""
+    work = asyncio.create_task(engine.run(), name="engine")
     try:
-        yield task
+        yield work
+    finally:
+        work.cancel()
+        await asyncio.wait({work}, timeout=CANCEL_SECONDS)
+        if not work.done():
+            engine.pool.terminate()
+            await asyncio.wait({work})
+
+
+@contextlib.asynccontextmanager
+async def _measured(lag: LoopLag) -> AsyncIterator[None]:
+    """The event loop's lag is measured within the block."""
+    task = asyncio.create_task(lag.run(), name="event loop lag")
+    try:
+        yield
     finally:
         task.cancel()
         await asyncio.wait({task})

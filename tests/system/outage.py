@@ -1,9 +1,13 @@
 """What may happen to a PostgreSQL server under a running system."""
 
 import contextlib
+import os
+import signal
 from collections.abc import AsyncIterator
 
 import asyncpg
+
+from tests.system.machine import descendants
 
 OURSELVES = "lockstep-test"
 
@@ -38,6 +42,21 @@ async def postmaster(dsn: str) -> int:
     finally:
         await connection.close()
     return int(text.split()[0])
+
+
+@contextlib.asynccontextmanager
+async def frozen(dsn: str) -> AsyncIterator[None]:
+    """Every process of the server is stopped: connections stay open, and nothing is answered."""
+    server = await postmaster(dsn)
+    family = [server, *descendants(server)]
+    for pid in family:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in reversed(family):
+            with contextlib.suppress(ProcessLookupError):  # it ended when it was cut off
+                os.kill(pid, signal.SIGCONT)
 
 
 @contextlib.asynccontextmanager

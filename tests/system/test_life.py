@@ -19,7 +19,7 @@ import pytest_asyncio
 
 from gateway.telemetry import metrics
 from tests.system.load import EURO, REGISTRY
-from tests.system.outage import connections_used_up, cut, disk_full, postmaster
+from tests.system.outage import connections_used_up, cut, disk_full, frozen, postmaster
 from tests.system.replica import Replica, begin, configuration, end, replica
 from tests.system.site import Site, site, traffic
 
@@ -274,6 +274,22 @@ async def test_used_up_connections_are_refused_clearly_and_outlasted(here: Site)
     print(f"connections free again: settles after {await here.settles(probe):.2f} s")
     probe.note()
     await here.until(f"{url}/readyz", 200, NOTICED_SECONDS_MAX)
+
+
+async def test_a_hanging_database_hides_no_metric_and_delays_no_end(here: Site) -> None:
+    async with replica(here.data, "gateway-h") as leaving, frozen(here.dsn("gateway")):
+        ready = await here.until(f"{leaving.metrics}/readyz", 503, NOTICED_SECONDS_MAX)
+        assert "no heartbeat" in ready["conditions"]["database"]["why"]
+        begun = time.monotonic()
+        assert await here.metric(leaving.metrics, "lockstep_database_up") == 0
+        assert await here.metric(leaving.metrics, "lockstep_draining") == 0
+        assert time.monotonic() - begun < NOTICED_SECONDS_MAX, "a scraper waits for ten seconds"
+        os.kill(leaving.pid, signal.SIGTERM)
+        assert await asyncio.wait_for(leaving.process.wait(), DRAIN_SECONDS_MAX) == 0
+        print(f"scraped twice and gone in {time.monotonic() - begun:.1f} s")
+    probe = here.load()
+    print(f"the database goes on: settles after {await here.settles(probe):.2f} s")
+    probe.note()
 
 
 async def told_to_come_back(here: Site) -> None:
