@@ -136,17 +136,21 @@ async def _measured(lag: LoopLag) -> AsyncIterator[None]:
 def gateway_health(engine: Engine) -> Health:
     """What a gateway needs to be ready, and what it can do without for a while."""
     state = Health()
-    state.checks["database"] = lambda: _lease_fault(engine)
+    state.checks["database"] = lambda: _database_fault(engine)
     state.checks["ledgers"] = lambda: _unheard(engine)
     for name in engine.settings.ledgers:
         state.remarks[f"ledger {name}"] = lambda name=name: _ledger_fault(engine, name)  # type: ignore[misc]
     return state
 
 
-def _lease_fault(engine: Engine) -> str | None:
-    """The heartbeat is a write each second: it tells whether the database takes any."""
+def _database_fault(engine: Engine) -> str | None:
+    """The heartbeat is a write each second: it tells whether the database takes any. On a full disk
+    it still does, for it needs no new room; then a batch of new records does not end."""
     age = engine.lease.age
-    return f"no heartbeat written for {age:.0f} s" if age > TAKEOVER_SECONDS else None
+    if age > TAKEOVER_SECONDS:
+        return f"no heartbeat written for {age:.0f} s"
+    lag = max(engine.runner.writer.lag, engine.intake.writer.lag)
+    return f"a batch is not written for {lag:.0f} s" if lag > TAKEOVER_SECONDS else None
 
 
 def _unheard(engine: Engine) -> str | None:

@@ -1,6 +1,7 @@
 """Probes answer with reasons, and an end in good order takes its steps in their order."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -91,6 +92,14 @@ async def test_a_gateway_without_its_database_is_not_ready(
     state.started = True
     monkeypatch.setattr(type(running.engine.lease), "age", 7.2)
     assert state.readiness().conditions["database"].why == "no heartbeat written for 7 s"
+
+
+async def test_a_database_that_takes_heartbeats_but_no_new_records_is_away(
+    running: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = gateway_health(running.engine)
+    monkeypatch.setattr(running.engine.intake.writer, "_busy_since", time.monotonic() - 4.2)
+    assert state.conditions()["database"].why == "a batch is not written for 4 s"
 
 
 async def test_a_ledger_that_does_not_answer_or_is_not_trusted_is_a_remark(running: System) -> None:

@@ -1,7 +1,9 @@
 """The table of metrics keeps to the conventions, and what is observed comes out as it went in."""
 
 import asyncio
+import re
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,6 +38,12 @@ def test_names_and_labels_follow_the_conventions() -> None:
         assert not name.endswith(("_ms", "_milliseconds", "_count", "_sum", "_bucket"))
         assert set(definition.labels) <= LABELS, name
         assert definition.help.endswith((".", ".)")), name
+
+
+def test_the_readme_names_every_metric() -> None:
+    text = Path(metrics.__file__).with_name("README.md").read_text()
+    named = {f"lockstep_{name}" for name in re.findall(r"`([a-z_]+)`", text)}
+    assert set(metrics.ALL) <= named
 
 
 def test_a_range_includes_its_upper_bound() -> None:
