@@ -1,6 +1,8 @@
-"""The types of asyncpg that we use."""
+"""PostgreSQL as the gateway uses it: its pool of connections, and the types of asyncpg."""
 
-from typing import TypeAlias
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Final, TypeAlias
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
@@ -8,3 +10,31 @@ from asyncpg.pool import PoolConnectionProxy
 Record: TypeAlias = asyncpg.Record
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+
+POOL_SIZE: Final = 6
+"""Connections: journal, intake, listener, and three for readers."""
+
+STATEMENT_SECONDS: Final = 30.0
+"""A statement that takes longer has lost its server."""
+
+
+@contextlib.asynccontextmanager
+async def open_pool(dsn: str, replica: str) -> AsyncIterator[Pool]:
+    """Connections of one replica; every commit on them is durable before it is told."""
+    pool = await asyncpg.create_pool(
+        dsn,
+        min_size=2,
+        max_size=POOL_SIZE,
+        command_timeout=STATEMENT_SECONDS,
+        reset=_nothing_to_reset,
+        server_settings={"application_name": replica, "synchronous_commit": "on"},
+    )
+    try:
+        yield pool
+    finally:
+        pool.terminate()
+
+
+async def _nothing_to_reset(_connection: object) -> None:
+    """No session state is ever set on a pooled connection, so there is nothing to undo: without
+    this, each release asks the server to, one more round trip beside every statement."""
