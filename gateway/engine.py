@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import aiohttp
-import asyncpg
 import msgspec
 
 from gateway import config, instructions, listener, pairs, preflight, swaps
