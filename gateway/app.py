@@ -57,7 +57,6 @@ async def serve(
                     settings.shutdown,
                     refuse=engine.refuse,
                     idle=lambda: engine.idle or work.done(),
-                    say=say,
                 )
                 raise
         await engine.lease.release()

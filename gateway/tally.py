@@ -2,12 +2,16 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from typing import Final
 
 from htlc.leg import LegStatus
 from htlc.settlement import Phase, Settlement
 from htlc.swap import Swap
 from htlc.units import LedgerId
 from ledgers.distribution import Distribution
+
+GOING_ON: Final = tuple(phase for phase in Phase if phase not in (Phase.SETTLED, Phase.CANCELLED))
+"""The phases that a settlement is in for a while; the others are its ends."""
 
 
 class Tally:
@@ -19,7 +23,7 @@ class Tally:
         self.opened: Counter[tuple[str, str]] = Counter()  # kind, protocol
         self.ended: Counter[tuple[str, str, str, str]] = Counter()  # … outcome, reason
         self.durations: defaultdict[tuple[str, str], Distribution] = defaultdict(Distribution)
-        self.phases = {phase: Distribution() for phase in Phase}
+        self.phases = {phase: Distribution() for phase in GOING_ON}
         self.turns = Distribution()  # seconds from due to decided
         self.conflicts = 0  # entries whose place another replica had taken
         self.relinquished = 0  # settlements that another replica had taken over
@@ -31,7 +35,8 @@ class Tally:
 
     def left(self, phase: Phase, state: Settlement, seconds: float) -> None:
         """A settlement has left a phase."""
-        self.phases[phase].observe(seconds)
+        if phase in self.phases:
+            self.phases[phase].observe(seconds)
         if phase is Phase.PROPOSED and state.agreement is not None:
             self.open(state)
 

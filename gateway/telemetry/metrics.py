@@ -117,7 +117,7 @@ LOG_RECORDS = _counter(
 
 SETTLEMENTS_OPENED = _counter(
     "lockstep_settlements_opened_total",
-    "Settlements opened by this replica (protocol none: still a proposal, or never opened).",
+    "Settlements opened by this replica: their agreement is in the journal.",
     *("kind", "protocol"),
 )
 SETTLEMENTS = _counter(

@@ -6,6 +6,7 @@ campaign set LOCKSTEP_LIFE_ROUNDS (rounds of restarts and of freezing; 1 by defa
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import tempfile

@@ -137,8 +137,10 @@ async def test_a_pulse_that_fails_is_told_once_it_is_stale(
     task.cancel()
 
 
-async def test_it_is_announced_then_refused_then_waited_for() -> None:
-    state, said, steps, left = Health(), [], [], [3]
+async def test_it_is_announced_then_refused_then_waited_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    state, steps, left = Health(), [], [3]
     settings = ShutdownSettings(announce_seconds=0.05, finish_seconds=5.0)
 
     def refuse() -> None:
@@ -150,18 +152,19 @@ async def test_it_is_announced_then_refused_then_waited_for() -> None:
         left[0] -= 1
         return left[0] <= 0
 
-    await drain(state, settings, refuse=refuse, idle=idle, say=said.append)
-    assert said[-1].startswith("stopping: drained in 0.")
-    assert "journal" not in said[-1]
+    with caplog.at_level("DEBUG", "process"):
+        await drain(state, settings, refuse=refuse, idle=idle)
+    assert caplog.messages == ["told to stop: not ready any more", "drained in 0.0 s"]
 
 
-async def test_what_does_not_end_in_time_is_left_to_the_journal() -> None:
-    said: list[str] = []
+async def test_what_does_not_end_in_time_is_left_to_the_journal(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     settings = ShutdownSettings(finish_seconds=0.1)
     begun = asyncio.get_running_loop().time()
-    await drain(Health(), settings, refuse=list, idle=lambda: False, say=said.append)
+    await drain(Health(), settings, refuse=list, idle=lambda: False)
     assert asyncio.get_running_loop().time() - begun < 2
-    assert said[-1].endswith("the rest is in the journal")
+    assert caplog.messages == ["stopping after 0.1 s; what is open is in the journal"]
 
 
 @pytest.mark.parametrize(
