@@ -333,7 +333,7 @@ class Engine:
         """Hear of journal records that other replicas wrote into settlements of ours."""
         while True:
             try:
-                connection = await asyncpg.connect(self.settings.dsn)
+                connection = await asyncpg.connect(config.database(self.settings.dsn))
             except LOST as error:
                 self._say(f"not listening: {error!r}")
                 await asyncio.sleep(HEARTBEAT_SECONDS)
@@ -395,7 +395,7 @@ async def open_engine(settings: Settings, say: Callable[[str], None]) -> AsyncIt
 @contextlib.asynccontextmanager
 async def _pool(settings: Settings) -> AsyncIterator[Pool]:
     pool = await asyncpg.create_pool(
-        settings.dsn,
+        config.database(settings.dsn),
         min_size=2,
         max_size=POOL_SIZE,
         command_timeout=30,  # a statement that takes longer has lost its server
