@@ -31,7 +31,7 @@ WORLD: Final = "dvp"
 
 SECRETS: Final = Path("/run/secrets/lockstep")
 DSN: Final = "file:/run/secrets/database/uri"
-EVERYWHERE: Final = "0.0.0.0"
+EVERYWHERE: Final = "0.0.0.0"  # noqa: S104
 """A pod's only addresses are its own; who may reach them is the NetworkPolicy's to say."""
 
 

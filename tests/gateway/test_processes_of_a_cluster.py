@@ -81,8 +81,10 @@ def test_migrate_reads_its_dsn_from_a_file(
 ) -> None:
     (tmp_path / "uri").write_text(dsn)
     done = subprocess.run(
-        [sys.executable, "-m", "gateway.cli", "migrate", "gateway", "--json"]
-        + ["--dsn", f"file:{tmp_path}/uri"],
+        [
+            *(sys.executable, "-m", "gateway.cli", "migrate", "gateway", "--json"),
+            *("--dsn", f"file:{tmp_path}/uri"),
+        ],
         capture_output=True,
         check=True,
         text=True,

@@ -10,7 +10,7 @@ import kubernetes_validate
 import msgspec
 import pytest
 
-from gateway.config import LedgerSettings, Settings, check, read
+from gateway.config import Settings, check, read
 from gateway.process.ledger import LedgerProcess
 from tests.k8s import shapes
 from tests.k8s.conftest import Resource
