@@ -11,6 +11,9 @@ import pytest
 import yaml
 
 from k8s.arrange import OVERLAYS, arrange
+from tests.system.conftest import data
+
+__all__ = ["data"]
 
 KUBECTL = Path(sys.executable).parent / "kubectl"
 NAMES = ("laptop", "testbed", "production")

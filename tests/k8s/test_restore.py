@@ -37,15 +37,6 @@ def place() -> Iterator[Site]:
         shutil.rmtree(home)
 
 
-async def work(load: Load, seconds: float) -> asyncio.Event:
-    """Trade for a while, and go on until the event is set."""
-    stop = asyncio.Event()
-    dice = random.Random(7)
-    load.traders = [asyncio.create_task(trade(load, stop, dice)) for _ in range(WORKERS)]
-    await asyncio.sleep(seconds)
-    return stop
-
-
 async def settlements_of_ledgers(running: Machine, session: aiohttp.ClientSession) -> set[str]:
     """Every settlement that a ledger knows a contract of."""
     known = set()
@@ -76,7 +67,9 @@ async def test_a_restore_with_the_archive_has_everything_that_was_acknowledged(
     ):
         before = await holdings(running, session)
         load = Load(running, world, session, 7)
-        stop = await work(load, 1.5)
+        stop, dice = asyncio.Event(), random.Random(7)
+        traders = [asyncio.create_task(trade(load, stop, dice)) for _ in range(WORKERS)]
+        await asyncio.sleep(1.5)
         await asyncio.to_thread(place.back_up)
         await asyncio.sleep(1.5)
         await asyncio.to_thread(place.destroy)
@@ -84,7 +77,7 @@ async def test_a_restore_with_the_archive_has_everything_that_was_acknowledged(
         await asyncio.to_thread(place.restore, archive=True)
         await asyncio.sleep(1.0)
         stop.set()
-        await asyncio.gather(*load.traders)
+        await asyncio.gather(*traders)
         told = await load.settled()
         print(f"{acknowledged} trades acknowledged before the loss, {len(load.sent)} in all")
         check_notices(load.sent, told)
