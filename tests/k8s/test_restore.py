@@ -102,9 +102,9 @@ async def test_what_a_restore_lacks_is_what_the_ledgers_know_beyond_the_journal(
             await load.swap()
         await load.settled()
         lost = {trade.settlement for trade in load.sent[5:]}
-        assert await settlements_of_ledgers(running, session) - settlements_of_journal(
-            place
-        ) == set(), "nothing is missing before the loss"
+        assert (
+            await settlements_of_ledgers(running, session) - settlements_of_journal(place) == set()
+        ), "nothing is missing before the loss"
         await asyncio.to_thread(place.destroy)
         await asyncio.to_thread(place.restore, archive=False)
         known = await settlements_of_ledgers(running, session)
