@@ -30,6 +30,7 @@ from gateway.intake import (
     SwapJob,
 )
 from gateway.journal import CHANNEL, LOST, QUERIES, Journal, Loaded, Notice, PendingPair
+from gateway.lease import HEARTBEAT_SECONDS, Lease
 from gateway.links import Link
 from gateway.live import Origin
 from gateway.mailbox import Mailboxes
@@ -39,6 +40,7 @@ from gateway.rulebook import Rulebook
 from gateway.runner import Runner
 from gateway.sql import Connection, Pool
 from gateway.swaps import SwapOrigin
+from gateway.tally import Tally
 from gateway.vault import Vault, load_master
 from htlc.settlement import Phase, Settlement
 from htlc.swap import Swap
@@ -57,11 +59,6 @@ LINK_BATCH_MAX: Final = 500
 
 LINK_IN_FLIGHT: Final = 2
 """Requests under way at one ledger: one that it works on, one that waits there."""
-
-HEARTBEAT_SECONDS: Final = 1.0
-TAKEOVER_SECONDS: Final = 3.0
-"""A replica that has not been seen for three heartbeats is dead or cut off: its work is taken over.
-Should it live after all, the journal lets only one of the two decide."""
 
 ADOPT_MAX: Final = 1_000
 """Settlements folded at once after a start: some megabytes of journal."""
@@ -90,6 +87,7 @@ class Engine:
             links=self.links,
             limits=settings.limits.limits(),
             profile=lambda name: self.directory.profile(name, self._time(name)),
+            tally=Tally({LedgerId(name): its.kind for name, its in settings.ledgers.items()}),
             say=say,
         )
         self.rulebook = Rulebook(
@@ -114,7 +112,16 @@ class Engine:
             now=now_ns,
             today=self.today,
         )
+        self.lease = Lease(
+            pool,
+            journal.replica,
+            recover=self._take_back,
+            relinquish=self._relinquish,
+            tally=self.runner.tally,
+            say=say,
+        )
         self._recover = asyncio.Event()
+        self.draining = False  # no new intake; what is open is brought to its end
 
     def _link(self, name: str, session: aiohttp.ClientSession) -> Link:
         access = self.settings.ledgers[name]
@@ -193,6 +200,8 @@ class Engine:
 
     def _taken(self, job: Job, done: Done) -> None:
         for started in done.started:
+            if started.loaded.state.agreement is not None:
+                self.runner.tally.open(started.loaded.state)
             self.runner.adopt(started.loaded, started.origin)
         for wait, pair in done.waits:
             self.pending.wait(wait, pair)
@@ -222,7 +231,7 @@ class Engine:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.runner.run())
             group.create_task(self.intake.writer.run())
-            group.create_task(self._heartbeats())
+            group.create_task(self.lease.run())
             group.create_task(self._listen())
             group.create_task(self._recoveries())
             for name in self.links:
@@ -263,22 +272,28 @@ class Engine:
             await asyncio.sleep(pause)
             pause = min(2 * pause, 2.0)
 
-    async def _heartbeats(self) -> None:
-        while True:
-            try:
-                await self.pool.execute(QUERIES["heartbeat"], self.journal.replica)
-                await self._take_over()
-            except LOST as error:
-                self._say(f"no heartbeat: {error!r}")
-            await asyncio.sleep(HEARTBEAT_SECONDS)
-
-    async def _take_over(self) -> None:
-        own = (self.journal.replica, TAKEOVER_SECONDS)
-        rows = await self.pool.fetch(QUERIES["take_over_settlements"], *own)
-        waiting = await self.pool.fetch(QUERIES["take_over_pairs"], *own)
-        if rows or waiting:
-            self._say(f"taking over {len(rows)} settlements and {len(waiting)} pairs")
+    async def _take_back(self) -> None:
+        """What has become ours is adopted, if not now then as soon as the database allows."""
+        try:
             await self.recover()
+        except LOST:
+            self._recover.set()
+            raise
+
+    async def _relinquish(self) -> None:
+        """Drop what other replicas took over while we were frozen or cut off."""
+        lives, waiting = list(self.runner.lives), list(self.pending)
+        own = self.journal.replica
+        rows = await self.pool.fetch(QUERIES["open_settlements"], own)
+        ours = {str(row["settlement"]) for row in rows}
+        rows = await self.pool.fetch(QUERIES["open_pairs"], own)
+        pairs = {str(row["pair"]) for row in rows}
+        for id in lives:
+            if id not in ours:
+                self.runner.relinquish(id)
+        for pair in waiting:
+            if pair not in pairs:
+                self.pending.forget(pair)
 
     async def _recoveries(self) -> None:
         """After a lost connection: adopt whatever of ours is open and not in memory."""
@@ -378,6 +393,7 @@ def desk_of(engine: Engine) -> Desk:
         open_max=engine.settings.limits.open_max,
         legs_max=engine.settings.limits.legs_max,
         reachable=lambda name: not engine.links[LedgerId(name)].failures,
+        draining=lambda: engine.draining,
     )
 
 

@@ -6,6 +6,7 @@ answers, and holds its fire for a growing pause after a ledger gave no answer at
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
@@ -14,6 +15,7 @@ import msgspec
 from htlc.contract import Answer, Unknown
 from htlc.coordinator import Clock
 from htlc.units import Duration, HtlcId, Instant, LedgerId
+from ledgers.distribution import SIZES, Distribution
 from ledgers.port import Ledger, Operation
 from ledgers.remote import RemoteLedgerError
 
@@ -33,6 +35,14 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _Ask = Callable[[Sequence[Task]], Awaitable[Sequence[Answer | Unknown]]]
+
+
+class Traffic:
+    """What a link did of one kind: requests by their seconds, and by the tasks in them."""
+
+    def __init__(self) -> None:
+        self.seconds = Distribution()
+        self.sizes = Distribution(SIZES)
 
 
 class Link:
@@ -61,8 +71,11 @@ class Link:
         self._at = Instant(0)
         self._read_at = 0
         self.failures = 0  # batches without any answer, in a row
-        self.batches = 0
-        self.tasks = 0
+        self.unanswered = 0  # batches without any answer, in all
+        self.applied, self.looked = Traffic(), Traffic()
+        self.refusals: Counter[str] = Counter()
+        self.heard_at = 0  # our wall clock (ns) when the ledger last answered
+        self.clock_offset = 0  # its time less ours (ns), then
 
     def put(self, task: Task) -> None:
         """Queue a task. Bounded by what the runner has open: one task per leg and kind."""
@@ -84,28 +97,42 @@ class Link:
         if at >= self._at:
             self._at, self._read_at = at, time.monotonic_ns()
 
+    def _heard(self) -> None:
+        """Once for each batch with an answer."""
+        self.failures = 0
+        self.heard_at = time.time_ns()
+        self.clock_offset = self._at - self.heard_at
+
     async def run(self) -> None:
         """Send until cancelled: a few batches in flight, so that a ledger never waits for us."""
         async with asyncio.TaskGroup() as group:
             for _ in range(self._in_flight_max):
-                group.create_task(self._pump(self._operations, self._apply))
-            group.create_task(self._pump(self._looks, self._look))
+                group.create_task(self._pump(self._operations, self._apply, self.applied))
+            group.create_task(self._pump(self._looks, self._look, self.looked))
 
-    async def _pump(self, queue: asyncio.Queue[Task], ask: _Ask) -> None:
+    async def _pump(self, queue: asyncio.Queue[Task], ask: _Ask, traffic: Traffic) -> None:
         while True:
             batch = await take(queue, self._batch_max)
+            begun = time.monotonic()
             answers = await self._answers(ask, batch)
-            self.batches += 1
-            self.tasks += len(batch)
+            traffic.seconds.observe(time.monotonic() - begun)
+            traffic.sizes.observe(len(batch))
             if all(isinstance(answer, Unknown) for answer in answers):
                 self.failures += 1
+                self.unanswered += 1
                 await asyncio.sleep(min(PAUSE_MAX, PAUSE_FIRST * 2 ** min(self.failures, 8)))
+                self._hand_back(batch, answers)
             else:
-                self.failures = 0
-            for task, answer in zip(batch, answers, strict=True):
-                if isinstance(answer, Answer):
-                    self.read(answer.at)
-                self._told(task, answer)
+                self._hand_back(batch, answers)
+                self._heard()
+
+    def _hand_back(self, batch: Sequence[Task], answers: Sequence[Answer | Unknown]) -> None:
+        for task, answer in zip(batch, answers, strict=True):
+            if isinstance(answer, Answer):
+                self.read(answer.at)
+                if answer.refusal is not None:
+                    self.refusals[answer.refusal] += 1
+            self._told(task, answer)
 
     async def _answers(self, ask: _Ask, batch: Sequence[Task]) -> Sequence[Answer | Unknown]:
         """A ledger that refuses to talk to us (a token withdrawn, another version) has told no

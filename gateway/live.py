@@ -1,6 +1,7 @@
 """One open settlement in memory, and what it owes to the journal and to its users."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -57,9 +58,11 @@ class Live:
         "in_flight",
         "origin",
         "pair",
+        "phase",
         "requests",
         "saved",
         "sequence",
+        "since",
         "state",
         "timer",
         "wakes_at",
@@ -71,6 +74,8 @@ class Live:
         self.sequence = loaded.sequence
         self.created_at = loaded.created_at
         self.pair = loaded.pair
+        self.phase = loaded.state.phase  # as last counted, and since when (monotonic seconds)
+        self.since = time.monotonic() - max(0.0, (time.time_ns() - loaded.created_at) / 1e9)
         self.origin = origin
         self.appending = False
         self.in_flight: set[Key] = set()

@@ -9,7 +9,7 @@ The objects of the system keep their own numbers, as plain integers and `Distrib
 read when Prometheus asks: `telemetry.gateway` and `telemetry.ledger` do that.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -337,7 +337,7 @@ LEDGER_CLOCK_SKEW = _gauge(
 # ------------------------------------------------------------------ giving them out
 
 
-_FAMILIES: Final = {
+_FAMILIES: Final[dict[Kind, Callable[..., Metric]]] = {
     Kind.COUNTER: CounterMetricFamily,
     Kind.GAUGE: GaugeMetricFamily,
     Kind.HISTOGRAM: HistogramMetricFamily,
