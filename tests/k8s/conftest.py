@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +28,19 @@ def render(folder: Path) -> list[Resource]:
 
 
 @pytest.fixture(scope="session")
-def overlays(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[Resource]]]:
-    """Every overlay's resources. The folders are copied first: `arrange` writes secrets there."""
+def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the folder, with the secrets that `arrange` writes."""
     copy = tmp_path_factory.mktemp("deployment") / "k8s"
     shutil.copytree(OVERLAYS.parent, copy, ignore=shutil.ignore_patterns("made", "__pycache__"))
     for name in ("laptop", "testbed"):
         arrange(copy / "overlays" / name)
-    yield {name: render(copy / "overlays" / name) for name in NAMES}
+    return copy
+
+
+@pytest.fixture(scope="session")
+def overlays(copied: Path) -> dict[str, list[Resource]]:
+    """Every overlay's resources."""
+    return {name: render(copied / "overlays" / name) for name in NAMES}
 
 
 @pytest.fixture(params=NAMES)

@@ -49,8 +49,15 @@ class InitDb(Strict, frozen=True, kw_only=True):
     dataChecksums: bool  # noqa: N815 - theirs
 
 
+class Recovery(Strict, frozen=True, kw_only=True):
+    source: str
+    database: str
+    owner: str
+
+
 class Bootstrap(Strict, frozen=True, kw_only=True):
-    initdb: InitDb
+    initdb: InitDb | None = None
+    recovery: Recovery | None = None
 
 
 class Synchronous(Strict, frozen=True, kw_only=True):
@@ -81,6 +88,16 @@ class Plugin(Strict, frozen=True, kw_only=True):
     parameters: dict[str, str]
 
 
+class Origin(Strict, frozen=True, kw_only=True):
+    name: str
+    parameters: dict[str, str]
+
+
+class ExternalCluster(Strict, frozen=True, kw_only=True):
+    name: str
+    plugin: Origin
+
+
 class ClusterSpec(Strict, frozen=True, kw_only=True):
     instances: Annotated[int, msgspec.Meta(ge=1)]
     bootstrap: Bootstrap
@@ -92,6 +109,7 @@ class ClusterSpec(Strict, frozen=True, kw_only=True):
     primaryUpdateStrategy: Literal["unsupervised", "supervised"]  # noqa: N815
     primaryUpdateMethod: Literal["restart", "switchover"]  # noqa: N815
     plugins: tuple[Plugin, ...] = ()
+    externalClusters: tuple[ExternalCluster, ...] = ()  # noqa: N815
 
 
 class ScheduledBackupSpec(Strict, frozen=True, kw_only=True):

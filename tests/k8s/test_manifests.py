@@ -13,7 +13,7 @@ import pytest
 from gateway.config import Settings, check, read
 from gateway.process.ledger import LedgerProcess
 from tests.k8s import shapes
-from tests.k8s.conftest import Resource
+from tests.k8s.conftest import Resource, render
 
 KUBERNETES = "1.32"
 """The oldest release that the README names; `preStop.sleep` is on by default since 1.30."""
@@ -385,3 +385,26 @@ def test_nothing_that_serves_in_numbers_is_without_a_disruption_budget(
             and selected(b["spec"]["selector"], labels(workload))
             for b in budgets
         )
+
+
+def test_a_restore_changes_nothing_but_where_the_database_comes_from(
+    copied: Path,
+) -> None:
+    folder = copied / "overlays" / "production" / "gateway"
+    file = folder / "kustomization.yaml"
+    text = file.read_text()
+    backup = "  - ../../../components/backup\n"
+    assert backup in text
+    file.write_text(text.replace(backup, backup + "  - ../../../components/recovery\n"))
+    try:
+        (cluster,) = of(render(folder), "Cluster")
+    finally:
+        file.write_text(text)
+    shapes.check(cluster)
+    before = next(c for c in of(render(folder), "Cluster") if c["metadata"] == cluster["metadata"])
+    assert cluster["spec"].pop("bootstrap")["recovery"]["source"] == "origin"
+    (origin,) = cluster["spec"].pop("externalClusters")
+    (archiver,) = cluster["spec"]["plugins"]
+    assert archiver["parameters"].pop("serverName") != origin["plugin"]["parameters"]["serverName"]
+    before["spec"].pop("bootstrap")
+    assert cluster == before
