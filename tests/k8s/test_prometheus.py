@@ -1,0 +1,58 @@
+"""A real Prometheus watches a real system: quiet while all is well, and the right alerts for what
+is broken on purpose. Needs Debian's `prometheus`."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from gateway.machine import world as worlds
+from tests.k8s.prometheus import prometheus
+from tests.system.load import EURO, REGISTRY, Load
+from tests.system.machine import machine
+
+pytestmark = [pytest.mark.debian, pytest.mark.timeout(180)]
+
+
+async def test_what_is_broken_fires_and_what_is_mended_falls_silent(
+    data: Path, tmp_path: Path
+) -> None:
+    world = worlds.load(worlds.find("dvp"))
+    async with (
+        machine(data) as running,
+        aiohttp.ClientSession() as session,
+        prometheus(running, tmp_path, session) as watching,
+    ):
+        load = Load(running, world, session, 11)
+        for _ in range(20):
+            await load.swap()
+        await load.settled()
+        await asyncio.sleep(4)
+        await watching.quiet(within=5)
+
+        ledger = running.pid_of(REGISTRY)
+        assert ledger is not None
+        os.kill(ledger, signal.SIGSTOP)
+        try:
+            for _ in range(5):
+                await load.swap()
+            await watching.until(
+                ("LockstepLedgerUnreachable", REGISTRY), ("LockstepTargetDown", "ledger")
+            )
+            assert ("LockstepLedgerUnreachable", EURO) not in await watching.firing()
+        finally:
+            os.kill(ledger, signal.SIGCONT)
+        await load.settled()
+        await watching.quiet()
+
+        gateway = running.pid_of("gateway")
+        assert gateway is not None
+        os.kill(gateway, signal.SIGSTOP)
+        try:
+            await watching.until(("LockstepGatewayDown", "gateway"))
+        finally:
+            os.kill(gateway, signal.SIGCONT)
+        await watching.quiet()
