@@ -92,6 +92,18 @@ class MatchingSettings(_Table, frozen=True, kw_only=True):
     advise_after_seconds: float = 1.0
 
 
+class ShutdownSettings(_Table, frozen=True, kw_only=True):
+    """What a gateway does between SIGTERM and its end."""
+
+    #: For this long it is not ready and still takes intake: until whoever balances load has seen
+    #: it. Zero where nobody does; on Kubernetes some seconds.
+    announce_seconds: float = 0.0
+    #: Then it takes nothing new and finishes what is open for at most this long. A settlement takes
+    #: 0.1 s; one that waits for a ledger that is away is left to the journal. With five seconds for
+    #: the last answers it stays below the ten that `up` waits before SIGKILL.
+    finish_seconds: float = 3.0
+
+
 class LedgerSettings(_Table, frozen=True, kw_only=True):
     """A ledger that the gateway settles on, and its access to it as an operator."""
 
@@ -137,6 +149,7 @@ class Settings(_Table, frozen=True, kw_only=True):
     operators: tuple[OperatorSettings, ...] = ()
     limits: LimitSettings = LimitSettings()
     matching: MatchingSettings = MatchingSettings()
+    shutdown: ShutdownSettings = ShutdownSettings()
 
 
 SECRET_MODE: Final = 0o600

@@ -35,6 +35,7 @@ from htlc.events import CancelRequested, Consented, Event
 from htlc.settlement import Phase, Settlement
 from htlc.swap import Fault, Swap
 from htlc.units import LedgerId, MemberId, SettlementId
+from ledgers import trace
 from protocols.iso20022 import envelope, sese023
 from protocols.iso20022.envelope import Enveloped
 from protocols.iso20022.errors import ProtocolError, RejectCode
@@ -104,7 +105,11 @@ class Desk:
             if n % SLICE == SLICE - 1:
                 await asyncio.sleep(0)
         arrivals = tuple(item for item in judged if isinstance(item, Arrival))
-        job = MessageJob(arrivals=arrivals, answer=asyncio.get_running_loop().create_future())
+        job = MessageJob(
+            arrivals=arrivals,
+            answer=asyncio.get_running_loop().create_future(),
+            trace=trace.CURRENT.get(),
+        )
         taken = await self._written(job, job.answer) if arrivals else []
         if taken is None:
             return [item if isinstance(item, ProtocolError) else Busy() for item in judged]
@@ -182,7 +187,11 @@ class Desk:
         good = tuple(item for item in judged if isinstance(item, Proposal))
         if not good:
             return [item for item in judged if isinstance(item, Refused)]
-        job = SwapJob(proposals=good, answer=asyncio.get_running_loop().create_future())
+        job = SwapJob(
+            proposals=good,
+            answer=asyncio.get_running_loop().create_future(),
+            trace=trace.CURRENT.get(),
+        )
         written = await self._written(job, job.answer)
         if written is None:
             return [item if isinstance(item, Refused) else Busy() for item in judged]

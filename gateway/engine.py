@@ -202,7 +202,7 @@ class Engine:
         for started in done.started:
             if started.loaded.state.agreement is not None:
                 self.runner.tally.open(started.loaded.state)
-            self.runner.adopt(started.loaded, started.origin)
+            self.runner.adopt(started.loaded, started.origin, job.trace)
         for wait, pair in done.waits:
             self.pending.wait(wait, pair)
         match job:
@@ -223,6 +223,20 @@ class Engine:
     def _lost(self) -> None:
         """A connection was lost in the middle of an intake: what it wrote has to be found."""
         self._recover.set()
+
+    # ------------------------------------------------------------------ the end
+
+    def refuse(self) -> None:
+        """Take nothing new from now on."""
+        self.draining = True
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is being written, and no settlement goes on: proposals wait for parties."""
+        writers = (self.intake.writer, self.runner.writer)
+        return not any(len(writer) or writer.lag for writer in writers) and all(
+            live.state.phase is Phase.PROPOSED for live in self.runner.lives.values()
+        )
 
     # ------------------------------------------------------------------ tasks
 

@@ -12,12 +12,14 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from gateway.telemetry import logs
 from htlc.contract import Answer, Unknown
 from htlc.coordinator import Clock
 from htlc.units import Duration, HtlcId, Instant, LedgerId
 from ledgers.distribution import SIZES, Distribution
 from ledgers.port import Ledger, Operation
 from ledgers.remote import RemoteLedgerError
+from ledgers.trace import CURRENT, Trace
 
 PAUSE_FIRST: Final = 0.05
 PAUSE_MAX: Final = 1.0
@@ -32,6 +34,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     contract: HtlcId
     kind: str  # the command's name: with the leg, what is in flight once at most
     operation: Operation | None
+    trace: Trace | None = None
 
 
 _Ask = Callable[[Sequence[Task]], Awaitable[Sequence[Answer | Unknown]]]
@@ -114,6 +117,7 @@ class Link:
         while True:
             batch = await take(queue, self._batch_max)
             begun = time.monotonic()
+            CURRENT.set(common_trace(batch))
             answers = await self._answers(ask, batch)
             traffic.seconds.observe(time.monotonic() - begun)
             traffic.sizes.observe(len(batch))
@@ -140,7 +144,8 @@ class Link:
         try:
             return await ask(batch)
         except RemoteLedgerError as error:
-            self._say(f"PAGE: ledger {self.name} refuses the gateway: {error}")
+            with logs.bound(ledger=self.name):
+                self._say(f"PAGE: ledger {self.name} refuses the gateway: {error}")
             return [Unknown(why=str(error))] * len(batch)
 
     async def _apply(self, batch: Sequence[Task]) -> Sequence[Answer | Unknown]:
@@ -148,6 +153,14 @@ class Link:
 
     async def _look(self, batch: Sequence[Task]) -> Sequence[Answer | Unknown]:
         return await self.ledger.look([task.contract for task in batch])
+
+
+def common_trace(batch: Sequence[Task]) -> Trace | None:
+    """The trace that all tasks of a batch belong to: only then it is handed on."""
+    first = batch[0].trace
+    if first is None or any(task.trace != first for task in batch):
+        return None
+    return first
 
 
 _T = TypeVar("_T")

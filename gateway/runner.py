@@ -12,6 +12,7 @@ fold, ask `decide`, carry out. The runner holds no rule of settlement; it paces,
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
 from functools import cache, partial
@@ -23,6 +24,7 @@ from gateway.journal import Entry, Journal, Loaded
 from gateway.links import Link, Task
 from gateway.live import Append, Key, Live, Origin, Request, facts, must_save
 from gateway.tally import Tally
+from gateway.telemetry import logs
 from gateway.vault import Vault
 from htlc import commands
 from htlc.agreement import LedgerProfile, Limits, Role, draw_up
@@ -34,6 +36,9 @@ from htlc.settlement import Phase, Settlement
 from htlc.swap import Fault, Swap
 from htlc.units import LedgerId, SettlementId
 from ledgers.port import Cancel, Execute, Lock, Operation, Refund
+from ledgers.trace import Trace
+
+_log = logging.getLogger("settlement")
 
 HOLD_FIRST: Final = 0.02
 HOLD_MAX: Final = 1.0
@@ -85,12 +90,12 @@ class Runner:
 
     # ------------------------------------------------------------------ taking on and letting go
 
-    def adopt(self, loaded: Loaded, origin: Origin) -> None:
+    def adopt(self, loaded: Loaded, origin: Origin, trace: Trace | None = None) -> None:
         """Take on a settlement whose journal has been folded."""
         id = loaded.state.swap.id
         if id in self.lives or loaded.state.ended:
             return
-        live = self.lives[id] = Live(loaded, origin)
+        live = self.lives[id] = Live(loaded, origin, trace)
         self.mark(live)
 
     def mark(self, live: Live) -> None:
@@ -154,14 +159,18 @@ class Runner:
         now = time.monotonic()
         self.tally.left(left, live.state, now - live.since)
         live.since = now
+        if _log.isEnabledFor(logging.DEBUG):
+            _log.debug("%s to %s", left, live.phase, extra=_about(live))
         if live.phase is Phase.BROKEN:
-            self._say(f"PAGE: settlement {live.id} is one-legged; what can be saved is being saved")
+            with logs.bound(**_about(live)):
+                self._say(f"PAGE: settlement {live.id} is one-legged; saving what can be saved")
 
     def _quarantine(self, live: Live, error: Exception) -> None:
         """Our own error in one settlement stops that one, loudly, and no other."""
         self.lives.pop(live.id, None)
         self.quarantined[live.id] = repr(error)
-        self._say(f"PAGE: settlement {live.id} is stopped, its state makes no sense: {error!r}")
+        with logs.bound(settlement=live.id):
+            self._say(f"PAGE: settlement {live.id} is stopped, its state makes no sense: {error!r}")
 
     def clocks(self) -> dict[LedgerId, Clock]:
         """The ledgers' times, as far as they have been heard."""
@@ -223,6 +232,8 @@ class Runner:
             return
         live.in_flight.add(key)
         leg = live.state.agreed.legs[command.leg]
+        if _log.isEnabledFor(logging.DEBUG):
+            _log.debug("%s leg %s", key[1], leg.terms.leg, extra=_about(live, leg.ledger))
         self._links[leg.ledger].put(
             Task(
                 settlement=live.id,
@@ -230,6 +241,7 @@ class Runner:
                 contract=leg.terms.id,
                 operation=self._operation(live.state, command),
                 kind=key[1],
+                trace=live.trace,
             )
         )
 
@@ -397,3 +409,8 @@ class Runner:
         if live is not None and not live.appending:
             live.appending = True
             self._reloads.put_nowait(live)
+
+
+def _about(live: Live, ledger: LedgerId | None = None) -> dict[str, object]:
+    """What a line of the log says of a settlement; never a key."""
+    return {"settlement": live.id, "ledger": ledger, "trace": live.trace}

@@ -16,6 +16,7 @@ from gateway.http.problems import Kind, RequestError, problem
 from gateway.http.routes import ROUTES, Route
 from gateway.http.wire import Problem
 from gateway.ids import new_id
+from gateway.telemetry import logs
 from protocols.iso20022.errors import RejectCode
 
 HEARTBEAT_SECONDS: Final = 15.0
@@ -95,6 +96,7 @@ def _endpoint(route: Route, desk: Desk, auth: Authentication) -> Endpoint:
         principal = auth.principal(request)
         if principal is None:
             raise _unknown(request)
+        logs.MEMBER.set(principal.name)
         if principal.role not in route.roles:
             roles = " or ".join(sorted(route.roles))
             raise RequestError(Kind.FORBIDDEN, f"this is for a {roles}", code=RejectCode.XAUT.value)
