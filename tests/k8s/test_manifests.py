@@ -10,7 +10,7 @@ import kubernetes_validate
 import msgspec
 import pytest
 
-from gateway.config import Settings, check, read
+from gateway.config import Settings, ShutdownSettings, check, read
 from gateway.process.ledger import LedgerProcess
 from tests.k8s import shapes
 from tests.k8s.conftest import Resource, render
@@ -153,8 +153,8 @@ def test_there_is_time_to_end(resources: list[Resource]) -> None:
         (container,) = pod(workload)["containers"]
         waits = container["lifecycle"]["preStop"]["sleep"]["seconds"]
         grace = pod(workload)["terminationGracePeriodSeconds"]
-        # Requests on both ports are drained one after the other.
-        assert grace >= waits + 2 * DRAIN_SECONDS + 10
+        # What is open is finished, then the requests of both ports, one after the other.
+        assert grace >= waits + ShutdownSettings().finish_seconds + 2 * DRAIN_SECONDS + 10
 
 
 def test_secrets_are_files(resources: list[Resource]) -> None:

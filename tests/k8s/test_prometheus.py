@@ -12,9 +12,20 @@ import pytest
 from gateway.machine import world as worlds
 from tests.k8s.prometheus import prometheus
 from tests.system.load import EURO, REGISTRY, Load
-from tests.system.machine import machine
+from tests.system.machine import Machine, descendants, machine
 
-pytestmark = [pytest.mark.debian, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.debian, pytest.mark.timeout(240)]
+
+
+def database_of(running: Machine, service: str) -> list[int]:
+    """The processes of a service's database server."""
+    ours = f"/postgres/{service}/data"
+    servers = [
+        pid
+        for pid in descendants(running.process.pid)
+        if ours in (Path(f"/proc/{pid}/cmdline").read_text())
+    ]
+    return [pid for server in servers for pid in (server, *descendants(server))]
 
 
 async def test_what_is_broken_fires_and_what_is_mended_falls_silent(
@@ -30,7 +41,7 @@ async def test_what_is_broken_fires_and_what_is_mended_falls_silent(
         for _ in range(20):
             await load.swap()
         await load.settled()
-        await asyncio.sleep(4)
+        await asyncio.sleep(8)
         await watching.quiet(within=5)
 
         ledger = running.pid_of(REGISTRY)
@@ -52,7 +63,20 @@ async def test_what_is_broken_fires_and_what_is_mended_falls_silent(
         assert gateway is not None
         os.kill(gateway, signal.SIGSTOP)
         try:
-            await watching.until(("LockstepGatewayDown", "gateway"))
+            await watching.until(("LockstepGatewayDown", ""))
         finally:
             os.kill(gateway, signal.SIGCONT)
+        await watching.quiet()
+
+        stopped = database_of(running, "gateway")
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            late = asyncio.create_task(load.swap())
+            await watching.until(("LockstepDatabaseDown", "gateway"), within=60)
+        finally:
+            for pid in stopped:
+                os.kill(pid, signal.SIGCONT)
+        await late
+        await load.settled()
         await watching.quiet()
