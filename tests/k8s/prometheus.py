@@ -57,6 +57,10 @@ class Prometheus:
         """Wait until these alerts fire."""
         await self._until(lambda firing: set(wanted) <= firing, within)
 
+    async def over(self, *alerts: tuple[str, str], within: float = 30.0) -> None:
+        """Wait until these alerts fire no more."""
+        await self._until(lambda firing: not set(alerts) & firing, within)
+
     async def quiet(self, within: float = 30.0) -> None:
         """Wait until nothing fires but what always does."""
         await self._until(lambda firing: firing == {("LockstepDeadMansSwitch", "")}, within)

@@ -332,6 +332,13 @@ def allowed_out(resources: list[Resource], source: Resource, target: Resource) -
     return found
 
 
+def test_migrations_are_those_of_the_institution(resources: list[Resource]) -> None:
+    serving = {w["metadata"]["namespace"]: labels(w) for w in services(resources)}
+    for job in of(resources, "Job"):
+        what = serving[job["metadata"]["namespace"]]["app.kubernetes.io/name"]
+        assert pod(job)["containers"][0]["args"][:2] == ["migrate", what]
+
+
 def test_replicas_have_names_of_their_own(resources: list[Resource]) -> None:
     (gateway,) = of(resources, "StatefulSet")
     (container,) = pod(gateway)["containers"]
