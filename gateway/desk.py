@@ -50,9 +50,9 @@ LAST_ID = SettlementId("ffffffff-ffff-ffff-ffff-ffffffffffff")
 
 _T = TypeVar("_T")
 
-ANSWER_SECONDS: Final = 10.0
+ANSWER_SECONDS: Final = 5.0
 """A request that is not durable by then is told to come back: longer than a restart of the
-database, shorter than the patience of proxies (30 s and more)."""
+database, shorter than the patience of proxies (30 s and more) and of people."""
 
 STALLED_SECONDS: Final = 2.0
 """A batch takes some 10 ms. While one has been under way for this long the database is away or
