@@ -12,7 +12,7 @@ import pytest
 
 from tests.gateway.test_processes_of_a_cluster import gateway_file
 from tests.k8s.conftest import Resource
-from tests.k8s.test_manifests import WORKLOADS, of, pod
+from tests.k8s.resources import WORKLOADS, of, pod
 
 ROOT = Path(__file__).parents[2]
 CONTAINERFILE = (ROOT / "k8s" / "Containerfile").read_text()
