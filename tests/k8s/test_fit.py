@@ -175,7 +175,7 @@ def test_production_stands_on_three_of_everything_that_decides(
 def test_connections_of_all_replicas_fit_into_the_database(
     overlays: dict[str, list[Resource]],
 ) -> None:
-    from gateway.engine import POOL_SIZE
+    from gateway.sql import POOL_SIZE
 
     (scaler,) = of(overlays["production"], "HorizontalPodAutoscaler")
     # The pool, the listener; and twice, for those of a lost node linger at the server.
