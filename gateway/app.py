@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from typing import Final
 
 from aiohttp import web
 
@@ -26,6 +26,9 @@ from gateway.telemetry.process import ProcessSource, exposition
 from gateway.telemetry.traffic import Traffic
 from htlc.units import LedgerId
 
+CANCEL_SECONDS: Final = 1.0
+"""For the engine to end once it is cancelled: some milliseconds, unless its database hangs."""
+
 
 async def serve(
     settings: Settings,
@@ -41,7 +44,7 @@ async def serve(
     time, ends its streams, and gives its lease back: what it leaves open is in the journal."""
     config.check(settings)
     async with open_engine(settings, say) as engine:
-        state = _health(engine)
+        state = gateway_health(engine)
         async with _serving(engine, state, listen, metrics, say) as work:
             state.started = True
             ready()
@@ -75,7 +78,7 @@ async def _serving(
         ProcessSource("gateway", health=state, pool=engine.pool, lag=lag, traffic=traffic),
         GatewaySource(engine, desk, traffic),
     )
-    async with _task(engine.run(), "engine") as work, _task(lag.run(), "event loop lag"):
+    async with _engine(engine) as work, _measured(lag):
         runners = [
             await serve_app(health.build_app(state, exposed, lambda: lag.last), metrics),
             await serve_app(_interface(engine.settings, desk, traffic, say), listen),
@@ -105,30 +108,49 @@ def _interface(
 
 
 @contextlib.asynccontextmanager
-async def _task(work: Coroutine[Any, Any, None], name: str) -> "AsyncIterator[asyncio.Task[None]]":
-    """A task that is over when the block is left."""
-    task = asyncio.create_task(work, name=name)
+async def _engine(engine: Engine) -> "AsyncIterator[asyncio.Task[None]]":
+    """The engine's task, over when the block is left. A statement that is cancelled waits for its
+    server; where that one hangs, the connections are cut."""
+    work = asyncio.create_task(engine.run(), name="engine")
     try:
-        yield task
+        yield work
+    finally:
+        work.cancel()
+        await asyncio.wait({work}, timeout=CANCEL_SECONDS)
+        if not work.done():
+            engine.pool.terminate()
+            await asyncio.wait({work})
+
+
+@contextlib.asynccontextmanager
+async def _measured(lag: LoopLag) -> AsyncIterator[None]:
+    """The event loop's lag is measured within the block."""
+    task = asyncio.create_task(lag.run(), name="event loop lag")
+    try:
+        yield
     finally:
         task.cancel()
         await asyncio.wait({task})
 
 
-def _health(engine: Engine) -> Health:
+def gateway_health(engine: Engine) -> Health:
     """What a gateway needs to be ready, and what it can do without for a while."""
     state = Health()
-    state.checks["database"] = lambda: _lease_fault(engine)
+    state.checks["database"] = lambda: _database_fault(engine)
     state.checks["ledgers"] = lambda: _unheard(engine)
     for name in engine.settings.ledgers:
         state.remarks[f"ledger {name}"] = lambda name=name: _ledger_fault(engine, name)  # type: ignore[misc]
     return state
 
 
-def _lease_fault(engine: Engine) -> str | None:
-    """The heartbeat is a write each second: it tells whether the database takes any."""
+def _database_fault(engine: Engine) -> str | None:
+    """The heartbeat is a write each second: it tells whether the database takes any. On a full disk
+    it still does, for it needs no new room; then a batch of new records does not end."""
     age = engine.lease.age
-    return f"no heartbeat written for {age:.0f} s" if age > TAKEOVER_SECONDS else None
+    if age > TAKEOVER_SECONDS:
+        return f"no heartbeat written for {age:.0f} s"
+    lag = max(engine.runner.writer.lag, engine.intake.writer.lag)
+    return f"a batch is not written for {lag:.0f} s" if lag > TAKEOVER_SECONDS else None
 
 
 def _unheard(engine: Engine) -> str | None:

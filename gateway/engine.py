@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import aiohttp
-import asyncpg
 import msgspec
 
-from gateway import config, instructions, pairs, preflight, swaps
+from gateway import config, instructions, listener, pairs, preflight, swaps
 from gateway.config import Settings
 from gateway.desk import Desk
 from gateway.directory import Directory, now_ns
@@ -29,7 +28,7 @@ from gateway.intake import (
     Openers,
     SwapJob,
 )
-from gateway.journal import CHANNEL, LOST, QUERIES, Journal, Loaded, Notice, PendingPair
+from gateway.journal import LOST, QUERIES, Journal, Loaded, Notice, PendingPair
 from gateway.lease import HEARTBEAT_SECONDS, Lease
 from gateway.links import Link
 from gateway.live import Origin
@@ -38,7 +37,7 @@ from gateway.pairs import Pair, PairOrigin
 from gateway.pending import PendingPairs
 from gateway.rulebook import Rulebook
 from gateway.runner import Runner
-from gateway.sql import Connection, Pool, open_pool
+from gateway.sql import Pool, open_pool
 from gateway.swaps import SwapOrigin
 from gateway.tally import Tally
 from gateway.vault import Vault, load_master
@@ -243,7 +242,9 @@ class Engine:
             group.create_task(self.runner.run())
             group.create_task(self.intake.writer.run())
             group.create_task(self.lease.run())
-            group.create_task(self._listen())
+            group.create_task(
+                listener.run(config.database(self.settings.dsn), self._heard, self._say)
+            )
             group.create_task(self._recoveries())
             for name in self.links:
                 group.create_task(self._acquaint(name))
@@ -296,15 +297,11 @@ class Engine:
         lives, waiting = list(self.runner.lives), list(self.pending)
         own = self.journal.replica
         rows = await self.pool.fetch(QUERIES["open_settlements"], own)
-        ours = {str(row["settlement"]) for row in rows}
+        for id in set(lives) - {SettlementId(str(row["settlement"])) for row in rows}:
+            self.runner.relinquish(id)
         rows = await self.pool.fetch(QUERIES["open_pairs"], own)
-        pairs = {str(row["pair"]) for row in rows}
-        for id in lives:
-            if id not in ours:
-                self.runner.relinquish(id)
-        for pair in waiting:
-            if pair not in pairs:
-                self.pending.forget(pair)
+        for pair in set(waiting) - {str(row["pair"]) for row in rows}:
+            self.pending.forget(pair)
 
     async def _recoveries(self) -> None:
         """After a lost connection: adopt whatever of ours is open and not in memory."""
@@ -355,32 +352,8 @@ class Engine:
         advised = waits[item.pair].advised if item.pair in waits else ""
         return self._pair_origin(known[item.pair], item.attempt, advised)
 
-    async def _listen(self) -> None:
-        """Hear of journal records that other replicas wrote into settlements of ours."""
-        while True:
-            try:
-                connection = await asyncpg.connect(config.database(self.settings.dsn))
-            except LOST as error:
-                self._say(f"not listening: {error!r}")
-                await asyncio.sleep(HEARTBEAT_SECONDS)
-                continue
-            try:
-                await connection.add_listener(CHANNEL, self._heard)
-                await _terminated(connection)
-            except LOST as error:
-                self._say(f"not listening: {error!r}")
-            finally:
-                connection.terminate()
-
-    def _heard(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
-        self.runner.changed_elsewhere(SettlementId(str(payload)))
-
-
-async def _terminated(connection: Connection) -> None:
-    """Returns when the connection has been lost."""
-    closed = asyncio.Event()
-    connection.add_termination_listener(lambda _: closed.set())
-    await closed.wait()
+    def _heard(self, settlement: str) -> None:
+        self.runner.changed_elsewhere(SettlementId(settlement))
 
 
 _T = TypeVar("_T")

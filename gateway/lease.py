@@ -81,6 +81,10 @@ class Lease:
 
     async def release(self) -> None:
         """Others may take over at once. The last act of a replica that stops in order."""
+        work = asyncio.create_task(self._release(), name="release")
+        # Not cancelled: the end of a query that is cancelled waits for a server that hangs.
+        await asyncio.wait({work}, timeout=RELEASE_SECONDS)
+
+    async def _release(self) -> None:
         with contextlib.suppress(*LOST):
-            async with asyncio.timeout(RELEASE_SECONDS):
-                await self._pool.execute(QUERIES["release"], self._replica)
+            await self._pool.execute(QUERIES["release"], self._replica)

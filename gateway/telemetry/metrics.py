@@ -91,7 +91,8 @@ POOL_CONNECTIONS_MAX = _gauge(
     "lockstep_database_pool_connections_max", "Connections that the pool may open."
 )
 DATABASE_UP = _gauge(
-    "lockstep_database_up", "1 if the last write that the process tries every second succeeded."
+    "lockstep_database_up",
+    "1 if the database has taken a write within 3 s, and no batch waits for longer.",
 )
 HTTP_REQUESTS = _counter(
     "lockstep_http_requests_total",

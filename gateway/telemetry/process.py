@@ -1,9 +1,8 @@
 """The metrics that every process of ours has, and how a process gives out all of its metrics."""
 
 import asyncio
-import contextlib
 import platform
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final, Protocol
 
@@ -82,14 +81,22 @@ def exposition(*sources: Source) -> Callable[[web.Request], Awaitable[web.Stream
         registry.register(_Adapter(source))
     give_out = make_aiohttp_handler(registry)
 
+    refreshing: asyncio.Task[None] | None = None
+
     async def handle(request: web.Request) -> web.StreamResponse:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(REFRESH_SECONDS):
-                for source in sources:
-                    await source.refresh()
+        nonlocal refreshing
+        if refreshing is None or refreshing.done():
+            refreshing = asyncio.create_task(_refresh(sources), name="metrics")
+        # Not cancelled: the end of a query that is cancelled waits for a server that hangs.
+        await asyncio.wait({refreshing}, timeout=REFRESH_SECONDS)
         return await give_out(request)
 
     return handle
+
+
+async def _refresh(sources: Sequence[Source]) -> None:
+    for source in sources:
+        await source.refresh()
 
 
 class _Adapter(Collector):

@@ -1,5 +1,6 @@
 """A running `up` for several tests in a row, with one account of everything that was ever sent."""
 
+import asyncio
 import contextlib
 import itertools
 import re
@@ -10,12 +11,16 @@ from typing import Any
 
 import aiohttp
 
-from gateway.client import GatewayClient
+from gateway.client import GatewayClient, GatewayUnreachableError
 from gateway.machine import world as worlds
 from gateway.machine.world import World
 from tests.system import test_crash as account
-from tests.system.load import Load, Sent
+from tests.system.load import DEADLINE, Load, Sent
 from tests.system.machine import Machine, machine
+
+WORKERS = 5
+"""Concurrent clients of a load; each rests for 0.1 s after a trade, as the account of what was
+sent takes its time too."""
 
 
 class Site:
@@ -53,11 +58,28 @@ class Site:
         return float(found[1]) if found else 0.0
 
     async def settles(self, load: "Spread") -> float:
-        """Seconds until a trade that is sent now has settled."""
+        """Seconds until a trade that is sent now has settled, asked again until it is taken."""
         begun = time.monotonic()
         await load.swap()
-        await load.settled()
-        return time.monotonic() - begun
+        trade = load.sent[-1]
+        assert trade.settlement is not None
+        while True:
+            with contextlib.suppress(GatewayUnreachableError):
+                view = await load.clients[trade.seller].settlement(trade.settlement)
+                if view.state == "SETTLED":
+                    return time.monotonic() - begun
+                assert view.state != "CANCELLED", view
+            assert time.monotonic() < begun + DEADLINE, "it never settled"
+            await asyncio.sleep(0.02)
+
+    async def until(self, url: str, status: int, within: float) -> Any:
+        """What a probe answers once it answers with that status."""
+        async with asyncio.timeout(within):
+            while True:
+                found, content = await self.get(url)
+                if found == status:
+                    return content
+                await asyncio.sleep(0.05)
 
 
 class Spread(Load):
@@ -105,3 +127,22 @@ async def site(data: Path, *options: str) -> AsyncIterator[Site]:
         account.check_notices(made.sent, await everything.settled())
         await account.check_legs(running, session, everything)
         await account.check_holdings(running, session, everything, before)
+
+
+@contextlib.asynccontextmanager
+async def traffic(load: Spread) -> AsyncIterator[None]:
+    """Trades all the time, of both kinds; at the end of the block, the last ones are taken."""
+    stop = asyncio.Event()
+
+    async def trader(number: int) -> None:
+        while not stop.is_set():
+            await load.trade(by_message=number % 2 == 0)
+            await asyncio.sleep(0.1)
+
+    traders = [asyncio.create_task(trader(number)) for number in range(WORKERS)]
+    try:
+        yield
+    finally:
+        stop.set()
+        await asyncio.gather(*traders)
+        load.note()

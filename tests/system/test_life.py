@@ -1,12 +1,11 @@
-"""The life of gateway processes, with real ones: an end in good order, restarts in turn under load,
-and replicas that are frozen or killed.
+"""The life of processes, with real ones: an end in good order, restarts under load, replicas
+that are frozen or killed, and databases that are cut off, killed, full, or out of connections.
 
 All tests share one `up`; at its end every trade of all of them is accounted for. For a longer
 campaign set LOCKSTEP_LIFE_ROUNDS (rounds of restarts and of freezing; 1 by default).
 """
 
 import asyncio
-import contextlib
 import os
 import signal
 import tempfile
@@ -19,14 +18,12 @@ import pytest
 import pytest_asyncio
 
 from gateway.telemetry import metrics
-from tests.system.load import EURO
+from tests.system.load import EURO, REGISTRY
+from tests.system.outage import connections_used_up, cut, disk_full, frozen, postmaster
 from tests.system.replica import Replica, begin, configuration, end, replica
-from tests.system.site import Site, Spread, site
+from tests.system.site import Site, site, traffic
 
 ROUNDS = int(os.environ.get("LOCKSTEP_LIFE_ROUNDS", "1"))
-
-WORKERS = 8
-"""Concurrent clients of a load."""
 
 DRAIN_SECONDS_MAX = 8.0
 """From SIGTERM to the end of the process: announced for 0.5 s, at most 3 s for what is open, and
@@ -35,6 +32,17 @@ some for the last answers on a busy machine. Kubernetes gives 30 s by default.""
 HAND_OVER_SECONDS_MAX = 15.0
 """Three seconds until a replica counts as gone, one heartbeat, and the work itself: five or so on a
 quiet machine, and as much again and more for a busy one."""
+
+CUT_SECONDS_MAX = 5.0
+"""Until a trade settles after every connection to a database was cut: some pauses of 50 to 100 ms
+and the work itself; 0.2 s on a quiet machine."""
+
+RESTART_SECONDS_MAX = 15.0
+"""The same after PostgreSQL itself was killed: it has to be noticed, started and to recover; 2 s on
+a quiet machine."""
+
+NOTICED_SECONDS_MAX = 10.0
+"""Until a probe tells that a database takes no writes: 3 s, and the machine may be busy."""
 
 pytestmark = [
     pytest.mark.system,
@@ -49,25 +57,6 @@ async def here() -> AsyncIterator[Site]:
         Path(home).chmod(0o711)
         async with site(Path(home) / "data") as made:
             yield made
-
-
-@contextlib.asynccontextmanager
-async def traffic(load: Spread) -> AsyncIterator[None]:
-    """Trades all the time, of both kinds; at the end of the block, the last ones are taken."""
-    stop = asyncio.Event()
-
-    async def trader(number: int) -> None:
-        while not stop.is_set():
-            await load.trade(by_message=number % 2 == 0)
-            await asyncio.sleep(0.05)
-
-    traders = [asyncio.create_task(trader(number)) for number in range(WORKERS)]
-    try:
-        yield
-    finally:
-        stop.set()
-        await asyncio.gather(*traders)
-        load.note()
 
 
 async def test_every_metric_is_there_and_every_probe_says_why(here: Site) -> None:
@@ -238,3 +227,79 @@ async def relinquished(here: Site, woken: Replica) -> None:
                 print(f"woken: {gone:.0f} relinquished, {conflicts:.0f} places found taken")
                 return
             await asyncio.sleep(0.05)
+
+
+async def test_connections_cut_and_databases_killed_are_survived(here: Site) -> None:
+    load, probe = here.load(), here.load()
+    async with traffic(load):
+        for service in ("gateway", REGISTRY, EURO):
+            assert await cut(here.dsn(service)) > 0
+            took = await here.settles(probe)
+            print(f"connections of {service} cut: a trade settles after {took:.2f} s")
+            assert took < CUT_SECONDS_MAX
+        for service, number in (("gateway", signal.SIGINT), (EURO, signal.SIGKILL)):
+            os.kill(await postmaster(here.dsn(service)), number)
+            took = await here.settles(probe)
+            print(f"PostgreSQL of {service} ended by {number.name}: settles after {took:.2f} s")
+            assert took < RESTART_SECONDS_MAX
+    probe.note()
+
+
+async def test_a_full_disk_is_refused_clearly_and_outlasted(here: Site) -> None:
+    probe, url = here.load(), here.running.ready["metrics"]
+    async with traffic(here.load()), disk_full(here.dsn("gateway")):
+        ready = await here.until(f"{url['gateway']}/readyz", 503, NOTICED_SECONDS_MAX)
+        assert "no heartbeat" in ready["conditions"]["database"]["why"]
+        assert (await here.get(f"{url['gateway']}/livez"))[0] == 200
+        await told_to_come_back(here)
+    print(f"room in the gateway's database: settles after {await here.settles(probe):.2f} s")
+    async with disk_full(here.dsn(EURO)):
+        await probe.trade(by_message=True)  # taken in: it waits for the ledger
+        ready = await here.until(f"{url[EURO]}/readyz", 503, NOTICED_SECONDS_MAX)
+        assert "No space left on device" in ready["conditions"]["database"]["why"]
+        _, gateway = await here.get(f"{url['gateway']}/readyz")
+        assert gateway["ready"]
+        assert not gateway["remarks"]["ledger euro"]["ok"]
+    await here.until(f"{url[EURO]}/readyz", 200, NOTICED_SECONDS_MAX)
+    await probe.settled()
+    probe.note()
+    assert await here.metric(url["gateway"], "lockstep_settlements_quarantined") == 0
+
+
+async def test_used_up_connections_are_refused_clearly_and_outlasted(here: Site) -> None:
+    probe, url = here.load(), here.running.ready["metrics"]["gateway"]
+    async with traffic(here.load()), connections_used_up(here.dsn("gateway")):
+        await here.until(f"{url}/readyz", 503, NOTICED_SECONDS_MAX)
+        await told_to_come_back(here)
+    print(f"connections free again: settles after {await here.settles(probe):.2f} s")
+    probe.note()
+    await here.until(f"{url}/readyz", 200, NOTICED_SECONDS_MAX)
+
+
+async def test_a_hanging_database_hides_no_metric_and_delays_no_end(here: Site) -> None:
+    async with replica(here.data, "gateway-h") as leaving, frozen(here.dsn("gateway")):
+        ready = await here.until(f"{leaving.metrics}/readyz", 503, NOTICED_SECONDS_MAX)
+        assert "no heartbeat" in ready["conditions"]["database"]["why"]
+        begun = time.monotonic()
+        assert await here.metric(leaving.metrics, "lockstep_database_up") == 0
+        assert await here.metric(leaving.metrics, "lockstep_draining") == 0
+        assert time.monotonic() - begun < NOTICED_SECONDS_MAX, "a scraper waits for ten seconds"
+        os.kill(leaving.pid, signal.SIGTERM)
+        assert await asyncio.wait_for(leaving.process.wait(), DRAIN_SECONDS_MAX) == 0
+        print(f"scraped twice and gone in {time.monotonic() - begun:.1f} s")
+    probe = here.load()
+    print(f"the database goes on: settles after {await here.settles(probe):.2f} s")
+    probe.note()
+
+
+async def told_to_come_back(here: Site) -> None:
+    """New trades get a problem with 503 and when to come again, at once."""
+    member = "ALSTDEF0XXX"
+    async with here.session.post(
+        f"{here.running.url}/v1/settlements",
+        json=PROPOSAL,
+        headers={"Authorization": f"Bearer {here.running.token(member)}"},
+    ) as response:
+        problem = await response.json()
+    assert (response.status, response.headers["Retry-After"]) == (503, "1"), problem
+    assert problem["type"] == "urn:lockstep:problem:busy"
