@@ -242,7 +242,9 @@ class Engine:
             group.create_task(self.runner.run())
             group.create_task(self.intake.writer.run())
             group.create_task(self.lease.run())
-            group.create_task(listener.run(self.settings.dsn, self._heard, self._say))
+            group.create_task(
+                listener.run(config.database(self.settings.dsn), self._heard, self._say)
+            )
             group.create_task(self._recoveries())
             for name in self.links:
                 group.create_task(self._acquaint(name))
@@ -383,7 +385,7 @@ def desk_of(engine: Engine) -> Desk:
 async def open_engine(settings: Settings, say: Callable[[str], None]) -> AsyncIterator[Engine]:
     """An engine on its database, everything that is open and ours adopted; `run` it."""
     async with (
-        open_pool(settings.dsn, settings.replica) as pool,
+        open_pool(config.database(settings.dsn), settings.replica) as pool,
         aiohttp.ClientSession() as session,
     ):
         engine = Engine(settings, pool, await _journal(pool, settings), session, say)
