@@ -17,6 +17,8 @@ from gateway.audit.findings import Report
 from gateway.audit.places import Places
 from htlc.swap import LockProtocol
 from htlc.units import AccountId, AssetId, Quantity
+from ledgers.block import Seal
+from ledgers.parties import Principal, Role
 from ledgers.port import Redeem, Transfer
 from protocols.iso20022.instruction import Movement
 from tests import postgres
@@ -42,8 +44,12 @@ class Day(msgspec.Struct, frozen=True, kw_only=True):
     """A system that has been used and is down: its databases, and its ledgers' keys."""
 
     server: str
-    keys: dict[str, bytes]
+    seals: dict[str, Seal]
     master: bytes
+
+    @property
+    def keys(self) -> dict[str, bytes]:
+        return {name: seal.public_key for name, seal in self.seals.items()}
 
     @contextlib.asynccontextmanager
     async def copy(self) -> AsyncIterator["Copy"]:
@@ -108,8 +114,8 @@ async def _made(server: str, home: Path) -> Day:
     dsns = {name: postgres.dsn(server, f"day_{name}") for name in NAMES}
     async with system(dsns, home) as running, running.gateway():
         await trade(running)
-        keys = {name: ledger.seal.public_key for name, ledger in running.ledgers.items()}
-    return Day(server=server, keys=keys, master=(home / "master").read_bytes())
+        seals = {name: ledger.seal for name, ledger in running.ledgers.items()}
+    return Day(server=server, seals=seals, master=(home / "master").read_bytes())
 
 
 def removed(server: str) -> None:
@@ -147,8 +153,6 @@ async def trade(running: System) -> None:
 async def _without_contracts(running: System) -> None:
     """A transfer and a redemption, which are under ids of their own."""
     registry = running.ledgers["registry"]
-    from ledgers.parties import Principal, Role
-
     owner = Principal(name=SELLER, role=Role.OWNER)
     moved = Transfer(
         id="a-transfer",
