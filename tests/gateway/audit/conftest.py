@@ -1,4 +1,4 @@
-"""Fixtures of the audit's tests: one day, made once, and a copy of it for each test."""
+"""Fixtures of the audit's tests: one day, made once, renewed after each test."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -18,5 +18,6 @@ def day(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture
 async def copy(day: Day) -> AsyncIterator[Copy]:
-    async with day.copy() as made:
-        yield made
+    copy = Copy(day=day)
+    yield copy
+    await copy.renew()

@@ -1,10 +1,7 @@
 """A day on a real system, to be audited: trades of every protocol, rejections, instructions, and
-what else leaves traces; then copies of its databases, to be damaged."""
+what else leaves traces; its databases can be damaged and renewed."""
 
 import asyncio
-import contextlib
-import itertools
-from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -37,13 +34,30 @@ from tests.gateway.test_agreed_swaps import a_dvp, settle
 from tests.gateway.test_instructions import both, instruction, send
 
 NAMES = ("registry", "bank", "gateway")
-_numbers = itertools.count()
+
+_SAVE = """
+CREATE SCHEMA saved;
+DO $$ DECLARE t text; BEGIN
+    FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
+        EXECUTE format('CREATE TABLE saved.%1$I AS TABLE public.%1$I', t);
+    END LOOP;
+END $$"""
+
+_RENEW = """
+SET session_replication_role = replica; -- foreign keys look away
+DO $$ DECLARE t text; BEGIN
+    FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = 'saved' LOOP
+        EXECUTE format('DELETE FROM public.%I', t);
+        EXECUTE format(
+            'INSERT INTO public.%1$I OVERRIDING SYSTEM VALUE SELECT * FROM saved.%1$I', t);
+    END LOOP;
+END $$"""
 
 
 class Day(msgspec.Struct, frozen=True, kw_only=True):
     """A system that has been used and is down: its databases, and its ledgers' keys."""
 
-    server: str
+    dsns: dict[str, str]
     seals: dict[str, Seal]
     master: bytes
 
@@ -51,28 +65,20 @@ class Day(msgspec.Struct, frozen=True, kw_only=True):
     def keys(self) -> dict[str, bytes]:
         return {name: seal.public_key for name, seal in self.seals.items()}
 
-    @contextlib.asynccontextmanager
-    async def copy(self) -> AsyncIterator["Copy"]:
-        """Its databases once more, to be damaged."""
-        number = next(_numbers)
-        admin = await asyncpg.connect(postgres.dsn(self.server))
-        made = {name: f"copy_{number}_{name}" for name in NAMES}
-        try:
-            for name, database in made.items():
-                await admin.execute(f'CREATE DATABASE "{database}" TEMPLATE "day_{name}"')
-            dsns = {name: postgres.dsn(self.server, made[name]) for name in NAMES}
-            yield Copy(day=self, dsns=dsns)
-        finally:
-            for database in made.values():
-                await admin.execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
-            await admin.close()
-
 
 class Copy(msgspec.Struct, frozen=True, kw_only=True):
-    """Databases that nobody else uses."""
+    """The databases of a day as they were at its end, to be damaged."""
 
     day: Day
-    dsns: dict[str, str]
+
+    @property
+    def dsns(self) -> dict[str, str]:
+        return self.day.dsns
+
+    async def renew(self) -> None:
+        """Put every row back: a hundred times as fast as a new database."""
+        for name in NAMES:
+            await self.execute(name, _RENEW)
 
     def places(self) -> Places:
         ledgers = {name: self.dsns[name] for name in ("registry", "bank")}
@@ -115,7 +121,10 @@ async def _made(server: str, home: Path) -> Day:
     async with system(dsns, home) as running, running.gateway():
         await trade(running)
         seals = {name: ledger.seal for name, ledger in running.ledgers.items()}
-    return Day(server=server, seals=seals, master=(home / "master").read_bytes())
+    day = Day(dsns=dsns, seals=seals, master=(home / "master").read_bytes())
+    for name in NAMES:
+        await Copy(day=day).execute(name, _SAVE)
+    return day
 
 
 def removed(server: str) -> None:

@@ -133,6 +133,8 @@ async def test_a_negative_holder(copy: Copy) -> None:
         "bank",
         "ALTER TABLE balances DROP CONSTRAINT balances_check",
         f"UPDATE balances SET available = -5 WHERE account = '{who}' AND asset = 'USD'",
+        "ALTER TABLE balances ADD CONSTRAINT balances_check CHECK "
+        "(CASE WHEN counter THEN available <= 0 ELSE available >= 0 END) NOT VALID",
     )
     found = of(await copy.audit(), Check.CONSERVATION)
     assert any(f"{who} holds a negative amount of USD" in finding.what for finding in found)
