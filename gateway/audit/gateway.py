@@ -6,13 +6,13 @@ a finding is what was there both times. (Nothing that is wrong mends itself: con
 only grow.)
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
 from gateway.audit.databases import Snapshot
-from gateway.audit.findings import GATEWAY, Check, Finding, Notebook
+from gateway.audit.findings import GATEWAY, KEPT_MAX, Check, Finding, Notebook
 from gateway.audit.journals import Journal, read
 from gateway.audit.ledger import Locked, Progress
 from gateway.audit.notices import FinalNotices
@@ -28,6 +28,20 @@ PORTION: Final = 500
 """Settlements judged at once: some megabytes of journal."""
 
 _NO_ID: Final = UUID(int=0)
+
+
+class Strangers:
+    """Locks of settlements that the journal does not know, by one principal on one ledger."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.kept: list[Locked] = []
+
+    def add(self, lock: Locked) -> None:
+        """Count it, and keep the first: another gateway may have made millions."""
+        self.count += 1
+        if len(self.kept) < KEPT_MAX:
+            self.kept.append(lock)
 
 
 class GatewayAudit:
@@ -50,10 +64,10 @@ class GatewayAudit:
         self._unwinding = unwinding
         self._progress = progress
         self._prover = Prover(ledgers)
-        self._doubts: dict[str, list[Finding]] = {}
+        self._doubts: dict[str, frozenset[Check]] = {}
         self._skipped = 0
         self._lockers: Counter[tuple[str, str]] = Counter()  # ledger, who: locks of ours
-        self._strangers: dict[tuple[str, str], list[Locked]] = {}
+        self._strangers: defaultdict[tuple[str, str], Strangers] = defaultdict(Strangers)
 
     # --- locks seen on ledgers -------------------------------------------------------------------
 
@@ -68,28 +82,32 @@ class GatewayAudit:
             if lock.settlement in known:
                 self._lockers[key] += 1
             elif _is_ours(lock):
-                self._strangers.setdefault(key, []).append(lock)
+                self._strangers[key].add(lock)
 
     def judge_strangers(self) -> None:
         """Locks under ids as gateways make them, by one who locks for this gateway, of settlements
         that it does not know: opened nowhere, or lost from its journal."""
-        for (ledger, by), count in self._lockers.items():
-            self._notebook.count(GATEWAY, Check.OPENED, count)
-            for lock in self._strangers.pop((ledger, by), []):
-                self._notebook.count(GATEWAY, Check.OPENED)
-                terms = lock.htlc.terms
-                self._notebook.find(
-                    GATEWAY,
-                    Check.OPENED,
-                    f"leg {terms.leg} was locked by {by}: expected its settlement in the journal",
-                    settlement=terms.settlement,
-                    ledger=ledger,
-                    block=lock.block,
-                    posting=lock.posting,
-                )
-        others = sum(len(locks) for locks in self._strangers.values())
-        if others:
+        for key, count in self._lockers.items():
+            strangers = self._strangers.pop(key, Strangers())
+            self._notebook.count(GATEWAY, Check.OPENED, count + strangers.count)
+            for lock in strangers.kept:
+                self._stranger(key[0], lock)
+            if more := strangers.count - len(strangers.kept):
+                what = f"{more} more locks by {key[1]}: expected their settlements in the journal"
+                self._notebook.find(GATEWAY, Check.OPENED, what, ledger=key[0])
+        if others := sum(strangers.count for strangers in self._strangers.values()):
             self._notebook.notes.append(f"{others} locks are those of other gateways")
+
+    def _stranger(self, ledger: str, lock: Locked) -> None:
+        self._notebook.find(
+            GATEWAY,
+            Check.OPENED,
+            f"{lock.by} locked leg {lock.htlc.terms.leg}: expected its settlement in the journal",
+            settlement=lock.settlement,
+            ledger=ledger,
+            block=lock.block,
+            posting=lock.posting,
+        )
 
     # --- settlements -----------------------------------------------------------------------------
 
@@ -160,7 +178,8 @@ class GatewayAudit:
         for finding, why in judged.excused:
             self._notebook.excuse(finding, why)
         if judged.findings:
-            self._doubts[journal.settlement] = list(judged.findings)
+            checks = frozenset(finding.check for finding in judged.findings)
+            self._doubts[journal.settlement] = checks
 
     # --- the second look -------------------------------------------------------------------------
 
@@ -189,9 +208,8 @@ class GatewayAudit:
         return _journals(found, lines, await self._snapshot.value("epoch"))
 
     async def _confirm(self, journal: Journal, findings: Sequence[Finding]) -> None:
-        before = {finding.check for finding in self._doubts[journal.settlement]}
         for finding in findings:
-            if finding.check not in before:
+            if finding.check not in self._doubts[journal.settlement]:
                 continue
             if finding.check is Check.BOTH_KEYS and journal.agreement is not None:
                 finding = await self._prover.prove(finding, journal.agreement)

@@ -119,7 +119,9 @@ class Run:
             if row["ledger"] in places.ledgers and row["ledger"] not in keys:
                 description = msgspec.json.decode(row["description"], type=Description)
                 keys[row["ledger"]] = description.public_key
-                told = f"the blocks of {row['ledger']} are judged by the key that it told the gateway"
+                told = (
+                    f"the blocks of {row['ledger']} are judged by the key that it told the gateway"
+                )
                 self._notebook.notes.append(f"{told}; pin it with --key")
         for name in places.ledgers:
             if name not in keys:
