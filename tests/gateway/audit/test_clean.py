@@ -3,12 +3,16 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from gateway.audit import run
+from gateway.audit.databases import Snapshot
 from gateway.audit.findings import Check, lines
+from gateway.audit.gateway import GatewayAudit
 from gateway.audit.places import Places
 from tests.gateway.audit.day import Copy
-from tests.gateway.systems import SELLER, system, until
-from tests.gateway.test_agreed_swaps import a_dvp
+from tests.gateway.systems import SELLER, System, system, until
+from tests.gateway.test_agreed_swaps import a_dvp, settle
 
 
 async def test_an_untouched_system_has_no_finding(copy: Copy) -> None:
@@ -65,11 +69,12 @@ async def test_a_system_at_work_is_found_clean_however_often_one_looks(
             while True:
                 swaps = [a_dvp(quantity=1, cash=100) for _ in range(12)]
                 await made.desk.take_settlements(SELLER, [(swap, b"d") for swap in swaps])
+                await asyncio.sleep(0.02)  # the audit has to get its turn, too
 
         work = asyncio.create_task(trades())
         await until(lambda: made.engine.runner.lives)
         audited = []
-        for _ in range(6):
+        for _ in range(4):
             report = await run.audit(places, run.Wanted(), lambda *_: None)
             assert lines(report.findings) == []
             audited.append(report.settlements)
@@ -77,3 +82,37 @@ async def test_a_system_at_work_is_found_clean_however_often_one_looks(
         await asyncio.wait({work})
         await until(lambda: not made.engine.runner.lives)
         assert audited == sorted(set(audited)), "each looked at more than the one before"
+
+
+@pytest.mark.parametrize(
+    ("moved_before", "doubts"),
+    [("bank", {Check.LOCKED, Check.LEARNED}), ("the gateway", {Check.LEARNED})],
+)
+async def test_what_moved_between_two_snapshots_is_looked_at_again(
+    running: System,
+    dsns: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    moved_before: str,
+    doubts: set[Check],
+) -> None:
+    places = Places(
+        gateway=dsns["gateway"],
+        ledgers={name: dsns[name] for name in running.ledgers},
+        keys={name: ledger.seal.public_key for name, ledger in running.ledgers.items()},
+    )
+    take, confirm, seen = Snapshot.take, GatewayAudit.confirm, set[Check]()
+
+    async def taken(snapshot: Snapshot) -> None:
+        if snapshot.name == moved_before:
+            await settle(running, a_dvp())
+        await take(snapshot)
+
+    async def confirmed(audit: GatewayAudit) -> None:
+        seen.update(check for checks in audit._doubts.values() for check in checks)
+        await confirm(audit)
+
+    monkeypatch.setattr(Snapshot, "take", taken)
+    monkeypatch.setattr(GatewayAudit, "confirm", confirmed)
+    report = await run.audit(places, run.Wanted(), lambda *_: None)
+    assert seen == doubts, "it looked wrong at first"
+    assert lines(report.findings) == []
