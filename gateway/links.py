@@ -14,7 +14,7 @@ import msgspec
 from htlc.contract import Answer, Unknown
 from htlc.coordinator import Clock
 from htlc.units import Duration, HtlcId, Instant, LedgerId
-from ledgers.port import Ledger, Operation
+from ledgers.port import Ledger, Lock, Operation
 from ledgers.remote import RemoteLedgerError
 
 PAUSE_FIRST: Final = 0.05
@@ -63,9 +63,16 @@ class Link:
         self.failures = 0  # batches without any answer, in a row
         self.batches = 0
         self.tasks = 0
+        self.trusted = False  # it has passed the preflight: locks may go to it
 
     def put(self, task: Task) -> None:
-        """Queue a task. Bounded by what the runner has open: one task per leg and kind."""
+        """Queue a task. Bounded by what the runner has open: one task per leg and kind.
+
+        No lock leaves for a ledger before it has passed the preflight (rule 5); whatever ends a
+        lock that it holds already does."""
+        if isinstance(task.operation, Lock) and not self.trusted:
+            self._told(task, Unknown(why=f"ledger {self.name} has not passed the preflight"))
+            return
         (self._looks if task.operation is None else self._operations).put_nowait(task)
 
     def __len__(self) -> int:
