@@ -11,11 +11,12 @@ from typing import Any, Final
 
 import asyncpg
 
-from gateway.sql import Connection, load
+from gateway.sql import Connection
+from ledgers.queries import named_queries
 from ledgers.rows import Row
 
-LEDGER: Final = load(Path(__file__).with_name("ledger.sql"))
-GATEWAY: Final = load(Path(__file__).with_name("gateway.sql"))
+LEDGER: Final = named_queries(Path(__file__).with_name("ledger.sql"))
+GATEWAY: Final = named_queries(Path(__file__).with_name("gateway.sql"))
 
 PORTION: Final = 2_000
 """Rows fetched at once from a cursor: a megabyte or two."""
