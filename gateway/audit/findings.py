@@ -97,7 +97,11 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     evidence: tuple[msgspec.Raw, ...] = ()
 
     def line(self) -> str:
-        return f"{self.check}: {self.place.text()}: {self.what}"
+        """In one line: where, what is there, and what was expected."""
+        what = self.what
+        if "expected" not in what:
+            what += f" (expected: {' '.join(UNITS[self.check])})"
+        return ": ".join(part for part in (self.check, self.place.text(), what) if part)
 
 
 class Excused(msgspec.Struct, frozen=True, kw_only=True):

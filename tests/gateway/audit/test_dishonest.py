@@ -59,6 +59,10 @@ async def test_an_execution_without_a_decision(copy: Copy) -> None:
     (finding,) = (await copy.audit()).findings
     assert (finding.check, finding.place.settlement) == (Check.DECIDED, agreement.settlement)
     assert finding.what == "execution key of leg 1 shown under None"
+    assert finding.line() == (
+        f"decided: settlement {agreement.settlement}: execution key of leg 1 shown under None "
+        "(expected: keys shown had their decision in the journal)"
+    )
 
 
 async def test_an_execution_against_the_decision(copy: Copy) -> None:
