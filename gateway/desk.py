@@ -356,6 +356,7 @@ class Desk:
                 description=self._directory.descriptions.get(LedgerId(name)),
                 clock_at=clock.at if (clock := clocks.get(LedgerId(name))) else None,
                 reachable=self._reachable(name),
+                fault=self._directory.distrusted.get(name),
             )
             for name, access in self._directory.ledgers.items()
         ]

@@ -56,6 +56,9 @@ LINK_BATCH_MAX: Final = 500
 LINK_IN_FLIGHT: Final = 2
 """Requests under way at one ledger: one that it works on, one that waits there."""
 
+PREFLIGHT_AGAIN_SECONDS: Final = 30.0
+"""A ledger that failed the preflight is asked again: it is repaired without us being restarted."""
+
 ADOPT_MAX: Final = 1_000
 """Settlements folded at once after a start: some megabytes of journal."""
 
@@ -250,13 +253,18 @@ class Engine:
                 group.create_task(self._acquaint(name))
 
     async def _acquaint(self, name: LedgerId) -> None:
-        """Ask a ledger what it is until it says so; it may start after us."""
+        """Ask a ledger what it is until it says so, and until it can be trusted; it may start
+        after us."""
         link = self.links[name]
-        description = await self._describe(link)
-        if (fault := preflight.fault(name, description)) is not None:
-            self._say(f"PAGE: nothing settles on ledger {name}: {fault}")
+        while (
+            fault := preflight.fault(name, description := await self._describe(link))
+        ) is not None:
+            if self.directory.distrusted.get(name) != fault:
+                self._say(f"PAGE: nothing settles on ledger {name}: {fault}")
             self.directory.distrusted[name] = fault
-            return
+            await asyncio.sleep(PREFLIGHT_AGAIN_SECONDS)
+        self.directory.distrusted.pop(name, None)
+        link.trusted = True
         link.read(description.at)
         self._learn(name, description)
         text = msgspec.json.encode(description).decode()

@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "gateway": "Run one gateway process.",
     "ledger": "Run one ledger process.",
     "migrate": "Bring a database to this release.",
+    "audit": "Check that journal, ledgers and mailboxes hold what they must.",
     "bench": "Measure what a settlement costs on this machine.",
     "openapi": "Print the description of the gateway's HTTP interface.",
 }
