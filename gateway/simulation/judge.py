@@ -139,8 +139,7 @@ class Judge:
         }
         given = [
             FinalNotice(instruction=told.settlement, party=notice.member)  # type: ignore[arg-type]
-            for mailbox in self.world.journal.mailboxes.values()
-            for notice in mailbox
+            for notice in self.world.journal.notices()
             if (told := _notice.decode(notice.content)).final
         ]
         yield from invariants.one_final_notice(accepted, given)

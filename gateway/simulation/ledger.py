@@ -168,16 +168,15 @@ class Ledger:
 
     # ------------------------------------------------------------------ reorganisation
 
-    def undo_from(self, place: int, now: int) -> bool:
+    def undo_from(self, place: int, now: int) -> None:
         """Undo the change at `place` of the log and all that came after it, unless it is final by
         now; they never happened."""
         if place >= len(self.log) or now - self.log[place].now >= self.latency.finality:
-            return False
+            return
         if any(posted.effect.htlc is None for posted in self.log[place:]):
-            return False  # an issue or a transfer: others may have built on it
+            return  # an issue or a transfer: others may have built on it
         while len(self.log) > place:
             self._undo(self.log.pop().effect)
-        return True
 
     def _undo(self, effect: Effect) -> None:
         assert effect.htlc is not None

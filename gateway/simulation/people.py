@@ -4,7 +4,7 @@ from functools import partial
 from typing import TYPE_CHECKING, assert_never
 
 from gateway.simulation import faults
-from gateway.simulation.trace import Happened, What
+from gateway.simulation.trace import What
 from htlc.agreement import Agreement
 from htlc.contract import Status
 from htlc.events import CancelRequested, Decided, Decision, Reason, SecretHanded
@@ -32,10 +32,10 @@ class People:
     def __init__(self, world: "World") -> None:
         self.world = world
 
-    def do(self, act: Act, entry: Happened | None) -> None:
+    def do(self, act: Act) -> None:
         match act:
             case faults.Block():
-                self.world.happen(act.ledger, What.FAULT, detail=f"blocks {act.account}")
+                self.world.happen(act.ledger, What.FAULT, detail=f"Block({act.account})")
                 self.world.ledgers[LedgerId(act.ledger)].block_account(act.account)
             case faults.Spend():
                 self._spend(act)
@@ -143,7 +143,7 @@ class People:
         account = ledger.book.accounts[act.account]
         assert account is not None, "an account that was opened"
         free = ledger.book.balance(act.account, act.asset).available
-        world.happen(act.ledger, What.FAULT, detail=f"{act.account} spends {free} {act.asset}")
+        world.happen(act.ledger, What.FAULT, detail=f"Spend({act.account}, {free} {act.asset})")
         if free:
             elsewhere = world.account(act.ledger, MemberId("ELSEWHERE"))
             by = Principal(name=account.owner, role=Role.OWNER)
