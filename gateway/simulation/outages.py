@@ -142,7 +142,7 @@ def svg(measured: Measured) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
         'font-family="sans-serif" font-size="12">'
-        f"<title>htlc beyond its budget: share of lives that end one-legged, by when the first leg was claimed</title>{axes}"
+        f"<title>htlc beyond its budget: share of lives that end one-legged</title>{axes}"
         f"{''.join(ticks)}{''.join(lines)}{''.join(names)}</svg>\n"
     )
 
