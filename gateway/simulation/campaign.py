@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from gateway.simulation.audit import audit
 from gateway.simulation.settings import Life, world_of
 from gateway.simulation.swarm import draw
 from gateway.simulation.trace import What
@@ -24,6 +25,9 @@ GC_AFTER: Final = 200_000
 
 FAILURES_KEPT: Final = 20
 """Failing lives that are named; beyond, they are only counted."""
+
+AUDITED: Final = 25
+"""Every so many lives the ledgers' blocks are made and verified: it takes as long as a life."""
 
 COUNTED: Final = {
     What.LOST: "message lost",
@@ -86,7 +90,10 @@ def played(life: Life) -> tuple[World, tuple[str, ...]]:
         run = world.run()
     except AssertionError as error:
         return world, (f"assertion: {error}",)
-    return world, tuple(f"{v.invariant}: {v.what}" for v in run.violations)
+    found = run.violations
+    if life.setting.seed % AUDITED == 0:
+        found = (*found, *(v for ledger in world.ledgers.values() for v in audit(ledger)))
+    return world, tuple(f"{v.invariant}: {v.what}" for v in found)
 
 
 def play(wanted: Wanted) -> Tally:

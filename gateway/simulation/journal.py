@@ -6,6 +6,7 @@ if their entry is written.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from gateway.journal import Notice
 from htlc.coordinator import evolve, propose
@@ -55,7 +56,8 @@ class Journal:
             yield from written
 
     def events(self, id: SettlementId) -> tuple[Event, ...]:
-        return tuple(event for entry in self.entries[id] for event in entry)
+        entries = self.entries[id]
+        return tuple(chain.from_iterable(entries))
 
     def load(self, id: SettlementId) -> tuple[Settlement, int]:
         """The settlement as its journal tells it, and its last sequence."""

@@ -58,6 +58,7 @@ class Ledger:
         function: HashFunction,
         clock: SkewedClock,
         told: Told,
+        touched: set[LedgerId],
     ) -> None:
         self.name = name
         self.latency = latency
@@ -66,9 +67,9 @@ class Ledger:
         self.up = True
         self.life = 0
         self.log: list[Posted] = []  # what stands, in order
-        self.changes = 0  # effects and undone effects: who watches the book looks here
         self._at = Instant(0)
         self._told = told
+        self._touched = touched
 
     def read(self, now: int) -> Instant:
         """Ledger time: its clock, but never earlier than it was told before (rule 4)."""
@@ -155,7 +156,7 @@ class Ledger:
 
     def _posted(self, effect: Effect, now: int) -> None:
         self.log.append(Posted(now, effect))
-        self.changes += 1
+        self._touched.add(self.name)
         if effect.htlc is not None:
             self._told(self.name, _KINDS[effect.kind], effect.htlc, "")
 
@@ -189,7 +190,7 @@ class Ledger:
             if effect.kind is Kind.LOCK
             else Htlc(terms=held.terms, status=Status.LOCKED, locked_at=held.locked_at)
         )
-        self.changes += 1
+        self._touched.add(self.name)
         self._told(self.name, What.UNDONE, held, effect.kind)
 
     def _move(self, account: AccountId, asset: AssetId, side: Side, quantity: int) -> None:

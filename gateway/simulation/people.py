@@ -90,11 +90,23 @@ class People:
     def _use_secret(self, id: SettlementId) -> None:
         """As soon as everything is locked, with its ledger's finality: no party shows before."""
         found = self._claims(id)
-        if found is None or not self._all_locked(id):
-            if self.world.now < self.world.ends_at:
-                self.world.at(self.world.pace.look_first, partial(self._use_secret, id))
-            return
-        self._claim(*found)
+        if found is not None and self._all_locked(id):
+            self._claim(*found)
+        elif self._may_still(id):
+            self.world.at(self.world.pace.look_first, partial(self._use_secret, id))
+
+    def _may_still(self, id: SettlementId) -> bool:
+        """Whether waiting for it makes sense: it is not over, and its legs can still be locked."""
+        world, agreement = self.world, self.world.agreements.get(id)
+        if agreement is None:
+            return not world.journal.load(id)[0].ended
+        held = world.contracts(id)
+        return not any(
+            world.ledgers[leg.ledger].read(world.now) >= leg.terms.lock_by
+            if contract is None
+            else contract.status is not Status.LOCKED
+            for leg, contract in zip(agreement.legs, held, strict=True)
+        )
 
     def _all_locked(self, id: SettlementId) -> bool:
         """As the holder sees it: every lock is there, and final."""
@@ -107,7 +119,8 @@ class People:
     def _claim_late(self, id: SettlementId, before: int) -> None:
         found = self._claims(id)
         if found is None:
-            self.world.at(1, partial(self._claim_late, id, before))
+            if self._may_still(id):
+                self.world.at(self.world.pace.look_first, partial(self._claim_late, id, before))
             return
         agreement, n = found
         leg = agreement.legs[n]
@@ -128,6 +141,8 @@ class People:
     def _hand_secret(self, id: SettlementId) -> None:
         agreement = self.world.agreements.get(id)
         if agreement is None or not self.world.journal.up:
+            if not self._may_still(id):
+                return
             self.world.at(self.world.pace.look_first, partial(self._hand_secret, id))
             return
         assert agreement.holder is not None, "a party holds the secret"

@@ -143,7 +143,8 @@ class World:
         """A ledger; its clock is off by `offset` and drifts by so many parts per million."""
         id = LedgerId(name)
         clock = SkewedClock(self.epoch, offset, drift)
-        made = Ledger(id, latency, kinds, function or HashFunction(), clock, self._told)
+        function = function or HashFunction()
+        made = Ledger(id, latency, kinds, function, clock, self._told, self.judge.touched_books)
         self.ledgers[id], self.profiles[id] = made, made.profile
         self.skews[id] = Duration(latency.skew + self.pace.journey)
         return id
@@ -388,7 +389,8 @@ class World:
         while self._queue and self._queue[0][0] <= self.ends_at:
             self.now, _, do = heapq.heappop(self._queue)
             do()
-            self.judge.look()
+            if self.judge.touched or self.judge.touched_books:
+                self.judge.look()
         self._end()
         ends = tuple(
             end(self.journal.load(id)[0], self.agreements.get(id), self.contracts(id))
