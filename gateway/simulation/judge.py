@@ -2,6 +2,7 @@
 changed a ledger, the journal, or what the vault has shown, and once more when the run is over.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
@@ -18,7 +19,7 @@ from htlc.contract import Htlc, Status
 from htlc.events import CancelRequested, Decided, Decision, Event, Restored
 from htlc.invariants import Effect, FinalNotice, Shown, Violation
 from htlc.settlement import Phase, Settlement
-from htlc.units import Duration, LedgerId, SettlementId
+from htlc.units import AccountId, AssetId, Duration, LedgerId, SettlementId
 
 _notice = msgspec.json.Decoder(SettlementNotice)
 
@@ -72,6 +73,7 @@ class Judge:
             done = (p.effect for p in ledger.log)
             effects = (Effect(ledger=ledger.name, id=e.id, kind=e.kind) for e in done)
             self._keep(iter(invariants.once(effects)))
+            self._keep(_paid_as_fixed(ledger))
         self._keep(self._notices([state for state in states if state.ended]))
 
     def _keep(self, found: Iterator[Violation]) -> None:
@@ -103,17 +105,25 @@ class Judge:
         yield from _as_told(state, self.world.contracts(id))
         if _events.decode(_encoder.encode(events)) != events:
             yield Violation(invariant=6, what=f"{id}: a journal read back tells something else")
-        yield from self._resolved(state)
+        if state.phase is not Phase.BROKEN and self._well_for_long():
+            yield from self._resolved(state)
+
+    def _well_for_long(self) -> bool:
+        """Whether nothing has been wrong for as long as unwinding may take."""
+        since = self.world.healed_at
+        return since is not None and self.world.now >= since + self.world.unwinding
 
     def _resolved(self, state: Settlement) -> Iterator[Violation]:
-        """5. Asked when the world has been well for long enough."""
+        """5 and 6: no lock is left, and whoever waits for an end is told one."""
         world, agreement = self.world, self.world.agreements.get(state.swap.id)
-        if agreement is None or state.frozen or world.healed_at is None:
+        if agreement is None or state.frozen:
             return
         now = [world.ledgers[leg.ledger].read(world.now) for leg in agreement.legs]
         contracts, unwinding = world.contracts(state.swap.id), Duration(world.unwinding)
-        if world.now >= world.healed_at + unwinding:
-            yield from invariants.resolved_in_time(agreement, contracts, now, unwinding)
+        yield from invariants.resolved_in_time(agreement, contracts, now, unwinding)
+        if not state.ended:
+            what = f"{state.swap.id}: has no end, and never will: {state.phase}"
+            yield Violation(invariant=6, what=what)
 
     # ------------------------------------------------------------------ ledgers, mailboxes
 
@@ -140,6 +150,27 @@ class Judge:
             if (told := _notice.decode(notice.content)).final
         ]
         yield from invariants.one_final_notice(accepted, given)
+
+
+def _paid_as_fixed(ledger: Ledger) -> Iterator[Violation]:
+    """2. What everybody holds follows from the contracts as they ended: the payee has what was
+    executed, the payer what was not, whoever submitted it."""
+    held: Counter[tuple[AccountId, AssetId]] = Counter()
+    for effect in (posted.effect for posted in ledger.log if posted.effect.htlc is None):
+        held[effect.debit, effect.asset] -= effect.quantity
+        held[effect.credit, effect.asset] += effect.quantity
+    for contract in filter(None, ledger.book.contracts.values()):
+        if contract.status is Status.EXECUTED:
+            terms = contract.terms
+            held[terms.payer, terms.asset] -= terms.quantity
+            held[terms.payee, terms.asset] += terms.quantity
+    for (account, asset), balance in ledger.book.balances.items():
+        if balance is not None:
+            held[account, asset] -= balance.available + balance.locked
+    for (account, asset), missing in held.items():
+        if missing:
+            what = f"{ledger.name}: {account} holds {-missing} {asset} that is not its own"
+            yield Violation(invariant=2, what=what)
 
 
 _encoder = msgspec.json.Encoder()

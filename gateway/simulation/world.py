@@ -417,10 +417,16 @@ class World:
             if not replica.up:
                 replica.die(0)
 
+    def _all_up(self) -> bool:
+        nodes = (*self.replicas, *self.ledgers.values(), self.journal)
+        cut = any(until > self.now for until in self.network.cuts.values())
+        return all(node.up for node in nodes) and not cut
+
     def _end(self) -> None:
         """The last word of the judge, when every clock has passed what was promised."""
-        if self.healed_at is None:
-            self.healed_at = self.now
+        if self.healed_at is None and self._all_up():
+            disturbed = (e.at for e in self.trace if e.what in (What.FAULT, What.STARTED))
+            self.healed_at = max(disturbed, default=0)
         if self._queue:
             self.now = self.ends_at
         else:

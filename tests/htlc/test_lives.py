@@ -17,7 +17,6 @@ from gateway.simulation.trace import What
 from htlc.settlement import Phase
 from htlc.swap import LockProtocol
 
-
 KINDS = {
     "Block",
     "Cut",
@@ -43,14 +42,14 @@ def swarm(protocol: LockProtocol, count: int) -> Tally:
 @pytest.mark.parametrize("protocol", [LockProtocol.TWO_KEY, LockProtocol.ANCHORED])
 def test_no_fault_of_any_length_makes_a_life_one_legged(protocol: LockProtocol) -> None:
     """Nor does any of them trap an asset, lose a notice, or break a book."""
-    tally = swarm(protocol, 800)
+    tally = swarm(protocol, 600)
     assert tally.failures == []
     assert tally.ends.keys() == {Phase.SETTLED, Phase.CANCELLED}
     assert set(tally.faults) == KINDS, "a kind of fault that never strikes proves nothing"
 
 
 def test_within_its_time_budget_htlc_is_never_one_legged() -> None:
-    tally = swarm(LockProtocol.HTLC, 500)
+    tally = swarm(LockProtocol.HTLC, 300)
     assert tally.failures == []
     assert tally.ends.keys() == {Phase.SETTLED, Phase.CANCELLED}
 
@@ -58,7 +57,7 @@ def test_within_its_time_budget_htlc_is_never_one_legged() -> None:
 def test_a_party_that_claims_in_its_last_instant_leaves_time_for_everybody() -> None:
     """Its right, and the worst that the windows between expiries are made for."""
     ends: Counter[Phase] = Counter()
-    for seed in range(100):
+    for seed in range(80):
         world, wrong = played(life(seed, 1.0, Claimed.LAST))
         assert wrong == (), f"seed {seed}"
         (id,) = world.journal.entries
@@ -82,7 +81,7 @@ def test_beyond_its_time_budget_htlc_is_one_legged_now_and_then() -> None:
 def test_a_restore_that_loses_records_makes_no_life_one_legged(protocol: LockProtocol) -> None:
     """What stays frozen is resolved by operators whose evidence is right."""
     restored = 0
-    for seed in range(250):
+    for seed in range(150):
         drawn = draw(seed, protocol)
         moment = When(what=What.LOCKED, nth=1 + seed % 2, later=seed % 60)
         restore = Scripted(moment=moment, fault=faults.Restore(lost=seed % 4, outage=20))
@@ -90,7 +89,7 @@ def test_a_restore_that_loses_records_makes_no_life_one_legged(protocol: LockPro
         world, wrong = played(replace(drawn, plan=(*drawn.plan, restore, resolve)))
         assert wrong == (), f"seed {seed}"
         restored += world.journal.epoch > 1
-    assert restored > 150
+    assert restored > 90
 
 
 @pytest.mark.parametrize("protocol", LockProtocol)
@@ -98,7 +97,7 @@ def test_without_the_gate_of_finality_every_protocol_can_be_one_legged(
     monkeypatch: pytest.MonkeyPatch, protocol: LockProtocol
 ) -> None:
     """Rule 2: answers that claim to be final before they are, and a reorganisation."""
-    reorganised = [shaky(seed, protocol) for seed in range(60)]
+    reorganised = [shaky(seed, protocol) for seed in range(25)]
     assert not any(played(each)[1] for each in reorganised)
     monkeypatch.setattr(Ledger, "_is_final", lambda *_: True)
     assert any(played(each)[1] for each in reorganised)

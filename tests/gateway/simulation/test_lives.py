@@ -55,10 +55,10 @@ def test_a_seed_that_failed_once_passes(line: str) -> None:
 
 
 def test_several_processes_count_the_same_as_one() -> None:
-    wanted = Wanted(first=7, count=300, protocols=tuple(LockProtocol))
+    wanted = Wanted(first=7, count=260, protocols=tuple(LockProtocol))
     (*_, alone), (*_, shared) = play_all(wanted, jobs=1), play_all(wanted, jobs=2)
     assert alone == shared
-    assert alone.lives == 300
+    assert alone.lives == 260
 
 
 def test_what_fails_is_shrunk_to_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
