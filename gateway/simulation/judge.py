@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.simulation.journal import Journal
 from gateway.simulation.ledger import Ledger
-from gateway.simulation.run import balances
+from gateway.simulation.run import balances, is_frozen
 from gateway.simulation.trace import What
 from gateway.swaps import SettlementNotice
 from htlc import invariants
@@ -54,6 +54,7 @@ class Judge:
         self.violations: list[Violation] = []
         self.touched: set[SettlementId] = set()
         self.touched_books: set[LedgerId] = set()
+        self._judged: Counter[SettlementId] = Counter()  # of the keys shown, so many
 
     def look(self) -> None:
         """After an event: everything that it may have touched."""
@@ -94,7 +95,8 @@ class Judge:
         yield from invariants.keys_apart(agreement, contracts)
         events = self.world.journal.events(id)
         if not any(isinstance(event, Restored) for event in events):
-            shown = self.world.shown.get(id, ())
+            shown = self.world.shown[id][self._judged[id] :]
+            self._judged[id] += len(shown)
             yield from invariants.keys_follow_decisions(agreement, events, shown)
             yield from _cancel_first(agreement, events)
         yield from invariants.journal_in_order(events)
@@ -116,7 +118,7 @@ class Judge:
     def _resolved(self, state: Settlement) -> Iterator[Violation]:
         """5 and 6: no lock is left, and whoever waits for an end is told one."""
         world, agreement = self.world, self.world.agreements.get(state.swap.id)
-        if agreement is None or state.frozen:
+        if agreement is None or is_frozen(state, world.contracts(state.swap.id)):
             return
         now = [world.ledgers[leg.ledger].read(world.now) for leg in agreement.legs]
         contracts, unwinding = world.contracts(state.swap.id), Duration(world.unwinding)

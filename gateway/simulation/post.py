@@ -32,8 +32,8 @@ class Post:
             self.world.at(journey, partial(self._deliver, replica, replica.life, ledger, tasks))
 
     def _note(self, node: str, what: What, task: Task, told: str = "") -> None:
-        leg = self.world.agreements[task.settlement].legs[task.leg].terms.leg
-        self.world.happen(node, what, task.settlement, leg, told or _named(task))
+        told = told or task.name
+        self.world.happen(node, what, task.settlement, task.leg_id, told, material=False)
 
     def _lost_or_doubled(
         self, node: LedgerId, journeys: list[int], tasks: tuple[Task, ...]
@@ -93,11 +93,6 @@ class Post:
             by = Principal(name=leg.payee, role=Role.OWNER)
             if leg.terms.execution_lock.opens(key):
                 ledger.apply([Execute(id=leg.terms.id, key=key)], by, self.world.now)
-
-
-def _named(task: Task) -> str:
-    role = getattr(task.command, "role", None)
-    return f"{type(task.command).__name__} {role}" if role else type(task.command).__name__
 
 
 def _said(answer: Answer) -> str:

@@ -21,7 +21,7 @@ from gateway.simulation.network import FOREVER, Network
 from gateway.simulation.post import Post
 from gateway.simulation.replica import Pace, Replica, Task
 from gateway.simulation.run import Balances, Run, balances, end
-from gateway.simulation.trace import MATERIAL, Happened, What
+from gateway.simulation.trace import Happened, What
 from gateway.vault import Vault
 from htlc.agreement import Agreement, LedgerProfile, Limits, Role
 from htlc.contract import Htlc
@@ -226,11 +226,14 @@ class World:
         settlement: SettlementId | None = None,
         leg: LegId | None = None,
         detail: str = "",
+        *,
+        material: bool = True,
     ) -> None:
-        """Write into the trace; faults that wait for it come at once."""
+        """Write into the trace; faults that wait for it come at once. `material`: it may break an
+        invariant (a contract, a record, a key; a message alone cannot)."""
         entry = Happened(self.now, node, what, settlement, leg, detail)
         self.trace.append(entry)
-        if settlement is not None and what in MATERIAL:
+        if material and settlement is not None:
             self.judge.touched.add(settlement)
             if what is What.OPENED:
                 self._note_agreement(settlement)

@@ -86,7 +86,7 @@ class Hostile(RuleBasedStateMachine):
 
 TestHostile = Hostile.TestCase
 TestHostile.settings = settings(
-    max_examples=60,
+    max_examples=120,
     stateful_step_count=25,
     deadline=None,  # a life takes what it takes on a busy machine
     derandomize=True,  # the same in every build; `lockstep simulate` looks for new ones
