@@ -1,7 +1,11 @@
 """A world set up by code, with faults at named moments: what scenarios stand on."""
 
+import re
+from pathlib import Path
+
 import pytest
 
+import gateway.simulation
 from gateway.simulation import faults
 from gateway.simulation.faults import (
     At,
@@ -180,3 +184,15 @@ def test_clocks_far_off_move_no_principal() -> None:
 def test_a_fault_of_a_moment_that_never_comes_never_strikes() -> None:
     run = played(world(), (executed("CASH", SettlementId("other")), CrashAll(outage=SECOND)))
     assert not any(entry.what is What.FAULT for entry in run.trace)
+
+
+def test_the_example_of_the_readme_runs() -> None:
+    text = (Path(gateway.simulation.__file__).parent / "README.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    told: dict[str, object] = {}
+    exec(example, told)
+    run = told["run"]
+    assert isinstance(run, Run)
+    assert run.ends[0].state == "SETTLED"
+    assert run.ends[0].protocol is LockProtocol.ANCHORED
+    assert run.violations == ()
