@@ -53,7 +53,7 @@ def _table(name: str, *, array: bool, counts: Counter[str]) -> str:
 
 def _opened(rest: str) -> str:
     """The delimiter of a text of several lines that begins here and does not end here."""
-    for delimiter in ('\"\"\"', "'''"):
+    for delimiter in ('"""', "'''"):
         if rest.count(delimiter) % 2:
             return delimiter
     return ""
