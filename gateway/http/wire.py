@@ -218,6 +218,13 @@ class SettlementView(msgspec.Struct, frozen=True, kw_only=True):
     commit_by: Instant | None
     protocol: Annotated[LockProtocol | None, Meta(description="Asked for, then agreed")]
     principal_risk: Annotated[Risk | None, Meta(description="null until open")]
+    safe_downtime_seconds: Annotated[
+        float | None,
+        Meta(
+            description="How long everything may be down from now before somebody's principal is "
+            "at risk; null: however long"
+        ),
+    ]
     trusts: Annotated[str | None, Meta(description="Whom this settlement trusts, once open")]
     decision: DecisionView | None
     awaits: Annotated[tuple[str, ...], Meta(description="Payers whose consent is missing")]

@@ -30,7 +30,7 @@ class Actions:
             case faults.CrashAll():
                 for replica in world.replicas:
                     self._crash(replica.name, fault.outage)
-            case faults.Cut() | faults.JournalDown() | faults.Noise():
+            case faults.Cut() | faults.JournalDown() | faults.Noise() | faults.Replay():
                 self._outside(fault)
             case faults.Lose() | faults.Double() | faults.Delay():
                 self._note(fault.ledger or "network", fault)
@@ -42,7 +42,7 @@ class Actions:
             case faults.Restore():
                 self._restore(fault)
             case _:
-                self.people.do(fault, entry)
+                self.people.do(fault)
 
     def _note(self, node: str, fault: Fault) -> None:
         self.world.happen(node, What.FAULT, detail=said(fault))
@@ -60,7 +60,9 @@ class Actions:
             ledger.up, ledger.life = False, ledger.life + 1
             world.at(outage, partial(world.ledger_is_back, ledger, ledger.life))
 
-    def _outside(self, fault: faults.Cut | faults.JournalDown | faults.Noise) -> None:
+    def _outside(
+        self, fault: faults.Cut | faults.JournalDown | faults.Noise | faults.Replay
+    ) -> None:
         world = self.world
         match fault:
             case faults.Cut():
@@ -73,6 +75,9 @@ class Actions:
             case faults.Noise():
                 self._note("network", fault)
                 world.network.noise = fault
+            case faults.Replay():
+                self._note("network", fault)
+                world.network.replayed = {each.message: each for each in fault.disturbed}
             case _:
                 assert_never(fault)
 
@@ -91,7 +96,7 @@ class Actions:
         world = self.world
         ledger = world.ledgers[LedgerId(fault.ledger or (entry.node if entry else ""))]
         place = len(ledger.log) - 1
-        world.at(fault.after, lambda: ledger.undo_from(place, world.now) and None)
+        world.at(fault.after, lambda: ledger.undo_from(place, world.now))
 
     def _restore(self, fault: faults.Restore) -> None:
         self._note("journal", fault)

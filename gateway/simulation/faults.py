@@ -1,8 +1,8 @@
 """What can go wrong in a simulated world, as plain values, and the moments at which it does.
 
 A run's faults are a plan: a tuple of `Scripted`. Whether a person wrote it (a scenario) or a seed
-drew it (a random life) makes no difference, and leaving one out of the plan is how a failing life is
-shrunk. Times and durations are in the unit of the world.
+drew it (a random life) makes no difference, and leaving one out is how a failing life is shrunk.
+Times and durations are in the unit of the world.
 """
 
 import msgspec
@@ -66,7 +66,8 @@ def executed(leg: str | None = None, settlement: SettlementId | None = None) -> 
 
 def key_sent(leg: str | None = None, settlement: SettlementId | None = None) -> When:
     """A key has left the gateway towards the ledger of `leg`."""
-    return When(what=What.SENT, detail="Unlock", leg=None if leg is None else LegId(leg))
+    name = None if leg is None else LegId(leg)
+    return When(what=What.SENT, detail="Unlock", settlement=settlement, leg=name)
 
 
 # ------------------------------------------------------------------ faults of machines and links
@@ -133,6 +134,21 @@ class Noise(_Value, frozen=True, kw_only=True):
     doubling: float = 0.0
     straggler: float = 0.0
     straggle: int = 0
+
+
+class Disturbance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What noise did to message number `message` of a run."""
+
+    message: int
+    lost: bool = False
+    copies: int = 1
+    late: int = 0
+
+
+class Replay(_Value, frozen=True, kw_only=True):
+    """Exactly these disturbances instead of noise: a failing life is shrunk to the few it needs."""
+
+    disturbed: tuple[Disturbance, ...] = ()
 
 
 class Step(_Value, frozen=True, kw_only=True):
@@ -225,6 +241,7 @@ Fault = (
     | Double
     | Delay
     | Noise
+    | Replay
     | Step
     | Drift
     | Reorganise

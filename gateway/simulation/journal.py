@@ -1,12 +1,12 @@
-"""The gateway's journal in the simulated world: the rules of `gateway.journal`, without its database.
+"""The gateway's journal in the simulated world: the rules of `gateway.journal` without a database.
 
 An entry is written at the last sequence + 1 of its settlement or not at all, a settlement takes one
 decision (the unique index), an older epoch is refused, and notices lie in their mailboxes exactly
 if their entry is written.
 """
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from gateway.journal import Notice
 from htlc.coordinator import evolve, propose
@@ -20,7 +20,7 @@ class Journal:
 
     def __init__(self) -> None:
         self.entries: dict[SettlementId, list[tuple[Event, ...]]] = {}
-        self.mailboxes: defaultdict[str, list[Notice]] = defaultdict(list)
+        self._notices: dict[tuple[SettlementId, int], tuple[Notice, ...]] = {}
         self.epoch = 1
         self.up = True
         self.lost: dict[SettlementId, tuple[Event, ...]] = {}
@@ -46,12 +46,18 @@ class Journal:
         if _decides(events) and any(_decides(entry) for entry in known):
             return False
         known.append(events)
-        for notice in notices:
-            self.mailboxes[notice.member].append(notice)
+        if notices:
+            self._notices[id, len(known)] = tuple(notices)
         return True
 
+    def notices(self) -> Iterator[Notice]:
+        """All mailboxes: what was written with entries that stand."""
+        for written in self._notices.values():
+            yield from written
+
     def events(self, id: SettlementId) -> tuple[Event, ...]:
-        return tuple(event for entry in self.entries[id] for event in entry)
+        entries = self.entries[id]
+        return tuple(chain.from_iterable(entries))
 
     def load(self, id: SettlementId) -> tuple[Settlement, int]:
         """The settlement as its journal tells it, and its last sequence."""
@@ -67,6 +73,8 @@ class Journal:
                 continue
             keep = max(opened[0] + 1, len(entries) - lost)
             self.lost[id] = tuple(event for entry in entries[keep:] for event in entry)
+            for n in range(keep, len(entries)):
+                self._notices.pop((id, n + 1), None)  # one database: they come back together
             entries[keep:] = [(Restored(epoch=self.epoch),)]
 
 

@@ -2,12 +2,12 @@
 changed a ledger, the journal, or what the vault has shown, and once more when the run is over.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
-from gateway.simulation.journal import Journal, fold
+from gateway.simulation.journal import Journal
 from gateway.simulation.ledger import Ledger
 from gateway.simulation.run import balances
 from gateway.simulation.trace import What
@@ -52,28 +52,27 @@ class Judge:
         self.world = world
         self.violations: list[Violation] = []
         self.touched: set[SettlementId] = set()
-        self._changes: dict[LedgerId, int] = {}
+        self.touched_books: set[LedgerId] = set()
 
     def look(self) -> None:
         """After an event: everything that it may have touched."""
-        if self.touched:
-            touched, self.touched = sorted(self.touched), set()
-            for id in touched:
-                self._keep(self._settlement(id))
-        for name, ledger in self.world.ledgers.items():
-            if self._changes.get(name) != ledger.changes:
-                self._changes[name] = ledger.changes
-                self._keep(self._books(ledger))
+        for id in sorted(self.touched):
+            self._keep(self._settlement(id))
+        self.touched.clear()
+        for name in sorted(self.touched_books):
+            self._keep(self._books(self.world.ledgers[name]))
+        self.touched_books.clear()
 
     def at_the_end(self) -> None:
         """What only a whole run shows."""
-        for id in self.world.journal.entries:
-            self._keep(self._whole(id))
+        states = [self.world.journal.load(id)[0] for id in self.world.journal.entries]
+        for state in states:
+            self._keep(self._whole(state))
         for ledger in self.world.ledgers.values():
             done = (p.effect for p in ledger.log)
             effects = (Effect(ledger=ledger.name, id=e.id, kind=e.kind) for e in done)
             self._keep(iter(invariants.once(effects)))
-        self._keep(self._notices())
+        self._keep(self._notices([state for state in states if state.ended]))
 
     def _keep(self, found: Iterator[Violation]) -> None:
         for violation in found:
@@ -98,12 +97,11 @@ class Judge:
             yield from _cancel_first(agreement, events)
         yield from invariants.journal_in_order(events)
 
-    def _whole(self, id: SettlementId) -> Iterator[Violation]:
+    def _whole(self, state: Settlement) -> Iterator[Violation]:
+        id = state.swap.id
         events = self.world.journal.events(id)
-        state = fold(events)
         yield from _as_told(state, self.world.contracts(id))
-        again = fold(_events.decode(_encoder.encode(events)))
-        if again != state:
+        if _events.decode(_encoder.encode(events)) != events:
             yield Violation(invariant=6, what=f"{id}: a journal read back tells something else")
         yield from self._resolved(state)
 
@@ -129,9 +127,8 @@ class Judge:
                 what = f"{ledger.name} holds a lock of {held.terms.settlement}, which is not open"
                 yield Violation(invariant=6, what=what)
 
-    def _notices(self) -> Iterator[Violation]:
+    def _notices(self, ended: Sequence[Settlement]) -> Iterator[Violation]:
         """6. Every settlement that has ended has one final notice per party."""
-        ended = [s for id in self.world.journal.entries if (s := self._state(id)).ended]
         accepted = {
             FinalNotice(instruction=state.swap.id, party=party)
             for state in ended
@@ -139,14 +136,10 @@ class Judge:
         }
         given = [
             FinalNotice(instruction=told.settlement, party=notice.member)  # type: ignore[arg-type]
-            for mailbox in self.world.journal.mailboxes.values()
-            for notice in mailbox
+            for notice in self.world.journal.notices()
             if (told := _notice.decode(notice.content)).final
         ]
         yield from invariants.one_final_notice(accepted, given)
-
-    def _state(self, id: SettlementId) -> Settlement:
-        return fold(self.world.journal.events(id))
 
 
 _encoder = msgspec.json.Encoder()

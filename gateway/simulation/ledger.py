@@ -58,6 +58,7 @@ class Ledger:
         function: HashFunction,
         clock: SkewedClock,
         told: Told,
+        touched: set[LedgerId],
     ) -> None:
         self.name = name
         self.latency = latency
@@ -66,9 +67,9 @@ class Ledger:
         self.up = True
         self.life = 0
         self.log: list[Posted] = []  # what stands, in order
-        self.changes = 0  # effects and undone effects: who watches the book looks here
         self._at = Instant(0)
         self._told = told
+        self._touched = touched
 
     def read(self, now: int) -> Instant:
         """Ledger time: its clock, but never earlier than it was told before (rule 4)."""
@@ -155,7 +156,7 @@ class Ledger:
 
     def _posted(self, effect: Effect, now: int) -> None:
         self.log.append(Posted(now, effect))
-        self.changes += 1
+        self._touched.add(self.name)
         if effect.htlc is not None:
             self._told(self.name, _KINDS[effect.kind], effect.htlc, "")
 
@@ -168,16 +169,15 @@ class Ledger:
 
     # ------------------------------------------------------------------ reorganisation
 
-    def undo_from(self, place: int, now: int) -> bool:
+    def undo_from(self, place: int, now: int) -> None:
         """Undo the change at `place` of the log and all that came after it, unless it is final by
         now; they never happened."""
         if place >= len(self.log) or now - self.log[place].now >= self.latency.finality:
-            return False
+            return
         if any(posted.effect.htlc is None for posted in self.log[place:]):
-            return False  # an issue or a transfer: others may have built on it
+            return  # an issue or a transfer: others may have built on it
         while len(self.log) > place:
             self._undo(self.log.pop().effect)
-        return True
 
     def _undo(self, effect: Effect) -> None:
         assert effect.htlc is not None
@@ -190,7 +190,7 @@ class Ledger:
             if effect.kind is Kind.LOCK
             else Htlc(terms=held.terms, status=Status.LOCKED, locked_at=held.locked_at)
         )
-        self.changes += 1
+        self._touched.add(self.name)
         self._told(self.name, What.UNDONE, held, effect.kind)
 
     def _move(self, account: AccountId, asset: AssetId, side: Side, quantity: int) -> None:

@@ -5,11 +5,11 @@ from typing import Protocol
 
 import msgspec
 
-from gateway.simulation.faults import Delay, Double, Lose, Noise
+from gateway.simulation.faults import Delay, Disturbance, Double, Lose, Noise
 from gateway.simulation.replica import Pace
 
-FOREVER = 1 << 62
-"""Later than any run."""
+FOREVER = 1 << 61
+"""Later than any run; with an epoch added, still a signed 64-bit word."""
 
 
 class Aimed(msgspec.Struct):
@@ -21,15 +21,6 @@ class Aimed(msgspec.Struct):
     def fits(self, ledger: str, back: bool) -> bool:
         fault = self.fault
         return self.left > 0 and fault.back == back and fault.ledger in (None, ledger)
-
-
-class Disturbance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What noise did to message number `message`: kept, so that it can be replayed alone."""
-
-    message: int
-    lost: bool = False
-    copies: int = 1
-    late: int = 0
 
 
 class Surroundings(Protocol):
@@ -61,7 +52,7 @@ class Network:
 
     def is_cut(self, gateway: str, ledger: str) -> bool:
         now = self.world.now
-        return bool(self.cuts) and any(
+        return any(
             now < until and between[0] in (None, gateway) and between[1] in (None, ledger)
             for between, until in self.cuts.items()
         )
@@ -73,17 +64,23 @@ class Network:
     def journeys(self, gateway: str, ledger: str, back: bool) -> list[int]:
         """After how long the next message arrives, once for each time that it does."""
         self.messages += 1
-        if self.is_cut(gateway, ledger):
+        if self.cuts and self.is_cut(gateway, ledger):
             return []
-        copies, late = self._aimed_at(ledger, back)
+        copies, late = self._aimed_at(ledger, back) if self.aimed else (1, 0)
         if copies and (self.noise is not None or self.replayed is not None):
             disturbed = self._disturbed(gateway, ledger, back)
+            if disturbed is None:
+                return [self._journey() + late] * copies
             copies = 0 if disturbed.lost else copies + disturbed.copies - 1
             late += disturbed.late
+        if copies == 1:
+            return [self._journey() + late]
+        return [self._journey() + (0 if n else late) for n in range(copies)]
+
+    def _journey(self) -> int:
         pace = self.world.pace
-        return [self._journeys.randint(pace.journey_min, pace.journey) + late] * min(copies, 1) + [
-            self._journeys.randint(pace.journey_min, pace.journey) for _ in range(copies - 1)
-        ]
+        spread = pace.journey - pace.journey_min + 1
+        return pace.journey_min + int(self._journeys.random() * spread)
 
     def _aimed_at(self, ledger: str, back: bool) -> tuple[int, int]:
         for aimed in self.aimed:
@@ -98,9 +95,10 @@ class Network:
                         return 1, by
         return 1, 0
 
-    def _disturbed(self, gateway: str, ledger: str, back: bool) -> Disturbance:
+    def _disturbed(self, gateway: str, ledger: str, back: bool) -> Disturbance | None:
+        """What becomes of this message; None if nothing does."""
         if self.replayed is not None:
-            return self.replayed.get(self.messages) or Disturbance(message=self.messages)
+            return self.replayed.get(self.messages)
         assert self.noise is not None
         noise, draw = self.noise, self._noise.random
         channel = (gateway, ledger, back)
@@ -112,7 +110,7 @@ class Network:
         copies = 2 if draw() < noise.doubling else 1
         late = self._noise.randint(1, noise.straggle) if draw() < noise.straggler else 0
         if copies == 1 and not late:
-            return Disturbance(message=self.messages)
+            return None
         return self._heard(Disturbance(message=self.messages, copies=copies, late=late))
 
     def _heard(self, disturbed: Disturbance) -> Disturbance:

@@ -4,7 +4,7 @@ from functools import partial
 from typing import TYPE_CHECKING, assert_never
 
 from gateway.simulation import faults
-from gateway.simulation.trace import Happened, What
+from gateway.simulation.trace import What
 from htlc.agreement import Agreement
 from htlc.contract import Status
 from htlc.events import CancelRequested, Decided, Decision, Reason, SecretHanded
@@ -32,10 +32,10 @@ class People:
     def __init__(self, world: "World") -> None:
         self.world = world
 
-    def do(self, act: Act, entry: Happened | None) -> None:
+    def do(self, act: Act) -> None:
         match act:
             case faults.Block():
-                self.world.happen(act.ledger, What.FAULT, detail=f"blocks {act.account}")
+                self.world.happen(act.ledger, What.FAULT, detail=f"Block({act.account})")
                 self.world.ledgers[LedgerId(act.ledger)].block_account(act.account)
             case faults.Spend():
                 self._spend(act)
@@ -90,11 +90,23 @@ class People:
     def _use_secret(self, id: SettlementId) -> None:
         """As soon as everything is locked, with its ledger's finality: no party shows before."""
         found = self._claims(id)
-        if found is None or not self._all_locked(id):
-            if self.world.now < self.world.ends_at:
-                self.world.at(self.world.pace.look_first, partial(self._use_secret, id))
-            return
-        self._claim(*found)
+        if found is not None and self._all_locked(id):
+            self._claim(*found)
+        elif self._may_still(id):
+            self.world.at(self.world.pace.look_first, partial(self._use_secret, id))
+
+    def _may_still(self, id: SettlementId) -> bool:
+        """Whether waiting for it makes sense: it is not over, and its legs can still be locked."""
+        world, agreement = self.world, self.world.agreements.get(id)
+        if agreement is None:
+            return not world.journal.load(id)[0].ended
+        held = world.contracts(id)
+        return not any(
+            world.ledgers[leg.ledger].read(world.now) >= leg.terms.lock_by
+            if contract is None
+            else contract.status is not Status.LOCKED
+            for leg, contract in zip(agreement.legs, held, strict=True)
+        )
 
     def _all_locked(self, id: SettlementId) -> bool:
         """As the holder sees it: every lock is there, and final."""
@@ -107,7 +119,8 @@ class People:
     def _claim_late(self, id: SettlementId, before: int) -> None:
         found = self._claims(id)
         if found is None:
-            self.world.at(1, partial(self._claim_late, id, before))
+            if self._may_still(id):
+                self.world.at(self.world.pace.look_first, partial(self._claim_late, id, before))
             return
         agreement, n = found
         leg = agreement.legs[n]
@@ -128,6 +141,8 @@ class People:
     def _hand_secret(self, id: SettlementId) -> None:
         agreement = self.world.agreements.get(id)
         if agreement is None or not self.world.journal.up:
+            if not self._may_still(id):
+                return
             self.world.at(self.world.pace.look_first, partial(self._hand_secret, id))
             return
         assert agreement.holder is not None, "a party holds the secret"
@@ -143,7 +158,7 @@ class People:
         account = ledger.book.accounts[act.account]
         assert account is not None, "an account that was opened"
         free = ledger.book.balance(act.account, act.asset).available
-        world.happen(act.ledger, What.FAULT, detail=f"{act.account} spends {free} {act.asset}")
+        world.happen(act.ledger, What.FAULT, detail=f"Spend({act.account}, {free} {act.asset})")
         if free:
             elsewhere = world.account(act.ledger, MemberId("ELSEWHERE"))
             by = Principal(name=account.owner, role=Role.OWNER)

@@ -57,6 +57,7 @@ class Surroundings(Protocol):
     journal: Journal
     vault: Vault
     profiles: dict[LedgerId, Callable[[Instant], LedgerProfile]]
+    skews: dict[LedgerId, Duration]  # how far an estimate of a ledger's time may be off
 
     def secret(self, id: SettlementId) -> bytes: ...
     def happen(
@@ -97,6 +98,7 @@ class Replica:
         self.epoch = world.journal.epoch
         self.cases: dict[SettlementId, Case] = {}
         self.heard: dict[LedgerId, tuple[Instant, int]] = {}
+        self._clocks: tuple[int, Clocks] | None = None  # as of one time: asked again and again
 
     # ------------------------------------------------------------------ dying and coming back
 
@@ -104,7 +106,7 @@ class Replica:
         """Memory is gone. A death while it is down does not bring it back sooner."""
         self.up = False
         self.life += 1
-        self.cases, self.heard = {}, {}
+        self.cases, self.heard, self._clocks = {}, {}, None
         self.world.at(outage, partial(self._start, self.life))
 
     def _start(self, life: int) -> None:
@@ -159,6 +161,7 @@ class Replica:
 
     def _step(self, id: SettlementId, case: Case, outbox: dict[LedgerId, list[Task]]) -> bool:
         """One look at what is owed; whether to look once more."""
+        life = self.life
         new = [c for c in decide(case.state, self.clocks()) if c not in case.asked]
         for command in new:
             case.asked.add(command)
@@ -169,6 +172,8 @@ class Replica:
                     return self._open(id, case)
                 case _:
                     task = self._task(case, command)
+                    if life != self.life:
+                        return False  # died with a key in its hand
                     outbox.setdefault(case.state.agreed.legs[command.leg].ledger, []).append(task)
         if must_save(case.saved, case.state):
             return self._append(id, case, ())
@@ -176,15 +181,14 @@ class Replica:
 
     def clocks(self) -> Clocks:
         """The ledgers' times: the last answer, and our monotonic time since."""
-        elapsed = self.clock.read(self.world.now)
-        pace, profiles = self.world.pace, self.world.profiles
-        return {
-            name: Clock(
-                at=Instant(at + elapsed - heard),
-                skew=Duration(profiles[name](at).latency.skew + pace.journey),
-            )
-            for name, (at, heard) in self.heard.items()
-        }
+        now = self.clock.read(self.world.now)
+        if self._clocks is None or self._clocks[0] != now:
+            clocks = {
+                name: Clock(at=Instant(at + now - heard), skew=self.world.skews[name])
+                for name, (at, heard) in self.heard.items()
+            }
+            self._clocks = (now, clocks)
+        return self._clocks[1]
 
     # ------------------------------------------------------------------ the journal
 
@@ -240,6 +244,8 @@ class Replica:
                 case Decided():
                     detail = f"{event.decision} {event.reason}"
                     self.world.happen(self.name, What.DECIDED, id, detail=detail)
+                case _:
+                    pass  # facts and requests are in the trace where they came from
         if after.ended or after.phase is Phase.BROKEN:
             self.world.happen(self.name, What.PHASE, id, detail=str(after.phase))
 
@@ -302,6 +308,7 @@ class Replica:
         """Take note of a ledger's time. It never goes back."""
         if ledger not in self.heard or at >= self.heard[ledger][0]:
             self.heard[ledger] = (at, self.clock.read(self.world.now))
+            self._clocks = None
 
     def hear(self, life: int, ledger: LedgerId, told: list[tuple[Task, Answer]]) -> None:
         """The answers to one message, in the order of its tasks."""
@@ -325,8 +332,9 @@ class Replica:
         if life == self.life:
             self.read(ledger, at)
             for id in tuple(self.cases):
-                if self.cases[id].state.phase is Phase.PROPOSED:
-                    self.cases[id].asked.clear()
+                case = self.cases.get(id)  # one turn may end a life, and with it all cases
+                if case is not None and case.state.phase is Phase.PROPOSED:
+                    case.asked.clear()
                     self._turn(id)
 
 

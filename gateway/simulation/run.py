@@ -1,5 +1,5 @@
-"""What came of a simulated run: the trace, balances before and after, how each settlement ended, and
-every violation of what must always hold."""
+"""What came of a simulated run: the trace, balances before and after, how each settlement ended,
+and every violation of what must always hold."""
 
 from collections.abc import Iterable
 

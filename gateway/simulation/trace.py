@@ -35,7 +35,7 @@ class What(StrEnum):
     DECIDED = "decided"  # `detail`: COMMIT or CANCEL, and why; durable from here on
     LEARNED = "learned"  # a fact was journalled
     KEY_SHOWN = "key shown"
-    SECRET_HANDED = "secret handed"
+    SECRET_HANDED = "secret handed"  # noqa: S105 - a name of what happened
     PHASE = "phase"  # a settlement reached it, durably
     NOTICE = "notice"  # a final notice lies in a mailbox (`node`: whose)
 
@@ -43,6 +43,22 @@ class What(StrEnum):
     FAULT = "fault"
     STARTED = "started"  # a node is back
     VIOLATION = "violation"
+
+
+MATERIAL = frozenset(
+    {
+        What.LOCKED,
+        What.EXECUTED,
+        What.CANCELLED,
+        What.REFUNDED,
+        What.UNDONE,
+        What.OPENED,
+        What.DECIDED,
+        What.CANCEL_ASKED,
+        What.KEY_SHOWN,
+    }
+)
+"""What can break an invariant: a contract, a journal record, a key. Messages alone cannot."""
 
 
 class Happened(msgspec.Struct, frozen=True):

@@ -1,8 +1,8 @@
-"""A simulated world: ledgers, replicas of a gateway, a network and people, set up by code, driven by
-one event heap, with a plan of faults. `run` plays it and says what happened.
+"""A simulated world: ledgers, replicas of a gateway, a network and people, set up by code, driven
+by one event heap, with a plan of faults. `run` plays it and says what happened.
 
-Time is virtual, in a unit of the caller's (nanoseconds in scenarios, ticks in random lives), counted
-from 0; nodes' clocks show `epoch` more. README.md has an example.
+Time is virtual, in a unit of the caller's (nanoseconds in scenarios, ticks in random lives),
+counted from 0; nodes' clocks show `epoch` more. README.md has an example.
 """
 
 import hashlib
@@ -13,14 +13,14 @@ from typing import Final
 
 from gateway.simulation.actions import Actions
 from gateway.simulation.clock import SkewedClock
-from gateway.simulation.faults import At, Fault, Moment, Plan, Scripted, When
+from gateway.simulation.faults import At, Fault, Moment, Plan, Resolve, Scripted, When
 from gateway.simulation.journal import Journal
 from gateway.simulation.judge import Judge
 from gateway.simulation.ledger import GATEWAY, Ledger
 from gateway.simulation.network import FOREVER, Network
 from gateway.simulation.replica import Pace, Replica, Task
 from gateway.simulation.run import Run, balances, end
-from gateway.simulation.trace import Happened, What
+from gateway.simulation.trace import MATERIAL, Happened, What
 from gateway.vault import Vault
 from htlc.agreement import Agreement, LedgerProfile, Limits, Role
 from htlc.contract import Answer, Htlc, Refusal
@@ -40,7 +40,6 @@ from htlc.units import (
     LedgerId,
     LegId,
     MemberId,
-    Quantity,
     SettlementId,
     seconds,
 )
@@ -114,6 +113,7 @@ class World:
         self.vault = Vault(hashlib.sha256(f"vault {seed}".encode()).digest())
         self.ledgers: dict[LedgerId, Ledger] = {}
         self.profiles: dict[LedgerId, Callable[[Instant], LedgerProfile]] = {}
+        self.skews: dict[LedgerId, Duration] = {}
         self.agreements: dict[SettlementId, Agreement] = {}
         self.shown: dict[SettlementId, list[Shown]] = {}
         self.network = Network(self, seed)
@@ -143,8 +143,10 @@ class World:
         """A ledger; its clock is off by `offset` and drifts by so many parts per million."""
         id = LedgerId(name)
         clock = SkewedClock(self.epoch, offset, drift)
-        made = Ledger(id, latency, kinds, function or HashFunction(), clock, self._told)
+        function = function or HashFunction()
+        made = Ledger(id, latency, kinds, function, clock, self._told, self.judge.touched_books)
         self.ledgers[id], self.profiles[id] = made, made.profile
+        self.skews[id] = Duration(latency.skew + self.pace.journey)
         return id
 
     def account(self, ledger: str, member: MemberId) -> AccountId:
@@ -226,10 +228,10 @@ class World:
         """Write into the trace; faults that wait for it come at once."""
         entry = Happened(self.now, node, what, settlement, leg, detail)
         self.trace.append(entry)
-        if settlement is not None:
+        if settlement is not None and what in MATERIAL:
             self.judge.touched.add(settlement)
-        if what is What.OPENED and settlement is not None:
-            self._note_agreement(settlement)
+            if what is What.OPENED:
+                self._note_agreement(settlement)
         if self._waiting:
             self._fit(entry)
 
@@ -245,7 +247,8 @@ class World:
             self._waiting.append((scripted, moment, moment.nth))
 
     def _fit(self, entry: Happened) -> None:
-        due = [item for item in self._waiting if item[1].fits(entry)]
+        what = entry.what
+        due = [item for item in self._waiting if item[1].what is what and item[1].fits(entry)]
         for scripted, moment, left in due:
             place = self._waiting.index((scripted, moment, left))
             if left > 1:
@@ -259,7 +262,7 @@ class World:
                 self._strike(scripted.fault, entry)
 
     def _strike(self, fault: Fault, entry: Happened | None) -> None:
-        if self.healed_at is None:
+        if self.healed_at is None or isinstance(fault, Resolve):
             self.actions.do(fault, entry)
 
     # ------------------------------------------------------------------ messages
@@ -388,7 +391,8 @@ class World:
         while self._queue and self._queue[0][0] <= self.ends_at:
             self.now, _, do = heapq.heappop(self._queue)
             do()
-            self.judge.look()
+            if self.judge.touched or self.judge.touched_books:
+                self.judge.look()
         self._end()
         ends = tuple(
             end(self.journal.load(id)[0], self.agreements.get(id), self.contracts(id))
