@@ -355,27 +355,3 @@ class Scenario(_Table, frozen=True, kw_only=True):
 def faults_of(scenario: Scenario, case: Case) -> tuple[Fault, ...]:
     """Everything that goes wrong in a case."""
     return (*scenario.faults, *case.faults)
-
-
-def action(fault: Fault) -> str:
-    """What a fault does, as it stands in the file."""
-    tag = type(fault).__struct_config__.tag
-    assert isinstance(tag, str)
-    return tag
-
-
-def sentence(fault: Fault) -> str:
-    """A fault in words, for reports."""
-    details = {
-        name: value
-        for name in fault.__struct_fields__
-        if (value := getattr(fault, name)) is not None and name not in ("when", "live_seconds")
-    }
-    told = ", ".join(f"{name} {_words(value)}" for name, value in details.items() if value != ())
-    return f"{action(fault).replace('_', ' ')}{f' ({told})' if told else ''} when: {fault.when}"
-
-
-def _words(value: object) -> str:
-    if isinstance(value, tuple):
-        return " and ".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -119,7 +119,7 @@ def judge(scenario: Scenario, case: Case, run: Run) -> tuple[Check, ...]:
 
 def _checks(scenario: Scenario, case: Case, run: Run) -> Iterator[Check]:
     yield Check(what="end", expected=case.end, found=run.end or "no end in time")
-    for leg in (each.leg for each in scenario.legs):
+    for leg in (each.leg for each in scenario.legs if scenario.day is None):
         yield _leg(leg, case, run)
     if case.reason is not None:
         found = any(case.reason in reason for reason in run.reasons)
@@ -127,7 +127,7 @@ def _checks(scenario: Scenario, case: Case, run: Run) -> Iterator[Check]:
         yield Check(what="reason", expected=case.reason, found=case.reason if found else told)
     violations = [each for each in run.violations if not _announced(case, each)]
     yield Check(what="invariants", expected="hold", found="; ".join(violations) or "hold")
-    yield from _balances(scenario, case, run)
+    yield from _balances(scenario, run)
     for party, told in run.notices.items():
         expected = () if case.end in (End.WAITING, End.BROKEN) else (str(case.end),)
         yield Check(
@@ -155,7 +155,7 @@ def _leg(leg: str, case: Case, run: Run) -> Check:
     return Check(what=f"leg {leg}", expected=wanted, found=found)
 
 
-def _balances(scenario: Scenario, case: Case, run: Run) -> Iterator[Check]:
+def _balances(scenario: Scenario, run: Run) -> Iterator[Check]:
     """Each party has what the ends of the legs make of what it had."""
     for balance in run.balances:
         if scenario.day is not None:

@@ -14,7 +14,7 @@ import msgspec
 from gateway import preflight
 from gateway.config import LimitSettings
 from gateway.machine.world import smallest_units
-from gateway.simulation import scenario_story
+from gateway.simulation import scenario_day, scenario_story
 from gateway.simulation.scenario import (
     Case,
     End,
@@ -57,7 +57,7 @@ DELIVERY_SECONDS: Final = 5.0
 LOOKUP_SECONDS: Final = 1.0
 """What a gateway's configuration says of a ledger unless told otherwise (`gateway.config`)."""
 
-ENDS_AFTER_SECONDS: Final = 7_200
+ENDS_AFTER_SECONDS: Final = 5_400
 """The longest case is over after 3,000 s of outage and an expiry; what waits then, waits for ever."""
 
 LEGS_MAX: Final = LimitSettings().legs_max
@@ -78,7 +78,10 @@ class Simulated:
 
     async def run(self, scenario: Scenario, case: Case, seed: int) -> Run:
         began = time.monotonic()
-        run = _Stage(scenario, case, seed).play()
+        if scenario.day is not None:
+            run = scenario_day.play(scenario, case, seed, _make(scenario))
+        else:
+            run = _Stage(scenario, case, seed).play()
         return msgspec.structs.replace(run, wall_seconds=time.monotonic() - began)
 
 
@@ -110,6 +113,7 @@ class _Stage:
         self.scenario = scenario
         self.case = case
         self.world = stage(scenario, scenario.terms, seed)
+        endow(self.world, scenario)
         self.seed = seed
 
     def play(self) -> Run:
@@ -300,12 +304,13 @@ class _Stage:
 # --------------------------------------------------------------------------- from a scenario's form
 
 
-def stage(scenario: Scenario, terms: Terms, seed: int) -> Stage:
-    """The scenario's ledgers and what its parties hold, as a world that has not begun."""
+def stage(scenario: Scenario, terms: Terms, seed: int, heals_at: int | None = None) -> Stage:
+    """The scenario's ledgers as a world that has not begun, with nothing on them yet."""
     world = Stage(
         seed=seed,
         replicas=scenario.replicas,
         limits=limits(terms),
+        heals_at=heals_at,
         ends_at=ENDS_AFTER_SECONDS * SECOND,
     )
     for name, ledger in scenario.ledgers.items():
@@ -316,12 +321,19 @@ def stage(scenario: Scenario, terms: Terms, seed: int) -> Stage:
             skew=seconds(ledger.skew_seconds),
         )
         world.ledger(name, latency=latency, kinds=ledger.locks, function=ledger.hash)
+    return world
+
+
+def endow(world: World, scenario: Scenario) -> None:
+    """Give the parties what they hold when the scenario begins."""
     for spec in scenario.parties.values():
         for name, amount in spec.holds.items():
             ledger = scenario.ledgers[name]
-            units = smallest_units(amount, ledger.scale)
-            world.hold(name, spec.bic, ledger.asset, units)
-    return world
+            world.hold(name, spec.bic, ledger.asset, smallest_units(amount, ledger.scale))
+
+
+def _make(scenario: Scenario) -> scenario_day.Make:
+    return scenario_day.Make(partial(stage, scenario, scenario.terms), endow, legs(scenario))
 
 
 def limits(terms: Terms) -> Limits:

@@ -1,6 +1,7 @@
 """From the trace of a simulated world to the story of a case: steps for the diagram, notices,
 reasons."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -43,15 +44,21 @@ class _Names:
     def __init__(self, scenario: Scenario) -> None:
         self._parties = {spec.bic: name for name, spec in scenario.parties.items()}
         self._replicas = scenario.replicas
+        self.payers = tuple(dict.fromkeys(leg.payer for leg in scenario.legs))
         self.ledgers = set(scenario.ledgers)
         self.ledger_of = {leg.leg: leg.ledger for leg in scenario.legs}
+
+    @property
+    def gateway(self) -> str:
+        """Who speaks with the parties."""
+        return "gateway-1" if self._replicas > 1 else "gateway"
 
     def of(self, node: str) -> str:
         if node in self._parties or node in self.ledgers:
             return self._parties.get(node, node)
         if self._replicas > 1 and node.startswith("gateway-"):
             return node
-        return "gateway"
+        return self.gateway
 
 
 def _steps(names: _Names, trace: Sequence[Happened]) -> Iterator[Step]:
@@ -72,6 +79,11 @@ def _others(names: _Names, entry: Happened) -> Iterator[Step]:
     match entry.what:
         case What.LOCKED | What.EXECUTED | What.CANCELLED | What.REFUNDED | What.UNDONE:
             yield _step(names, entry, Kind.EFFECT, _EFFECTS[entry.what], None)
+        case What.PROPOSED:
+            for party in names.payers:
+                yield Step(
+                    at_ns=entry.at, kind=Kind.MESSAGE, source=party, target=names.gateway, text="agrees"
+                )
         case What.OPENED:
             yield _step(names, entry, Kind.RECORD, "opened", None)
         case What.DECIDED:
@@ -79,7 +91,7 @@ def _others(names: _Names, entry: Happened) -> Iterator[Step]:
         case What.NOTICE:
             party = names.of(entry.node)
             yield Step(
-                at_ns=entry.at, kind=Kind.NOTICE, source="gateway", target=party, text=entry.detail
+                at_ns=entry.at, kind=Kind.NOTICE, source=names.gateway, target=party, text=entry.detail
             )
         case What.FAULT:
             yield _step(names, entry, Kind.FAULT, _fault(entry.detail), None)
@@ -112,10 +124,38 @@ def _tail(detail: str) -> str:
     return detail.rpartition(": ")[2]
 
 
+_CALL: Final = re.compile(r"(\w+)\((.*)\)").fullmatch
+
+
 def _fault(detail: str) -> str:
-    """`crashes for 3000000000` in seconds."""
+    """A fault in words: `crashes for 3000000000`, `Cut(ledger=euro, outage=10000000000)`."""
     head, _, number = detail.rpartition(" for ")
-    return f"{head} for {int(number) / SECOND:g} s" if number.isdecimal() else detail
+    if number.isdecimal():
+        return f"{head} for {_time(number)}"
+    if not (call := _CALL(detail)):
+        return detail
+    values = dict(part.split("=", 1) for part in call[2].split(", ") if "=" in part)
+    if "outage" in values:
+        lost = f", {values['lost']} record lost" if "lost" in values else ""
+        return f"{_WORDS.get(call[1], call[1])} for {_time(values['outage'])}{lost}"
+    if "by" in values:
+        return f"{_WORDS.get(call[1], call[1])} {_time(values['by'])}"
+    way = "answers" if values.get("back") == "True" else "requests"
+    return f"{_WORDS.get(call[1], call[1])} ({way})"
+
+
+_WORDS: Final = {
+    "Cut": "cut off",
+    "Restore": "site lost, is down",
+    "Step": "clock is set by",
+    "Delay": "answers late by",
+    "Lose": "messages lost",
+    "Double": "messages come twice",
+}
+
+
+def _time(nanoseconds: str) -> str:
+    return f"{int(nanoseconds) / SECOND:g} s"
 
 
 def refused(scenario: Scenario, reasons: Sequence[str]) -> tuple[Step, ...]:
@@ -136,11 +176,12 @@ def refused(scenario: Scenario, reasons: Sequence[str]) -> tuple[Step, ...]:
 def notices(scenario: Scenario, journal: Journal, id: SettlementId) -> dict[str, tuple[str, ...]]:
     """The final notices in each party's mailbox."""
     paid = {leg.payer for leg in scenario.legs} | {leg.payee for leg in scenario.legs}
+    told = [(notice.member, _notice.decode(notice.content)) for notice in journal.notices()]
     return {
         name: tuple(
-            told.state
-            for notice in journal.mailboxes.get(spec.bic, ())
-            if (told := _notice.decode(notice.content)).final and told.settlement == id
+            each.state
+            for member, each in told
+            if member == spec.bic and each.final and each.settlement == id
         )
         for name, spec in scenario.parties.items()
         if name in paid
