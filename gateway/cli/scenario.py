@@ -4,22 +4,23 @@ import random
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import click
 
 from gateway.cli.printing import print_json, print_table
-from gateway.cli.terminal import Failure, run_async, say
+from gateway.cli.terminal import Failure, json_option, run_async, say
 from gateway.machine.up import FAULTS
 from gateway.simulation import scenario_file, scenario_runs
+from gateway.simulation.live import Live
 from gateway.simulation.report_html import why_not
 from gateway.simulation.scenario import Scenario
 from gateway.simulation.scenario_file import ScenarioError
 from gateway.simulation.scenario_run import Executor, Result, summary
 from gateway.simulation.scenario_runs import Plan
-
-from gateway.cli.terminal import json_option  # isort: skip
+from gateway.simulation.scenario_sim import Simulated
 
 SEED_BITS = 31
 """A seed that a person can type again."""
@@ -134,9 +135,7 @@ def _command(names: Sequence[str], seed: int, live: bool) -> str:
 # --------------------------------------------------------------------------- what is printed
 
 
-def _print(
-    found: Sequence[Result], planned: Plan, seed: int, live: bool, seconds: float
-) -> None:
+def _print(found: Sequence[Result], planned: Plan, seed: int, live: bool, seconds: float) -> None:
     rows = [_row(result) for result in found]
     columns = ("scenario", "case", "expected", "ended", "verdict", "after", "because")
     print_table(columns, rows)
@@ -207,19 +206,11 @@ def _live(scenario: Scenario) -> object:
     return sum(case.live for case in scenario.cases) or ""
 
 
-def _executor(live: bool) -> "_Open":
-    return _Open(live)
-
-
-class _Open:
-    """Opens the executor that is asked for, and closes what it has started."""
-
-    def __init__(self, live: bool) -> None:
-        self._live = live
-
-    async def __aenter__(self) -> Executor:
-        from gateway.simulation.scenario_sim import Simulated
-
-        return Simulated()
-
-    async def __aexit__(self, *_: object) -> None: ...
+@asynccontextmanager
+async def _executor(live: bool) -> AsyncIterator[Executor]:
+    """What runs the cases; what it has started is stopped afterwards."""
+    if not live:
+        yield Simulated()
+        return
+    async with Live(say) as executor:
+        yield executor

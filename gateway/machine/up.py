@@ -62,6 +62,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 0  # of the gateway; 0 is any free one
     limits: LimitSettings | None = None  # in place of the world's
     matching: MatchingSettings | None = None
+    # What the gateway is told instead of the ledgers' own addresses: a test stands in between.
+    between: Callable[[Mapping[str, str]], Mapping[str, str]] | None = None
 
 
 class Machine:
@@ -89,7 +91,8 @@ class Machine:
             self._say("issuing the opening balances")
             await seed.seed(self.world, self.credentials, ledgers)
             self.directory.write(self.directory.seeded.name, b"")
-        gateway = await self._start_gateways(ledgers)
+        between = self._options.between
+        gateway = await self._start_gateways(between(ledgers) if between else ledgers)
         ready = Ready(
             gateway=gateway,
             bic=self.world.gateway.bic,

@@ -111,9 +111,7 @@ def _trade(legs: tuple[Leg, ...], dice: random.Random) -> tuple[Leg, ...]:
 # --------------------------------------------------------------------------- what goes wrong
 
 
-def _disturb(
-    world: World, ids: list[SettlementId], dice: random.Random, tally: Tally
-) -> None:
+def _disturb(world: World, ids: list[SettlementId], dice: random.Random, tally: Tally) -> None:
     """Noise on every message, and aimed faults for about every third trade."""
     loss = dice.choice((0.0, 0.02, 0.1))
     noise = faults.Noise(
@@ -176,9 +174,7 @@ def _count(
         tally.locked += locked
 
 
-def _positions(
-    scenario: Scenario, world: World
-) -> dict[tuple[str, str], tuple[int, int, int]]:
+def _positions(scenario: Scenario, world: World) -> dict[tuple[str, str], tuple[int, int, int]]:
     found = {}
     for name, spec in scenario.parties.items():
         for ledger, about in scenario.ledgers.items():

@@ -82,7 +82,11 @@ def _others(names: _Names, entry: Happened) -> Iterator[Step]:
         case What.PROPOSED:
             for party in names.payers:
                 yield Step(
-                    at_ns=entry.at, kind=Kind.MESSAGE, source=party, target=names.gateway, text="agrees"
+                    at_ns=entry.at,
+                    kind=Kind.MESSAGE,
+                    source=party,
+                    target=names.gateway,
+                    text="agrees",
                 )
         case What.OPENED:
             yield _step(names, entry, Kind.RECORD, "opened", None)
@@ -91,7 +95,11 @@ def _others(names: _Names, entry: Happened) -> Iterator[Step]:
         case What.NOTICE:
             party = names.of(entry.node)
             yield Step(
-                at_ns=entry.at, kind=Kind.NOTICE, source=names.gateway, target=party, text=entry.detail
+                at_ns=entry.at,
+                kind=Kind.NOTICE,
+                source=names.gateway,
+                target=party,
+                text=entry.detail,
             )
         case What.FAULT:
             yield _step(names, entry, Kind.FAULT, _fault(entry.detail), None)
