@@ -1,7 +1,7 @@
 """The executor of real services: what the simulator does to a world, done to processes.
 
 Cases whose ledgers, parties and terms are the same share one running world; each begins with what
-its parties hold, and leaves nothing behind. Time is real: outages are as long as `live_seconds` say.
+its parties hold, and leaves nothing behind. Time is real: `live_seconds` says how long.
 """
 
 from collections.abc import Callable

@@ -5,6 +5,7 @@ import contextlib
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -34,6 +35,7 @@ from htlc.units import LegId, SettlementId
 from protocols.iso20022.lexical import instant_text
 
 POLL_SECONDS: Final = 0.05
+PAGE: Final = 500
 PATIENCE_SECONDS: Final = 90.0
 """The longest live case waits for an outage of half a minute and an expiry after it."""
 
@@ -116,7 +118,7 @@ class LiveCase:
         for party in dict.fromkeys(leg.payer for leg in self.scenario.legs):
             self._step(Kind.MESSAGE, party, "propose", "gateway")
             try:
-                await self._patiently(lambda party=party: self.site.member(party).propose(terms))
+                await self._patiently(partial(self.site.member(party).propose, terms))
             except ProblemError as error:
                 return _reasons(error)
         return ()
@@ -294,7 +296,7 @@ class LiveCase:
     async def _notices_of(self, party: str) -> tuple[str, ...]:
         client, after, found = self.site.member(party), None, list[str]()
         while True:
-            page = await self._patiently(lambda after=after: client.inbox(after, 500))
+            page = await self._patiently(partial(client.inbox, after, PAGE))
             for message in page.messages:
                 content = message.message if isinstance(message.message, dict) else {}
                 if message.settlement == self.id and content.get("final"):

@@ -128,7 +128,7 @@ async def _ended(client: GatewayClient, id: str) -> wire.SettlementView:
 
 async def _havoc(site: Site, dice: random.Random, tally: Tally, stop: asyncio.Event) -> None:
     """Faults, one after the other, until the traders are done."""
-    faults = Faults(site, "", lambda node, text, *, over=False: None)
+    faults = Faults(site, "", _untold)
     while not stop.is_set():
         fault = _drawn(site, dice)
         tally.faults[type(fault).__name__] += 1
@@ -137,6 +137,10 @@ async def _havoc(site: Site, dice: random.Random, tally: Tally, stop: asyncio.Ev
         await faults.over()
     for each in site.wires.values():
         each.heal()
+
+
+def _untold(node: str, text: str, *, over: bool = False) -> None:
+    """A day has no diagram: its faults are counted."""
 
 
 def _drawn(site: Site, dice: random.Random) -> scenario.Fault:

@@ -1,4 +1,4 @@
-"""The service processes below this one: found by their configuration, killed and stopped for real."""
+"""The service processes below this one: found by their configuration, killed and stopped."""
 
 import asyncio
 import contextlib

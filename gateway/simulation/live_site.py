@@ -1,4 +1,4 @@
-"""A running world for scenarios of one setting: databases, ledgers, gateway, a wire to each ledger."""
+"""A running world for scenarios of one setting: databases, ledgers, gateway, wires between."""
 
 import shutil
 import uuid
@@ -12,6 +12,7 @@ from gateway.client import GatewayClient
 from gateway.demo.audit import Auditor
 from gateway.embedded import temporary_directory
 from gateway.machine.ledger_client import LedgerClient
+from gateway.machine.supervisor import PAUSE_SECONDS_MIN
 from gateway.machine.up import Options, running
 from gateway.machine.world import smallest_units
 from gateway.simulation import live_world
@@ -48,7 +49,12 @@ class Site:
             for wire in self.wires.values():
                 await wire.open()
                 self._stack.push_async_callback(wire.close)
-            options = Options(data=directory / "data", world=str(file), between=self._between)
+            options = Options(
+                data=directory / "data",
+                world=str(file),
+                between=self._between,
+                pause_seconds_max=PAUSE_SECONDS_MIN,
+            )
             self.machine, self.ready = await self._stack.enter_async_context(
                 running(options, self._say)
             )
@@ -124,7 +130,9 @@ class Site:
         for ledger, url in self.ready.ledgers.items():
             for view in await LedgerClient(self.session, url, token).accounts():
                 party = owners.get((ledger, view.account))
-                for held in view.holdings if party is not None else ():
+                if party is None:
+                    continue
+                for held in view.holdings:
                     found[party, ledger] = (int(held.available), int(held.locked))
         return found
 

@@ -2,7 +2,6 @@
 cut, lose, delay and double them: so faults strike at moments, not at random."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
 import aiohttp

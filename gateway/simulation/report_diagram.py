@@ -1,7 +1,7 @@
 """The sequence diagram of one case as inline SVG: participants from left to right, time from top to
 bottom, locks and outages as bars on the lifelines.
 
-Time is not to scale: a settlement takes milliseconds and its outage an hour. Each row says its time.
+Time is not to scale: a settlement takes milliseconds, its outage an hour. Each row says its time.
 """
 
 from collections.abc import Iterable, Sequence
@@ -109,7 +109,7 @@ class _Drawing:
         kind = self._kind(name)
         return [
             f'<line class="life" x1="{x}" x2="{x}" y1="44" y2="{self._height - 6}"/>',
-            f'<rect class="head {kind}" x="{x - half}" y="6" width="{2 * half}" height="40" rx="5"/>',
+            f'<rect class="head {kind}" x="{x - half}" y="6" width="{2 * half}" height="40"/>',
             _text(x, 23, name, "name"),
             _text(x, 38, _cut(self._title(name), self._column // 7), "title"),
         ]
@@ -130,7 +130,8 @@ class _Drawing:
 
     def _bars(self) -> list[str]:
         """From a lock to its end, and from an outage to its end."""
-        drawn, open_at = [], {}
+        drawn: list[str] = []
+        open_at: dict[tuple[str, str], int] = {}
         for n, row in enumerate(self._rows):
             step = row.step
             key, begins, ends = _spans(step)
@@ -219,7 +220,7 @@ def _label(row: Row) -> str:
     step = row.step
     text = f"{step.text} {step.leg}" if step.leg and step.leg not in step.text else step.text
     if row.count > 1:
-        text += f" ×{row.count}, until {_seconds(row.last_ns)}"
+        text += f", {row.count} times until {_seconds(row.last_ns)}"
     return text
 
 

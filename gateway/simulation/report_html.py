@@ -1,7 +1,7 @@
 """The report of a run as one HTML page that stands alone: for a committee, not for a machine.
 
-It says what was tested, how each case went (a diagram drawn from its trace), who had what before and
-after, what was compared, the verdict, and how to repeat it.
+It says what was tested, how each case went (a diagram drawn from its trace), who had what before
+and after, what was compared, the verdict, and how to repeat it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -46,8 +46,8 @@ INVARIANTS: Final = {
     "I1": "All legs of a settlement end the same way.",
     "I2": "Per ledger and asset all balances, with the issuer's account, sum to zero; no holder is "
     "negative.",
-    "I3": "No key that pays out leaves the gateway before every leg is finally locked on the agreed "
-    "terms, with the time that is needed left; never both keys of one pair.",
+    "I3": "No key that pays out leaves the gateway before every leg is finally locked on the "
+    "agreed terms, with the time that is needed left; never both keys of one pair.",
     "I4": "Each effect happens at most once, under any repetition or restart.",
     "I5": "Every lock ends in time while ledgers and gateway are up.",
     "I6": "Every decision is durable before its effects; each party is told the end exactly once.",
@@ -58,8 +58,8 @@ ENDS: Final = {
     End.SETTLED: "every leg is executed, final with its payee",
     End.CANCELLED: "something was locked, and every lock went back to its payer",
     End.REJECTED: "nothing was ever locked",
-    End.BROKEN: "legs ended differently: the residual risk that was announced before the first lock "
-    "came true (htlc, or two_key with a backstop, and an outage longer than its window)",
+    End.BROKEN: "legs ended differently: the residual risk that was announced before the first "
+    "lock came true (htlc, or two_key with a backstop, and an outage longer than its window)",
     End.WAITING: "nothing irrevocable was done; waits for evidence, without loss",
 }
 
@@ -163,8 +163,8 @@ def _reading() -> str:
         '<h2>How to read it</h2><div class="columns"><div><h4>Ends of a settlement</h4>'
         f"<table>{ends}</table></div><div><h4>What must always hold</h4><table>{rules}</table>"
         "</div></div>"
-        '<p class="soft">In the diagrams time runs downwards, not to scale. A yellow bar on a ledger '
-        "is a lock from its making to its end; a red bar is an outage; a blue square is a record "
+        '<p class="soft">In the diagrams time runs downwards, not to scale. A yellow bar on a '
+        "ledger is a lock from its making to its end; a red bar is an outage; a blue square is a record "
         "that is durable in the gateway's journal; a green dashed arrow is a final notice.</p>"
     )
 

@@ -19,7 +19,8 @@ def junit(results: Sequence[Result], not_made: Sequence[Scenario], *, live: bool
         case = ElementTree.SubElement(suite, "testcase", classname=scenario.id, name="not made")
         ElementTree.SubElement(case, "skipped", message=why_not(scenario, live=live))
     ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    document: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return document
 
 
 def _suite(root: ElementTree.Element, id: str, results: Sequence[Result]) -> None:

@@ -1,4 +1,4 @@
-"""How the report looks: one style sheet inside the page, so that the file stands alone. It prints."""
+"""How the report looks: one style sheet inside the page, so that the file stands alone."""
 
 from typing import Final
 

@@ -1,14 +1,13 @@
 """A day: many trades over the scenario's ledgers and parties, under faults drawn from the seed.
 
-The day is played in hours of a few trades each, all on the same accounts: books and judge of an hour
-stay small, and an hour that fails is repeated by its own seed. What is drawn is aimed at the moments
-that matter (locks, decision, claims), as random faults alone seldom meet them.
+The day is played in hours of a few trades each, all on the same accounts: books and judge of an
+hour stay small, and an hour that fails is repeated by its own seed. What is drawn is aimed at the
+moments that matter (locks, decision, claims), as random faults alone seldom meet them.
 """
 
 import random
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
 from typing import Final
 
 import msgspec
@@ -70,7 +69,7 @@ def play(scenario: Scenario, case: Case, seed: int, make: "Make") -> Run:
 class Make(msgspec.Struct, frozen=True):
     """How worlds of a scenario are made; the seed of each hour is its own."""
 
-    world: "partial[World]"
+    world: Callable[..., World]
     endow: Callable[[World, Scenario], None]
     legs: tuple[Leg, ...]
 

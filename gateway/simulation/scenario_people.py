@@ -29,10 +29,10 @@ class People:
         """What a person does; None where no person does it."""
         match fault:
             case scenario.Claim():
-                return lambda node: self._claim()
+                return lambda _: self._claim()
             case scenario.HandSecret():
                 hand = faults.HandSecret(settlement=self.id)
-                return lambda node: self.world.actions.do(hand, None)
+                return lambda _: self.world.actions.do(hand, None)
             case scenario.LockOtherwise():
                 return partial(self._lock_otherwise, fault)
             case _:

@@ -128,12 +128,12 @@ def _checks(scenario: Scenario, case: Case, run: Run) -> Iterator[Check]:
     violations = [each for each in run.violations if not _announced(case, each)]
     yield Check(what="invariants", expected="hold", found="; ".join(violations) or "hold")
     yield from _balances(scenario, run)
-    for party, told in run.notices.items():
-        expected = () if case.end in (End.WAITING, End.BROKEN) else (str(case.end),)
+    for party, notices in run.notices.items():
+        wanted = () if case.end in (End.WAITING, End.BROKEN) else (str(case.end),)
         yield Check(
             what=f"final notices to {party}",
-            expected=", ".join(expected) or NONE,
-            found=", ".join(told) or NONE,
+            expected=", ".join(wanted) or NONE,
+            found=", ".join(notices) or NONE,
         )
     if case.end is End.BROKEN:
         yield Check(what="principal risk announced", expected="residual", found=run.risk)

@@ -58,7 +58,7 @@ LOOKUP_SECONDS: Final = 1.0
 """What a gateway's configuration says of a ledger unless told otherwise (`gateway.config`)."""
 
 ENDS_AFTER_SECONDS: Final = 5_400
-"""The longest case is over after 3,000 s of outage and an expiry; what waits then, waits for ever."""
+"""The longest case is over after 3,000 s of outage and an expiry; what waits then, waits on."""
 
 LEGS_MAX: Final = LimitSettings().legs_max
 
@@ -225,7 +225,7 @@ class _Stage:
     def _deed(self, fault: Fault) -> Callable[[str], None]:
         """What is to be done when the moment has come; it is told at which node."""
         if isinstance(fault, ProposeOtherwise | Misdeclare):
-            return lambda node: None  # told by intake
+            return lambda _: None  # told by intake
         watching = self.world.watching
         assert watching is not None
         own = People(self.world, watching.id).deed(fault)
