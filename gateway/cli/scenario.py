@@ -11,7 +11,8 @@ from pathlib import Path
 import click
 
 from gateway.cli.printing import print_json, print_table
-from gateway.cli.terminal import Failure, json_option, run_async, say
+from gateway.cli.terminal import Failure, json_option, say
+from gateway.cli.up import until_signalled
 from gateway.machine.up import FAULTS
 from gateway.simulation import scenario_file, scenario_runs
 from gateway.simulation.live import Live
@@ -59,6 +60,7 @@ def list_(as_json: bool) -> int:
 @command.command("run")
 @click.argument("names", nargs=-1, required=True, metavar="NAME…|all|FILE.toml…")
 @click.option("--seed", type=click.IntRange(0, 2**SEED_BITS - 1), help="[default: drawn, and said]")
+@click.option("--trades", type=click.IntRange(1), help="Of a day. [default: its own number]")
 @click.option("--live", is_flag=True, help="Against real services on this machine.")
 @click.option(
     "--report",
@@ -66,22 +68,28 @@ def list_(as_json: bool) -> int:
     help="Write report.html and junit.xml into this directory.",
 )
 @json_option
-@run_async
-async def run(
-    names: tuple[str, ...], seed: int | None, live: bool, report: Path | None, as_json: bool
+def run(
+    names: tuple[str, ...],
+    seed: int | None,
+    trades: int | None,
+    live: bool,
+    report: Path | None,
+    as_json: bool,
 ) -> int:
     """Run scenarios by name, all of the catalogue, or your own files.
 
     Exit code 1 if any case does not end as it must. How to write a scenario: SCENARIOS.md.
     """
     seed = random.SystemRandom().getrandbits(SEED_BITS) if seed is None else seed
-    planned = scenario_runs.plan([_load(name) for name in _chosen(names)], live=live)
+    planned = scenario_runs.plan([_load(name) for name in _chosen(names)], live=live, trades=trades)
     if not planned.cases and not planned.not_made:
         raise Failure("nothing to run")
     began = time.monotonic()
-    found = await _run(planned, seed, live)
+    found: list[Result] = []
+    if not until_signalled(_run(planned, seed, live, found)):
+        return 130  # as a shell says it of one that was interrupted
     if report is not None:
-        command = _command(names, seed, live)
+        command = _command(names, seed, trades, live)
         scenario_runs.write(
             report, found, planned, command=command, seed=seed, live=live, began=began
         )
@@ -111,8 +119,7 @@ def _load(name: str) -> Scenario:
         raise Failure(first) from None
 
 
-async def _run(planned: Plan, seed: int, live: bool) -> list[Result]:
-    found: list[Result] = []
+async def _run(planned: Plan, seed: int, live: bool, found: list[Result]) -> None:
     begin = say if live or sys.stderr.isatty() else _silent
     try:
         async with _executor(live) as executor:
@@ -120,15 +127,15 @@ async def _run(planned: Plan, seed: int, live: bool) -> list[Result]:
                 found.append(result)
     except FAULTS as error:
         raise Failure(str(error)) from error
-    return found
 
 
 def _silent(_: str) -> None:
     """The simulator is faster than anybody reads."""
 
 
-def _command(names: Sequence[str], seed: int, live: bool) -> str:
+def _command(names: Sequence[str], seed: int, trades: int | None, live: bool) -> str:
     words = ["lockstep", "scenario", "run", *names, "--seed", str(seed)]
+    words += [] if trades is None else ["--trades", str(trades)]
     return shlex.join([*words, "--live"] if live else words)
 
 

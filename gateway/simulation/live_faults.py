@@ -10,19 +10,6 @@ from gateway.machine import arrangement
 from gateway.simulation import live_processes, scenario
 from gateway.simulation.live_site import Site
 
-POSSIBLE: Final = (
-    scenario.KillGateway,
-    scenario.StopLedger,
-    scenario.Cut,
-    scenario.Lose,
-    scenario.Duplicate,
-    scenario.Delay,
-    scenario.Cancel,
-    scenario.BlockAccount,
-    scenario.ProposeOtherwise,
-)
-"""The faults that can be made with real services on one machine."""
-
 PAUSE_SECONDS: Final = 0.1
 TRIES: Final = 300
 """A request to a gateway that is down is made again for half a minute."""

@@ -164,8 +164,9 @@ def _reading() -> str:
         f"<table>{ends}</table></div><div><h4>What must always hold</h4><table>{rules}</table>"
         "</div></div>"
         '<p class="soft">In the diagrams time runs downwards, not to scale. A yellow bar on a '
-        "ledger is a lock from its making to its end; a red bar is an outage; a blue square is a record "
-        "that is durable in the gateway's journal; a green dashed arrow is a final notice.</p>"
+        "ledger is a lock from its making to its end; a red bar is an outage; a blue square is a "
+        "record that is durable in the gateway's journal; a green dashed arrow is a final "
+        "notice.</p>"
     )
 
 
@@ -205,9 +206,10 @@ def _case(result: Result, *, shown: bool) -> str:
         f'<span class="chip {end}">{end}</span>'
         f'<span class="chip {"pass" if result.passed else "fail"}">{verdict}</span>'
     )
+    unfolded = ' open="open"' if shown else ""
     comment = f"<p>{escape(result.case.comment)}</p>" if result.case.comment else ""
     return (
-        f'<details id="{_anchor(result)}"{" open" if shown else ""}>'
+        f'<details id="{_anchor(result)}"{unfolded}>'
         f"<summary>{escape(result.case.name)}{chips}</summary>{comment}{_faults(result)}"
         f'<p class="soft small">{escape(_facts(result))}</p>'
         + (diagram(result.scenario, run.steps) if run.steps else "")

@@ -237,6 +237,20 @@ Fault = (
 )
 
 
+LIVE: Final = (
+    KillGateway,
+    StopLedger,
+    Cut,
+    Lose,
+    Duplicate,
+    Delay,
+    Cancel,
+    BlockAccount,
+    ProposeOtherwise,
+)
+"""The faults that can be made with real services on one machine."""
+
+
 class MomentKind(StrEnum):
     """When a fault happens; most name a leg."""
 
@@ -355,3 +369,10 @@ class Scenario(_Table, frozen=True, kw_only=True):
 def faults_of(scenario: Scenario, case: Case) -> tuple[Fault, ...]:
     """Everything that goes wrong in a case."""
     return (*scenario.faults, *case.faults)
+
+
+def action(fault: Fault) -> str:
+    """What a fault does, as it stands in the file."""
+    tag = type(fault).__struct_config__.tag
+    assert isinstance(tag, str)
+    return tag

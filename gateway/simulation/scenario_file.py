@@ -14,10 +14,13 @@ import msgspec
 
 from gateway.machine.world import smallest_units
 from gateway.simulation.scenario import (
+    LIVE,
     MOMENTS,
     WITH_LEG,
     Fault,
     Scenario,
+    action,
+    faults_of,
     moment,
 )
 from gateway.simulation.scenario_allowed import allowed
@@ -117,12 +120,29 @@ def _convert(content: dict[str, Any]) -> Scenario | Wrong:
         return msgspec.convert(content, Scenario)
     except msgspec.ValidationError as error:
         what, _, place = str(error).partition(" - at `")
-        path = place.rstrip("`").removeprefix("$").removeprefix(".")
+        path = _named(content, place.rstrip("`").removeprefix("$").removeprefix("."), str(error))
         if unknown := re.search(r"unknown field `(.+)`", what):
             path = f"{path}.{unknown[1]}" if path else unknown[1]
             what = "there is no such key"
         options = allowed(Scenario, path, content)
         return Wrong(path=path, rule=f"{what}; allowed: {', '.join(options)}" if options else what)
+
+
+def _named(content: dict[str, Any], path: str, said: str) -> str:
+    """msgspec writes `ledgers[...]` for a table of free keys: the key is the one without whose
+    neighbours the same is said."""
+    if "[...]" not in path:
+        return path
+    table, _, rest = path.partition("[...]")
+    if table not in content:  # a table within a table: its own name is enough
+        return table
+    for key, value in content[table].items():
+        try:
+            msgspec.convert(content | {table: {key: value}}, Scenario)
+        except msgspec.ValidationError as error:
+            if str(error) == said:
+                return f"{table}.{key}{rest.replace('[...]', '')}"
+    return table
 
 
 # --------------------------------------------------------------------------- the rules
@@ -222,6 +242,10 @@ def _case(scenario: Scenario, n: int) -> Iterator[Wrong]:
         yield Wrong(path=f"{place}.live", rule="the scenario says `not_live`")
     for m, fault in enumerate(case.faults):
         yield from _fault(scenario, f"{place}.faults[{m}]", fault)
+    for fault in faults_of(scenario, case) if case.live else ():
+        if not isinstance(fault, LIVE):
+            rule = f"{action(fault)} can be made in the simulator only"
+            yield Wrong(path=f"{place}.live", rule=rule)
 
 
 def _fault(scenario: Scenario, place: str, fault: Fault) -> Iterator[Wrong]:

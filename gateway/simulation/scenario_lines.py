@@ -34,7 +34,7 @@ def line_of(text: str, path: str) -> int | None:
     while path:
         if path in known:
             return known[path]
-        path = re.sub(r"(\.[^.\[\]]+|\[\d+\]|^[^.\[\]]+)$", "", path)
+        path = path[: max(path.rfind("."), path.rfind("["), 0)]
     return None
 
 

@@ -27,11 +27,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     not_made: tuple[Scenario, ...]
 
 
-def plan(scenarios: Sequence[Scenario], *, live: bool) -> Plan:
-    """The cases of scenarios that can be made; a day is one case for each of its protocols."""
+def plan(scenarios: Sequence[Scenario], *, live: bool, trades: int | None = None) -> Plan:
+    """The cases of scenarios that can be made; a day is one case for each of its protocols, with
+    `trades` in place of its own number."""
     chosen: list[tuple[Scenario, Case]] = []
     not_made = []
-    for scenario in scenarios:
+    for asked in scenarios:
+        scenario = asked if trades is None else _shortened(asked, trades)
         cases = scenario_day.cases(scenario) if scenario.day else scenario.cases
         if scenario.not_yet is not None:
             cases = ()
@@ -39,6 +41,13 @@ def plan(scenarios: Sequence[Scenario], *, live: bool) -> Plan:
         chosen += [(scenario, case) for case in cases]
         not_made += [] if cases else [scenario]
     return Plan(cases=tuple(chosen), not_made=tuple(not_made))
+
+
+def _shortened(scenario: Scenario, trades: int) -> Scenario:
+    if scenario.day is None:
+        return scenario
+    day = msgspec.structs.replace(scenario.day, trades=trades, live_trades=trades)
+    return msgspec.structs.replace(scenario, day=day)
 
 
 async def results(
