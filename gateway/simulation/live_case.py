@@ -120,6 +120,8 @@ class LiveCase:
             try:
                 await self._patiently(partial(self.site.member(party).propose, terms))
             except ProblemError as error:
+                for reason in _reasons(error):
+                    self._step(Kind.NOTE, "gateway", reason, None)
                 return _reasons(error)
         return ()
 

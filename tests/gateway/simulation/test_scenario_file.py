@@ -84,7 +84,7 @@ def test_a_fault_is_told_with_its_line_and_what_is_allowed(
 
 
 def test_every_fault_of_a_file_is_told_at_once() -> None:
-    text = GOOD.replace('when = "all locked"', 'when = "never"').replace("euro\"", "gold\"")
+    text = GOOD.replace('when = "all locked"', 'when = "never"').replace('euro"', 'gold"')
     assert len(told(text)) == 2
 
 
