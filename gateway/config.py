@@ -88,8 +88,6 @@ class MatchingSettings(_Table, frozen=True, kw_only=True):
     #: once when a settlement brings its payer what it lacks.
     retry_first_seconds: float = 5.0
     retry_max_seconds: float = 300.0
-    #: A lock or claim state is advised only when it lasts this long.
-    advise_after_seconds: float = 1.0
 
 
 class LedgerSettings(_Table, frozen=True, kw_only=True):

@@ -283,20 +283,14 @@ class Desk:
 
     async def remember(
         self, member: str, key: str, digest: bytes, status: int, answer: str
-    ) -> tuple[int, str] | Conflict | None:
-        """Keep the answer to an `Idempotency-Key`; None if it is new. `recall` reads it."""
+    ) -> tuple[int, str] | Conflict:
+        """Bind an `Idempotency-Key` to a request (status 0), or keep its answer, once; what is
+        kept afterwards, or Conflict if the key came with another body."""
         await self._pool.execute(
             QUERIES["store_idempotent"], bic11(member), key, digest, status, answer
         )
-        return await self.recall(member, key, digest)
-
-    async def recall(
-        self, member: str, key: str, digest: bytes
-    ) -> tuple[int, str] | Conflict | None:
-        """The answer that this key got before, or that it came with another body."""
         row = await self._pool.fetchrow(QUERIES["load_idempotent"], bic11(member), key)
-        if row is None:
-            return None
+        assert row is not None, "what was bound is never removed"
         if row["digest"] != digest:
             return Conflict(what=f"Idempotency-Key {key} came with another body before")
         return (row["status"], row["answer"])

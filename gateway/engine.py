@@ -37,7 +37,7 @@ from gateway.pairs import Pair, PairOrigin
 from gateway.pending import PendingPairs
 from gateway.rulebook import Rulebook
 from gateway.runner import Runner
-from gateway.sql import Connection, Pool
+from gateway.sql import Connection, Pool, open_pool
 from gateway.swaps import SwapOrigin
 from gateway.vault import Vault, load_master
 from htlc.settlement import Phase, Settlement
@@ -48,9 +48,6 @@ from ledgers.port import Description, LedgerUnreachable
 from ledgers.remote import RemoteLedger, RemoteLedgerError
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
-
-POOL_SIZE: Final = 6
-"""Connections: journal, intake, listener, and three for readers."""
 
 LINK_BATCH_MAX: Final = 500
 """Operations in one request to a ledger: 500 locks are 400 kB and about 15 ms of its time."""
@@ -384,27 +381,15 @@ def desk_of(engine: Engine) -> Desk:
 @contextlib.asynccontextmanager
 async def open_engine(settings: Settings, say: Callable[[str], None]) -> AsyncIterator[Engine]:
     """An engine on its database, everything that is open and ours adopted; `run` it."""
-    async with _pool(settings) as pool, aiohttp.ClientSession() as session:
+    async with (
+        open_pool(settings.dsn, settings.replica) as pool,
+        aiohttp.ClientSession() as session,
+    ):
         engine = Engine(settings, pool, await _journal(pool, settings), session, say)
         await pool.execute(QUERIES["ensure_mailboxes"], list(engine.directory.members))
         await engine.remember_ledgers()
         await engine.recover()
         yield engine
-
-
-@contextlib.asynccontextmanager
-async def _pool(settings: Settings) -> AsyncIterator[Pool]:
-    pool = await asyncpg.create_pool(
-        settings.dsn,
-        min_size=2,
-        max_size=POOL_SIZE,
-        command_timeout=30,  # a statement that takes longer has lost its server
-        server_settings={"application_name": settings.replica, "synchronous_commit": "on"},
-    )
-    try:
-        yield pool
-    finally:
-        pool.terminate()
 
 
 async def _journal(pool: Pool, settings: Settings) -> Journal:

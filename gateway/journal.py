@@ -13,13 +13,14 @@ from typing import Final
 import asyncpg
 import msgspec
 
-from gateway.sql import Connection, Pool, Record, load
+from gateway.sql import Connection, Pool, Record
 from htlc.coordinator import evolve, propose
 from htlc.events import Decision, Event, Proposed
 from htlc.settlement import Phase, Settlement
 from htlc.units import SettlementId
+from ledgers.queries import named_queries
 
-QUERIES: Final = load(Path(__file__).with_name("queries.sql"))
+QUERIES: Final = named_queries(Path(__file__).with_name("queries.sql"))
 
 LOST: Final = (
     OSError,

@@ -194,5 +194,7 @@ SELECT ledger, description FROM ledger;
 SELECT digest, status, answer FROM idempotency WHERE member = $1 AND key = $2;
 
 -- name: store_idempotent
+-- Status 0 binds the key to a request before anything is done; its answer takes that place once.
 INSERT INTO idempotency (member, key, digest, status, answer) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT DO NOTHING;
+ON CONFLICT (member, key) DO UPDATE SET status = excluded.status, answer = excluded.answer
+WHERE idempotency.digest = excluded.digest AND idempotency.status = 0;

@@ -1,8 +1,8 @@
-"""Named SQL statements from a file, and the types of asyncpg that we use."""
+"""PostgreSQL as the gateway uses it: its pool of connections, and the types of asyncpg."""
 
-import re
-from pathlib import Path
-from typing import TypeAlias
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Final, TypeAlias
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
@@ -11,8 +11,30 @@ Record: TypeAlias = asyncpg.Record
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 
+POOL_SIZE: Final = 6
+"""Connections: journal, intake, listener, and three for readers."""
 
-def load(path: Path) -> dict[str, str]:
-    """The statements of a file by name; each begins with a line `-- name: NAME`."""
-    parts = re.split(r"^-- name: (\w+)\n", path.read_text(), flags=re.MULTILINE)
-    return dict(zip(parts[1::2], parts[2::2], strict=True))
+STATEMENT_SECONDS: Final = 30.0
+"""A statement that takes longer has lost its server."""
+
+
+@contextlib.asynccontextmanager
+async def open_pool(dsn: str, replica: str) -> AsyncIterator[Pool]:
+    """Connections of one replica; every commit on them is durable before it is told."""
+    pool = await asyncpg.create_pool(
+        dsn,
+        min_size=2,
+        max_size=POOL_SIZE,
+        command_timeout=STATEMENT_SECONDS,
+        reset=_nothing_to_reset,
+        server_settings={"application_name": replica, "synchronous_commit": "on"},
+    )
+    try:
+        yield pool
+    finally:
+        pool.terminate()
+
+
+async def _nothing_to_reset(_connection: object) -> None:
+    """No session state is ever set on a pooled connection, so there is nothing to undo: without
+    this, each release asks the server to, one more round trip beside every statement."""

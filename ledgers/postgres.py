@@ -84,7 +84,13 @@ async def open_pool(dsn: str, *, connections: int = 4) -> "asyncpg.Pool[asyncpg.
         timeout=BATCH_SECONDS,
         command_timeout=BATCH_SECONDS,
         server_settings=SERVER_SETTINGS,
+        reset=_nothing_to_reset,
     )
+
+
+async def _nothing_to_reset(_connection: object) -> None:
+    """No session state is set on a pooled connection; asking the server to undo what was not done
+    is a round trip beside every read."""
 
 
 async def prepare(pool: "asyncpg.Pool[asyncpg.Record]", seal: Seal) -> None:

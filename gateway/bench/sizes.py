@@ -9,9 +9,9 @@ import asyncpg
 import msgspec
 
 from gateway.bench.system import Databases
-from gateway.sql import load
+from ledgers.queries import named_queries
 
-_QUERIES: Final = load(Path(__file__).with_name("sizes.sql"))
+_QUERIES: Final = named_queries(Path(__file__).with_name("sizes.sql"))
 
 
 class Sizes(msgspec.Struct, frozen=True, kw_only=True):

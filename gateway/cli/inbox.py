@@ -62,6 +62,8 @@ async def everything(gateway: GatewayClient, after: str | None) -> list[wire.Del
 def _row(message: wire.Delivery) -> tuple[object, ...]:
     at, related = message.created_at, message.related
     if message.xml is msgspec.UNSET:
-        return (message.cursor, at, message.definition, related, message.settlement, "")
+        notice = message.message
+        says = notice.get("state", "") if isinstance(notice, dict) else ""
+        return (message.cursor, at, message.definition, related, message.settlement, says)
     status = told(message.xml)
     return (message.cursor, at, message.definition, related, status.transaction_id, str(status))

@@ -96,7 +96,8 @@ class Actions:
         world = self.world
         ledger = world.ledgers[LedgerId(fault.ledger or (entry.node if entry else ""))]
         place = len(ledger.log) - 1
-        world.at(fault.after, lambda: ledger.undo_from(place, world.now))
+        if place >= 0:
+            world.at(fault.after, lambda: ledger.undo_from(place, world.now))
 
     def _restore(self, fault: faults.Restore) -> None:
         self._note("journal", fault)

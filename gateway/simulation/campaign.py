@@ -33,6 +33,7 @@ COUNTED: Final = {
     What.LOST: "message lost",
     What.DOUBLED: "message doubled",
     What.UNDONE: "reorganisation",
+    What.CANCEL_ASKED: "cancellation asked",
 }
 """Faults that the trace tells by what came of them."""
 

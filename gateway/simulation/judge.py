@@ -2,6 +2,7 @@
 changed a ledger, the journal, or what the vault has shown, and once more when the run is over.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
@@ -9,7 +10,7 @@ import msgspec
 
 from gateway.simulation.journal import Journal
 from gateway.simulation.ledger import Ledger
-from gateway.simulation.run import balances
+from gateway.simulation.run import balances, is_frozen
 from gateway.simulation.trace import What
 from gateway.swaps import SettlementNotice
 from htlc import invariants
@@ -18,7 +19,7 @@ from htlc.contract import Htlc, Status
 from htlc.events import CancelRequested, Decided, Decision, Event, Restored
 from htlc.invariants import Effect, FinalNotice, Shown, Violation
 from htlc.settlement import Phase, Settlement
-from htlc.units import Duration, LedgerId, SettlementId
+from htlc.units import AccountId, AssetId, Duration, LedgerId, SettlementId
 
 _notice = msgspec.json.Decoder(SettlementNotice)
 
@@ -53,6 +54,7 @@ class Judge:
         self.violations: list[Violation] = []
         self.touched: set[SettlementId] = set()
         self.touched_books: set[LedgerId] = set()
+        self._judged: Counter[SettlementId] = Counter()  # of the keys shown, so many
 
     def look(self) -> None:
         """After an event: everything that it may have touched."""
@@ -72,6 +74,7 @@ class Judge:
             done = (p.effect for p in ledger.log)
             effects = (Effect(ledger=ledger.name, id=e.id, kind=e.kind) for e in done)
             self._keep(iter(invariants.once(effects)))
+            self._keep(_paid_as_fixed(ledger))
         self._keep(self._notices([state for state in states if state.ended]))
 
     def _keep(self, found: Iterator[Violation]) -> None:
@@ -92,7 +95,8 @@ class Judge:
         yield from invariants.keys_apart(agreement, contracts)
         events = self.world.journal.events(id)
         if not any(isinstance(event, Restored) for event in events):
-            shown = self.world.shown.get(id, ())
+            shown = self.world.shown[id][self._judged[id] :]
+            self._judged[id] += len(shown)
             yield from invariants.keys_follow_decisions(agreement, events, shown)
             yield from _cancel_first(agreement, events)
         yield from invariants.journal_in_order(events)
@@ -103,17 +107,25 @@ class Judge:
         yield from _as_told(state, self.world.contracts(id))
         if _events.decode(_encoder.encode(events)) != events:
             yield Violation(invariant=6, what=f"{id}: a journal read back tells something else")
-        yield from self._resolved(state)
+        if state.phase is not Phase.BROKEN and self._well_for_long():
+            yield from self._resolved(state)
+
+    def _well_for_long(self) -> bool:
+        """Whether nothing has been wrong for as long as unwinding may take."""
+        since = self.world.healed_at
+        return since is not None and self.world.now >= since + self.world.unwinding
 
     def _resolved(self, state: Settlement) -> Iterator[Violation]:
-        """5. Asked when the world has been well for long enough."""
+        """5 and 6: no lock is left, and whoever waits for an end is told one."""
         world, agreement = self.world, self.world.agreements.get(state.swap.id)
-        if agreement is None or state.frozen or world.healed_at is None:
+        if agreement is None or is_frozen(state, world.contracts(state.swap.id)):
             return
         now = [world.ledgers[leg.ledger].read(world.now) for leg in agreement.legs]
         contracts, unwinding = world.contracts(state.swap.id), Duration(world.unwinding)
-        if world.now >= world.healed_at + unwinding:
-            yield from invariants.resolved_in_time(agreement, contracts, now, unwinding)
+        yield from invariants.resolved_in_time(agreement, contracts, now, unwinding)
+        if not state.ended:
+            what = f"{state.swap.id}: has no end, and never will: {state.phase}"
+            yield Violation(invariant=6, what=what)
 
     # ------------------------------------------------------------------ ledgers, mailboxes
 
@@ -140,6 +152,27 @@ class Judge:
             if (told := _notice.decode(notice.content)).final
         ]
         yield from invariants.one_final_notice(accepted, given)
+
+
+def _paid_as_fixed(ledger: Ledger) -> Iterator[Violation]:
+    """2. What everybody holds follows from the contracts as they ended: the payee has what was
+    executed, the payer what was not, whoever submitted it."""
+    held: Counter[tuple[AccountId, AssetId]] = Counter()
+    for effect in (posted.effect for posted in ledger.log if posted.effect.htlc is None):
+        held[effect.debit, effect.asset] -= effect.quantity
+        held[effect.credit, effect.asset] += effect.quantity
+    for contract in filter(None, ledger.book.contracts.values()):
+        if contract.status is Status.EXECUTED:
+            terms = contract.terms
+            held[terms.payer, terms.asset] -= terms.quantity
+            held[terms.payee, terms.asset] += terms.quantity
+    for (account, asset), balance in ledger.book.balances.items():
+        if balance is not None:
+            held[account, asset] -= balance.available + balance.locked
+    for (account, asset), missing in held.items():
+        if missing:
+            what = f"{ledger.name}: {account} holds {-missing} {asset} that is not its own"
+            yield Violation(invariant=2, what=what)
 
 
 _encoder = msgspec.json.Encoder()

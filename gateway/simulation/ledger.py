@@ -176,8 +176,10 @@ class Ledger:
             return
         if any(posted.effect.htlc is None for posted in self.log[place:]):
             return  # an issue or a transfer: others may have built on it
-        while len(self.log) > place:
-            self._undo(self.log.pop().effect)
+        undone = self.log[place:]
+        del self.log[place:]
+        for posted in reversed(undone):
+            self._undo(posted.effect)
 
     def _undo(self, effect: Effect) -> None:
         assert effect.htlc is not None

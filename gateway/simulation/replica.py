@@ -8,7 +8,7 @@ decided again, a command that changed nothing is sent again after a growing paus
 
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -28,6 +28,9 @@ from htlc.settlement import Phase, Settlement
 from htlc.units import Duration, HtlcId, Instant, LedgerId, LegId, SettlementId
 from ledgers import port
 
+FROZEN_PATIENCE: Final = 60
+"""A frozen settlement waits for people: it is looked at so much less often."""
+
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
     """How fast the world is when nothing is wrong, in its unit of time."""
@@ -43,7 +46,8 @@ class Task(msgspec.Struct, frozen=True):
 
     settlement: SettlementId
     leg: int
-    command: Command
+    leg_id: LegId
+    name: str  # of the command, as the trace tells it
     contract: HtlcId
     operation: port.Operation | None
 
@@ -155,7 +159,8 @@ class Replica:
         if case.state.phase is Phase.BROKEN and not decide(case.state, self.clocks()):
             del self.cases[id]
             return  # what can be saved is saved
-        case.pause = min(2 * case.pause, self.world.pace.look)
+        patience = FROZEN_PATIENCE if case.state.frozen else 1
+        case.pause = min(2 * case.pause, patience * self.world.pace.look)
         case.asked.clear()
         self._turn(id)
 
@@ -175,7 +180,7 @@ class Replica:
                     if life != self.life:
                         return False  # died with a key in its hand
                     outbox.setdefault(case.state.agreed.legs[command.leg].ledger, []).append(task)
-        if must_save(case.saved, case.state):
+        if case.state is not case.saved and must_save(case.saved, case.state):
             return self._append(id, case, ())
         return False
 
@@ -275,7 +280,8 @@ class Replica:
     def _task(self, case: Case, command: Lock | Unlock | Refund | Look) -> Task:
         terms = case.state.agreed.legs[command.leg].terms
         operation = self._operation(case.state, command)
-        return Task(case.state.swap.id, command.leg, command, terms.id, operation)
+        name = _named(command)
+        return Task(case.state.swap.id, command.leg, terms.leg, name, terms.id, operation)
 
     def _operation(
         self, state: Settlement, command: Lock | Unlock | Refund | Look
@@ -336,6 +342,12 @@ class Replica:
                 if case is not None and case.state.phase is Phase.PROPOSED:
                     case.asked.clear()
                     self._turn(id)
+
+
+def _named(command: Lock | Unlock | Refund | Look) -> str:
+    if isinstance(command, Unlock):
+        return "Unlock execution" if command.role is Role.EXECUTION else "Unlock cancellation"
+    return type(command).__name__
 
 
 def _party_held(state: Settlement) -> bool:

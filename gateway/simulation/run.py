@@ -9,7 +9,7 @@ from gateway.simulation.ledger import COUNTER, Ledger
 from gateway.simulation.trace import Happened, fingerprint
 from gateway.swaps import reported
 from htlc.agreement import Agreement, PrincipalRisk
-from htlc.contract import Htlc
+from htlc.contract import Htlc, Status
 from htlc.events import Decision
 from htlc.invariants import Holding, Violation
 from htlc.settlement import Phase, Settlement
@@ -68,10 +68,22 @@ def balances(ledgers: Iterable[Ledger]) -> Balances:
     )
 
 
+def is_frozen(state: Settlement, legs: tuple[Htlc | None, ...]) -> bool:
+    """Rule 17 as an observer of journal and ledgers sees it: restored, undecided, all legs locked.
+    (A replica knows it of itself once it has looked: `Settlement.frozen`.)"""
+    return (
+        state.restored
+        and state.decided is None
+        and state.protocol is LockProtocol.TWO_KEY
+        and not state.agreed.backstop
+        and all(leg is not None and leg.status is Status.LOCKED for leg in legs)
+    )
+
+
 def end(state: Settlement, agreement: Agreement | None, legs: tuple[Htlc | None, ...]) -> End:
     return End(
         settlement=state.swap.id,
-        state=reported(state),
+        state="FROZEN" if agreement and is_frozen(state, legs) else reported(state),
         phase=state.phase,
         protocol=agreement.protocol if agreement else None,
         risk=agreement.risk if agreement else None,

@@ -45,22 +45,6 @@ class What(StrEnum):
     VIOLATION = "violation"
 
 
-MATERIAL = frozenset(
-    {
-        What.LOCKED,
-        What.EXECUTED,
-        What.CANCELLED,
-        What.REFUNDED,
-        What.UNDONE,
-        What.OPENED,
-        What.DECIDED,
-        What.CANCEL_ASKED,
-        What.KEY_SHOWN,
-    }
-)
-"""What can break an invariant: a contract, a journal record, a key. Messages alone cannot."""
-
-
 class Happened(msgspec.Struct, frozen=True):
     """One entry. `at` is virtual time since the start of the run; `node` a gateway, a ledger, a
     party; `leg` and `settlement` where it is about one."""

@@ -16,14 +16,15 @@ from gateway.simulation.clock import SkewedClock
 from gateway.simulation.faults import At, Fault, Moment, Plan, Resolve, Scripted, When
 from gateway.simulation.journal import Journal
 from gateway.simulation.judge import Judge
-from gateway.simulation.ledger import GATEWAY, Ledger
+from gateway.simulation.ledger import Ledger
 from gateway.simulation.network import FOREVER, Network
+from gateway.simulation.post import Post
 from gateway.simulation.replica import Pace, Replica, Task
-from gateway.simulation.run import Run, balances, end
-from gateway.simulation.trace import MATERIAL, Happened, What
+from gateway.simulation.run import Balances, Run, balances, end
+from gateway.simulation.trace import Happened, What
 from gateway.vault import Vault
 from htlc.agreement import Agreement, LedgerProfile, Limits, Role
-from htlc.contract import Answer, Htlc, Refusal
+from htlc.contract import Htlc
 from htlc.events import Event, Opened, Proposed
 from htlc.hashlock import HashFunction
 from htlc.invariants import Shown
@@ -43,8 +44,7 @@ from htlc.units import (
     SettlementId,
     seconds,
 )
-from ledgers.parties import Principal
-from ledgers.port import Execute, LockKind
+from ledgers.port import LockKind
 
 EPOCH: Final = Instant(1_767_225_600 * SECOND)
 """2026-01-01T00:00:00Z: what a right clock shows at virtual time 0, when times are nanoseconds."""
@@ -117,6 +117,7 @@ class World:
         self.agreements: dict[SettlementId, Agreement] = {}
         self.shown: dict[SettlementId, list[Shown]] = {}
         self.network = Network(self, seed)
+        self.post = Post(self)
         self.judge = Judge(self)
         self.actions = Actions(self)
         self.replicas = [
@@ -124,6 +125,7 @@ class World:
         ]
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._count = 0
+        self._before: Balances = ()
         self._waiting: list[tuple[Scripted, When, int]] = []
         for scripted in plan:
             self._schedule(scripted)
@@ -224,11 +226,14 @@ class World:
         settlement: SettlementId | None = None,
         leg: LegId | None = None,
         detail: str = "",
+        *,
+        material: bool = True,
     ) -> None:
-        """Write into the trace; faults that wait for it come at once."""
+        """Write into the trace; faults that wait for it come at once. `material`: it may break an
+        invariant (a contract, a record, a key; a message alone cannot)."""
         entry = Happened(self.now, node, what, settlement, leg, detail)
         self.trace.append(entry)
-        if settlement is not None and what in MATERIAL:
+        if material and settlement is not None:
             self.judge.touched.add(settlement)
             if what is What.OPENED:
                 self._note_agreement(settlement)
@@ -265,78 +270,11 @@ class World:
         if self.healed_at is None or isinstance(fault, Resolve):
             self.actions.do(fault, entry)
 
-    # ------------------------------------------------------------------ messages
+    # ------------------------------------------------------------------ for replicas and people
 
     def send(self, replica: Replica, ledger: LedgerId, tasks: tuple[Task, ...]) -> None:
-        """One message to a ledger: a batch of tasks, or (empty) a question what it is."""
-        for task in tasks:
-            self._note(replica.name, What.SENT, task)
-        journeys = self.network.journeys(replica.name, ledger, back=False)
-        self._lost_or_doubled(ledger, journeys, tasks)
-        for journey in journeys:
-            self.at(journey, partial(self._deliver, replica, replica.life, ledger, tasks))
-
-    def _note(self, node: str, what: What, task: Task, told: str = "") -> None:
-        leg = self.agreements[task.settlement].legs[task.leg].terms.leg
-        self.happen(node, what, task.settlement, leg, told or _named(task))
-
-    def _lost_or_doubled(
-        self, node: LedgerId, journeys: list[int], tasks: tuple[Task, ...]
-    ) -> None:
-        if len(journeys) != 1:
-            for task in tasks:
-                self._note(node, What.DOUBLED if journeys else What.LOST, task)
-
-    def _deliver(
-        self, replica: Replica, life: int, name: LedgerId, tasks: tuple[Task, ...]
-    ) -> None:
-        ledger = self.ledgers[name]
-        if not ledger.up:
-            return
-        if not tasks:
-            answer = partial(replica.described, life, name, ledger.read(self.now))
-            self._answer(replica, name, answer, ())
-            return
-        for task in tasks:
-            self._note(name, What.ARRIVED, task)
-        answers = self._judged(ledger, tasks)
-        for task, told in zip(tasks, answers, strict=True):
-            if told.refusal is Refusal.EXPIRED and isinstance(task.operation, Execute):
-                self.at(1, partial(self._steal, task.settlement, task.operation.key))
-        heard = list(zip(tasks, answers, strict=True))
-        self._answer(replica, name, partial(self._hear, replica, life, name, heard), tasks)
-
-    def _hear(
-        self, replica: Replica, life: int, name: LedgerId, heard: list[tuple[Task, Answer]]
-    ) -> None:
-        if life == replica.life:
-            for task, answer in heard:
-                self._note(replica.name, What.ANSWERED, task, _said(answer))
-            replica.hear(life, name, heard)
-
-    def _judged(self, ledger: Ledger, tasks: tuple[Task, ...]) -> list[Answer]:
-        """Operations in one batch, then looks, as a link sends them."""
-        operations = [task.operation for task in tasks if task.operation is not None]
-        looks = [task.contract for task in tasks if task.operation is None]
-        done = iter(ledger.apply(operations, GATEWAY, self.now) if operations else ())
-        seen = iter(ledger.look(looks, self.now) if looks else ())
-        return [next(seen if task.operation is None else done) for task in tasks]
-
-    def _answer(
-        self, replica: Replica, ledger: LedgerId, tell: Callable[[], None], tasks: tuple[Task, ...]
-    ) -> None:
-        journeys = self.network.journeys(replica.name, ledger, back=True)
-        self._lost_or_doubled(ledger, journeys, tasks)
-        for journey in journeys:
-            self.at(journey, tell)
-
-    def _steal(self, id: SettlementId, key: bytes) -> None:
-        """A claim that came too late has shown its key all the same: whoever is paid by the other
-        legs uses it (COMIT RFC-003)."""
-        for leg in self.agreements[id].legs:
-            ledger, by = self.ledgers[leg.ledger], Principal(name=leg.payee, role=GATEWAY.role)
-            if leg.terms.execution_lock.opens(key):
-                ledger.apply([Execute(id=leg.terms.id, key=key)], by, self.now)
+        """One message to a ledger."""
+        self.post.send(replica, ledger, tasks)
 
     def _told(self, ledger: str, what: What, held: Htlc | None, detail: str) -> None:
         """A ledger's pen."""
@@ -344,8 +282,6 @@ class World:
             self.happen(ledger, what, None, None, detail)
         else:
             self.happen(ledger, what, held.terms.settlement, held.terms.leg, detail)
-
-    # ------------------------------------------------------------------ for replicas and people
 
     def show(self, state: Settlement, leg: int, role: Role) -> None:
         """A key leaves the vault: noted for the judge."""
@@ -385,14 +321,29 @@ class World:
 
     def run(self) -> Run:
         """Play until nothing is on its way and nobody has anything left to do."""
-        before = balances(self.ledgers.values())
+        self.begin()
+        while self.step():
+            pass
+        return self.finish()
+
+    def begin(self) -> None:
+        """What was set up so far is how it was before."""
+        self._before = balances(self.ledgers.values())
         if self.heals_at is not None:
-            self.at(self.heals_at, self._heal)
-        while self._queue and self._queue[0][0] <= self.ends_at:
-            self.now, _, do = heapq.heappop(self._queue)
-            do()
-            if self.judge.touched or self.judge.touched_books:
-                self.judge.look()
+            self.at(self.heals_at, self.heal)
+
+    def step(self) -> bool:
+        """Play the next event; False if there is none."""
+        if not self._queue or self._queue[0][0] > self.ends_at:
+            return False
+        self.now, _, do = heapq.heappop(self._queue)
+        do()
+        if self.judge.touched or self.judge.touched_books:
+            self.judge.look()
+        return True
+
+    def finish(self) -> Run:
+        """The judge's last word, and what came of it all."""
         self._end()
         ends = tuple(
             end(self.journal.load(id)[0], self.agreements.get(id), self.contracts(id))
@@ -401,14 +352,14 @@ class World:
         return Run(
             seed=self.seed,
             trace=tuple(self.trace),
-            before=before,
+            before=self._before,
             after=balances(self.ledgers.values()),
             ends=ends,
             violations=tuple(self.judge.violations),
             ended_at=self.trace[-1].at if self.trace else 0,
         )
 
-    def _heal(self) -> None:
+    def heal(self) -> None:
         """The faults stop: whatever is down comes back, and from here on everything must end."""
         self.healed_at = self.now
         self.network.heal()
@@ -419,23 +370,19 @@ class World:
             if not replica.up:
                 replica.die(0)
 
+    def _all_up(self) -> bool:
+        cut = any(until > self.now for until in self.network.cuts.values())
+        ledgers_up = all(ledger.up for ledger in self.ledgers.values())
+        replicas_up = all(replica.up for replica in self.replicas)
+        return self.journal.up and ledgers_up and replicas_up and not cut
+
     def _end(self) -> None:
         """The last word of the judge, when every clock has passed what was promised."""
-        if self.healed_at is None:
-            self.healed_at = self.now
+        if self.healed_at is None and self._all_up():
+            disturbed = (e.at for e in self.trace if e.what in (What.FAULT, What.STARTED))
+            self.healed_at = max(disturbed, default=0)
         if self._queue:
             self.now = self.ends_at
         else:
             self.now += FOREVER  # nobody has anything left to do, however long one waits
         self.judge.at_the_end()
-
-
-def _named(task: Task) -> str:
-    role = getattr(task.command, "role", None)
-    return f"{type(task.command).__name__} {role}" if role else type(task.command).__name__
-
-
-def _said(answer: Answer) -> str:
-    said = str(answer.htlc.status) if answer.htlc else "no contract"
-    told = said if answer.final else f"{said}, not final"
-    return f"{answer.refusal}: {told}" if answer.refusal else told
