@@ -211,7 +211,7 @@ class Desk:
         if faults:
             return Refused(faults=faults)
         consents = self._rulebook.attorneys(swap) | ({MemberId(member)} & swap.payers)
-        drawn = self._runner.draw(swap)
+        drawn = self._runner.agreements.draw(swap)
         if isinstance(drawn, tuple):
             return Refused(faults=drawn)
         agreed = consents >= swap.payers
@@ -262,7 +262,7 @@ class Desk:
             created_at=known.created_at,
             state=known.state,
             pair=known.pair,
-            safe_downtime=self._runner.safe_downtime(known.state),
+            safe_downtime=self._runner.agreements.safe_downtime(known.state),
         )
 
     def _may_see(self, principal: Principal, swap: Swap) -> bool:

@@ -15,6 +15,7 @@ import aiohttp
 import msgspec
 
 from gateway import config, instructions, listener, pairs, preflight, swaps
+from gateway.agreements import Agreements
 from gateway.config import Settings
 from gateway.desk import Desk
 from gateway.directory import Directory, now_ns
@@ -80,12 +81,17 @@ class Engine:
         self._say = say
         self.directory = Directory(settings)
         self.links = {LedgerId(name): self._link(name, session) for name in settings.ledgers}
+        vault = Vault(load_master(settings.master_file))
+        self.agreements = Agreements(
+            vault,
+            settings.limits.limits(),
+            lambda name: self.directory.profile(name, self._time(name)),
+        )
         self.runner = Runner(
             journal=journal,
-            vault=Vault(load_master(settings.master_file)),
+            vault=vault,
             links=self.links,
-            limits=settings.limits.limits(),
-            profile=lambda name: self.directory.profile(name, self._time(name)),
+            agreements=self.agreements,
             tally=Tally({LedgerId(name): its.kind for name, its in settings.ledgers.items()}),
             say=say,
         )
@@ -148,7 +154,7 @@ class Engine:
     def _openers(self) -> Openers:
         return Openers(
             pair_swap=self._pair_swap,
-            opening=lambda state: self.runner.opening(state),
+            opening=lambda state: self.agreements.opening(state),
             pair_origin=self._pair_origin,
             swap_origin=self._swap_origin,
             proposed=self._proposed,
