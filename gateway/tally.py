@@ -1,4 +1,8 @@
-"""What a replica's settlements came to: counted as they go, read by the metrics."""
+"""What a replica's settlements came to: counted as they go, read by the metrics.
+
+Keys are plain texts: the members of an enumeration are hashed by Python code, for each settlement
+several times.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -23,7 +27,7 @@ class Tally:
         self.opened: Counter[tuple[str, str]] = Counter()  # kind, protocol
         self.ended: Counter[tuple[str, str, str, str]] = Counter()  # … outcome, reason
         self.durations: defaultdict[tuple[str, str], Distribution] = defaultdict(Distribution)
-        self.phases = {phase: Distribution() for phase in GOING_ON}
+        self.phases = {str(phase): Distribution() for phase in GOING_ON}
         self.turns = Distribution()  # seconds from due to decided
         self.conflicts = 0  # entries whose place another replica had taken
         self.relinquished = 0  # settlements that another replica had taken over
@@ -31,29 +35,31 @@ class Tally:
 
     def open(self, state: Settlement) -> None:
         """A settlement was opened: its agreement is in the journal."""
-        self.opened[self.kind(state.swap), state.protocol] += 1
+        self.opened[self.kind(state.swap), str(state.protocol)] += 1
 
     def left(self, phase: Phase, state: Settlement, seconds: float) -> None:
         """A settlement has left a phase."""
-        if phase in self.phases:
-            self.phases[phase].observe(seconds)
+        if (seen := self.phases.get(str(phase))) is not None:
+            seen.observe(seconds)
         if phase is Phase.PROPOSED and state.agreement is not None:
             self.open(state)
 
     def end(self, state: Settlement, seconds: float) -> None:
         """A settlement has ended, durably, so long after intake."""
         kind, outcome = self.kind(state.swap), outcome_of(state)
-        protocol = state.protocol if state.agreement is not None else "none"
-        reason = state.decided.reason if state.decided is not None else "NONE"
+        protocol = str(state.protocol) if state.agreement is not None else "none"
+        reason = str(state.decided.reason) if state.decided is not None else "NONE"
         self.ended[kind, protocol, outcome, reason] += 1
         self.durations[kind, outcome].observe(seconds)
 
     def kind(self, swap: Swap) -> str:
         """Delivery versus payment, payment versus payment (CPMI), or other."""
-        kept = sorted(self._kinds.get(leg.ledger, "") for leg in swap.legs)
-        if kept == ["currency", "securities"]:
+        if len(swap.legs) != 2:
+            return "other"
+        one, two = [self._kinds.get(leg.ledger) for leg in swap.legs]
+        if one != two:
             return "dvp"
-        return "pvp" if kept == ["currency", "currency"] else "other"
+        return "pvp" if one == "currency" else "other"
 
 
 def outcome_of(state: Settlement) -> str:
