@@ -90,6 +90,18 @@ class MatchingSettings(_Table, frozen=True, kw_only=True):
     retry_max_seconds: float = 300.0
 
 
+class ShutdownSettings(_Table, frozen=True, kw_only=True):
+    """What a gateway does between SIGTERM and its end."""
+
+    #: For this long it is not ready and still takes intake: until whoever balances load has seen
+    #: it. Zero where nobody does; on Kubernetes some seconds.
+    announce_seconds: float = 0.0
+    #: Then it takes nothing new and finishes what is open for at most this long. A settlement takes
+    #: 0.1 s; one that waits for a ledger that is away is left to the journal. With five seconds for
+    #: the last answers it stays below the ten that `up` waits before SIGKILL.
+    finish_seconds: float = 3.0
+
+
 class LedgerSettings(_Table, frozen=True, kw_only=True):
     """A ledger that the gateway settles on, and its access to it as an operator."""
 
@@ -124,7 +136,7 @@ class Settings(_Table, frozen=True, kw_only=True):
     """Everything a gateway process needs."""
 
     bic: str
-    dsn: str
+    dsn: str  # or file:PATH, see `database`
     master_file: Path
     listen: str = "127.0.0.1:8080"  # HOST:PORT, or fd:N for an inherited socket
     metrics_listen: str = "127.0.0.1:9090"
@@ -135,6 +147,7 @@ class Settings(_Table, frozen=True, kw_only=True):
     operators: tuple[OperatorSettings, ...] = ()
     limits: LimitSettings = LimitSettings()
     matching: MatchingSettings = MatchingSettings()
+    shutdown: ShutdownSettings = ShutdownSettings()
 
 
 SECRET_MODE: Final = 0o600
@@ -167,6 +180,17 @@ def secret(path: Path) -> str:
         return path.read_text().strip()
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from None
+
+
+DSN_FILE: Final = "file:"
+
+
+def database(dsn: str) -> str:
+    """The DSN of a database: as written, or read now from the file that `file:PATH` names.
+
+    A DSN has a password in it, and an orchestrator mounts those as files."""
+    path = dsn.removeprefix(DSN_FILE)
+    return dsn if path == dsn else secret(Path(path))
 
 
 def check(settings: Settings) -> Settings:

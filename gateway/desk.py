@@ -5,7 +5,9 @@ journal by the runner, and answered from what is durable.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
 from gateway.admission import Arrival
 from gateway.directory import Directory, now_ns
@@ -34,6 +36,7 @@ from htlc.events import CancelRequested, Consented, Event
 from htlc.settlement import Phase, Settlement
 from htlc.swap import Fault, Swap
 from htlc.units import LedgerId, MemberId, SettlementId
+from ledgers import trace
 from protocols.iso20022 import envelope, sese023
 from protocols.iso20022.envelope import Enveloped
 from protocols.iso20022.errors import ProtocolError, RejectCode
@@ -44,6 +47,17 @@ SLICE = 20
 
 LAST_ID = SettlementId("ffffffff-ffff-ffff-ffff-ffffffffffff")
 """Where a list of settlements begins: behind every id."""
+
+
+_T = TypeVar("_T")
+
+ANSWER_SECONDS: Final = 5.0
+"""A request that is not durable by then is told to come back: longer than a restart of the
+database, shorter than the patience of proxies (30 s and more) and of people."""
+
+STALLED_SECONDS: Final = 2.0
+"""A batch takes some 10 ms. While one has been under way for this long the database is away or
+full: what comes now would only wait, and is told so at once."""
 
 
 class Desk:
@@ -62,6 +76,7 @@ class Desk:
         open_max: int,
         legs_max: int,
         reachable: Callable[[str], bool],
+        draining: Callable[[], bool],
     ) -> None:
         self._pool = pool
         self._journal = journal
@@ -73,6 +88,9 @@ class Desk:
         self._open_max = open_max
         self._legs_max = legs_max
         self._reachable = reachable
+        self._draining = draining
+        self.busy: Counter[str] = Counter()  # requests told to come back, by cause
+        self.verdicts: Counter[tuple[str, str, str]] = Counter()  # definition, verdict, code
 
     # ------------------------------------------------------------------ messages
 
@@ -80,7 +98,7 @@ class Desk:
         self, member: str, items: Sequence[Enveloped | ProtocolError]
     ) -> Sequence[Taken | ProtocolError | Busy]:
         """Judge each message by itself, queue the good ones, answer when they are durable."""
-        if not self._has_room():
+        if self._is_busy():
             return [item if isinstance(item, ProtocolError) else Busy() for item in items]
         judged: list[Arrival | ProtocolError] = []
         for n, item in enumerate(items):
@@ -88,13 +106,34 @@ class Desk:
             if n % SLICE == SLICE - 1:
                 await asyncio.sleep(0)
         arrivals = tuple(item for item in judged if isinstance(item, Arrival))
-        if not arrivals:
-            return [item for item in judged if isinstance(item, ProtocolError)]
-        job = MessageJob(arrivals=arrivals, answer=asyncio.get_running_loop().create_future())
-        if not self._intake.put(job):
+        job = MessageJob(
+            arrivals=arrivals,
+            answer=asyncio.get_running_loop().create_future(),
+            trace=trace.CURRENT.get(),
+        )
+        taken = await self._written(job, job.answer) if arrivals else []
+        if taken is None:
             return [item if isinstance(item, ProtocolError) else Busy() for item in judged]
-        answers = iter(await job.answer)
-        return [item if isinstance(item, ProtocolError) else next(answers) for item in judged]
+        answers = iter(taken)
+        outcomes = [item if isinstance(item, ProtocolError) else next(answers) for item in judged]
+        for said, found, outcome in zip(items, judged, outcomes, strict=True):
+            self.verdicts[_verdict(said, found, outcome)] += 1
+        return outcomes
+
+    async def _written(
+        self, job: MessageJob | SwapJob, answer: "asyncio.Future[list[_T]]"
+    ) -> list[_T] | None:
+        """What became of a job once it is durable; None (busy) if that takes too long. Then it
+        may still be written: whoever sends it again is given the same answer."""
+        if not self._intake.put(job):
+            self.busy["queue"] += 1
+            return None
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await answer
+        except TimeoutError:
+            self.busy["database"] += 1
+            return None
 
     def _judge(self, member: str, enveloped: Enveloped) -> Arrival | ProtocolError:
         header = enveloped.header
@@ -119,8 +158,22 @@ class Desk:
             refusal=self._rulebook.check(instruction),
         )
 
-    def _has_room(self) -> bool:
-        return self._directory.complete and len(self._runner.lives) < self._open_max
+    def _is_busy(self) -> bool:
+        cause = self._cause()
+        if cause is not None:
+            self.busy[cause] += 1
+        return cause is not None
+
+    def _cause(self) -> str | None:
+        """Why nothing is taken in at the moment."""
+        if self._draining():
+            return "draining"
+        if not self._directory.complete:
+            return "ledgers"
+        if len(self._runner.lives) >= self._open_max:
+            return "open"
+        lag = max(self._intake.writer.lag, self._runner.writer.lag)
+        return "database" if lag > STALLED_SECONDS else None
 
     # ------------------------------------------------------------------ agreed swaps
 
@@ -128,17 +181,22 @@ class Desk:
         self, member: str, proposed: Sequence[tuple[Swap, bytes]]
     ) -> Sequence[View | Refused | Conflict | Busy]:
         """Check every swap, open those that everybody consents to, keep the others as proposals."""
-        if not self._has_room():
+        if self._is_busy():
             return [Busy()] * len(proposed)
         member = bic11(member)
         judged = [self._proposal(member, swap, digest) for swap, digest in proposed]
         good = tuple(item for item in judged if isinstance(item, Proposal))
         if not good:
             return [item for item in judged if isinstance(item, Refused)]
-        job = SwapJob(proposals=good, answer=asyncio.get_running_loop().create_future())
-        if not self._intake.put(job):
+        job = SwapJob(
+            proposals=good,
+            answer=asyncio.get_running_loop().create_future(),
+            trace=trace.CURRENT.get(),
+        )
+        written = await self._written(job, job.answer)
+        if written is None:
             return [item if isinstance(item, Refused) else Busy() for item in judged]
-        answers = iter(await job.answer)
+        answers = iter(written)
         taken = [item if isinstance(item, Refused) else next(answers) for item in judged]
         principal = Principal(name=member, role="member")
         ids = [item for item in taken if isinstance(item, str)]
@@ -306,12 +364,28 @@ class Desk:
                 description=self._directory.descriptions.get(LedgerId(name)),
                 clock_at=clock.at if (clock := clocks.get(LedgerId(name))) else None,
                 reachable=self._reachable(name),
+                fault=self._directory.distrusted.get(name),
             )
             for name, access in self._directory.ledgers.items()
         ]
 
     def scale(self, ledger: str, asset: str) -> int | None:
         return self._directory.scale(ledger, asset)
+
+
+def _verdict(
+    said: Enveloped | ProtocolError,
+    judged: Arrival | ProtocolError,
+    outcome: Taken | ProtocolError,
+) -> tuple[str, str, str]:
+    """What is counted of a message: definition, verdict, code (bounded, each of them)."""
+    known = isinstance(said, Enveloped) and said.definition in envelope.ACCEPTED
+    definition = said.definition if known and isinstance(said, Enveloped) else "other"
+    if isinstance(outcome, ProtocolError):
+        return definition, "rejected", outcome.code.value
+    if isinstance(judged, Arrival) and judged.refusal is not None:
+        return definition, "refused", judged.refusal.code.value
+    return definition, "accepted", ""
 
 
 def _may_consent(state: Settlement) -> str | None:

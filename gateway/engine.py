@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import aiohttp
-import asyncpg
 import msgspec
 
-from gateway import config, instructions, pairs, preflight, swaps
+from gateway import config, instructions, listener, pairs, preflight, swaps
 from gateway.config import Settings
 from gateway.desk import Desk
 from gateway.directory import Directory, now_ns
@@ -29,7 +28,8 @@ from gateway.intake import (
     Openers,
     SwapJob,
 )
-from gateway.journal import CHANNEL, LOST, QUERIES, Journal, Loaded, Notice, PendingPair
+from gateway.journal import LOST, QUERIES, Journal, Loaded, Notice, PendingPair
+from gateway.lease import HEARTBEAT_SECONDS, Lease
 from gateway.links import Link
 from gateway.live import Origin
 from gateway.mailbox import Mailboxes
@@ -37,8 +37,9 @@ from gateway.pairs import Pair, PairOrigin
 from gateway.pending import PendingPairs
 from gateway.rulebook import Rulebook
 from gateway.runner import Runner
-from gateway.sql import Connection, Pool, open_pool
+from gateway.sql import Pool, open_pool
 from gateway.swaps import SwapOrigin
+from gateway.tally import Tally
 from gateway.vault import Vault, load_master
 from htlc.settlement import Phase, Settlement
 from htlc.swap import Swap
@@ -55,10 +56,8 @@ LINK_BATCH_MAX: Final = 500
 LINK_IN_FLIGHT: Final = 2
 """Requests under way at one ledger: one that it works on, one that waits there."""
 
-HEARTBEAT_SECONDS: Final = 1.0
-TAKEOVER_SECONDS: Final = 3.0
-"""A replica that has not been seen for three heartbeats is dead or cut off: its work is taken over.
-Should it live after all, the journal lets only one of the two decide."""
+PREFLIGHT_AGAIN_SECONDS: Final = 30.0
+"""A ledger that failed the preflight is asked again: it is repaired without us being restarted."""
 
 ADOPT_MAX: Final = 1_000
 """Settlements folded at once after a start: some megabytes of journal."""
@@ -87,6 +86,7 @@ class Engine:
             links=self.links,
             limits=settings.limits.limits(),
             profile=lambda name: self.directory.profile(name, self._time(name)),
+            tally=Tally({LedgerId(name): its.kind for name, its in settings.ledgers.items()}),
             say=say,
         )
         self.rulebook = Rulebook(
@@ -111,7 +111,16 @@ class Engine:
             now=now_ns,
             today=self.today,
         )
+        self.lease = Lease(
+            pool,
+            journal.replica,
+            recover=self._take_back,
+            relinquish=self._relinquish,
+            tally=self.runner.tally,
+            say=say,
+        )
         self._recover = asyncio.Event()
+        self.draining = False  # no new intake; what is open is brought to its end
 
     def _link(self, name: str, session: aiohttp.ClientSession) -> Link:
         access = self.settings.ledgers[name]
@@ -190,7 +199,9 @@ class Engine:
 
     def _taken(self, job: Job, done: Done) -> None:
         for started in done.started:
-            self.runner.adopt(started.loaded, started.origin)
+            if started.loaded.state.agreement is not None:
+                self.runner.tally.open(started.loaded.state)
+            self.runner.adopt(started.loaded, started.origin, job.trace)
         for wait, pair in done.waits:
             self.pending.wait(wait, pair)
         match job:
@@ -212,6 +223,20 @@ class Engine:
         """A connection was lost in the middle of an intake: what it wrote has to be found."""
         self._recover.set()
 
+    # ------------------------------------------------------------------ the end
+
+    def refuse(self) -> None:
+        """Take nothing new from now on."""
+        self.draining = True
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is being written, and no settlement goes on: proposals wait for parties."""
+        writers = (self.intake.writer, self.runner.writer)
+        return not any(len(writer) or writer.lag for writer in writers) and all(
+            live.state.phase is Phase.PROPOSED for live in self.runner.lives.values()
+        )
+
     # ------------------------------------------------------------------ tasks
 
     async def run(self) -> None:
@@ -219,20 +244,27 @@ class Engine:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.runner.run())
             group.create_task(self.intake.writer.run())
-            group.create_task(self._heartbeats())
-            group.create_task(self._listen())
+            group.create_task(self.lease.run())
+            group.create_task(
+                listener.run(config.database(self.settings.dsn), self._heard, self._say)
+            )
             group.create_task(self._recoveries())
             for name in self.links:
                 group.create_task(self._acquaint(name))
 
     async def _acquaint(self, name: LedgerId) -> None:
-        """Ask a ledger what it is until it says so; it may start after us."""
+        """Ask a ledger what it is until it says so, and until it can be trusted; it may start
+        after us."""
         link = self.links[name]
-        description = await self._describe(link)
-        if (fault := preflight.fault(name, description)) is not None:
-            self._say(f"PAGE: nothing settles on ledger {name}: {fault}")
+        while (
+            fault := preflight.fault(name, description := await self._describe(link))
+        ) is not None:
+            if self.directory.distrusted.get(name) != fault:
+                self._say(f"PAGE: nothing settles on ledger {name}: {fault}")
             self.directory.distrusted[name] = fault
-            return
+            await asyncio.sleep(PREFLIGHT_AGAIN_SECONDS)
+        self.directory.distrusted.pop(name, None)
+        link.trusted = True
         link.read(description.at)
         self._learn(name, description)
         text = msgspec.json.encode(description).decode()
@@ -260,22 +292,24 @@ class Engine:
             await asyncio.sleep(pause)
             pause = min(2 * pause, 2.0)
 
-    async def _heartbeats(self) -> None:
-        while True:
-            try:
-                await self.pool.execute(QUERIES["heartbeat"], self.journal.replica)
-                await self._take_over()
-            except LOST as error:
-                self._say(f"no heartbeat: {error!r}")
-            await asyncio.sleep(HEARTBEAT_SECONDS)
-
-    async def _take_over(self) -> None:
-        own = (self.journal.replica, TAKEOVER_SECONDS)
-        rows = await self.pool.fetch(QUERIES["take_over_settlements"], *own)
-        waiting = await self.pool.fetch(QUERIES["take_over_pairs"], *own)
-        if rows or waiting:
-            self._say(f"taking over {len(rows)} settlements and {len(waiting)} pairs")
+    async def _take_back(self) -> None:
+        """What has become ours is adopted, if not now then as soon as the database allows."""
+        try:
             await self.recover()
+        except LOST:
+            self._recover.set()
+            raise
+
+    async def _relinquish(self) -> None:
+        """Drop what other replicas took over while we were frozen or cut off."""
+        lives, waiting = list(self.runner.lives), list(self.pending)
+        own = self.journal.replica
+        rows = await self.pool.fetch(QUERIES["open_settlements"], own)
+        for id in set(lives) - {SettlementId(str(row["settlement"])) for row in rows}:
+            self.runner.relinquish(id)
+        rows = await self.pool.fetch(QUERIES["open_pairs"], own)
+        for pair in set(waiting) - {str(row["pair"]) for row in rows}:
+            self.pending.forget(pair)
 
     async def _recoveries(self) -> None:
         """After a lost connection: adopt whatever of ours is open and not in memory."""
@@ -326,32 +360,8 @@ class Engine:
         advised = waits[item.pair].advised if item.pair in waits else ""
         return self._pair_origin(known[item.pair], item.attempt, advised)
 
-    async def _listen(self) -> None:
-        """Hear of journal records that other replicas wrote into settlements of ours."""
-        while True:
-            try:
-                connection = await asyncpg.connect(self.settings.dsn)
-            except LOST as error:
-                self._say(f"not listening: {error!r}")
-                await asyncio.sleep(HEARTBEAT_SECONDS)
-                continue
-            try:
-                await connection.add_listener(CHANNEL, self._heard)
-                await _terminated(connection)
-            except LOST as error:
-                self._say(f"not listening: {error!r}")
-            finally:
-                connection.terminate()
-
-    def _heard(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
-        self.runner.changed_elsewhere(SettlementId(str(payload)))
-
-
-async def _terminated(connection: Connection) -> None:
-    """Returns when the connection has been lost."""
-    closed = asyncio.Event()
-    connection.add_termination_listener(lambda _: closed.set())
-    await closed.wait()
+    def _heard(self, settlement: str) -> None:
+        self.runner.changed_elsewhere(SettlementId(settlement))
 
 
 _T = TypeVar("_T")
@@ -375,6 +385,7 @@ def desk_of(engine: Engine) -> Desk:
         open_max=engine.settings.limits.open_max,
         legs_max=engine.settings.limits.legs_max,
         reachable=lambda name: not engine.links[LedgerId(name)].failures,
+        draining=lambda: engine.draining,
     )
 
 
@@ -382,7 +393,7 @@ def desk_of(engine: Engine) -> Desk:
 async def open_engine(settings: Settings, say: Callable[[str], None]) -> AsyncIterator[Engine]:
     """An engine on its database, everything that is open and ours adopted; `run` it."""
     async with (
-        open_pool(settings.dsn, settings.replica) as pool,
+        open_pool(config.database(settings.dsn), settings.replica) as pool,
         aiohttp.ClientSession() as session,
     ):
         engine = Engine(settings, pool, await _journal(pool, settings), session, say)

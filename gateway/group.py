@@ -5,11 +5,13 @@ on purpose: an idle system writes at once, a busy one writes in large batches.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Generic, TypeVar
 
 from gateway.journal import LOST
 from gateway.links import take
+from ledgers.distribution import SIZES, Distribution
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -47,11 +49,18 @@ class GroupWriter(Generic[T, R]):
         self._batch_max = batch_max
         self._say = say
         self._queue: asyncio.Queue[T] = asyncio.Queue(queue_max)
-        self.batches = 0
-        self.items = 0
+        self.seconds = Distribution()  # of a batch, until its outcome is known
+        self.sizes = Distribution(SIZES)
+        self.retries = 0  # batches written again
+        self._busy_since: float | None = None
 
     def __len__(self) -> int:
         return self._queue.qsize()
+
+    @property
+    def lag(self) -> float:
+        """Seconds that the batch being written has taken so far; 0 when none is."""
+        return 0.0 if self._busy_since is None else time.monotonic() - self._busy_since
 
     def put(self, item: T) -> None:
         """Queue an item; refuses (`Overloaded`) when the queue is full."""
@@ -65,9 +74,11 @@ class GroupWriter(Generic[T, R]):
         told to nobody."""
         while True:
             batch = await take(self._queue, self._batch_max)
+            begun = self._busy_since = time.monotonic()
             await self._write_out(batch)
-            self.batches += 1
-            self.items += len(batch)
+            self._busy_since = None
+            self.seconds.observe(time.monotonic() - begun)
+            self.sizes.observe(len(batch))
 
     async def _write_out(self, batch: Sequence[T]) -> None:
         try:
@@ -89,5 +100,6 @@ class GroupWriter(Generic[T, R]):
                 return await self._write(batch)
             except LOST as error:
                 self._say(f"the gateway's database is away ({error!r}); trying again")
+                self.retries += 1
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, PAUSE_MAX)

@@ -36,6 +36,7 @@ from htlc.events import Event, Proposed
 from htlc.settlement import Settlement
 from htlc.swap import Swap
 from htlc.units import MemberId, SettlementId
+from ledgers.trace import Trace
 from protocols.iso20022.codes import PendingReason
 from protocols.iso20022.errors import ProtocolError
 
@@ -61,6 +62,7 @@ class MessageJob(msgspec.Struct, frozen=True, kw_only=True):
 
     arrivals: tuple[Arrival, ...]
     answer: "asyncio.Future[list[Taken | ProtocolError]]"
+    trace: Trace | None = None
 
 
 class Proposal(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +80,7 @@ class SwapJob(msgspec.Struct, frozen=True, kw_only=True):
 
     proposals: tuple[Proposal, ...]
     answer: "asyncio.Future[list[SettlementId | Conflict]]"
+    trace: Trace | None = None
 
 
 class AttemptJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +89,7 @@ class AttemptJob(msgspec.Struct, frozen=True, kw_only=True):
     pair: Pair
     attempt: int
     advised: str
+    trace: Trace | None = None
 
 
 Job = MessageJob | SwapJob | AttemptJob
@@ -206,7 +210,8 @@ class Intake:
         for pair in admission.pairs:
             reasons = self._must_wait(pair)
             if reasons is None:
-                openings += self._attempt(last, AttemptJob(pair=pair, attempt=1, advised=""))
+                begun = AttemptJob(pair=pair, attempt=1, advised="")
+                openings += self._attempt(_completed_by(pair, by_side), begun)
                 continue
             waits[pair.id] = reasons
             done[last].waits.append((self._pending(pair, reasons), pair))
@@ -340,6 +345,11 @@ class Intake:
             )
             openings.append((n, opening, started))
         return openings
+
+
+def _completed_by(pair: Pair, by_side: dict[str, int]) -> int:
+    """The job that brought the later side of a pair: what becomes of it belongs to that one."""
+    return max(by_side.get(side.id, -1) for side in (pair.deliver, pair.receive))
 
 
 def start_of(day: date) -> int:

@@ -27,11 +27,14 @@ LOST: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # "cannot switch to state": how asyncpg tells many cut connections
-    asyncpg.AdminShutdownError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.OperatorInterventionError,  # shutdown, start, a statement cancelled by a person
+    asyncpg.InsufficientResourcesError,  # disk full, out of memory, too many connections
+    asyncpg.PostgresSystemError,  # an I/O error below the server
+    asyncpg.TransactionRollbackError,  # deadlock, serialization
+    asyncpg.ReadOnlySQLTransactionError,  # a standby, after a failover that we have not seen yet
 )
-"""What a lost or refused connection may raise; the outcome of what was running is unknown."""
+"""What a connection that is lost or refused, or a server that cannot serve at the moment, may
+raise: nothing is wrong with what was written; its outcome is unknown, and it is tried again."""
 
 CHANNEL: Final = "lockstep_journal"
 """Where replicas tell each other of requests that they wrote. Polling guarantees, this wakes."""

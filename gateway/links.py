@@ -6,16 +6,20 @@ answers, and holds its fire for a growing pause after a ledger gave no answer at
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 import msgspec
 
+from gateway.telemetry import logs
 from htlc.contract import Answer, Unknown
 from htlc.coordinator import Clock
 from htlc.units import Duration, HtlcId, Instant, LedgerId
-from ledgers.port import Ledger, Operation
+from ledgers.distribution import SIZES, Distribution
+from ledgers.port import Ledger, Lock, Operation
 from ledgers.remote import RemoteLedgerError
+from ledgers.trace import CURRENT, Trace
 
 PAUSE_FIRST: Final = 0.05
 PAUSE_MAX: Final = 1.0
@@ -30,9 +34,18 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     contract: HtlcId
     kind: str  # the command's name: with the leg, what is in flight once at most
     operation: Operation | None
+    trace: Trace | None = None
 
 
 _Ask = Callable[[Sequence[Task]], Awaitable[Sequence[Answer | Unknown]]]
+
+
+class Traffic:
+    """What a link did of one kind: requests by their seconds, and by the tasks in them."""
+
+    def __init__(self) -> None:
+        self.seconds = Distribution()
+        self.sizes = Distribution(SIZES)
 
 
 class Link:
@@ -61,11 +74,21 @@ class Link:
         self._at = Instant(0)
         self._read_at = 0
         self.failures = 0  # batches without any answer, in a row
-        self.batches = 0
-        self.tasks = 0
+        self.unanswered = 0  # batches without any answer, in all
+        self.applied, self.looked = Traffic(), Traffic()
+        self.refusals: Counter[str] = Counter()
+        self.heard_at = 0  # our wall clock (ns) when the ledger last answered
+        self.clock_offset = 0  # its time less ours (ns), then
+        self.trusted = False  # it has passed the preflight: locks may go to it
 
     def put(self, task: Task) -> None:
-        """Queue a task. Bounded by what the runner has open: one task per leg and kind."""
+        """Queue a task. Bounded by what the runner has open: one task per leg and kind.
+
+        No lock leaves for a ledger before it has passed the preflight (rule 5); whatever ends a
+        lock that it holds already does."""
+        if isinstance(task.operation, Lock) and not self.trusted:
+            self._told(task, Unknown(why=f"ledger {self.name} has not passed the preflight"))
+            return
         (self._looks if task.operation is None else self._operations).put_nowait(task)
 
     def __len__(self) -> int:
@@ -84,28 +107,43 @@ class Link:
         if at >= self._at:
             self._at, self._read_at = at, time.monotonic_ns()
 
+    def _heard(self) -> None:
+        """Once for each batch with an answer."""
+        self.failures = 0
+        self.heard_at = time.time_ns()
+        self.clock_offset = self._at - self.heard_at
+
     async def run(self) -> None:
         """Send until cancelled: a few batches in flight, so that a ledger never waits for us."""
         async with asyncio.TaskGroup() as group:
             for _ in range(self._in_flight_max):
-                group.create_task(self._pump(self._operations, self._apply))
-            group.create_task(self._pump(self._looks, self._look))
+                group.create_task(self._pump(self._operations, self._apply, self.applied))
+            group.create_task(self._pump(self._looks, self._look, self.looked))
 
-    async def _pump(self, queue: asyncio.Queue[Task], ask: _Ask) -> None:
+    async def _pump(self, queue: asyncio.Queue[Task], ask: _Ask, traffic: Traffic) -> None:
         while True:
             batch = await take(queue, self._batch_max)
+            begun = time.monotonic()
+            CURRENT.set(common_trace(batch))
             answers = await self._answers(ask, batch)
-            self.batches += 1
-            self.tasks += len(batch)
+            traffic.seconds.observe(time.monotonic() - begun)
+            traffic.sizes.observe(len(batch))
             if all(isinstance(answer, Unknown) for answer in answers):
                 self.failures += 1
+                self.unanswered += 1
                 await asyncio.sleep(min(PAUSE_MAX, PAUSE_FIRST * 2 ** min(self.failures, 8)))
+                self._hand_back(batch, answers)
             else:
-                self.failures = 0
-            for task, answer in zip(batch, answers, strict=True):
-                if isinstance(answer, Answer):
-                    self.read(answer.at)
-                self._told(task, answer)
+                self._hand_back(batch, answers)
+                self._heard()
+
+    def _hand_back(self, batch: Sequence[Task], answers: Sequence[Answer | Unknown]) -> None:
+        for task, answer in zip(batch, answers, strict=True):
+            if isinstance(answer, Answer):
+                self.read(answer.at)
+                if answer.refusal is not None:
+                    self.refusals[answer.refusal] += 1
+            self._told(task, answer)
 
     async def _answers(self, ask: _Ask, batch: Sequence[Task]) -> Sequence[Answer | Unknown]:
         """A ledger that refuses to talk to us (a token withdrawn, another version) has told no
@@ -113,7 +151,8 @@ class Link:
         try:
             return await ask(batch)
         except RemoteLedgerError as error:
-            self._say(f"PAGE: ledger {self.name} refuses the gateway: {error}")
+            with logs.bound(ledger=self.name):
+                self._say(f"PAGE: ledger {self.name} refuses the gateway: {error}")
             return [Unknown(why=str(error))] * len(batch)
 
     async def _apply(self, batch: Sequence[Task]) -> Sequence[Answer | Unknown]:
@@ -121,6 +160,14 @@ class Link:
 
     async def _look(self, batch: Sequence[Task]) -> Sequence[Answer | Unknown]:
         return await self.ledger.look([task.contract for task in batch])
+
+
+def common_trace(batch: Sequence[Task]) -> Trace | None:
+    """The trace that all tasks of a batch belong to: only then it is handed on."""
+    first = batch[0].trace
+    if first is None or any(task.trace != first for task in batch):
+        return None
+    return first
 
 
 _T = TypeVar("_T")

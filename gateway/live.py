@@ -1,6 +1,7 @@
 """One open settlement in memory, and what it owes to the journal and to its users."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -11,6 +12,7 @@ from htlc.events import Event, Learned
 from htlc.leg import LegStatus
 from htlc.settlement import Phase, Settlement
 from htlc.swap import LockProtocol
+from ledgers.trace import Trace
 
 
 class Advice(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,21 +59,27 @@ class Live:
         "in_flight",
         "origin",
         "pair",
+        "phase",
         "requests",
         "saved",
         "sequence",
+        "since",
         "state",
         "timer",
+        "trace",
         "wakes_at",
     )
 
-    def __init__(self, loaded: Loaded, origin: Origin) -> None:
+    def __init__(self, loaded: Loaded, origin: Origin, trace: Trace | None = None) -> None:
         self.id = loaded.state.swap.id
         self.state = self.saved = loaded.state
         self.sequence = loaded.sequence
         self.created_at = loaded.created_at
         self.pair = loaded.pair
+        self.phase = loaded.state.phase  # as last counted, and since when (monotonic seconds)
+        self.since = time.monotonic() - max(0.0, (time.time_ns() - loaded.created_at) / 1e9)
         self.origin = origin
+        self.trace = trace  # of the request that opened it, where there was one: for the log
         self.appending = False
         self.in_flight: set[Key] = set()
         self.held: dict[Key, tuple[float, float]] = {}  # until, pause (monotonic seconds)

@@ -6,7 +6,7 @@ the asset that it lacks: a chain of deliveries settles as fast as its first link
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 from typing import Final
 
@@ -43,6 +43,9 @@ class PendingPairs:
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._waiting)
 
     def wait(self, pending: PendingPair, pair: Pair) -> None:
         """Take on a pair. One that waits for no time (a hold, a running attempt) is only known."""

@@ -98,6 +98,7 @@ class LedgerState(msgspec.Struct, frozen=True, kw_only=True):
     description: Description | None  # None until it has been heard
     clock_at: int | None
     reachable: bool
+    fault: str | None = None  # why nothing is locked on it
 
 
 class Gateway(Protocol):

@@ -9,6 +9,10 @@ RETURNING replica;
 -- name: heartbeat
 UPDATE replica SET seen_at = now() WHERE replica = $1;
 
+-- name: release
+-- The replica stops in order: whoever looks next takes over.
+UPDATE replica SET seen_at = '-infinity' WHERE replica = $1;
+
 -- name: take_over_settlements
 -- Open settlements of replicas that were not seen for $2 seconds become ours.
 UPDATE settlement SET replica = $1
@@ -151,6 +155,12 @@ WHERE i.instruction = t.instruction;
 
 -- name: load_pairs
 SELECT pair, instruction, member, header, content FROM instruction WHERE pair = ANY ($1::uuid[]);
+
+-- name: mailbox_backlogs
+SELECT member, last - acknowledged AS backlog FROM mailbox_head;
+
+-- name: matching_queue
+SELECT count(*) FROM instruction WHERE pair IS NULL AND NOT ended;
 
 -- name: put_pending
 INSERT INTO pending_pair (pair, due_at, attempts, advised, replica)

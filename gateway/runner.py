@@ -12,15 +12,19 @@ fold, ask `decide`, carry out. The runner holds no rule of settlement; it paces,
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 from typing import Final
 
+from gateway import elsewhere
 from gateway.group import GroupWriter
 from gateway.journal import Entry, Journal, Loaded
 from gateway.links import Link, Task
 from gateway.live import Append, Key, Live, Origin, Request, facts, must_save
+from gateway.tally import Tally
+from gateway.telemetry import logs
 from gateway.vault import Vault
 from htlc import commands
 from htlc.agreement import LedgerProfile, Limits, Role, draw_up
@@ -29,10 +33,13 @@ from htlc.contract import Answer, Refusal, Unknown
 from htlc.coordinator import Clock, decide, evolve, wake_at
 from htlc.downtime import safe_downtime
 from htlc.events import Answered, Decided, Decision, Event, Opened, Reason
-from htlc.settlement import Settlement
+from htlc.settlement import Phase, Settlement
 from htlc.swap import Fault, Swap
 from htlc.units import Duration, LedgerId, SettlementId
 from ledgers.port import Cancel, Execute, Lock, Operation, Refund
+from ledgers.trace import Trace
+
+_log = logging.getLogger("settlement")
 
 HOLD_FIRST: Final = 0.02
 HOLD_MAX: Final = 1.0
@@ -44,9 +51,6 @@ SLICE: Final = 100
 
 BATCH_MAX: Final = 500
 """Journal entries in one transaction: a bounded commit keeps latency even under a backlog."""
-
-CONFLICTS_MAX: Final = 20
-"""Times a request from another replica is tried again before its caller is told to come back."""
 
 
 class Runner:
@@ -60,6 +64,7 @@ class Runner:
         links: Mapping[LedgerId, Link],
         limits: Limits,
         profile: Callable[[LedgerId], LedgerProfile | None],
+        tally: Tally,
         say: Callable[[str], None],
     ) -> None:
         self._journal = journal
@@ -68,11 +73,12 @@ class Runner:
         self._limits = limits
         self._profile = profile
         self._say = say
+        self.tally = tally
         self.lives: dict[SettlementId, Live] = {}
         self._due: dict[SettlementId, Live] = {}
+        self._due_since = 0.0  # monotonic
         self._wake = asyncio.Event()
         self._reloads: asyncio.Queue[Live] = asyncio.Queue()
-        self.ends: dict[str, int] = {}
         self.quarantined: dict[SettlementId, str] = {}
         self.writer: GroupWriter[Append, bool] = GroupWriter(
             lambda batch: journal.append([append.entry for append in batch]),
@@ -85,16 +91,18 @@ class Runner:
 
     # ------------------------------------------------------------------ taking on and letting go
 
-    def adopt(self, loaded: Loaded, origin: Origin) -> None:
+    def adopt(self, loaded: Loaded, origin: Origin, trace: Trace | None = None) -> None:
         """Take on a settlement whose journal has been folded."""
         id = loaded.state.swap.id
         if id in self.lives or loaded.state.ended:
             return
-        live = self.lives[id] = Live(loaded, origin)
+        live = self.lives[id] = Live(loaded, origin, trace)
         self.mark(live)
 
     def mark(self, live: Live) -> None:
         """Something may be owed: have it decided."""
+        if not self._due:
+            self._due_since = time.monotonic()
         self._due[live.id] = live
         self._wake.set()
 
@@ -104,9 +112,22 @@ class Runner:
             live.timer.cancel()
         for request in live.requests:
             self._answer(live, request)
-        outcome = "REJECTED" if live.state.never_locked else live.state.phase
-        self.ends[outcome] = self.ends.get(outcome, 0) + 1
+        if live.state.phase is not live.phase:
+            self._moved(live)
+        self.tally.end(live.state, (time.time_ns() - live.created_at) / 1e9)
         live.origin.ended(live.state)
+
+    def relinquish(self, id: SettlementId) -> None:
+        """Another replica runs it now; what its users have asked for here, they ask again."""
+        live = self.lives.pop(id, None)
+        if live is None:
+            return
+        self.tally.relinquished += 1
+        if live.timer is not None:
+            live.timer.cancel()
+        for request in live.requests:
+            if not request.answer.done():
+                request.answer.set_result(elsewhere.ASK_AGAIN)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -122,6 +143,7 @@ class Runner:
             await self._wake.wait()
             self._wake.clear()
             due, self._due = self._due, {}
+            since = self._due_since
             clocks = self.clocks()
             for n, live in enumerate(due.values()):
                 try:
@@ -130,12 +152,26 @@ class Runner:
                     self._quarantine(live, error)
                 if n % SLICE == SLICE - 1:
                     await asyncio.sleep(0)
+            self.tally.turns.observe(time.monotonic() - since)
+
+    def _moved(self, live: Live) -> None:
+        """The settlement is in another phase than when we last looked."""
+        left, live.phase = live.phase, live.state.phase
+        now = time.monotonic()
+        self.tally.left(left, live.state, now - live.since)
+        live.since = now
+        if _log.isEnabledFor(logging.DEBUG):
+            _log.debug("%s to %s", left, live.phase, extra=_about(live))
+        if live.phase is Phase.BROKEN:
+            with logs.bound(**_about(live)):
+                self._say(f"PAGE: settlement {live.id} is one-legged; saving what can be saved")
 
     def _quarantine(self, live: Live, error: Exception) -> None:
         """Our own error in one settlement stops that one, loudly, and no other."""
         self.lives.pop(live.id, None)
         self.quarantined[live.id] = repr(error)
-        self._say(f"PAGE: settlement {live.id} is stopped, its state makes no sense: {error!r}")
+        with logs.bound(settlement=live.id):
+            self._say(f"PAGE: settlement {live.id} is stopped, its state makes no sense: {error!r}")
 
     def clocks(self) -> dict[LedgerId, Clock]:
         """The ledgers' times, as far as they have been heard."""
@@ -146,6 +182,8 @@ class Runner:
     def _step(self, live: Live, clocks: Mapping[LedgerId, Clock]) -> None:
         if live.id not in self.lives:
             return
+        if live.state.phase is not live.phase:
+            self._moved(live)
         if live.requests and not live.appending:
             self._take_request(live)
         for command in decide(live.state, clocks):
@@ -203,6 +241,8 @@ class Runner:
             return
         live.in_flight.add(key)
         leg = live.state.agreed.legs[command.leg]
+        if _log.isEnabledFor(logging.DEBUG):
+            _log.debug("%s leg %s", key[1], leg.terms.leg, extra=_about(live, leg.ledger))
         self._links[leg.ledger].put(
             Task(
                 settlement=live.id,
@@ -210,6 +250,7 @@ class Runner:
                 contract=leg.terms.id,
                 operation=self._operation(live.state, command),
                 kind=key[1],
+                trace=live.trace,
             )
         )
 
@@ -300,6 +341,7 @@ class Runner:
     def _appended(self, append: Append, written: bool) -> None:
         live = append.live
         if not written:
+            self.tally.conflicts += 1
             if append.request is not None:
                 live.requests.insert(0, append.request)
             self._reloads.put_nowait(live)  # `appending` stays set: nothing is written meanwhile
@@ -352,27 +394,11 @@ class Runner:
         the journal, and the other one finds it there. Raises KeyError for an unknown id."""
         live = self.lives.get(id)
         if live is None:
-            return await self._request_elsewhere(id, event, check)
+            return await elsewhere.request(self._journal, id, event, check)
         answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         live.requests.append(Request(event=event, check=check, answer=answer))
         self.mark(live)
         return await answer
-
-    async def _request_elsewhere(
-        self, id: SettlementId, event: Event, check: Callable[[Settlement], str | None]
-    ) -> str | None:
-        for _ in range(CONFLICTS_MAX):
-            loaded = (await self._journal.load([id]))[id]
-            if (refused := check(loaded.state)) is not None or loaded.replica is None:
-                return refused
-            after = evolve(loaded.state, event)
-            entry = Entry(
-                settlement=id, sequence=loaded.sequence + 1, events=(event,), phase=after.phase
-            )
-            if (await self._journal.append([entry]))[0]:
-                await self._journal.notify(id)
-                return None
-        return "the settlement changes too fast; ask again"
 
     def _take_request(self, live: Live) -> None:
         request = live.requests.pop(0)
@@ -392,3 +418,8 @@ class Runner:
         if live is not None and not live.appending:
             live.appending = True
             self._reloads.put_nowait(live)
+
+
+def _about(live: Live, ledger: LedgerId | None = None) -> dict[str, object]:
+    """What a line of the log says of a settlement; never a key."""
+    return {"settlement": live.id, "ledger": ledger, "trace": live.trace}

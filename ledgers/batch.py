@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
@@ -17,6 +18,7 @@ from ledgers import store
 from ledgers.administration import Act, Record, administer
 from ledgers.block import Seal, leaf
 from ledgers.book import Book, Effect, apply_all
+from ledgers.distribution import SIZES, Distribution
 from ledgers.hosted import Clock
 from ledgers.parties import Principal
 from ledgers.port import Answer, Operation, Refusal
@@ -37,6 +39,9 @@ class Statistics(msgspec.Struct):
     overloaded: int = 0  # operations turned away
     largest_batch: int = 0
     height: int = 0
+    ahead: int = 0  # nanoseconds that ledger time was before the wall clock, at the last batch
+    seconds: Distribution = msgspec.field(default_factory=Distribution)  # of a transaction
+    sizes: Distribution = msgspec.field(default_factory=lambda: Distribution(SIZES))
 
 
 class Request(msgspec.Struct):
@@ -88,11 +93,14 @@ class Writer:
     async def run(self, requests: list[Request]) -> list[Reply]:
         """Serve the requests in one transaction. Whatever it raises, the outcome is open; then
         `discard` comes before the next run."""
+        begun = time.monotonic()
         session, head = await self._begin()
         assert head.ledger == self._seal.ledger, "the database still belongs to this ledger"
         self.statistics.height = head.height
         book = await self._book(session, head)
-        at = max(head.clock, self._clock())
+        wall = self._clock()
+        at = max(head.clock, wall)
+        self.statistics.ahead = at - wall
         opened = await self._load(session, book, requests)
         administration, outcomes = head.administration, []
         for request in requests:
@@ -105,7 +113,7 @@ class Writer:
         if administration != head.administration:
             await session.fetch("write_administration", at, administration)
         await session.commit()
-        self._count(requests, effects)
+        self._count(requests, effects, time.monotonic() - begun)
         self._keep(book, effects, block_hash, administration)
         return [
             Reply(at=at, answers=told, outcomes=done)
@@ -217,10 +225,14 @@ class Writer:
         if sum(len(rows) for rows in kept_rows) <= KEPT_ROWS_MAX:
             self._kept = _Kept(book, block_hash, administration)
 
-    def _count(self, requests: Sequence[Request], effects: Sequence[Effect]) -> None:
+    def _count(
+        self, requests: Sequence[Request], effects: Sequence[Effect], seconds: float
+    ) -> None:
         size = sum(request.size for request in requests)
         numbers = self.statistics
         numbers.batches += 1
+        numbers.seconds.observe(seconds)
+        numbers.sizes.observe(size)
         numbers.operations += size
         numbers.effects += len(effects)
         numbers.largest_batch = max(numbers.largest_batch, size)

@@ -127,6 +127,16 @@ class PostgresLedger:
         """The numbers of this replica."""
         return self._writer.statistics
 
+    @property
+    def queued(self) -> int:
+        """Operations and questions that wait for their turn."""
+        return self._queued
+
+    async def touch(self) -> None:
+        """Commit a batch of nothing but the ledger's time: that the database can be written.
+        Raises LedgerUnreachable."""
+        await self._ask(Request(_future()))
+
     def as_principal(self, by: Principal) -> Spoken:
         return Spoken(self, by)
 

@@ -9,7 +9,7 @@ import aiohttp
 import msgspec
 
 from htlc.units import HtlcId
-from ledgers import views
+from ledgers import trace, views
 from ledgers.port import (
     Answer,
     Cursor,
@@ -98,11 +98,14 @@ class RemoteLedger:
         the answer is that we are wrong."""
         # aiohttp sends a stream in pieces; a large block of bytes would hold the event loop.
         body = None if content is None else io.BytesIO(msgspec.json.encode(content))
+        headers = self._headers
+        if (current := trace.CURRENT.get()) is not None:
+            headers = {**headers, trace.HEADER: current.header()}
         try:
             async with (
                 asyncio.timeout(DEADLINE_SECONDS),
                 self._session.request(
-                    method, self._url + path, data=body, params=query, headers=self._headers
+                    method, self._url + path, data=body, params=query, headers=headers
                 ) as response,
             ):
                 data = await response.read()

@@ -16,6 +16,7 @@ from gateway.http.problems import Kind, RequestError, problem
 from gateway.http.routes import ROUTES, Route
 from gateway.http.wire import Problem
 from gateway.ids import new_id
+from gateway.telemetry import logs
 from protocols.iso20022.errors import RejectCode
 
 HEARTBEAT_SECONDS: Final = 15.0
@@ -36,8 +37,10 @@ def build_app(
     say: Callable[[str], None],
     heartbeat_seconds: float = HEARTBEAT_SECONDS,
     now: Callable[[], int] = time.time_ns,
+    away: tuple[type[Exception], ...] = (),
 ) -> web.Application:
-    """The application over a gateway's services. `say` gets a line for each error of ours."""
+    """The application over a gateway's services. `say` gets a line for each error of ours; what
+    is `away` means that the store cannot be reached: ask again."""
     desk = Desk(
         gateway=gateway,
         bic=bic,
@@ -48,7 +51,9 @@ def build_app(
         say=say,
         closing=asyncio.Event(),
     )
-    app = web.Application(middlewares=[_problems_for(say)], client_max_size=max(body_bytes_max, 1))
+    app = web.Application(
+        middlewares=[_problems_for(say, away)], client_max_size=max(body_bytes_max, 1)
+    )
     _add(app, desk, auth)
 
     async def close(_: web.Application) -> None:
@@ -91,6 +96,7 @@ def _endpoint(route: Route, desk: Desk, auth: Authentication) -> Endpoint:
         principal = auth.principal(request)
         if principal is None:
             raise _unknown(request)
+        logs.MEMBER.set(principal.name)
         if principal.role not in route.roles:
             roles = " or ".join(sorted(route.roles))
             raise RequestError(Kind.FORBIDDEN, f"this is for a {roles}", code=RejectCode.XAUT.value)
@@ -135,7 +141,7 @@ def _other(methods: Iterable[str]) -> Endpoint:
     return endpoint
 
 
-def _problems_for(say: Callable[[str], None]) -> Middleware:
+def _problems_for(say: Callable[[str], None], away: tuple[type[Exception], ...]) -> Middleware:
     """Whatever goes wrong becomes a problem document; an error of ours is told to `say` once."""
 
     @web.middleware
@@ -146,9 +152,11 @@ def _problems_for(say: Callable[[str], None]) -> Middleware:
             return _response(error.problem, error.headers)
         except web.HTTPException as error:
             return _response(problems.of_status(error.status, error.reason), {})
-        except ConnectionError:
-            raise  # nobody is there any more to be answered
         except Exception as error:
+            if isinstance(error, ConnectionError) and _has_gone(request):
+                raise  # nobody is there any more to be answered
+            if isinstance(error, away):
+                return _away(request, error, say)
             return _internal(request, error, say)
 
     return middleware
@@ -158,6 +166,15 @@ def _response(found: Problem, headers: Mapping[str, str]) -> web.Response:
     response = problem_reply(found).response()
     response.headers.update(headers)
     return response
+
+
+def _has_gone(request: web.Request) -> bool:
+    return request.transport is None or request.transport.is_closing()
+
+
+def _away(request: web.Request, error: Exception, say: Callable[[str], None]) -> web.Response:
+    say(f"{request.method} {request.path} was told to come back: {error!r}")
+    return _response(problem(Kind.BUSY, "the gateway's database is away; ask again"), {})
 
 
 def _internal(request: web.Request, error: Exception, say: Callable[[str], None]) -> web.Response:

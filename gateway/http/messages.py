@@ -87,10 +87,11 @@ async def _send_json(call: Call, parameters: Mapping[str, str]) -> Reply:
         raise RequestError(Kind.UNSUPPORTED, "JSON is UTF-8 (RFC 8259 section 8.1)")
     body = await call.body()
     batch = _is_array(body)
+    items: Sequence[Item]
     try:
         items = _split_array(call, body) if batch else json_form.split(body)
     except ProtocolError as error:
-        return problem_reply(problems.rejected(error))
+        items, batch = (error,), False
     outcomes = await _outcomes(call, items)
     if batch:
         return json_reply(202, [_result(outcome) for outcome in outcomes], Location=MAILBOX)
@@ -158,8 +159,6 @@ def _check_charset(body: bytes, parameters: Mapping[str, str]) -> None:
 async def _outcomes(call: Call, items: Sequence[Item]) -> Sequence[Outcome]:
     """What became of each message. The gateway sees all of them, in order."""
     admitted = [_admitted(call, item) for item in items]
-    if not any(isinstance(item, Enveloped) for item in admitted):
-        return [item for item in admitted if isinstance(item, ProtocolError)]
     answers = await call.gateway.take_messages(call.principal.name, admitted)
     return [_outcome(item, answer) for item, answer in zip(admitted, answers, strict=True)]
 

@@ -68,7 +68,13 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     def kinds(self) -> tuple[Kind, ...]:
         """Every kind of problem that it may answer with."""
         body = (Kind.MALFORMED, Kind.TIMEOUT, Kind.TOO_LARGE, Kind.UNSUPPORTED)
-        common = (Kind.NOT_AUTHENTICATED, Kind.FORBIDDEN, Kind.INVALID, Kind.INTERNAL)
+        common = (
+            Kind.NOT_AUTHENTICATED,
+            Kind.FORBIDDEN,
+            Kind.INVALID,
+            Kind.INTERNAL,
+            Kind.BUSY,
+        )
         keyed = (Kind.CONFLICT,) if self.method == "POST" else ()
         return common + (body if self.request else ()) + keyed + self.refusals
 
@@ -158,7 +164,7 @@ ROUTES: Final = (
                 location=True,
             ),
         ),
-        refusals=(Kind.MESSAGE, Kind.BUSY),
+        refusals=(Kind.MESSAGE,),
     ),
     Route(
         method="GET",
@@ -234,7 +240,6 @@ ROUTES: Final = (
                 location=True,
             ),
         ),
-        refusals=(Kind.BUSY,),
     ),
     Route(
         method="GET",

@@ -115,4 +115,5 @@ def ledger(state: LedgerState) -> wire.LedgerView:
         skew_seconds=said.skew / SECOND if said else None,
         public_key=said.public_key.hex() if said and said.public_key else None,
         assets=said.assets if said else (),
+        fault=state.fault,
     )

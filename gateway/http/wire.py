@@ -309,6 +309,7 @@ class LedgerView(msgspec.Struct, frozen=True, kw_only=True):
     skew_seconds: float | None
     public_key: Annotated[str | None, Meta(description="Ed25519, hex: signs its blocks")]
     assets: tuple[AssetDescription, ...]
+    fault: Annotated[str | None, Meta(description="Why nothing is locked on it")] = None
 
 
 class LedgerList(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,20 +7,26 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+import asyncpg
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gateway.config import ConfigurationError
+from gateway.config import ConfigurationError, database
 from gateway.process import health
 from gateway.process.life import Ready, live
+from gateway.process.pulse import Pulse
 from gateway.process.serving import serve_app
 from gateway.process.sockets import Descriptors, Listening, sockets
+from gateway.telemetry.lag import LoopLag
+from gateway.telemetry.ledger import LedgerSource
+from gateway.telemetry.process import ProcessSource, exposition
+from gateway.telemetry.traffic import Traffic
 from htlc.hashlock import HashFunction
 from htlc.units import Instant, LedgerId, seconds
 from ledgers.block import Seal
 from ledgers.hosted import Traits
 from ledgers.parties import Principal, Role
-from ledgers.port import LockKind
+from ledgers.port import LedgerUnreachable, LockKind
 from ledgers.postgres import PostgresLedger, open_pool, prepare
 from ledgers.profile import Profile
 from ledgers.service import build_app
@@ -45,7 +51,7 @@ class LedgerProcess(_Table, frozen=True, kw_only=True):
     """Everything a ledger process needs."""
 
     ledger: str
-    dsn: str
+    dsn: str  # or file:PATH, see `gateway.config.database`
     key_file: Path  # 32 bytes, the secret of the Ed25519 key that signs blocks
     tokens: tuple[TokenSettings, ...]
     listen: str = "127.0.0.1:8081"  # HOST:PORT, or fd:N for an inherited socket
@@ -93,12 +99,21 @@ def run(settings: LedgerProcess, fds: Descriptors, *, lifeline: bool) -> None:
 
 async def serve(settings: LedgerProcess, seal: Seal, listening: Listening, ready: Ready) -> None:
     """Run one ledger until cancelled."""
-    state = health.Health()
-    async with _ledger(settings, seal) as ledger:
+    state, lag, traffic = health.Health(), LoopLag(), Traffic()
+    async with _ledger(settings, seal) as (ledger, pool), asyncio.TaskGroup() as group:
+        pulse = Pulse(ledger.touch, (LedgerUnreachable,))
+        state.checks["database"] = pulse.check
+        exposed = exposition(
+            ProcessSource("ledger", health=state, pool=pool, lag=lag, traffic=traffic),
+            LedgerSource(ledger),
+        )
+        service = build_app(ledger, settings.principals())
+        service.middlewares.insert(0, traffic.middleware())
         runners = [
-            await serve_app(health.build_app(state), listening[1]),
-            await serve_app(build_app(ledger, settings.principals()), listening[0]),
+            await serve_app(health.build_app(state, exposed, lambda: lag.last), listening[1]),
+            await serve_app(service, listening[0]),
         ]
+        beside = [group.create_task(pulse.run()), group.create_task(lag.run())]
         state.started = True
         ready()
         try:
@@ -107,16 +122,20 @@ async def serve(settings: LedgerProcess, seal: Seal, listening: Listening, ready
             state.draining = True
             for runner in reversed(runners):
                 await runner.cleanup()
+            for task in beside:
+                task.cancel()
 
 
 @asynccontextmanager
-async def _ledger(settings: LedgerProcess, seal: Seal) -> AsyncIterator[PostgresLedger]:
-    pool = await open_pool(settings.dsn)
+async def _ledger(
+    settings: LedgerProcess, seal: Seal
+) -> "AsyncIterator[tuple[PostgresLedger, asyncpg.Pool[asyncpg.Record]]]":
+    pool = await open_pool(database(settings.dsn))
     try:
         await prepare(pool, seal)
         ledger = PostgresLedger(pool, seal, _wall_clock, settings.traits())
         try:
-            yield ledger
+            yield ledger, pool
         finally:
             await ledger.close()
     finally:

@@ -8,18 +8,17 @@ stop it after what is in flight.
 import asyncio
 import gc
 import signal
-import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
 
+from gateway.config import ConfigurationError
 from gateway.process.lifeline import parent_gone
 from gateway.process.sockets import Listening, url
-
-Say = Callable[[str], None]
-"""Writes one line of the log."""
+from gateway.telemetry import logs
+from gateway.telemetry.logs import Say
 
 GARBAGE_THRESHOLD: Final = 20_000
 """Objects made and not freed before the collector looks for cycles. Nearly all of ours are freed by
@@ -37,10 +36,14 @@ def live(
     *,
     lifeline: bool,
 ) -> None:
-    """All of a process's life: `serve` runs until it is cancelled, and calls ready() once."""
+    """All of a process's life: `serve` runs until it is cancelled, and calls ready() once.
 
-    def say(text: str) -> None:
-        print(f"{name}: {text}", file=sys.stderr, flush=True)  # noqa: T201 - this is the log
+    Raises ConfigurationError where the environment asks for a log that there is not."""
+    try:
+        logs.configure(name)
+    except logs.UnknownFormError as error:
+        raise ConfigurationError(str(error)) from None
+    say = logs.say_as("process")
 
     def ready() -> None:
         # What was loaded to get here stays for good: the collector need not look at it again.

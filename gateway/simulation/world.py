@@ -287,7 +287,9 @@ class World:
         """A key leaves the vault: noted for the judge."""
         id = state.swap.id
         records = len(self.journal.events(id))
-        self.shown[id].append(Shown(leg=leg, role=role, records=records))
+        shown = Shown(leg=leg, role=role, records=records)
+        if shown not in self.shown[id]:  # sent again and again in an outage, it is shown once
+            self.shown[id].append(shown)
         name = state.agreed.legs[leg].terms.leg
         self.happen("vault", What.KEY_SHOWN, id, name, str(role))
 

@@ -18,6 +18,7 @@ from gateway.config import LedgerSettings, LimitSettings, MemberSettings, Settin
 from gateway.desk import Desk
 from gateway.engine import Engine, desk_of, open_engine
 from gateway.process.serving import serve_app
+from gateway.telemetry.traffic import Traffic
 from gateway.vault import load_master
 from htlc.units import AccountId, AssetId, Instant, LedgerId, Quantity
 from ledgers.administration import Act, DefineInstrument, GrantMandate, OpenAccount
@@ -150,7 +151,9 @@ async def _ledger(name: str, dsn: str) -> AsyncIterator[tuple[PostgresLedger, st
         ledger = PostgresLedger(pool, seal, lambda: Instant(time.time_ns()), Traits())
         await _furnish(ledger, name)
         listening = socket.create_server(("127.0.0.1", 0))
-        runner = await serve_app(build_app(ledger, {sha256(token("gateway")): GATEWAY}), listening)
+        app = build_app(ledger, {sha256(token("gateway")): GATEWAY})
+        app.middlewares.insert(0, Traffic().middleware())
+        runner = await serve_app(app, listening)
         try:
             yield ledger, f"http://127.0.0.1:{listening.getsockname()[1]}"
         finally:

@@ -178,4 +178,6 @@ async def test_a_thousand_settle(running: System) -> None:
         await running.desk.take_settlements(SELLER, [(s, b"d") for s in swaps[n : n + 50]])
     await until(lambda: not running.engine.runner.lives, within=60)
     print("settlements per second", len(swaps) / (time.monotonic() - begun))
-    assert running.engine.runner.ends == {"SETTLED": len(swaps)}
+    ended = running.engine.runner.tally.ended
+    assert ended.total() == len(swaps)
+    assert {outcome for _, _, outcome, _ in ended} == {"SETTLED"}

@@ -37,6 +37,10 @@ DEADLINE = 60.0
 CREATED_AT = 1_795_000_000_000_000_000
 
 
+BUSY = ("XBSY", "503")
+"""What a message is answered with that should come again: as a message, or as a bare problem."""
+
+
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
     """A trade that was sent: who, what, and the two references or the one id it goes by."""
 
@@ -182,10 +186,13 @@ class Load:
         while True:
             try:
                 (outcome,) = await self.clients[own].send(body)
-                assert isinstance(outcome, Received), outcome
-                return
             except GatewayUnreachableError:
                 await self._again()
+                continue
+            if isinstance(outcome, Received):
+                return
+            assert outcome.code in BUSY, outcome
+            await self._again()
 
     # ------------------------------------------------------------------ the account
 

@@ -1,22 +1,18 @@
 """Two gateway processes on one database: what one leaves, the other finishes within seconds."""
 
 import asyncio
-import contextlib
 import os
-import re
 import signal
-import sys
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
-import msgspec
 import pytest
 
 from gateway.machine import world as worlds
 from tests.system.load import EURO, Load
 from tests.system.machine import Machine, machine
+from tests.system.replica import replica
 
 TRADES = 200
 
@@ -25,33 +21,6 @@ HAND_OVER_SECONDS_MAX = 15.0
 a quiet machine, doubled for a busy one."""
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
-
-
-@contextlib.asynccontextmanager
-async def replica(data: Path, name: str) -> AsyncIterator[tuple[int, str]]:
-    """Another gateway process on the same database: its pid and address."""
-    text = (data / "services" / "gateway.toml").read_text()
-    text = re.sub(r'^replica = ".*"$', f'replica = "{name}"', text, flags=re.MULTILINE)
-    text = re.sub(r"^(metrics_)?listen = .*\n", "", text, flags=re.MULTILINE)
-    config = data.parent / f"{name}.toml"
-    config.write_text('listen = "127.0.0.1:0"\nmetrics_listen = "127.0.0.1:0"\n' + text)
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "gateway.cli",
-        "gateway",
-        "--config",
-        str(config),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    try:
-        line = msgspec.json.decode(await asyncio.wait_for(process.stdout.readline(), 30))
-        yield process.pid, line["url"]
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
 
 
 async def knows_the_ledgers(there: Load) -> None:
@@ -64,16 +33,18 @@ async def test_the_other_replica_finishes_what_a_killed_one_has_begun(data: Path
     world = worlds.load(worlds.find("dvp"))
     async with (
         machine(data) as running,
-        replica(data, "gateway-b") as (pid, url),
+        replica(data, "gateway-b") as other,
         aiohttp.ClientSession() as session,
     ):
         euro = running.pid_of(EURO)
         assert euro is not None
-        there = Load(Machine(running.process, running.ready | {"gateway": url}), world, session, 1)
+        there = Load(
+            Machine(running.process, running.ready | {"gateway": other.url}), world, session, 1
+        )
         await knows_the_ledgers(there)
         os.kill(euro, signal.SIGSTOP)  # the cash legs cannot be locked: everything stays open
         await asyncio.gather(*(there.swap() for _ in range(TRADES)))
-        os.kill(pid, signal.SIGKILL)
+        os.kill(other.pid, signal.SIGKILL)
         os.kill(euro, signal.SIGCONT)
         begun = time.monotonic()
         here = Load(running, world, session, 2)
@@ -91,12 +62,14 @@ async def test_any_replica_shows_and_cancels_what_another_one_runs(data: Path) -
     world = worlds.load(worlds.find("dvp"))
     async with (
         machine(data) as running,
-        replica(data, "gateway-b") as (_, url),
+        replica(data, "gateway-b") as other,
         aiohttp.ClientSession() as session,
     ):
         euro = running.pid_of(EURO)
         assert euro is not None
-        there = Load(Machine(running.process, running.ready | {"gateway": url}), world, session, 3)
+        there = Load(
+            Machine(running.process, running.ready | {"gateway": other.url}), world, session, 3
+        )
         await knows_the_ledgers(there)
         os.kill(euro, signal.SIGSTOP)
         here = Load(running, world, session, 4)

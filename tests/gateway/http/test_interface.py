@@ -14,8 +14,8 @@ from gateway.http.auth import Authenticator
 from gateway.http.problems import URN, Kind
 from gateway.http.routes import ROUTES, Route
 from tests.gateway.http.client import DOCUMENT, Client
-from tests.gateway.http.conftest import BODY_BYTES_MAX, ID, Served, proposal, sha256
-from tests.gateway.http.fake import BUYER, SELLER
+from tests.gateway.http.conftest import BODY_BYTES_MAX, ID, Served, proposal, serve, sha256
+from tests.gateway.http.fake import BUYER, SELLER, FakeGateway
 
 PATHS = [(route.method, route.path.replace("{id}", ID)) for route in ROUTES]
 EVERY = pytest.mark.parametrize(("method", "path"), PATHS)
@@ -359,3 +359,21 @@ async def test_a_client_of_the_tests_notices_an_answer_that_is_not_described(
         await served.seller.ask("GET", "/v1/ledgers")
     assert isinstance(served.session, aiohttp.ClientSession)
     assert isinstance(served.seller, Client)
+
+
+# ---------------------------------------------------------------------- a store that is away
+
+
+@pytest.mark.parametrize("error", [ConnectionRefusedError("no server"), TimeoutError("slow")])
+async def test_who_asks_while_the_store_is_away_is_told_to_come_back(error: Exception) -> None:
+    fake, said = FakeGateway(), list[str]()
+    fake.broken = error
+    runner, base = await serve(fake, said, away=(OSError,))
+    async with aiohttp.ClientSession() as session:
+        answer = await Client(session, base, SELLER.lower()).ask("GET", f"/v1/settlements/{ID}")
+    await runner.cleanup()
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+    assert answer.json["type"] == "urn:lockstep:problem:busy"
+    assert str(error) not in answer.text
+    assert len(said) == 1
+    assert repr(error) in said[0]

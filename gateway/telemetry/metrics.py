@@ -1,0 +1,376 @@
+"""Every metric of the gateway and of the ledgers: name, type, unit, labels, and what it says.
+
+This table is the contract with dashboards and alerts; nothing is exposed that is not in it, but for
+`process_*` and `python_*`, which the client library measures. Names follow the conventions of
+Prometheus: base units, `_total` for what only grows. A label has few values, all of them known from
+code or configuration; no id of a settlement, message, account or security is ever one.
+
+The objects of the system keep their own numbers, as plain integers and `Distribution`s, and are
+read when Prometheus asks: `telemetry.gateway` and `telemetry.ledger` do that.
+"""
+
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+
+from ledgers.distribution import Distribution
+
+
+class Kind(StrEnum):
+    """The types of Prometheus that are used here."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+class Definition(msgspec.Struct, frozen=True, kw_only=True):
+    """One metric. A counter's name ends in `_total`."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+ALL: Final[dict[str, Definition]] = {}
+"""Every metric by its name, in the order of this file."""
+
+
+def _define(kind: Kind, name: str, help: str, *labels: str) -> Definition:
+    assert name not in ALL, f"{name} is defined twice"
+    made = ALL[name] = Definition(name=name, kind=kind, help=help, labels=labels)
+    return made
+
+
+def _counter(name: str, help: str, *labels: str) -> Definition:
+    assert name.endswith("_total"), "the name of a counter ends in _total"
+    return _define(Kind.COUNTER, name, help, *labels)
+
+
+def _gauge(name: str, help: str, *labels: str) -> Definition:
+    return _define(Kind.GAUGE, name, help, *labels)
+
+
+def _histogram(name: str, help: str, *labels: str) -> Definition:
+    return _define(Kind.HISTOGRAM, name, help, *labels)
+
+
+# ------------------------------------------------------------------ every process
+
+BUILD_INFO = _gauge(
+    "lockstep_build_info",
+    "Always 1; what runs (component: gateway or ledger).",
+    *("component", "version", "python"),
+)
+READY = _gauge(
+    "lockstep_ready",
+    "Whether a condition of /readyz holds: 1 or 0 (conditions: started, not draining, database; "
+    "of a gateway also ledgers).",
+    "condition",
+)
+DRAINING = _gauge("lockstep_draining", "1 from SIGTERM on: no new work is taken.")
+EVENT_LOOP_LAG = _histogram(
+    "lockstep_event_loop_lag_seconds",
+    "How much later than asked a timer of 250 ms fired: what every request waits at least.",
+)
+POOL_CONNECTIONS = _gauge(
+    "lockstep_database_pool_connections",
+    "Connections to the database that are open (state: used or idle).",
+    "state",
+)
+POOL_CONNECTIONS_MAX = _gauge(
+    "lockstep_database_pool_connections_max", "Connections that the pool may open."
+)
+DATABASE_UP = _gauge(
+    "lockstep_database_up",
+    "1 if the database has taken a write within 3 s, and no batch waits for longer.",
+)
+HTTP_REQUESTS = _counter(
+    "lockstep_http_requests_total",
+    "Requests answered, by the template of their path (other: none of ours) and their status.",
+    *("method", "route", "status"),
+)
+HTTP_SECONDS = _histogram(
+    "lockstep_http_request_seconds",
+    "From a request's head to its answer; of streams until they end.",
+    "route",
+)
+HTTP_IN_FLIGHT = _gauge(
+    "lockstep_http_requests_in_flight", "Requests being answered, streams among them."
+)
+LOG_RECORDS = _counter(
+    "lockstep_log_records_total",
+    "Lines logged, by level; critical ones ask for a person.",
+    "level",
+)
+
+# ------------------------------------------------------------------ gateway: settlements
+
+SETTLEMENTS_OPENED = _counter(
+    "lockstep_settlements_opened_total",
+    "Settlements opened by this replica: their agreement is in the journal.",
+    *("kind", "protocol"),
+)
+SETTLEMENTS = _counter(
+    "lockstep_settlements_total",
+    "Settlements that ended, durably, on this replica. kind: dvp, pvp, other; outcome: SETTLED, "
+    "CANCELLED, REJECTED (nothing was ever locked); reason: of the decision.",
+    *("kind", "protocol", "outcome", "reason"),
+)
+SETTLEMENT_SECONDS = _histogram(
+    "lockstep_settlement_duration_seconds",
+    "From intake to the durable end (consent of the parties included).",
+    *("kind", "outcome"),
+)
+PHASE_SECONDS = _histogram(
+    "lockstep_settlement_phase_seconds",
+    "How long settlements stayed in a phase, as this replica saw it.",
+    "phase",
+)
+SETTLEMENTS_OPEN = _gauge(
+    "lockstep_settlements_open", "Settlements that this replica works on, by phase.", "phase"
+)
+SETTLEMENT_OLDEST = _gauge(
+    "lockstep_settlement_oldest_seconds",
+    "For how long the oldest settlement of a phase has been in it.",
+    "phase",
+)
+ONE_LEGGED = _gauge(
+    "lockstep_settlements_one_legged",
+    "Settlements whose legs ended differently (BROKEN). Must be 0.",
+)
+FROZEN = _gauge(
+    "lockstep_settlements_frozen",
+    "Settlements of a restored journal that wait for evidence (design rule 17).",
+)
+QUARANTINED = _gauge(
+    "lockstep_settlements_quarantined",
+    "Settlements stopped by an error of ours since the start. Must be 0.",
+)
+
+# ------------------------------------------------------------------ gateway: locks and time
+
+OPEN_LOCKS = _gauge(
+    "lockstep_open_locks",
+    "Legs found locked and not ended yet, by the age of their settlement (age: 1s, 10s, 1m, 10m: "
+    "younger than that; older: all others).",
+    *("ledger", "age"),
+)
+OLDEST_LOCK = _gauge(
+    "lockstep_oldest_lock_age_seconds", "Age of the oldest open lock on a ledger.", "ledger"
+)
+LOCKED_VALUE = _gauge(
+    "lockstep_locked_value",
+    "Money in open locks of this replica, in units of its currency. (Securities are counted in "
+    "lockstep_open_locks: their quantities cannot be added up.)",
+    *("ledger", "currency"),
+)
+CLAIM_MARGIN = _gauge(
+    "lockstep_claim_margin_seconds",
+    "Smallest time left, over open settlements with an expiry whose key is not out, until the "
+    "first claim is not sent any more (expiry less margin less the ledger's time). Absent if none.",
+)
+SAFE_DOWNTIME = _gauge(
+    "lockstep_safe_downtime_seconds",
+    "Smallest outage, over settlements whose key is out, that would cost somebody a leg: time left "
+    "to the expiry of an open leg, less what its claim takes. Absent if none.",
+)
+AT_RISK = _gauge(
+    "lockstep_settlements_at_risk",
+    "Settlements whose key is out while a leg with an expiry is still locked.",
+)
+
+# ------------------------------------------------------------------ gateway: links to ledgers
+
+LINK_UP = _gauge(
+    "lockstep_link_up", "1 if the ledger answered the last request of this replica.", "ledger"
+)
+LINK_SECONDS = _histogram(
+    "lockstep_link_request_seconds",
+    "How long a ledger takes to answer a request (operation: apply or look).",
+    *("ledger", "operation"),
+)
+LINK_BATCH = _histogram(
+    "lockstep_link_batch_size",
+    "Commands in one request to a ledger.",
+    *("ledger", "operation"),
+)
+LINK_UNANSWERED = _counter(
+    "lockstep_link_unanswered_total",
+    "Requests to a ledger without any answer: unreachable, timed out, refused.",
+    "ledger",
+)
+LINK_QUEUE = _gauge("lockstep_link_queue", "Commands that wait for their turn.", "ledger")
+LINK_REFUSALS = _counter(
+    "lockstep_link_refusals_total",
+    "Answers that carry a refusal, by its code; some are facts that the protocol asks for.",
+    *("ledger", "refusal"),
+)
+LINK_CLOCK_SKEW = _gauge(
+    "lockstep_link_clock_skew_seconds",
+    "The ledger's time less ours when it was last heard; its batch and the network are in it.",
+    "ledger",
+)
+LINK_LAST_ANSWER = _gauge(
+    "lockstep_link_last_answer_timestamp_seconds", "When a ledger was last heard.", "ledger"
+)
+
+# ------------------------------------------------------------------ gateway: journal and intake
+
+JOURNAL_DUE = _gauge(
+    "lockstep_journal_due",
+    "Open settlements that the gateway, and not a party, has to bring on: the backlog to scale by.",
+)
+TURN_SECONDS = _histogram(
+    "lockstep_runner_turn_seconds",
+    "From the moment that something is due to the moment that all of it is decided.",
+)
+JOURNAL_QUEUE = _gauge("lockstep_journal_queue", "Journal entries that wait to be written.")
+JOURNAL_LAG = _gauge(
+    "lockstep_journal_lag_seconds",
+    "For how long the batch that is being written now has been under way; 0 if none is.",
+)
+JOURNAL_SECONDS = _histogram(
+    "lockstep_journal_append_seconds", "One transaction of the journal, until it is durable."
+)
+JOURNAL_BATCH = _histogram("lockstep_journal_batch_size", "Entries in one transaction.")
+JOURNAL_CONFLICTS = _counter(
+    "lockstep_journal_conflicts_total",
+    "Entries whose place another replica had taken: loaded again and decided again.",
+)
+INTAKE_QUEUE = _gauge("lockstep_intake_queue", "Requests that wait to be written.")
+INTAKE_LAG = _gauge(
+    "lockstep_intake_lag_seconds",
+    "For how long the batch of intake that is being written now has been under way; 0 if none is.",
+)
+INTAKE_SECONDS = _histogram(
+    "lockstep_intake_write_seconds", "One transaction of intake, until it is durable."
+)
+INTAKE_BATCH = _histogram("lockstep_intake_batch_size", "Requests in one transaction.")
+DATABASE_RETRIES = _counter(
+    "lockstep_database_retries_total",
+    "Batches written again because the database was away, full or busy (writer: journal, intake).",
+    "writer",
+)
+BUSY = _counter(
+    "lockstep_busy_total",
+    "Requests told to come back (503). cause: draining, ledgers (one was never heard), open (too "
+    "many settlements), queue, database.",
+    "cause",
+)
+
+# ------------------------------------------------------------------ gateway: messages and mailboxes
+
+MESSAGES = _counter(
+    "lockstep_messages_total",
+    "Messages judged at intake (verdict: accepted; refused: received, and refused for business "
+    "reasons; rejected: not processable), by definition (other: none that is taken) and code.",
+    *("definition", "verdict", "code"),
+)
+MATCHING_QUEUE = _gauge(
+    "lockstep_matching_queue",
+    "Accepted instructions without a match. Of the database: the same on every replica.",
+)
+PAIRS_PENDING = _gauge(
+    "lockstep_pairs_pending", "Matched pairs of this replica that wait for a date or a new attempt."
+)
+MAILBOX_BACKLOG = _gauge(
+    "lockstep_mailbox_backlog",
+    "Messages that a member has not acknowledged. Of the database: the same on every replica.",
+    "member",
+)
+STREAMS = _gauge("lockstep_mailbox_streams", "Open streams of mailboxes.")
+
+# ------------------------------------------------------------------ gateway: replicas
+
+HEARTBEAT = _gauge(
+    "lockstep_replica_heartbeat_timestamp_seconds",
+    "When this replica last renewed its lease in the database.",
+)
+TAKEN_OVER = _counter(
+    "lockstep_settlements_taken_over_total", "Settlements taken over from a replica that was gone."
+)
+RELINQUISHED = _counter(
+    "lockstep_settlements_relinquished_total",
+    "Settlements let go because another replica had taken them over meanwhile.",
+)
+
+# ------------------------------------------------------------------ ledger
+
+LEDGER_HEIGHT = _gauge("lockstep_ledger_block_height", "Height of the last block.", "ledger")
+LEDGER_SECONDS = _histogram(
+    "lockstep_ledger_batch_seconds", "One transaction of the ledger, until it is durable.", "ledger"
+)
+LEDGER_BATCH = _histogram(
+    "lockstep_ledger_batch_size", "Operations and questions in one transaction.", "ledger"
+)
+LEDGER_OPERATIONS = _counter(
+    "lockstep_ledger_operations_total", "Operations and questions answered.", "ledger"
+)
+LEDGER_EFFECTS = _counter(
+    "lockstep_ledger_effects_total", "Operations that changed the book: leaves of blocks.", "ledger"
+)
+LEDGER_UNKNOWN = _counter(
+    "lockstep_ledger_unknown_total",
+    "Operations whose outcome was not learned (the database was away).",
+    "ledger",
+)
+LEDGER_OVERLOADED = _counter(
+    "lockstep_ledger_overloaded_total", "Operations turned away: too many waited.", "ledger"
+)
+LEDGER_QUEUE = _gauge("lockstep_ledger_queue", "Operations that wait for their turn.", "ledger")
+LEDGER_CLOCK_SKEW = _gauge(
+    "lockstep_ledger_clock_skew_seconds",
+    "Ledger time less the wall clock at the last batch: above 0 if the wall clock went back.",
+    "ledger",
+)
+
+
+# ------------------------------------------------------------------ giving them out
+
+
+_FAMILIES: Final[dict[Kind, Callable[..., Metric]]] = {
+    Kind.COUNTER: CounterMetricFamily,
+    Kind.GAUGE: GaugeMetricFamily,
+    Kind.HISTOGRAM: HistogramMetricFamily,
+}
+
+
+def family(definition: Definition) -> Metric:
+    """An empty family of the client library, to which samples are added."""
+    make = _FAMILIES[definition.kind]
+    return make(definition.name, definition.help, labels=definition.labels)
+
+
+def numbers(definition: Definition, *samples: tuple[Sequence[str], float]) -> Metric:
+    """A counter or gauge with its samples: label values, value."""
+    made = family(definition)
+    assert isinstance(made, CounterMetricFamily | GaugeMetricFamily)
+    for labels, value in samples:
+        assert len(labels) == len(definition.labels), f"{definition.name} has other labels"
+        made.add_metric(labels, value)
+    return made
+
+
+def number(definition: Definition, value: float) -> Metric:
+    """A counter or gauge without labels."""
+    return numbers(definition, ((), value))
+
+
+def histogram(definition: Definition, *samples: tuple[Sequence[str], Distribution]) -> Metric:
+    """A histogram with its samples: label values, what was observed."""
+    made = family(definition)
+    assert isinstance(made, HistogramMetricFamily)
+    for labels, seen in samples:
+        assert len(labels) == len(definition.labels), f"{definition.name} has other labels"
+        made.add_metric(labels, [(le, float(n)) for le, n in seen.cumulative()], seen.sum)
+    return made
