@@ -107,7 +107,7 @@ class Replica:
     # ------------------------------------------------------------------ dying and coming back
 
     def die(self, outage: int) -> None:
-        """Memory is gone. A death while it is down does not bring it back sooner."""
+        """Memory is gone. Dead again while it is down: the last death says when it is back."""
         self.up = False
         self.life += 1
         self.cases, self.heard, self._clocks = {}, {}, None
