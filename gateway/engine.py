@@ -14,21 +14,14 @@ from typing import Final, TypeVar
 import aiohttp
 import msgspec
 
-from gateway import config, instructions, listener, pairs, preflight, swaps
+from gateway import cancellations, config, instructions, listener, pairs, preflight, swaps
 from gateway.agreements import Agreements
 from gateway.config import Settings
 from gateway.desk import Desk
 from gateway.directory import Directory, now_ns
 from gateway.ids import new_id
-from gateway.intake import (
-    AttemptJob,
-    Done,
-    Intake,
-    Job,
-    MessageJob,
-    Openers,
-    SwapJob,
-)
+from gateway.intake import Intake, Openers
+from gateway.jobs import AttemptJob, Done, Job, MessageJob, SwapJob
 from gateway.journal import LOST, QUERIES, Journal, Loaded, Notice, PendingPair
 from gateway.lease import HEARTBEAT_SECONDS, Lease
 from gateway.links import Link
@@ -210,6 +203,9 @@ class Engine:
             self.runner.adopt(started.loaded, started.origin, job.trace)
         for wait, pair in done.waits:
             self.pending.wait(wait, pair)
+        for id in done.over:
+            self.pending.forget(id)
+        self.mailboxes.delivered(done.told)
         match job:
             case MessageJob():
                 _answer(job.answer, done.messages)
@@ -414,4 +410,4 @@ async def _journal(pool: Pool, settings: Settings) -> Journal:
         await migrate(connection, MIGRATIONS)  # type: ignore[arg-type]
     replica = await pool.fetchval(QUERIES["register_replica"], settings.replica)
     epoch = await pool.fetchval(QUERIES["current_epoch"])
-    return Journal(pool, epoch=epoch, replica=replica)
+    return Journal(pool, cancellations.conclude, epoch=epoch, replica=replica)

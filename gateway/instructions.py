@@ -8,7 +8,7 @@ from gateway.admission import Admission, InstructionRow, Known, Waiting, keys_of
 from gateway.inbound import Arrival
 from gateway.journal import QUERIES
 from gateway.pairs import Pair, Side
-from gateway.sql import Connection, Pool
+from gateway.sql import Connection, Executor
 from protocols.iso20022.header import Related
 from protocols.iso20022.instruction import SettlementInstruction
 from protocols.matching import MatchKeys
@@ -54,7 +54,29 @@ def _side(id: object, member: str, header: str, content: str) -> Side:
     )
 
 
-async def load_pairs(pool: Pool, ids: Sequence[str]) -> dict[str, Pair]:
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """An instruction and where it stands."""
+
+    side: Side
+    pair: str | None
+    ended: bool
+    cancelled: bool
+
+
+async def find(connection: Connection, member: str, transaction_id: str) -> Found | None:
+    """The instruction that a member knows by this reference."""
+    row = await connection.fetchrow(QUERIES["find_instruction"], member, transaction_id)
+    if row is None:
+        return None
+    return Found(
+        side=_side(row["instruction"], row["member"], row["header"], row["content"]),
+        pair=str(row["pair"]) if row["pair"] else None,
+        ended=row["ended"],
+        cancelled=row["cancelled"],
+    )
+
+
+async def load_pairs(pool: Executor, ids: Sequence[str]) -> dict[str, Pair]:
     """Pairs with both their sides, as stored."""
     sides: dict[str, list[Side]] = {}
     for row in await pool.fetch(QUERIES["load_pairs"], list(ids)):

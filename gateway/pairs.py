@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from gateway.ids import new_id
-from gateway.journal import Notice, PendingPair
+from gateway.journal import Notice, PairEnd, PendingPair
 from gateway.live import Advice
 from htlc.contract import Refusal
 from htlc.events import Decided, Decision, Reason
@@ -71,6 +71,10 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     def sides(self) -> tuple[tuple[Side, Side], tuple[Side, Side]]:
         """Each side with its counterparty."""
         return ((self.deliver, self.receive), (self.receive, self.deliver))
+
+    def other(self, side: Side) -> Side:
+        """The counterparty of a side."""
+        return self.receive if side.id == self.deliver.id else self.deliver
 
 
 class Amounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,7 +142,8 @@ def pending(side: Side, other: Side, code: PendingReason) -> StatusAdvice:
     )
 
 
-def _cancelled(side: Side, other: Side, code: CancellationReason) -> StatusAdvice:
+def cancelled(side: Side, other: Side | None, code: CancellationReason) -> StatusAdvice:
+    """Cancelled, finally; without a counterparty where it was not matched."""
     return StatusAdvice(
         references=references(side, other),
         processing=ProcessingStatus(status=Processing.CANCELLED, reasons=(AdviceReason.of(code),)),
@@ -194,13 +199,14 @@ class PairOrigin:
             messages += [(side, self._confirmation(side, other, after)) for side, other in sides]
         if after.phase is Phase.CANCELLED and self.cancelled_by_users(after):
             messages += [
-                (side, _cancelled(side, other, CancellationReason.CANI)) for side, other in sides
+                (side, cancelled(side, other, CancellationReason.CANI)) for side, other in sides
             ]
         now = self._now()
         return Advice(
             notices=tuple(notice(side, message, now, after.swap.id) for side, message in messages),
             pending=self.waits(after),
             settled_pair=self.pair.id if self._is_over(after) else None,
+            end=self._end(after),
         )
 
     def _not_now(self, after: Settlement) -> list[tuple[Side, Outbound]]:
@@ -230,8 +236,16 @@ class PairOrigin:
 
     def _is_over(self, state: Settlement) -> bool:
         if state.phase is Phase.SETTLED:
-            return self.attempt > 1
+            return bool(self.advised)  # else it never waited
         return state.phase is Phase.CANCELLED and self.cancelled_by_users(state)
+
+    def _end(self, state: Settlement) -> PairEnd | None:
+        """The end of a pair about which a party has asked for cancellation."""
+        if not state.ended or not (state.cancel_by or state.cancel_ordered):
+            return None
+        if state.phase is Phase.SETTLED or self.cancelled_by_users(state):
+            return PairEnd(pair=self.pair.id, settled=state.phase is Phase.SETTLED)
+        return None
 
     def waits(self, state: Settlement) -> PendingPair | None:
         """An ended attempt that leaves the pair pending."""

@@ -10,6 +10,7 @@ from htlc.swap import Fault, Leg, Swap
 from htlc.units import Duration, Instant, LedgerId, MemberId
 from protocols.iso20022 import rules
 from protocols.iso20022.codes import RejectionReason
+from protocols.iso20022.inbound import Content
 from protocols.iso20022.instruction import Payment, QuantityType, SettlementInstruction
 from protocols.iso20022.lexical import bic11
 from protocols.iso20022.rules import BusinessRefusal, Currency, Instrument, Reference
@@ -39,8 +40,14 @@ class Rulebook:
         """A ledger has told what it keeps: reference data is made anew."""
         self._reference = None
 
-    def check(self, instruction: SettlementInstruction) -> BusinessRefusal | None:
-        """The first rule that an instruction breaks."""
+    def check(self, content: Content) -> BusinessRefusal | None:
+        """The first rule that a message breaks by itself. What is asked about an instruction is
+        judged where that is known, and answered by a message of its own."""
+        if isinstance(content, SettlementInstruction):
+            return self._instruction(content)
+        return None
+
+    def _instruction(self, instruction: SettlementInstruction) -> BusinessRefusal | None:
         reference = self._reference or self._make_reference()
         broken = rules.check(instruction, reference, self._today())
         return broken or _not_served(instruction)

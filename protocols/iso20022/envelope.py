@@ -22,7 +22,14 @@ MESSAGES_MAX: Final = 500
 MESSAGE_BYTES_MAX: Final = 256 * 1024
 
 #: What members may send. A schema that is bundled to write with is not thereby agreed to be read.
-ACCEPTED: Final = frozenset(f"sese.023.001.{version}" for version in ("09", "10", "11", "12", "13"))
+ACCEPTED: Final = frozenset(
+    f"{message}.001.{version}"
+    for message, versions in (
+        ("sese.020", ("07", "09")),
+        ("sese.023", ("09", "10", "11", "12", "13")),
+    )
+    for version in versions
+)
 
 _BATCH: Final = f"{{{BIZMSG}}}BizMsgs"
 _ONE: Final = f"{{{BIZMSG}}}BizMsg"

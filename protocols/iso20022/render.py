@@ -2,8 +2,15 @@
 
 from typing import assert_never
 
-from protocols.iso20022 import admi, header, sese024, sese025
-from protocols.iso20022.advice import Confirmation, Outbound, Receipt, Rejection, StatusAdvice
+from protocols.iso20022 import admi, header, sese024, sese025, sese027
+from protocols.iso20022.advice import (
+    CancellationAnswer,
+    Confirmation,
+    Outbound,
+    Receipt,
+    Rejection,
+    StatusAdvice,
+)
 from protocols.iso20022.header import Header
 from protocols.iso20022.schemas import BIZMSG
 
@@ -15,6 +22,8 @@ def definition(message: Outbound) -> str:
             return sese024.DEFINITION
         case Confirmation():
             return sese025.DEFINITION
+        case CancellationAnswer():
+            return sese027.DEFINITION
         case Rejection():
             return admi.REJECTION
         case Receipt():
@@ -36,6 +45,8 @@ def document(message: Outbound, issuer: str) -> str:
             return sese024.write(message, issuer)
         case Confirmation():
             return sese025.write(message)
+        case CancellationAnswer():
+            return sese027.write(message, issuer)
         case Rejection():
             return admi.write_rejection(message)
         case Receipt():

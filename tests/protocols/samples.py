@@ -6,6 +6,8 @@ from pathlib import Path
 import msgspec
 
 from protocols.iso20022.advice import (
+    Answering,
+    CancellationAnswer,
     Confirmation,
     Matching,
     MatchingStatus,
@@ -22,11 +24,14 @@ from protocols.iso20022.advice import (
     TransactionDetails,
 )
 from protocols.iso20022.codes import (
+    CancellationPendingReason,
     CancellationReason,
+    DeniedReason,
     FailingReason,
     HtlcReason,
     PendingReason,
     RejectionReason,
+    RequestRefusal,
     UnmatchedReason,
 )
 from protocols.iso20022.envelope import Enveloped, split, validate
@@ -271,6 +276,27 @@ def outbound() -> dict[str, Outbound]:
             effective_at=instant("2026-10-08T08:04:11Z"),
             lock=msgspec.structs.replace(lock, status=LockStatus.CLAIMED, event=claimed),
         ),
+        "sese.027-cancel-denied": _cancellation(
+            Answering.DENIED,
+            Reason.of(
+                DeniedReason.DPRG,
+                text="Both legs are locked on ledger; cancellation no longer possible before "
+                "time-lock expiry",
+            ),
+        ),
+        "sese.027-cancel-executed": _cancellation(
+            Answering.CANCELLED, Reason.of(CancellationReason.CANI)
+        ),
+        "sese.027-cancel-pending-counterparty": _cancellation(
+            Answering.PENDING, Reason.of(CancellationPendingReason.CONF)
+        ),
+        "sese.027-under-way": _cancellation(Answering.PENDING),
+        "sese.027-unknown": CancellationAnswer(
+            request="SELA-BMI-20261007-00042",
+            references=References(account_owner_tx="SELA2610069999"),
+            status=Answering.REJECTED,
+            reasons=(Reason.of(RequestRefusal.REFE),),
+        ),
         "admi.002-reject": Rejection(
             reference="SELA-BMI-20261006-00011",
             code=RejectCode.XSDV,
@@ -286,6 +312,17 @@ def outbound() -> dict[str, Outbound]:
             sender=SELLER,
         ),
     }
+
+
+def _cancellation(status: Answering, *reasons: Reason) -> CancellationAnswer:
+    return CancellationAnswer(
+        request="SELA-BMI-20261007-00042",
+        references=References(account_owner_tx="SELA2610060001", market_tx="GW2610080000417A"),
+        movement=Movement.DELI,
+        payment=Payment.APMT,
+        status=status,
+        reasons=reasons,
+    )
 
 
 def reply_header(message: Outbound) -> Header:
