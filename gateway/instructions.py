@@ -92,6 +92,13 @@ async def load_pairs(pool: Executor, ids: Sequence[str]) -> dict[str, Pair]:
     }
 
 
+async def hold(connection: Connection, side: Side, held: bool) -> None:
+    """Note that an instruction is held by its party, or is no more. What it said when it came is
+    in `inbound`."""
+    now = msgspec.structs.replace(side.instruction, hold=held)
+    await connection.execute(QUERIES["hold_instruction"], side.id, _encoder.encode(now).decode())
+
+
 async def known_digests(connection: Connection, ids: Sequence[str]) -> dict[str, bytes]:
     """The digests of settlements that exist; empty for one that came from messages."""
     rows = await connection.fetch(QUERIES["known_settlements"], list(ids))

@@ -7,16 +7,17 @@ A sender is answered when its batch is durable.
 """
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from datetime import UTC, date, datetime
+from datetime import date
 from itertools import groupby
 from typing import Final
 
 import msgspec
 
-from gateway import cancellations, inbound, instructions
+from gateway import cancellations, inbound, instructions, waiting
 from gateway.admission import Admission
 from gateway.cancellations import Cancellations
 from gateway.group import GroupWriter, Overloaded
+from gateway.holds import Holds
 from gateway.inbound import Arrival
 from gateway.jobs import FOREVER, Admit, AttemptJob, Begun, Done, Job, MessageJob, Started, SwapJob
 from gateway.journal import (
@@ -39,7 +40,6 @@ from htlc.events import Event, Proposed
 from htlc.settlement import Settlement
 from htlc.swap import Swap
 from htlc.units import MemberId, SettlementId
-from protocols.iso20022.codes import PendingReason
 
 BATCH_MAX: Final = 100
 """Jobs (requests) in one transaction: with up to 500 items each it stays within a second."""
@@ -83,10 +83,12 @@ class Intake:
         self._openers = openers
         self._lost = lost
         self._cancellations = Cancellations(journal, openers.now)
+        holds = Holds(journal, self._attempt, today=openers.today, now=openers.now)
         #: What becomes of each family of messages that `protocols.iso20022.inbound` reads.
         self._families: Mapping[str, Admit] = {
             "sese.020": self._cancellations.admit,
             "sese.023": self._instructions,
+            "sese.030": holds.admit,
         }
         self.writer: GroupWriter[Job, Done] = GroupWriter(
             self._write, done, failed, batch_max=BATCH_MAX, queue_max=QUEUE_MAX, say=say
@@ -171,44 +173,21 @@ class Intake:
             admission.take(arrival)
             by_side[arrival.id] = n
         openings: list[Begun] = []
-        waits: dict[str, tuple[PendingReason, PendingReason]] = {}
+        waits: dict[str, waiting.Reasons] = {}
         last = arrivals[-1][0]
         for pair in admission.pairs:
-            reasons = self._must_wait(pair)
+            reasons = waiting.must_wait(pair, self._openers.today())
             if reasons is None:
                 begun = AttemptJob(pair=pair, attempt=1, advised="")
                 openings += self._attempt(_completed_by(pair, by_side), begun)
                 continue
             waits[pair.id] = reasons
-            done[last].waits.append((self._pending(pair, reasons), pair))
+            done[last].waits.append((waiting.pending(pair, reasons), pair))
         admission.tell(waits)
         await instructions.store(connection, admission)
         await deliver(connection, admission.notices)
         await self._journal.put_pending(connection, [wait for wait, _ in done[last].waits])
         return openings
-
-    def _must_wait(self, pair: Pair) -> tuple[PendingReason, PendingReason] | None:
-        """Why a matched pair does not settle now: a side holds it, or its date lies ahead."""
-        deliver, receive = pair.deliver.instruction, pair.receive.instruction
-        if deliver.hold and receive.hold:
-            return (PendingReason.BOTH, PendingReason.BOTH)
-        if deliver.hold:
-            return (PendingReason.PREA, PendingReason.PRCY)
-        if receive.hold:
-            return (PendingReason.PRCY, PendingReason.PREA)
-        if deliver.settlement_date > self._openers.today():
-            return (PendingReason.FUTU, PendingReason.FUTU)
-        return None
-
-    def _pending(self, pair: Pair, reasons: tuple[PendingReason, PendingReason]) -> PendingPair:
-        future = reasons[0] is PendingReason.FUTU
-        day = pair.deliver.instruction.settlement_date
-        return PendingPair(
-            pair=pair.id,
-            due_at=start_of(day) if future else FOREVER,
-            attempts=0,
-            advised=str(reasons[0].value),
-        )
 
     async def _attempts(
         self, connection: Connection, jobs: Sequence[Job], done: Sequence[Done]
@@ -344,8 +323,3 @@ class Intake:
 def _completed_by(pair: Pair, by_side: dict[str, int]) -> int:
     """The job that brought the later side of a pair: what becomes of it belongs to that one."""
     return max(by_side.get(side.id, -1) for side in (pair.deliver, pair.receive))
-
-
-def start_of(day: date) -> int:
-    """The first instant of a day, UTC nanoseconds."""
-    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1_000_000_000

@@ -166,6 +166,12 @@ FROM instruction WHERE member = $1 AND transaction_id = $2;
 UPDATE instruction SET ended = true, cancelled = true
 WHERE instruction = ANY ($1::uuid[]) OR pair = ANY ($2::uuid[]);
 
+-- name: hold_instruction
+UPDATE instruction SET content = $2 WHERE instruction = $1;
+
+-- name: lock_pending
+SELECT due_at, attempts, advised FROM pending_pair WHERE pair = $1 FOR UPDATE;
+
 -- name: last_attempt
 SELECT settlement FROM settlement WHERE pair = $1 ORDER BY attempt DESC LIMIT 1;
 

@@ -4,6 +4,8 @@
 ALTER TABLE inbound ADD COLUMN definition text NOT NULL DEFAULT 'sese.023.001.11';
 ALTER TABLE inbound ALTER COLUMN definition DROP DEFAULT;
 
+COMMENT ON COLUMN instruction.content IS 'JSON of protocols SettlementInstruction, with its hold as it is now';
+
 -- `ended` is true of refused instructions as well.
 ALTER TABLE instruction ADD COLUMN cancelled boolean NOT NULL DEFAULT false;
 

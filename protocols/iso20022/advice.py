@@ -252,6 +252,29 @@ class CancellationAnswer(
         _assert_codes(self.status, self.reasons, _ANSWER_CODE_SETS)
 
 
+class HoldAnswer(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="type",
+    tag="hold_answer",
+):
+    """sese.031: what becomes of a request to hold or release, which is known by its BizMsgIdr."""
+
+    request: str
+    transaction_id: str | None = None
+    hold: bool | None = None
+    account: str | None = None
+    account_kind: AccountKind = AccountKind.ACCOUNT
+    status: Answering
+    reasons: tuple[Reason, ...] = ()
+
+    def __post_init__(self) -> None:
+        assert self.status not in (Answering.PENDING, Answering.CANCELLED), "done, or not"
+        _assert_codes(self.status, self.reasons, _ANSWER_CODE_SETS)
+
+
 class Rejection(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="rejection"
 ):
@@ -287,4 +310,4 @@ class Receipt(
     sender: str  # BIC of its sender
 
 
-Outbound = StatusAdvice | Confirmation | CancellationAnswer | Rejection | Receipt
+Outbound = StatusAdvice | Confirmation | CancellationAnswer | HoldAnswer | Rejection | Receipt

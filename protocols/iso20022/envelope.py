@@ -27,6 +27,7 @@ ACCEPTED: Final = frozenset(
     for message, versions in (
         ("sese.020", ("07", "09")),
         ("sese.023", ("09", "10", "11", "12", "13")),
+        ("sese.030", ("09", "10")),
     )
     for version in versions
 )

@@ -7,17 +7,18 @@ them); `envelope.ACCEPTED` says which of its versions are agreed.
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from protocols.iso20022 import sese020, sese023
+from protocols.iso20022 import sese020, sese023, sese030
 from protocols.iso20022.envelope import Enveloped
 from protocols.iso20022.instruction import SettlementInstruction
-from protocols.iso20022.requests import CancellationRequest
+from protocols.iso20022.requests import CancellationRequest, HoldRequest
 
-Content = SettlementInstruction | CancellationRequest
+Content = SettlementInstruction | CancellationRequest | HoldRequest
 """What a validated message says."""
 
 DECODERS: Final[Mapping[str, Callable[[Enveloped], Content]]] = {
     "sese.020": sese020.decode,
     "sese.023": sese023.decode,
+    "sese.030": sese030.decode,
 }
 
 

@@ -2,10 +2,11 @@
 
 from typing import assert_never
 
-from protocols.iso20022 import admi, header, sese024, sese025, sese027
+from protocols.iso20022 import admi, header, sese024, sese025, sese027, sese031
 from protocols.iso20022.advice import (
     CancellationAnswer,
     Confirmation,
+    HoldAnswer,
     Outbound,
     Receipt,
     Rejection,
@@ -24,6 +25,8 @@ def definition(message: Outbound) -> str:
             return sese025.DEFINITION
         case CancellationAnswer():
             return sese027.DEFINITION
+        case HoldAnswer():
+            return sese031.DEFINITION
         case Rejection():
             return admi.REJECTION
         case Receipt():
@@ -47,6 +50,8 @@ def document(message: Outbound, issuer: str) -> str:
             return sese025.write(message)
         case CancellationAnswer():
             return sese027.write(message, issuer)
+        case HoldAnswer():
+            return sese031.write(message, issuer)
         case Rejection():
             return admi.write_rejection(message)
         case Receipt():

@@ -9,6 +9,7 @@ from protocols.iso20022.advice import (
     Answering,
     CancellationAnswer,
     Confirmation,
+    HoldAnswer,
     Matching,
     MatchingStatus,
     Outbound,
@@ -297,6 +298,13 @@ def outbound() -> dict[str, Outbound]:
             status=Answering.REJECTED,
             reasons=(Reason.of(RequestRefusal.REFE),),
         ),
+        "sese.031-executed": _hold(Answering.COMPLETED, account="REGA-SELADE-0001"),
+        "sese.031-denied": _hold(Answering.DENIED, Reason.of(DeniedReason.DPRG)),
+        "sese.031-unserved": HoldAnswer(
+            request="SELA-BMI-20261008-00007",
+            status=Answering.REJECTED,
+            reasons=(Reason.of(RequestRefusal.OTHR, text="Prty: not changed here"),),
+        ),
         "admi.002-reject": Rejection(
             reference="SELA-BMI-20261006-00011",
             code=RejectCode.XSDV,
@@ -320,6 +328,17 @@ def _cancellation(status: Answering, *reasons: Reason) -> CancellationAnswer:
         references=References(account_owner_tx="SELA2610060001", market_tx="GW2610080000417A"),
         movement=Movement.DELI,
         payment=Payment.APMT,
+        status=status,
+        reasons=reasons,
+    )
+
+
+def _hold(status: Answering, *reasons: Reason, account: str | None = None) -> HoldAnswer:
+    return HoldAnswer(
+        request="SELA-BMI-20261008-00007",
+        transaction_id="SELA2610060001",
+        hold=False,
+        account=account,
         status=status,
         reasons=reasons,
     )
