@@ -16,10 +16,11 @@ from typing import Final
 
 import msgspec
 
-from gateway import instructions
+from gateway import allegements, instructions
 from gateway.elsewhere import CONFLICTS_MAX
 from gateway.ids import new_id
 from gateway.inbound import Arrival, related
+from gateway.instructions import Found
 from gateway.jobs import Begun, Done
 from gateway.journal import QUERIES, Entry, Journal, Loaded, Notice, PairEnd, deliver
 from gateway.pairs import Pair, Side, cancelled, notice, references
@@ -95,18 +96,21 @@ class Cancellations:
         if known.ended:
             return [told.answer(Answering.DENIED, DeniedReason.OTHR, "it was refused")]
         if known.pair is None:
-            return await self._alone(connection, told, side)
+            return await self._alone(connection, told, known)
         pair = (await instructions.load_pairs(connection, [known.pair]))[known.pair]
         told.other = pair.other(side)
         return await self._bilateral(connection, told, pair, done)
 
     async def _alone(
-        self, connection: Connection, told: "_Telling", side: Side
+        self, connection: Connection, told: "_Telling", known: Found
     ) -> Sequence[Notice]:
+        side = known.side
         await connection.execute(QUERIES["cancel_instructions"], [side.id], None)
+        now = self._now()
         return [
             told.answer(Answering.CANCELLED, CancellationReason.CANI),
-            notice(side, cancelled(side, None, CancellationReason.CANI), self._now()),
+            notice(side, cancelled(side, None, CancellationReason.CANI), now),
+            *([allegements.removed(side, now)] if known.alleged else ()),
         ]
 
     # ------------------------------------------------------------------ both sides

@@ -16,6 +16,7 @@ import msgspec
 
 from gateway import cancellations, config, instructions, listener, pairs, preflight, swaps
 from gateway.agreements import Agreements
+from gateway.allegements import Allegements
 from gateway.config import Settings
 from gateway.desk import Desk
 from gateway.directory import Directory, now_ns
@@ -102,6 +103,14 @@ class Engine:
             done=self._taken,
             failed=self._not_taken,
             lost=self._lost,
+            say=say,
+        )
+        self.allegements = Allegements(
+            pool,
+            after=settings.matching.allege_after_seconds,
+            is_member=lambda bic: self.directory.member(bic) is not None,
+            now=now_ns,
+            delivered=self.mailboxes.delivered,
             say=say,
         )
         self.pending = PendingPairs(
@@ -247,6 +256,7 @@ class Engine:
             group.create_task(self.runner.run())
             group.create_task(self.intake.writer.run())
             group.create_task(self.lease.run())
+            group.create_task(self.allegements.run())
             group.create_task(
                 listener.run(config.database(self.settings.dsn), self._heard, self._say)
             )

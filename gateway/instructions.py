@@ -35,6 +35,7 @@ async def known(connection: Connection, arrivals: Sequence[Arrival]) -> Known:
                 entered_at=row["entered_at"],
                 keys=MatchKeys(a=row["key_a"], b=row["key_b"]),
                 advised=row["advised"],
+                alleged=row["alleged"],
             )
             for row in waiting
         ),
@@ -61,6 +62,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     pair: str | None
     ended: bool
     cancelled: bool
+    alleged: bool
 
 
 async def find(connection: Connection, member: str, transaction_id: str) -> Found | None:
@@ -73,6 +75,7 @@ async def find(connection: Connection, member: str, transaction_id: str) -> Foun
         pair=str(row["pair"]) if row["pair"] else None,
         ended=row["ended"],
         cancelled=row["cancelled"],
+        alleged=row["alleged"],
     )
 
 
@@ -90,6 +93,12 @@ async def load_pairs(pool: Executor, ids: Sequence[str]) -> dict[str, Pair]:
         )
         for id, both in sides.items()
     }
+
+
+async def allege(connection: Connection, before: int, most: int) -> list[Side]:
+    """Note as alleged what came before an instant, oldest first, and is without a counterpart."""
+    rows = await connection.fetch(QUERIES["allege"], before, most)
+    return [_side(row["instruction"], row["member"], row["header"], row["content"]) for row in rows]
 
 
 async def hold(connection: Connection, side: Side, held: bool) -> None:

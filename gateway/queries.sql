@@ -133,7 +133,7 @@ FROM instruction i JOIN unnest($1::text[], $2::text[]) AS t (member, transaction
     USING (member, transaction_id);
 
 -- name: candidates
-SELECT instruction, entered_at, member, key_a, key_b, advised, header, content
+SELECT instruction, entered_at, member, key_a, key_b, advised, alleged, header, content
 FROM instruction
 WHERE pair IS NULL AND NOT ended AND (key_a = ANY ($1::bytea[]) OR key_b = ANY ($2::bytea[]));
 
@@ -158,13 +158,26 @@ WHERE i.instruction = t.instruction;
 SELECT pair, instruction, member, header, content FROM instruction WHERE pair = ANY ($1::uuid[]);
 
 -- name: find_instruction
-SELECT instruction, member, pair, ended, cancelled, header, content
+SELECT instruction, member, pair, ended, cancelled, alleged, header, content
 FROM instruction WHERE member = $1 AND transaction_id = $2;
 
 -- name: cancel_instructions
 -- Some by themselves, or both sides of pairs.
 UPDATE instruction SET ended = true, cancelled = true
 WHERE instruction = ANY ($1::uuid[]) OR pair = ANY ($2::uuid[]);
+
+-- name: allege
+-- Instructions without a counterpart that came before $1 and are not alleged yet: they are now.
+WITH due AS (
+    UPDATE instruction SET alleged = true
+    WHERE instruction IN (
+        SELECT instruction FROM instruction
+        WHERE pair IS NULL AND NOT ended AND NOT alleged AND entered_at <= $1
+        ORDER BY entered_at LIMIT $2
+    )
+    RETURNING instruction, entered_at, member, header, content
+)
+SELECT instruction, member, header, content FROM due ORDER BY entered_at, instruction;
 
 -- name: hold_instruction
 UPDATE instruction SET content = $2 WHERE instruction = $1;

@@ -1,4 +1,4 @@
--- The life of an instruction after it was taken in: cancelled by its parties.
+-- The life of an instruction after it was taken in: cancelled, held, released, alleged.
 
 -- Which message it was; until now there was one kind.
 ALTER TABLE inbound ADD COLUMN definition text NOT NULL DEFAULT 'sese.023.001.11';
@@ -8,6 +8,9 @@ COMMENT ON COLUMN instruction.content IS 'JSON of protocols SettlementInstructio
 
 -- `ended` is true of refused instructions as well.
 ALTER TABLE instruction ADD COLUMN cancelled boolean NOT NULL DEFAULT false;
+
+-- Told to the counterparty that it names (sese.028), which is told the end as well (sese.029).
+ALTER TABLE instruction ADD COLUMN alleged boolean NOT NULL DEFAULT false;
 
 -- Requests (sese.020) to cancel a matched instruction that have no final answer yet.
 CREATE TABLE cancellation (

@@ -275,6 +275,38 @@ class HoldAnswer(
         _assert_codes(self.status, self.reasons, _ANSWER_CODE_SETS)
 
 
+class Allegement(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="type",
+    tag="allegement",
+):
+    """sese.028: what a counterparty has instructed. It is written mirrored, as its receiver would
+    instruct; `instruction` is as the counterparty sent it."""
+
+    reference: str
+    counterparty_tx: str | None = None  # our reference of the counterparty's instruction
+    instruction: SettlementInstruction
+
+
+class AllegementRemoval(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="type",
+    tag="allegement_removal",
+):
+    """sese.029: an allegement is over. `movement` is the counterparty's, written mirrored."""
+
+    reference: str
+    counterparty_tx: str | None = None
+    movement: Movement
+    payment: Payment
+
+
 class Rejection(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="rejection"
 ):
@@ -310,4 +342,13 @@ class Receipt(
     sender: str  # BIC of its sender
 
 
-Outbound = StatusAdvice | Confirmation | CancellationAnswer | HoldAnswer | Rejection | Receipt
+Outbound = (
+    StatusAdvice
+    | Confirmation
+    | CancellationAnswer
+    | HoldAnswer
+    | Allegement
+    | AllegementRemoval
+    | Rejection
+    | Receipt
+)

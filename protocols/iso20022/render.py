@@ -2,8 +2,10 @@
 
 from typing import assert_never
 
-from protocols.iso20022 import admi, header, sese024, sese025, sese027, sese031
+from protocols.iso20022 import admi, header, sese024, sese025, sese027, sese028, sese029, sese031
 from protocols.iso20022.advice import (
+    Allegement,
+    AllegementRemoval,
     CancellationAnswer,
     Confirmation,
     HoldAnswer,
@@ -27,6 +29,10 @@ def definition(message: Outbound) -> str:
             return sese027.DEFINITION
         case HoldAnswer():
             return sese031.DEFINITION
+        case Allegement():
+            return sese028.DEFINITION
+        case AllegementRemoval():
+            return sese029.DEFINITION
         case Rejection():
             return admi.REJECTION
         case Receipt():
@@ -52,6 +58,10 @@ def document(message: Outbound, issuer: str) -> str:
             return sese027.write(message, issuer)
         case HoldAnswer():
             return sese031.write(message, issuer)
+        case Allegement():
+            return sese028.write(message)
+        case AllegementRemoval():
+            return sese029.write(message)
         case Rejection():
             return admi.write_rejection(message)
         case Receipt():

@@ -3,7 +3,13 @@
 from gateway.ids import new_id
 from gateway.port import Taken
 from protocols.iso20022 import envelope, render
-from protocols.iso20022.advice import CancellationAnswer, HoldAnswer, Outbound
+from protocols.iso20022.advice import (
+    Allegement,
+    AllegementRemoval,
+    CancellationAnswer,
+    HoldAnswer,
+    Outbound,
+)
 from protocols.iso20022.header import Header
 from protocols.iso20022.instruction import SettlementInstruction
 from protocols.iso20022.schemas import ISO
@@ -74,6 +80,8 @@ def short(message: Outbound) -> str:
         return "/".join(
             ["031", message.status.value, *(reason.code or "" for reason in message.reasons)]
         )
+    if isinstance(message, Allegement | AllegementRemoval):
+        return type(message).__name__
     return " ".join(trades.codes(message))
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import msgspec
 
 from protocols.iso20022.advice import (
+    Allegement,
+    AllegementRemoval,
     Answering,
     CancellationAnswer,
     Confirmation,
@@ -304,6 +306,21 @@ def outbound() -> dict[str, Outbound]:
             request="SELA-BMI-20261008-00007",
             status=Answering.REJECTED,
             reasons=(Reason.of(RequestRefusal.OTHR, text="Prty: not changed here"),),
+        ),
+        "sese.028-allegement": Allegement(
+            reference="GWALG26100600031",
+            counterparty_tx="GW2610080000417A",
+            instruction=msgspec.structs.replace(
+                i,
+                delivering=msgspec.structs.replace(i.delivering, account=None, processing_id=None),
+                lock=msgspec.structs.replace(i.lock, leg="CASH", status=LockStatus.PROPOSED),
+            ),
+        ),
+        "sese.029-allegement-removal": AllegementRemoval(
+            reference="GWALG26100600031",
+            counterparty_tx="GW2610080000417A",
+            movement=Movement.DELI,
+            payment=Payment.APMT,
         ),
         "admi.002-reject": Rejection(
             reference="SELA-BMI-20261006-00011",
