@@ -87,6 +87,7 @@ class Cancellations:
         if known is None or asked.movement is not known.side.instruction.movement:
             return [told.answer(Answering.REJECTED, RequestRefusal.REFE)]
         told.side = side = known.side
+        await instructions.keep_request(connection, side, arrival)
         if asked.payment is not side.instruction.payment:
             return [told.answer(Answering.REJECTED, RequestRefusal.REFE)]
         if asked.account not in (None, side.instruction.safekeeping_account):

@@ -65,6 +65,8 @@ class Holds:
             known = None
             if asked.transaction_id is not None:
                 known = await instructions.find(connection, arrival.member, asked.transaction_id)
+            if known is not None:
+                await instructions.keep_request(connection, known.side, arrival)
             verdict = _refusal(asked, known)
             if verdict is None:
                 assert known is not None and asked.hold is not None, "else it is refused"

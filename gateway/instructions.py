@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from gateway.admission import Admission, InstructionRow, Known, Waiting, keys_of
-from gateway.inbound import Arrival
+from gateway.inbound import Arrival, related
 from gateway.journal import QUERIES
 from gateway.pairs import Pair, Side
 from gateway.sql import Connection, Executor
@@ -93,6 +93,13 @@ async def load_pairs(pool: Executor, ids: Sequence[str]) -> dict[str, Pair]:
         )
         for id, both in sides.items()
     }
+
+
+async def keep_request(connection: Connection, side: Side, arrival: Arrival) -> None:
+    """Note that a message was about this instruction."""
+    header = arrival.enveloped.header
+    about = _encoder.encode(related(header)).decode()
+    await connection.execute(QUERIES["store_request"], side.id, header.business_message_id, about)
 
 
 async def allege(connection: Connection, before: int, most: int) -> list[Side]:

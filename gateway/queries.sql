@@ -179,6 +179,32 @@ WITH due AS (
 )
 SELECT instruction, member, header, content FROM due ORDER BY entered_at, instruction;
 
+-- name: store_request
+INSERT INTO request (instruction, message_id, header) VALUES ($1, $2, $3);
+
+-- name: received
+-- What a member has sent about its side of a pair: its instruction, and requests about it.
+SELECT n.message_id, n.definition, n.received_at, n.raw, m.header
+FROM instruction i
+CROSS JOIN LATERAL (
+    SELECT i.message_id, i.header
+    UNION ALL
+    SELECT message_id, header FROM request WHERE instruction = i.instruction
+) m
+JOIN inbound n ON n.member = i.member AND n.message_id = m.message_id
+WHERE i.pair = $1 AND i.member = $2
+ORDER BY n.received_at, n.message_id;
+
+-- name: answered
+-- What a member was told of these subjects: headers of its messages, or a settlement.
+SELECT sequence, id, definition, related, created_at, settlement, content
+FROM mailbox
+WHERE member = $1
+  AND hashtext(coalesce(related, settlement::text))
+      = ANY (ARRAY(SELECT hashtext(subject) FROM unnest($2::text[]) AS t (subject)))
+  AND coalesce(related, settlement::text) = ANY ($2::text[])
+ORDER BY sequence;
+
 -- name: hold_instruction
 UPDATE instruction SET content = $2 WHERE instruction = $1;
 

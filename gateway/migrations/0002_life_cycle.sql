@@ -21,3 +21,15 @@ CREATE TABLE cancellation (
     PRIMARY KEY (instruction, message_id)
 );
 CREATE INDEX cancellation_pair ON cancellation (pair);
+
+-- Every request about an instruction (sese.020, sese.030): part of its conversation for good.
+CREATE TABLE request (
+    instruction uuid NOT NULL,
+    message_id  text NOT NULL,     -- BizMsgIdr; whose it is, the instruction says
+    header      text NOT NULL,     -- JSON of the business header: what the answer relates to
+    PRIMARY KEY (instruction, message_id)
+);
+
+-- What was said in answer to a message, or of an agreed swap. Four bytes for each: a header is
+-- long, and two that share a hash are told apart by the text itself.
+CREATE INDEX mailbox_subject ON mailbox (hashtext(coalesce(related, settlement::text)));

@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from htlc.units import LedgerId
+from htlc.units import LedgerId, SettlementId
 from protocols.iso20022.instruction import Movement
 from tests.gateway.requests import ask, cancellation, heard, hold
 from tests.gateway.systems import BUYER, SELLER, System, until
@@ -53,6 +53,13 @@ async def test_a_pair_settles_when_both_sides_are_released_and_the_reasons_are_m
     await ask(running, hold(deliver, True))
     assert (await heard(running, SELLER))[-1] == "031/Dnd/DSET"
     assert await running.engine.pool.fetchval("SELECT count(*) FROM pending_pair") == 0
+    id = await running.engine.pool.fetchval("SELECT settlement FROM settlement")
+    said = await running.desk.conversation(SELLER, SettlementId(str(id)))
+    assert said is not None
+    kinds = [item.definition[5:8] for item in said]
+    assert kinds.count("030") == kinds.count("031") == 7
+    assert kinds[0] == "023"
+    assert await running.desk.conversation("DEALGB20XXX", SettlementId(str(id))) is None
 
 
 async def test_a_hold_stops_what_waits_and_not_what_settles(running: System) -> None:
