@@ -32,6 +32,7 @@ from gateway.rulebook import Rulebook
 from gateway.runner import Runner
 from gateway.sql import Pool
 from htlc import swap as swaps
+from htlc.downtime import safe_downtime
 from htlc.events import CancelRequested, Consented, Event
 from htlc.settlement import Phase, Settlement
 from htlc.swap import Fault, Swap
@@ -262,7 +263,7 @@ class Desk:
             created_at=known.created_at,
             state=known.state,
             pair=known.pair,
-            safe_downtime=self._runner.safe_downtime(known.state),
+            safe_downtime=safe_downtime(known.state, self._runner.profiles(known.state.swap)),
         )
 
     def _may_see(self, principal: Principal, swap: Swap) -> bool:

@@ -31,11 +31,10 @@ from htlc.agreement import LedgerProfile, Limits, Role, draw_up
 from htlc.commands import Command
 from htlc.contract import Answer, Refusal, Unknown
 from htlc.coordinator import Clock, decide, evolve, wake_at
-from htlc.downtime import safe_downtime
 from htlc.events import Answered, Decided, Decision, Event, Opened, Reason
 from htlc.settlement import Phase, Settlement
 from htlc.swap import Fault, Swap
-from htlc.units import Duration, LedgerId, SettlementId
+from htlc.units import LedgerId, SettlementId
 from ledgers.port import Cancel, Execute, Lock, Operation, Refund
 from ledgers.trace import Trace
 
@@ -214,7 +213,7 @@ class Runner:
 
     def draw(self, swap: Swap) -> Opened | tuple[Fault, ...] | None:
         """The agreement of a swap, or its faults; None while a ledger has not been heard yet."""
-        known = self._profiles(swap)
+        known = self.profiles(swap)
         if known.keys() < {leg.ledger for leg in swap.legs}:
             return None
         # Legs on ledgers that hash alike share their locks: each is derived once.
@@ -222,14 +221,10 @@ class Runner:
         drawn = draw_up(swap, known, self._limits, locks)
         return drawn if isinstance(drawn, tuple) else Opened(agreement=drawn)
 
-    def _profiles(self, swap: Swap) -> dict[LedgerId, LedgerProfile]:
+    def profiles(self, swap: Swap) -> dict[LedgerId, LedgerProfile]:
         """The ledgers of a swap, as far as they have been heard."""
         profiles = ((leg.ledger, self._profile(leg.ledger)) for leg in swap.legs)
         return {name: profile for name, profile in profiles if profile is not None}
-
-    def safe_downtime(self, state: Settlement) -> Duration | None:
-        """How long everything may be down before a principal is at risk; None: however long."""
-        return safe_downtime(state, self._profiles(state.swap))
 
     def _send(
         self,
