@@ -1,6 +1,7 @@
 # make install   .venv with the `lockstep` command and an embedded PostgreSQL
 # make demo      a day of trades through a throw-away world; every outcome is checked
 # make test      linters, types, import rules, tests
+# make test-system  tests that need packages of Debian; as root it installs them
 # make clean     remove what these have made
 #
 # Any user, any directory (`make -C DIR`, `make -f DIR/Makefile`), also one with blanks in its name.
@@ -15,7 +16,7 @@ ROOT := $(shell f='$(MAKEFILE_LIST)'; cd "$$(dirname "$${f# }")" && pwd)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: install demo test clean
+.PHONY: install demo test test-system clean
 .DEFAULT_GOAL := install
 
 install:
@@ -31,6 +32,11 @@ test:
 	cd '$(ROOT)' && .venv/bin/mypy
 	cd '$(ROOT)' && .venv/bin/lint-imports
 	cd '$(ROOT)' && .venv/bin/pytest
+
+test-system:
+	@'$(ROOT)/.ci/system-packages'
+	@'$(ROOT)/.ci/install' '$(PYTHON)' embedded,test
+	cd '$(ROOT)' && .venv/bin/pytest -m debian
 
 clean:
 	cd '$(ROOT)' && rm -rf .venv build ./*.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

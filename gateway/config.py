@@ -136,7 +136,7 @@ class Settings(_Table, frozen=True, kw_only=True):
     """Everything a gateway process needs."""
 
     bic: str
-    dsn: str
+    dsn: str  # or file:PATH, see `database`
     master_file: Path
     listen: str = "127.0.0.1:8080"  # HOST:PORT, or fd:N for an inherited socket
     metrics_listen: str = "127.0.0.1:9090"
@@ -180,6 +180,17 @@ def secret(path: Path) -> str:
         return path.read_text().strip()
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from None
+
+
+DSN_FILE: Final = "file:"
+
+
+def database(dsn: str) -> str:
+    """The DSN of a database: as written, or read now from the file that `file:PATH` names.
+
+    A DSN has a password in it, and an orchestrator mounts those as files."""
+    path = dsn.removeprefix(DSN_FILE)
+    return dsn if path == dsn else secret(Path(path))
 
 
 def check(settings: Settings) -> Settings:

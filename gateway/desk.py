@@ -13,7 +13,8 @@ from gateway.admission import Arrival
 from gateway.directory import Directory, now_ns
 from gateway.ids import new_id
 from gateway.intake import Intake, MessageJob, Proposal, SwapJob
-from gateway.journal import QUERIES, Journal
+from gateway.journal import QUERIES, Journal, Loaded
+from gateway.live import Live
 from gateway.mailbox import Mailboxes
 from gateway.port import (
     Busy,
@@ -210,7 +211,7 @@ class Desk:
         if faults:
             return Refused(faults=faults)
         consents = self._rulebook.attorneys(swap) | ({MemberId(member)} & swap.payers)
-        drawn = self._runner.draw(swap)
+        drawn = self._runner.agreements.draw(swap)
         if isinstance(drawn, tuple):
             return Refused(faults=drawn)
         agreed = consents >= swap.payers
@@ -246,16 +247,23 @@ class Desk:
         found = {id: view for id in ids if (view := self._live(id)) is not None}
         missing = [id for id in ids if id not in found]
         for id, loaded in (await self._journal.load(missing)).items() if missing else ():
-            found[id] = View(
-                id=id, created_at=loaded.created_at, state=loaded.state, pair=loaded.pair
-            )
+            found[id] = self._view(id, loaded)
         return [found[id] for id in ids if id in found]
 
     def _live(self, id: SettlementId) -> View | None:
         live = self._runner.lives.get(id)
         if live is None:
             return None
-        return View(id=id, created_at=live.created_at, state=live.state, pair=live.pair)
+        return self._view(id, live)
+
+    def _view(self, id: SettlementId, known: Live | Loaded) -> View:
+        return View(
+            id=id,
+            created_at=known.created_at,
+            state=known.state,
+            pair=known.pair,
+            safe_downtime=self._runner.agreements.safe_downtime(known.state),
+        )
 
     def _may_see(self, principal: Principal, swap: Swap) -> bool:
         match principal.role:
@@ -356,6 +364,7 @@ class Desk:
                 description=self._directory.descriptions.get(LedgerId(name)),
                 clock_at=clock.at if (clock := clocks.get(LedgerId(name))) else None,
                 reachable=self._reachable(name),
+                fault=self._directory.distrusted.get(name),
             )
             for name, access in self._directory.ledgers.items()
         ]

@@ -37,8 +37,9 @@ class Directory:
     @property
     def complete(self) -> bool:
         """Every configured ledger has told, now or before the last start, what it keeps. Until
-        then nothing can be judged: an asset that is not known may be on the ledger not heard."""
-        return self.descriptions.keys() >= self._ledgers.keys()
+        then nothing can be judged: an asset that is not known may be on the ledger not heard. One
+        that is not trusted has been heard, and must not hold up what settles elsewhere."""
+        return self.descriptions.keys() | self.distrusted.keys() >= self._ledgers.keys()
 
     def member(self, bic: str) -> MemberSettings | None:
         return self._members.get(bic11(bic))
@@ -68,9 +69,10 @@ class Directory:
         return AccountId(accounts[0]) if accounts else None
 
     def profile(self, name: LedgerId, at: Instant | None) -> LedgerProfile | None:
-        """What an agreement needs to know of a ledger, at its time; None until it was heard."""
+        """What an agreement needs to know of a ledger, at its time; None until it was heard, and
+        for one that is not trusted."""
         description = self.descriptions.get(name)
-        if description is None or at is None:
+        if description is None or at is None or name in self.distrusted:
             return None
         return LedgerProfile(
             two_key=LockKind.TWO_KEY in description.lock_kinds,

@@ -15,6 +15,7 @@ import aiohttp
 import msgspec
 
 from gateway import config, instructions, listener, pairs, preflight, swaps
+from gateway.agreements import Agreements
 from gateway.config import Settings
 from gateway.desk import Desk
 from gateway.directory import Directory, now_ns
@@ -56,6 +57,9 @@ LINK_BATCH_MAX: Final = 500
 LINK_IN_FLIGHT: Final = 2
 """Requests under way at one ledger: one that it works on, one that waits there."""
 
+PREFLIGHT_AGAIN_SECONDS: Final = 30.0
+"""A ledger that failed the preflight is asked again: it is repaired without us being restarted."""
+
 ADOPT_MAX: Final = 1_000
 """Settlements folded at once after a start: some megabytes of journal."""
 
@@ -77,12 +81,17 @@ class Engine:
         self._say = say
         self.directory = Directory(settings)
         self.links = {LedgerId(name): self._link(name, session) for name in settings.ledgers}
+        vault = Vault(load_master(settings.master_file))
+        self.agreements = Agreements(
+            vault,
+            settings.limits.limits(),
+            lambda name: self.directory.profile(name, self._time(name)),
+        )
         self.runner = Runner(
             journal=journal,
-            vault=Vault(load_master(settings.master_file)),
+            vault=vault,
             links=self.links,
-            limits=settings.limits.limits(),
-            profile=lambda name: self.directory.profile(name, self._time(name)),
+            agreements=self.agreements,
             tally=Tally({LedgerId(name): its.kind for name, its in settings.ledgers.items()}),
             say=say,
         )
@@ -145,7 +154,7 @@ class Engine:
     def _openers(self) -> Openers:
         return Openers(
             pair_swap=self._pair_swap,
-            opening=lambda state: self.runner.opening(state),
+            opening=lambda state: self.agreements.opening(state),
             pair_origin=self._pair_origin,
             swap_origin=self._swap_origin,
             proposed=self._proposed,
@@ -242,19 +251,26 @@ class Engine:
             group.create_task(self.runner.run())
             group.create_task(self.intake.writer.run())
             group.create_task(self.lease.run())
-            group.create_task(listener.run(self.settings.dsn, self._heard, self._say))
+            group.create_task(
+                listener.run(config.database(self.settings.dsn), self._heard, self._say)
+            )
             group.create_task(self._recoveries())
             for name in self.links:
                 group.create_task(self._acquaint(name))
 
     async def _acquaint(self, name: LedgerId) -> None:
-        """Ask a ledger what it is until it says so; it may start after us."""
+        """Ask a ledger what it is until it says so, and until it can be trusted; it may start
+        after us."""
         link = self.links[name]
-        description = await self._describe(link)
-        if (fault := preflight.fault(name, description)) is not None:
-            self._say(f"PAGE: nothing settles on ledger {name}: {fault}")
+        while (
+            fault := preflight.fault(name, description := await self._describe(link))
+        ) is not None:
+            if self.directory.distrusted.get(name) != fault:
+                self._say(f"PAGE: nothing settles on ledger {name}: {fault}")
             self.directory.distrusted[name] = fault
-            return
+            await asyncio.sleep(PREFLIGHT_AGAIN_SECONDS)
+        self.directory.distrusted.pop(name, None)
+        link.trusted = True
         link.read(description.at)
         self._learn(name, description)
         text = msgspec.json.encode(description).decode()
@@ -383,7 +399,7 @@ def desk_of(engine: Engine) -> Desk:
 async def open_engine(settings: Settings, say: Callable[[str], None]) -> AsyncIterator[Engine]:
     """An engine on its database, everything that is open and ours adopted; `run` it."""
     async with (
-        open_pool(settings.dsn, settings.replica) as pool,
+        open_pool(config.database(settings.dsn), settings.replica) as pool,
         aiohttp.ClientSession() as session,
     ):
         engine = Engine(settings, pool, await _journal(pool, settings), session, say)

@@ -17,7 +17,7 @@ from htlc.contract import Answer, Unknown
 from htlc.coordinator import Clock
 from htlc.units import Duration, HtlcId, Instant, LedgerId
 from ledgers.distribution import SIZES, Distribution
-from ledgers.port import Ledger, Operation
+from ledgers.port import Ledger, Lock, Operation
 from ledgers.remote import RemoteLedgerError
 from ledgers.trace import CURRENT, Trace
 
@@ -79,9 +79,16 @@ class Link:
         self.refusals: Counter[str] = Counter()
         self.heard_at = 0  # our wall clock (ns) when the ledger last answered
         self.clock_offset = 0  # its time less ours (ns), then
+        self.trusted = False  # it has passed the preflight: locks may go to it
 
     def put(self, task: Task) -> None:
-        """Queue a task. Bounded by what the runner has open: one task per leg and kind."""
+        """Queue a task. Bounded by what the runner has open: one task per leg and kind.
+
+        No lock leaves for a ledger before it has passed the preflight (rule 5); whatever ends a
+        lock that it holds already does."""
+        if isinstance(task.operation, Lock) and not self.trusted:
+            self._told(task, Unknown(why=f"ledger {self.name} has not passed the preflight"))
+            return
         (self._looks if task.operation is None else self._operations).put_nowait(task)
 
     def __len__(self) -> int:

@@ -51,12 +51,14 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
-    """A settlement to be shown: its state, and when it was proposed."""
+    """A settlement to be shown: its state, when it was proposed, and how long (nanoseconds)
+    everything may be down before a principal is at risk; None: however long."""
 
     id: SettlementId
     created_at: int
     state: Settlement
     pair: str | None = None  # of matched instructions, where it came from messages
+    safe_downtime: int | None = None
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +98,7 @@ class LedgerState(msgspec.Struct, frozen=True, kw_only=True):
     description: Description | None  # None until it has been heard
     clock_at: int | None
     reachable: bool
+    fault: str | None = None  # why nothing is locked on it
 
 
 class Gateway(Protocol):

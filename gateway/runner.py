@@ -15,10 +15,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from functools import cache, partial
 from typing import Final
 
 from gateway import elsewhere
+from gateway.agreements import Agreements
 from gateway.group import GroupWriter
 from gateway.journal import Entry, Journal, Loaded
 from gateway.links import Link, Task
@@ -27,13 +27,12 @@ from gateway.tally import Tally
 from gateway.telemetry import logs
 from gateway.vault import Vault
 from htlc import commands
-from htlc.agreement import LedgerProfile, Limits, Role, draw_up
+from htlc.agreement import Role
 from htlc.commands import Command
 from htlc.contract import Answer, Refusal, Unknown
 from htlc.coordinator import Clock, decide, evolve, wake_at
-from htlc.events import Answered, Decided, Decision, Event, Opened, Reason
+from htlc.events import Answered, Decided, Event
 from htlc.settlement import Phase, Settlement
-from htlc.swap import Fault, Swap
 from htlc.units import LedgerId, SettlementId
 from ledgers.port import Cancel, Execute, Lock, Operation, Refund
 from ledgers.trace import Trace
@@ -61,16 +60,14 @@ class Runner:
         journal: Journal,
         vault: Vault,
         links: Mapping[LedgerId, Link],
-        limits: Limits,
-        profile: Callable[[LedgerId], LedgerProfile | None],
+        agreements: Agreements,
         tally: Tally,
         say: Callable[[str], None],
     ) -> None:
         self._journal = journal
         self._vault = vault
         self._links = links
-        self._limits = limits
-        self._profile = profile
+        self.agreements = agreements
         self._say = say
         self.tally = tally
         self.lives: dict[SettlementId, Live] = {}
@@ -201,26 +198,8 @@ class Runner:
                 self._send(live, command)
 
     def _open(self, live: Live) -> None:
-        if not live.appending and (event := self.opening(live.state)) is not None:
+        if not live.appending and (event := self.agreements.opening(live.state)) is not None:
             self._append(live, (event,))
-
-    def opening(self, state: Settlement) -> Opened | Decided | None:
-        """The event that opens a settlement: its agreement, or that it cannot be met any more."""
-        drawn = self.draw(state.swap)
-        if isinstance(drawn, tuple):
-            return Decided(decision=Decision.CANCEL, reason=Reason.COMMIT_BY_PASSED)
-        return drawn
-
-    def draw(self, swap: Swap) -> Opened | tuple[Fault, ...] | None:
-        """The agreement of a swap, or its faults; None while a ledger has not been heard yet."""
-        profiles = {leg.ledger: self._profile(leg.ledger) for leg in swap.legs}
-        known = {name: profile for name, profile in profiles.items() if profile is not None}
-        if len(known) < len(profiles):
-            return None
-        # Legs on ledgers that hash alike share their locks: each is derived once.
-        locks = cache(partial(self._vault.lock, swap.id))
-        drawn = draw_up(swap, known, self._limits, locks)
-        return drawn if isinstance(drawn, tuple) else Opened(agreement=drawn)
 
     def _send(
         self,

@@ -3,6 +3,7 @@ auditor of a running gateway ask the same questions.
 
 Each function takes what was observed (contracts, balances, journals, keys, notices) and returns the
 violations; none means that it holds. The numbers are those of the list in the package's README.
+`reconciliation` holds a journal against the ledgers.
 """
 
 from collections import Counter, defaultdict

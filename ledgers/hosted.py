@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from htlc import contract, trials
 from htlc.hashlock import PROBE_PREIMAGE
 from htlc.units import AccountId, AssetId, Duration, HtlcId, Instant, LedgerId
 from ledgers.administration import Act
@@ -25,7 +26,7 @@ from ledgers.port import (
     Refusal,
     Unknown,
 )
-from ledgers.profile import Profile
+from ledgers.profile import Profile, trials_of
 
 BATCH_MAX: Final = 2_000
 """Operations of one transaction and so of one block: the time of a batch (about 0.1 s at this
@@ -129,7 +130,7 @@ def description(
     at: Instant,
     public_key: bytes,
 ) -> Description:
-    """What the ledger says of itself, the digests of the probe computed as its locks are."""
+    """What the ledger says of itself: probe and trials are judged as its locks are."""
     functions = traits.profile.hash_functions
     return Description(
         ledger=ledger,
@@ -144,4 +145,8 @@ def description(
             for i in sorted(instruments, key=lambda instrument: instrument.asset)
         ),
         public_key=public_key,
+        trials=tuple(
+            trials.outcomes(function, contract, trials_of(traits.profile.lock_kinds))
+            for function in functions
+        ),
     )

@@ -128,6 +128,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     skew: Duration  # how far its clock may be off true time
     assets: tuple[AssetDescription, ...] = ()
     public_key: bytes = b""  # Ed25519, signs the blocks; pin it from configuration
+    trials: tuple[tuple[str, ...], ...] = ()  # outcomes of `htlc.trials`, per hash function
 
 
 class LedgerUnreachable(Exception):

@@ -1,9 +1,13 @@
 """Which locks a ledger serves, and the shape that their terms must have."""
 
+from collections.abc import Collection
+
 import msgspec
 
+from htlc import trials
 from htlc.contract import Terms
 from htlc.hashlock import DIGEST_BYTES, HashFunction, Hashlock
+from htlc.trials import Trial
 from htlc.units import QUANTITY_MAX
 from ledgers.names import is_leg, is_uuid
 from ledgers.port import LockKind
@@ -34,6 +38,12 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
             if lock.algorithm is served.algorithm and lock.encoding is served.encoding:
                 return len(lock.digest) == DIGEST_BYTES
         return False
+
+
+def trials_of(lock_kinds: Collection[LockKind]) -> tuple[Trial, ...]:
+    """The trials of `htlc.trials` that a ledger with these kinds of lock makes, in their order."""
+    two_key = trials.TWO_KEY if LockKind.TWO_KEY in lock_kinds else ()
+    return two_key + (trials.EXPIRING if LockKind.HTLC in lock_kinds else ())
 
 
 def _well_formed(terms: Terms) -> bool:

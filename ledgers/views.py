@@ -54,6 +54,7 @@ class DescriptionJson(WireStruct, frozen=True, kw_only=True, omit_defaults=False
     skew: Integer
     assets: tuple[AssetDescription, ...]
     public_key: str
+    trials: tuple[tuple[str, ...], ...] = ()
 
 
 class MandateJson(WireStruct, frozen=True, kw_only=True, tag="grant", tag_field="op"):
@@ -174,6 +175,7 @@ def description_json(description: Description) -> DescriptionJson:
         skew=str(description.skew),
         assets=description.assets,
         public_key=description.public_key.hex(),
+        trials=description.trials,
     )
 
 
@@ -188,6 +190,7 @@ def description_of(wire: DescriptionJson) -> Description:
         skew=Duration(integer(wire.skew, "skew")),
         assets=wire.assets,
         public_key=bytes.fromhex(wire.public_key),
+        trials=wire.trials,
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("gateway", "htlc", "ledgers", "protocols")
+PACKAGES = ("gateway", "htlc", "k8s", "ledgers", "protocols")
 
 MODULE_LINES_MAX = 420
 """About 400: beyond, a module has two jobs."""
@@ -46,7 +46,7 @@ def test_nothing_is_left_half_done_and_nothing_points_outside() -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
     names = listed.stdout.split("\n") if listed.returncode == 0 else []
     paths = [ROOT / name for name in names if name] or modules()
-    marks = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X:)|/wor" r"k/|\.\./sha" r"red")
+    marks = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X:)|/wo" r"rk/|\.\./sha" r"red")
     found = [
         f"{path.relative_to(ROOT)}: {match[0]}"
         for path in paths

@@ -20,6 +20,9 @@ COMMANDS: Final = {
     "gateway": "Run one gateway process.",
     "ledger": "Run one ledger process.",
     "migrate": "Bring a database to this release.",
+    "scenario": "Run settlement situations and check the end of each.",
+    "audit": "Check that journal, ledgers and mailboxes hold what they must.",
+    "simulate": "Play random lives with faults and check every invariant.",
     "bench": "Measure what a settlement costs on this machine.",
     "openapi": "Print the description of the gateway's HTTP interface.",
 }

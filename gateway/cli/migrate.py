@@ -8,6 +8,7 @@ import click
 from gateway import engine
 from gateway.cli.printing import print_json, print_table
 from gateway.cli.terminal import failing, json_option, run_async
+from gateway.config import database
 from ledgers import store
 from ledgers.migrate import MigrationError, migrate
 
@@ -16,7 +17,7 @@ FOLDERS: dict[str, Path] = {"gateway": engine.MIGRATIONS, "ledger": store.MIGRAT
 
 @click.command("migrate")
 @click.argument("kind", type=click.Choice(sorted(FOLDERS)))
-@click.option("--dsn", required=True, help="Of the database.")
+@click.option("--dsn", required=True, help="Of the database; file:PATH reads it there.")
 @json_option
 @run_async
 async def command(kind: str, dsn: str, as_json: bool) -> None:
@@ -25,7 +26,7 @@ async def command(kind: str, dsn: str, as_json: bool) -> None:
     Services do it at their start as well; two at once are safe.
     """
     with failing(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, MigrationError):
-        connection = await asyncpg.connect(dsn)
+        connection = await asyncpg.connect(database(dsn))
         try:
             applied = await migrate(connection, FOLDERS[kind])
         finally:

@@ -102,13 +102,22 @@ def _print(view: wire.SettlementView, as_json: bool) -> None:
     risk = view.principal_risk
     decision = view.decision
     print_table(
-        ("settlement", "state", "protocol", "principal risk", "trusts", "decision"),
+        (
+            "settlement",
+            "state",
+            "protocol",
+            "principal risk",
+            "safe downtime",
+            "trusts",
+            "decision",
+        ),
         [
             (
                 view.id,
                 view.state,
                 view.protocol,
                 risk.level if risk else None,
+                _downtime(view),
                 view.trusts,
                 f"{decision.decision}: {decision.reason}" if decision else None,
             )
@@ -116,6 +125,14 @@ def _print(view: wire.SettlementView, as_json: bool) -> None:
     )
     columns = ("leg", "ledger", "asset", "quantity", "payer", "payee", "contract", "state", "ended")
     print_table(columns, [_leg(leg) for leg in view.legs])
+
+
+def _downtime(view: wire.SettlementView) -> str | None:
+    """How long everything may be down: only an open settlement has something to lose."""
+    if view.principal_risk is None:
+        return None
+    seconds = view.safe_downtime_seconds
+    return "any" if seconds is None else f"{seconds:,.0f} s"
 
 
 def _leg(leg: wire.LegView) -> tuple[object, ...]:

@@ -94,6 +94,7 @@ SETTLEMENT: Final = wire.SettlementView(
     commit_by="2026-10-06T09:01:00Z",
     protocol=LockProtocol.TWO_KEY,
     principal_risk=wire.Risk(level=PrincipalRisk.NONE, window_seconds=None),
+    safe_downtime_seconds=None,
     trusts=TRUSTS[LockProtocol.TWO_KEY],
     decision=None,
     awaits=(),

@@ -24,6 +24,7 @@ def settlement(view: View, scale: Scale) -> wire.SettlementView:
     """A settlement with its risk, whom it trusts, and its legs."""
     state, agreement = view.state, view.state.agreement
     protocol = agreement.protocol if agreement else state.swap.protocol
+    downtime = view.safe_downtime
     return wire.SettlementView(
         id=view.id,
         state=reported(state),
@@ -31,6 +32,7 @@ def settlement(view: View, scale: Scale) -> wire.SettlementView:
         commit_by=_time(agreement.commit_by if agreement else state.swap.commit_by),
         protocol=protocol,
         principal_risk=_risk(agreement) if agreement else None,
+        safe_downtime_seconds=None if downtime is None else downtime / SECOND,
         trusts=_trusts(agreement) if agreement else None,
         decision=_decision(state),
         awaits=_awaits(state),
@@ -113,4 +115,5 @@ def ledger(state: LedgerState) -> wire.LedgerView:
         skew_seconds=said.skew / SECOND if said else None,
         public_key=said.public_key.hex() if said and said.public_key else None,
         assets=said.assets if said else (),
+        fault=state.fault,
     )

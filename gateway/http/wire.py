@@ -218,6 +218,13 @@ class SettlementView(msgspec.Struct, frozen=True, kw_only=True):
     commit_by: Instant | None
     protocol: Annotated[LockProtocol | None, Meta(description="Asked for, then agreed")]
     principal_risk: Annotated[Risk | None, Meta(description="null until open")]
+    safe_downtime_seconds: Annotated[
+        float | None,
+        Meta(
+            description="How long everything may be down from now before somebody's principal is "
+            "at risk; null: however long"
+        ),
+    ]
     trusts: Annotated[str | None, Meta(description="Whom this settlement trusts, once open")]
     decision: DecisionView | None
     awaits: Annotated[tuple[str, ...], Meta(description="Payers whose consent is missing")]
@@ -302,6 +309,7 @@ class LedgerView(msgspec.Struct, frozen=True, kw_only=True):
     skew_seconds: float | None
     public_key: Annotated[str | None, Meta(description="Ed25519, hex: signs its blocks")]
     assets: tuple[AssetDescription, ...]
+    fault: Annotated[str | None, Meta(description="Why nothing is locked on it")] = None
 
 
 class LedgerList(msgspec.Struct, frozen=True, kw_only=True):

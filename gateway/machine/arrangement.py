@@ -83,8 +83,13 @@ def gateway_process(
 
 def write(directory: DataDirectory, name: str, settings: msgspec.Struct) -> Path:
     """Write a process's configuration as the file that it reads."""
-    content = _without_none(msgspec.to_builtins(settings, enc_hook=str))
-    return directory.write(f"services/{name}.toml", tomli_w.dumps(content).encode())
+    return directory.write(f"services/{name}.toml", tomli_w.dumps(plain(settings)).encode())
+
+
+def plain(settings: msgspec.Struct) -> dict[str, Any]:
+    """Settings as a TOML file has them."""
+    content: dict[str, Any] = _without_none(msgspec.to_builtins(settings, enc_hook=str))
+    return content
 
 
 def _without_none(value: Any) -> Any:

@@ -42,13 +42,15 @@ class Deaths(msgspec.Struct, frozen=True, kw_only=True):
     unready_in_a_row: int = 0
     pause_seconds: float = 0.0
 
-    def one_more(self, *, ready: bool, lived_seconds: float) -> "Deaths":
+    def one_more(
+        self, *, ready: bool, lived_seconds: float, pause_seconds_max: float = PAUSE_SECONDS_MAX
+    ) -> "Deaths":
         """The same with one more death: after `lived_seconds`, having been ready or not."""
         new_fault = self.pause_seconds == 0.0 or lived_seconds >= RECOVERED_SECONDS
         return Deaths(
             unready_in_a_row=0 if ready else self.unready_in_a_row + 1,
             pause_seconds=(
-                PAUSE_SECONDS_MIN if new_fault else min(2 * self.pause_seconds, PAUSE_SECONDS_MAX)
+                PAUSE_SECONDS_MIN if new_fault else min(2 * self.pause_seconds, pause_seconds_max)
             ),
         )
 
@@ -93,9 +95,12 @@ class _Database:
 class Supervisor:
     """Keeps services and clusters alive until stop()."""
 
-    def __init__(self, *, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, *, say: Callable[[str], None], pause_seconds_max: float = PAUSE_SECONDS_MAX
+    ) -> None:
         """`say` is given one-line messages for the operator."""
         self._say = say
+        self._pause_seconds_max = pause_seconds_max
         self._kept: dict[str, tuple[Charge, asyncio.Task[None]]] = {}
         self._over = asyncio.Event()
         self._failure: BaseException | None = None
@@ -175,7 +180,11 @@ class Supervisor:
             if ready:
                 first_ready.set()
                 why = await charge.gone()
-            deaths = deaths.one_more(ready=ready, lived_seconds=clock() - began)
+            deaths = deaths.one_more(
+                ready=ready,
+                lived_seconds=clock() - began,
+                pause_seconds_max=self._pause_seconds_max,
+            )
             if deaths.unready_in_a_row >= DEATHS_MAX:
                 raise SupervisorError(
                     f"{charge.name} cannot be kept up: {DEATHS_MAX} starts in a row failed, "

@@ -25,7 +25,12 @@ from gateway.embedded import Cluster
 from gateway.machine import arrangement, credentials, seed, world
 from gateway.machine.data_directory import DataDirectory, DataDirectoryError, Ready
 from gateway.machine.ledger_client import LedgerError
-from gateway.machine.supervisor import Service, Supervisor, SupervisorError
+from gateway.machine.supervisor import (
+    PAUSE_SECONDS_MAX,
+    Service,
+    Supervisor,
+    SupervisorError,
+)
 from gateway.machine.world import World
 from gateway.vault import load_master
 from ledgers.port import LedgerUnreachable
@@ -62,6 +67,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 0  # of the gateway; 0 is any free one
     limits: LimitSettings | None = None  # in place of the world's
     matching: MatchingSettings | None = None
+    # The longest pause before a service that has died is started again; a test that kills on
+    # purpose does not want to be taken for a lasting fault.
+    pause_seconds_max: float = PAUSE_SECONDS_MAX
+    # What the gateway is told instead of the ledgers' own addresses: a test stands in between.
+    between: Callable[[Mapping[str, str]], Mapping[str, str]] | None = None
 
 
 class Machine:
@@ -75,8 +85,9 @@ class Machine:
         self._say = say
         self._dsns = _own_databases(self.world, options)
         # Two, because the gateway stops before what it settles on.
-        self._base = Supervisor(say=say)
-        self._front = Supervisor(say=say)
+        pause = options.pause_seconds_max
+        self._base = Supervisor(say=say, pause_seconds_max=pause)
+        self._front = Supervisor(say=say, pause_seconds_max=pause)
         self._metrics: dict[str, str] = {}
         self.credentials = credentials.ensure(directory, self.world)
         load_master(directory.master, create=True)
@@ -89,7 +100,8 @@ class Machine:
             self._say("issuing the opening balances")
             await seed.seed(self.world, self.credentials, ledgers)
             self.directory.write(self.directory.seeded.name, b"")
-        gateway = await self._start_gateways(ledgers)
+        between = self._options.between
+        gateway = await self._start_gateways(between(ledgers) if between else ledgers)
         ready = Ready(
             gateway=gateway,
             bic=self.world.gateway.bic,

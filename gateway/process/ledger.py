@@ -11,7 +11,7 @@ import asyncpg
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gateway.config import ConfigurationError
+from gateway.config import ConfigurationError, database
 from gateway.process import health
 from gateway.process.life import Ready, live
 from gateway.process.pulse import Pulse
@@ -51,7 +51,7 @@ class LedgerProcess(_Table, frozen=True, kw_only=True):
     """Everything a ledger process needs."""
 
     ledger: str
-    dsn: str
+    dsn: str  # or file:PATH, see `gateway.config.database`
     key_file: Path  # 32 bytes, the secret of the Ed25519 key that signs blocks
     tokens: tuple[TokenSettings, ...]
     listen: str = "127.0.0.1:8081"  # HOST:PORT, or fd:N for an inherited socket
@@ -130,7 +130,7 @@ async def serve(settings: LedgerProcess, seal: Seal, listening: Listening, ready
 async def _ledger(
     settings: LedgerProcess, seal: Seal
 ) -> "AsyncIterator[tuple[PostgresLedger, asyncpg.Pool[asyncpg.Record]]]":
-    pool = await open_pool(settings.dsn)
+    pool = await open_pool(database(settings.dsn))
     try:
         await prepare(pool, seal)
         ledger = PostgresLedger(pool, seal, _wall_clock, settings.traits())

@@ -8,15 +8,15 @@ only counted.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Final, TypeAlias
 
 import msgspec
 
 from gateway.live import Live
 from gateway.tally import locked
 from htlc.clocks import Clocks
-from htlc.settlement import LegStatus, Phase, Settlement
+from htlc.settlement import Phase, Settlement
 from htlc.units import SECOND, Duration, LedgerId
 
 SLICE: Final = 1_000
@@ -26,6 +26,9 @@ AGES: Final = ((1.0, "1s"), (10.0, "10s"), (60.0, "1m"), (600.0, "10m"))
 """A lock usually lives for 0.1 s; a settlement is decided within a minute; recovery takes ten."""
 
 OLDER: Final = "older"
+
+Downtime: TypeAlias = Callable[[Settlement], Duration | None]
+"""`Agreements.safe_downtime`."""
 
 
 class Census(msgspec.Struct, kw_only=True):
@@ -46,7 +49,7 @@ class Census(msgspec.Struct, kw_only=True):
         """What the gateway, and not a party, has to bring on."""
         return self.phases.total() - self.phases[Phase.PROPOSED]
 
-    def count(self, live: Live, now: Clocks, claims: Mapping[LedgerId, Duration]) -> None:
+    def count(self, live: Live, now: Clocks, downtime: Downtime) -> None:
         """Add one settlement, at the ledgers' times."""
         state = live.state
         self.phases[state.phase] += 1
@@ -56,7 +59,7 @@ class Census(msgspec.Struct, kw_only=True):
             return
         self.frozen += state.frozen
         self._locks(live, state)
-        self._margins(state, now, claims)
+        self._margins(state, now, downtime)
 
     def _locks(self, live: Live, state: Settlement) -> None:
         age = max(0.0, (time.time_ns() - live.created_at) / SECOND)
@@ -66,21 +69,21 @@ class Census(msgspec.Struct, kw_only=True):
             self.oldest_lock[leg.ledger] = max(age, self.oldest_lock.get(leg.ledger, 0.0))
             self.value[leg.ledger, leg.terms.asset] += leg.terms.quantity
 
-    def _margins(self, state: Settlement, now: Clocks, claims: Mapping[LedgerId, Duration]) -> None:
+    def _margins(self, state: Settlement, now: Clocks, downtime: Downtime) -> None:
         if (left := claim_margin(state, now)) is not None:
             least = float("inf") if self.claim_margin is None else self.claim_margin
             self.claim_margin = min(left / SECOND, least)
-        if (left := safe_downtime(state, now, claims)) is not None:
+        if (left := downtime(state)) is not None:
             self.at_risk += 1
             least = float("inf") if self.safe_downtime is None else self.safe_downtime
             self.safe_downtime = min(left / SECOND, least)
 
 
-async def take(lives: Iterable[Live], now: Clocks, claims: Mapping[LedgerId, Duration]) -> Census:
-    """Count open settlements. `claims` is what a claim takes at worst on each ledger."""
+async def take(lives: Iterable[Live], now: Clocks, downtime: Downtime) -> Census:
+    """Count open settlements. `downtime` tells what an outage may last before it costs one."""
     census = Census()
     for n, live in enumerate(tuple(lives)):
-        census.count(live, now, claims)
+        census.count(live, now, downtime)
         if n % SLICE == SLICE - 1:
             await asyncio.sleep(0)
     return census
@@ -105,21 +108,3 @@ def claim_margin(state: Settlement, now: Clocks) -> Duration | None:
 
 
 _UNREVEALED: Final = (Phase.LOCKING, Phase.EXECUTING)
-
-
-def safe_downtime(
-    state: Settlement, now: Clocks, claims: Mapping[LedgerId, Duration]
-) -> Duration | None:
-    """The longest outage from now on that costs nobody a leg, of a settlement whose key is out:
-    the least time left to the expiry of a leg that is still locked, less what its claim takes.
-    None where no such leg is."""
-    if state.agreement is None or not state.key_is_out:
-        return None
-    left = [
-        leg.terms.expires_at - now[leg.ledger].latest - claims[leg.ledger]
-        for leg, known in zip(state.agreed.legs, state.legs, strict=True)
-        if known.status is LegStatus.LOCKED
-        and leg.terms.expires_at is not None
-        and leg.ledger in now
-    ]
-    return Duration(min(left)) if left else None

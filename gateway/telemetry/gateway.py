@@ -28,18 +28,14 @@ class GatewaySource:
         self._engine = engine
         self._desk = desk
         self._traffic = traffic
-        self._claims = {
-            LedgerId(name): its.latency.latency().claim
-            for name, its in engine.settings.ledgers.items()
-        }
         self._census = Census()
         self._backlogs: dict[str, int] = {}
         self._unmatched = 0
 
     async def refresh(self) -> None:
         """Take the census, and ask the database if it is there."""
-        runner = self._engine.runner
-        self._census = await counting.take(runner.lives.values(), runner.clocks(), self._claims)
+        runner, downtime = self._engine.runner, self._engine.agreements.safe_downtime
+        self._census = await counting.take(runner.lives.values(), runner.clocks(), downtime)
         with contextlib.suppress(*LOST):
             rows = await self._engine.pool.fetch(QUERIES["mailbox_backlogs"])
             self._backlogs = {row["member"]: row["backlog"] for row in rows}

@@ -287,6 +287,7 @@ def _view(state: str) -> wire.SettlementView:
         "commit_by": None,
         "protocol": None,
         "principal_risk": None,
+        "safe_downtime_seconds": None,
         "trusts": None,
         "decision": None,
         "awaits": [],

@@ -1,117 +1,158 @@
-"""The checks have teeth: each error planted here is one that somebody could make, and is caught."""
+"""The checks have teeth: each error planted here is one that somebody could make, and is caught
+within the number of lives that is stated. One that survives fails the build."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
 from msgspec.structs import replace
 
-from htlc import clocks, contract, coordinator, invariants, keys, leg, schedule
+from gateway.simulation import faults, outages, settings, swarm
+from gateway.simulation.campaign import played
+from gateway.simulation.faults import Scripted, When
+from gateway.simulation.outages import Claimed
+from gateway.simulation.settings import Life
+from gateway.simulation.trace import What
+from htlc import contract, coordinator, invariants, keys
 from htlc.agreement import Agreement, Role
-from htlc.clocks import Clocks
-from htlc.commands import Command, Unlock
-from htlc.contract import Answer
-from htlc.events import Event
+from htlc.clocks import Clock
+from htlc.commands import Unlock
+from htlc.contract import Refusal
 from htlc.explorer import Explorer
-from htlc.leg import LegState, LegStatus
-from htlc.schedule import Schedule
 from htlc.settlement import Settlement
-from htlc.swap import LockProtocol, Swap
+from htlc.swap import LockProtocol
 from htlc.units import Instant
-from tests.htlc import samples, world_replica
+from tests.htlc import planted, samples
 from tests.htlc.samples import key_of
-from tests.htlc.test_lives import BEYOND, DVP, HOSTILE, PARTY, WITHIN, lives
-from tests.htlc.world import Faults, World
-from tests.htlc.world_replica import Replica
 
 Plant = pytest.MonkeyPatch
+TWO_KEY, ANCHORED, HTLC = LockProtocol
 
 
-def caught_in_lives(
-    count: int,
+def caught(
+    within: int,
     protocol: LockProtocol,
-    faults: Faults,
-    swap: Swap = DVP,
-    excused: frozenset[int] = frozenset(),
+    draw: Callable[[int], Life] | None = None,
+    excused: str = "nothing",
 ) -> str:
-    """What the first life that shows the error says; empty if none does."""
-    try:
-        for _, world in lives(count, swap, protocol, faults):
-            if found := [v for v in world.violations() if v.invariant not in excused]:
-                return found[0].what
-            if len(world.phases) > 1:
-                return "replicas differ"
-    except AssertionError as error:
-        return str(error) or "an assertion of the core"
-    return ""
+    """What the first life that shows the error says of it."""
+    for seed in range(within):
+        life = draw(seed) if draw else swarm.draw(seed, protocol)
+        if wrong := [what for what in played(life)[1] if not what.startswith(excused)]:
+            return wrong[0]
+    raise AssertionError(f"the planted error survived {within} lives")
 
 
-def caught_by_search(state: Settlement) -> bool:
+def last_instant(seed: int) -> Life:
+    """The party that holds the secret claims in its last instants; then all is down as long as
+    the window allows."""
+    return outages.life(seed, 1.0, Claimed.LAST)
+
+
+def restored(seed: int) -> Life:
+    """A restore that loses records, in the middle of it."""
+    drawn = swarm.draw(seed, TWO_KEY)
+    moment = When(what=What.DECIDED, detail="COMMIT", later=seed % 20)
+    restore = Scripted(moment=moment, fault=faults.Restore(lost=1 + seed % 3, outage=20))
+    return replace(drawn, plan=(*drawn.plan, restore))
+
+
+def beyond(seed: int) -> Life:
+    """Everything is down for much longer than the expiries allow for, and answers are lost."""
+    return outages.life(seed, 6.0, Claimed.ANY_TIME)
+
+
+def audited(seed: int) -> Life:
+    """Both legs on one ledger: blocks of several leaves. Every seed is audited."""
+    drawn = swarm.draw(seed * 25, TWO_KEY)
+    setting = replace(drawn.setting, legs=settings.ONE_LEDGER, offsets=(0,), poor=())
+    return Life(setting=replace(setting, trades=3))
+
+
+@dataclass(frozen=True)
+class Tooth:
+    """A planted error, and within how many lives of which kind it must be caught."""
+
+    error: Callable[[Plant], None]
+    protocol: LockProtocol
+    within: int
+    draw: Callable[[int], Life] | None = None
+    excused: str = "nothing"  # how the violations begin that are to be expected all the same
+
+
+TEETH = (
+    Tooth(planted.equal_expiries, HTLC, 30, last_instant),
+    Tooth(planted.a_window_one_outage_too_short, HTLC, 30, last_instant),
+    Tooth(planted.executions_before_the_decision, TWO_KEY, 10),
+    Tooth(planted.both_keys_of_a_pair, TWO_KEY, 10),
+    Tooth(planted.one_hash_on_anchor_and_followers, ANCHORED, 700),
+    Tooth(planted.followers_before_the_anchor, ANCHORED, 100),
+    Tooth(planted.silence_taken_for_absence, TWO_KEY, 500),
+    Tooth(planted.answers_called_final_too_early, TWO_KEY, 20),
+    Tooth(planted.a_refusal_taken_for_a_failure, HTLC, 200, beyond, excused="1: "),
+    Tooth(planted.no_lock_by, TWO_KEY, 300),
+    Tooth(planted.two_decisions, TWO_KEY, 10),
+    Tooth(planted.sent_before_it_is_durable, TWO_KEY, 10),
+    Tooth(planted.an_old_epoch_goes_on, TWO_KEY, 900, restored),
+    Tooth(planted.no_margin, HTLC, 20),
+    Tooth(planted.a_cancellation_accepted_after_commit, TWO_KEY, 200),
+    Tooth(planted.a_cancellation_overlooked, TWO_KEY, 300),
+    Tooth(planted.the_wall_clock_for_the_ledgers_time, HTLC, 400),
+    Tooth(planted.an_estimate_that_gives_up_a_claim, HTLC, 200),
+    Tooth(planted.a_replay_applied_twice, TWO_KEY, 50),
+    Tooth(planted.a_batch_told_one_off, TWO_KEY, 100),
+    Tooth(planted.a_payout_to_whoever_asks, TWO_KEY, 50),
+    Tooth(planted.a_notice_sent_twice, TWO_KEY, 2),
+    Tooth(planted.a_notice_before_the_end_is_durable, TWO_KEY, 20),
+    Tooth(planted.leaves_in_another_order, TWO_KEY, 5, audited),
+    Tooth(planted.a_node_that_passes_for_a_leaf, TWO_KEY, 2, audited),
+    Tooth(planted.a_leaf_without_its_side, TWO_KEY, 2, audited),
+)
+
+
+@pytest.mark.parametrize("tooth", TEETH, ids=lambda tooth: tooth.error.__name__)
+def test_a_planted_error_is_caught(plant: Plant, tooth: Tooth) -> None:
+    tooth.error(plant)
+    assert caught(tooth.within, tooth.protocol, tooth.draw, tooth.excused)
+
+
+def test_both_locks_of_the_vault_left_open_are_caught_by_what_ledgers_hold(plant: Plant) -> None:
+    """Behind `may_show` the judge of the world looks at keys, contracts and balances."""
+    planted.a_vault_that_does_not_ask(plant)
+    plant.setattr(invariants, "keys_follow_decisions", lambda *_: ())
+    planted.executions_before_the_decision(plant)
+    assert caught(100, TWO_KEY).startswith(("1: ", "3: "))
+
+
+# ------------------------------------------------------------------ caught by exhaustive search
+
+
+def found_by_search(state: Settlement) -> bool:
     explorer = Explorer(state.swap, state.agreed, lambda n, role: key_of(state, n, role))
     return any(
         invariants.one_end(explorer.agreement, explorer.held(world)) for world in explorer.explore()
     )
 
 
-def test_equal_expiries_are_caught(plant: Plant) -> None:
-    drawn = schedule.draw
-
-    def equal(*args: Any, **kwargs: Any) -> Schedule:
-        plan = drawn(*args, **kwargs)
-        return replace(plan, expires_at=(min(plan.expires_at),) * len(plan.expires_at))
-
-    plant.setattr(schedule, "draw", equal)
-    plant.setattr(schedule, "faults", lambda *_, **__: ())
-    # Random faults hardly find it; aimed at the instant that matters, they do.
-    last = replace(WITHIN, late_claim=True, crash=0.7, decision_outage=0)
-    assert "executed" in caught_in_lives(100, LockProtocol.HTLC, last, PARTY)
+def test_the_search_finds_an_execution_before_the_decision(plant: Plant) -> None:
+    planted.executions_before_the_decision(plant)
+    assert found_by_search(samples.two_key())
 
 
-def test_an_execution_before_the_decision_is_caught(plant: Plant) -> None:
-    locking = coordinator._locking
-
-    def eager(state: Settlement, now: Clocks) -> Iterator[Command]:
-        yield from locking(state, now)
-        for n, known in enumerate(state.legs):
-            if known.status is LegStatus.LOCKED:
-                yield Unlock(leg=n, role=Role.EXECUTION)
-
-    plant.setattr(coordinator, "_locking", eager)
-    assert caught_in_lives(200, LockProtocol.TWO_KEY, HOSTILE) == "the vault refuses"
-    plant.setattr(world_replica, "may_show", lambda *_: True)
-    assert caught_in_lives(200, LockProtocol.TWO_KEY, HOSTILE)
-    assert caught_by_search(samples.two_key())
+def test_the_search_finds_both_keys_of_a_pair(plant: Plant) -> None:
+    planted.both_keys_of_a_pair(plant)
+    assert found_by_search(samples.two_key())
 
 
-def test_both_keys_of_a_pair_released_is_caught(plant: Plant) -> None:
-    executions = coordinator._executions
-
-    def both(state: Settlement, now: Clocks) -> Iterator[Command]:
-        yield from executions(state, now)
-        for n, known in enumerate(state.legs):
-            if known.status is LegStatus.LOCKED:
-                yield Unlock(leg=n, role=Role.CANCELLATION)
-
-    plant.setattr(coordinator, "_executions", both)
-    assert caught_in_lives(50, LockProtocol.TWO_KEY, HOSTILE) == "the vault refuses"
-    plant.setattr(world_replica, "may_show", lambda *_: True)
-    assert caught_in_lives(200, LockProtocol.TWO_KEY, HOSTILE)
-    assert caught_by_search(samples.two_key())
+def test_the_search_finds_followers_executed_while_the_anchor_is_only_locked(plant: Plant) -> None:
+    plant.setattr(Agreement, "revealers", property(lambda self: tuple(range(len(self.legs)))))
+    with pytest.raises(AssertionError, match="not yet allowed"):
+        found_by_search(samples.anchored_htlc())
+    plant.setattr(coordinator, "may_show", lambda *_: True)
+    assert found_by_search(samples.anchored_htlc())
 
 
-def test_no_answer_taken_for_absence_is_caught(plant: Plant) -> None:
-    deliver = World.deliver
-
-    def silence_is_absence(
-        self: World, replica: Replica, life: int, command: Any, key: bytes | None
-    ) -> None:
-        ledger = self.ledgers[self.agreement.legs[command.leg].ledger]
-        if ledger.down():
-            replica.hear(life, command.leg, Answer(at=ledger.now))
-        deliver(self, replica, life, command, key)
-
-    plant.setattr(World, "deliver", silence_is_absence)
-    assert caught_in_lives(400, LockProtocol.TWO_KEY, HOSTILE)
+# ------------------------------------------------------------------ caught at one instant
 
 
 @pytest.mark.parametrize("function", ["execute", "lock", "refund"])
@@ -129,59 +170,13 @@ def assert_boundaries_hold() -> None:
     terms = samples.htlc().agreed.legs[0].terms
     held = contract.lock(terms, Instant(terms.lock_by - 1))
     assert isinstance(held, contract.Htlc)
-    assert contract.lock(terms, terms.lock_by) is contract.Refusal.TOO_LATE
+    assert contract.lock(terms, terms.lock_by) is Refusal.TOO_LATE
     expires_at, key = terms.expires_at, key_of(samples.htlc(), 0, Role.EXECUTION)
     assert expires_at is not None
     assert isinstance(contract.execute(held, key, Instant(expires_at - 1)), contract.Htlc)
-    assert contract.execute(held, key, expires_at) is contract.Refusal.EXPIRED
-    assert contract.refund(held, Instant(expires_at - 1)) is contract.Refusal.NOT_EXPIRED
+    assert contract.execute(held, key, expires_at) is Refusal.EXPIRED
+    assert contract.refund(held, Instant(expires_at - 1)) is Refusal.NOT_EXPIRED
     assert isinstance(contract.refund(held, expires_at), contract.Htlc)
-
-
-def test_a_follower_executed_while_the_anchor_is_only_locked_is_caught(plant: Plant) -> None:
-    plant.setattr(Agreement, "revealers", property(lambda self: tuple(range(len(self.legs)))))
-    with pytest.raises(AssertionError, match="not yet allowed"):
-        caught_by_search(samples.anchored_htlc())
-    plant.setattr(coordinator, "may_show", lambda *_: True)
-    assert caught_by_search(samples.anchored_htlc())
-
-
-def test_a_refusal_taken_for_a_failure_is_caught(plant: Plant) -> None:
-    learn = leg.learn
-
-    def deaf(known: LegState, agreed: Any, answer: Answer) -> LegState:
-        return known if answer.refusal else learn(known, agreed, answer)
-
-    plant.setattr(coordinator, "learn", deaf)
-    one_legged = frozenset({1})  # to be expected beyond the budget; what never ends is not
-    silent = replace(BEYOND, crash=0.0, ledger_outages=0.9, ledger_outage=4_000)
-    assert "no end" in caught_in_lives(200, LockProtocol.HTLC, silent, excused=one_legged)
-
-
-def test_a_decision_after_another_one_is_caught(plant: Plant) -> None:
-    def append(self: world_replica.Journal, sequence: int, event: Event) -> bool:
-        self.events.append(event)
-        return True
-
-    plant.setattr(world_replica.Journal, "append", append)
-    assert caught_in_lives(400, LockProtocol.TWO_KEY, HOSTILE)
-
-
-def test_a_command_sent_before_its_record_is_durable_is_caught(plant: Plant) -> None:
-    """Rule 1 and the order of writing: act on a decision, then die before it is written."""
-
-    def careless(self: Replica, event: Event) -> None:
-        self.state = coordinator.evolve(self.state, event)
-        self.world.at(15, lambda: self.world.journal.events.append(event))
-        self.asked.clear()
-
-    plant.setattr(Replica, "append", careless)
-    assert caught_in_lives(100, LockProtocol.TWO_KEY, replace(HOSTILE, cancel=0.6))
-
-
-def test_a_margin_that_is_not_asked_for_is_caught(plant: Plant) -> None:
-    plant.setattr(coordinator, "_margin_left", lambda *_: True)
-    assert caught_in_lives(1_000, LockProtocol.HTLC, WITHIN)
 
 
 def test_a_key_for_anyone_who_asks_is_caught(plant: Plant) -> None:
@@ -190,11 +185,6 @@ def test_a_key_for_anyone_who_asks_is_caught(plant: Plant) -> None:
     assert not keys.may_show(state, 0, Role.EXECUTION)
     plant.setattr(keys, "_may_execute", lambda *_: True)
     assert keys.may_show(state, 0, Role.EXECUTION)
-
-
-@pytest.fixture
-def plant(monkeypatch: Plant) -> Plant:
-    return monkeypatch
 
 
 def test_a_clock_that_is_not_believed_to_be_fast_is_caught(plant: Plant) -> None:
@@ -211,5 +201,10 @@ def test_a_clock_that_is_not_believed_to_be_fast_is_caught(plant: Plant) -> None
         )
 
     assert committed_at(-6) and not committed_at(-5)
-    plant.setattr(clocks.Clock, "latest", property(lambda self: self.at))
+    plant.setattr(Clock, "latest", property(lambda self: self.at))
     assert committed_at(-5)
+
+
+@pytest.fixture
+def plant(monkeypatch: Plant) -> Plant:
+    return monkeypatch

@@ -17,7 +17,7 @@ from gateway.telemetry.metrics import Kind
 from gateway.telemetry.process import exposition
 from gateway.telemetry.traffic import Traffic
 from htlc.settlement import LegStatus
-from htlc.units import Duration, LedgerId
+from htlc.units import LedgerId
 from ledgers.distribution import Distribution
 from tests.gateway.systems import SELLER, System, until
 from tests.gateway.test_agreed_swaps import a_dvp, settle
@@ -54,9 +54,6 @@ def test_a_range_includes_its_upper_bound() -> None:
     assert (seen.count, seen.sum) == (5, 14.0)
 
 
-CLAIMS = {LedgerId("csd"): Duration(10), LedgerId("rtgs"): Duration(10)}
-
-
 def test_the_claim_margin_is_what_is_left_before_the_first_claim() -> None:
     state = samples.committed(samples.htlc())
     (first,) = state.agreed.revealers
@@ -64,27 +61,13 @@ def test_the_claim_margin_is_what_is_left_before_the_first_claim() -> None:
     assert leg.terms.expires_at is not None
     now = samples.clocks(state, leg.terms.expires_at - leg.margin - 6, skew=1)
     assert census.claim_margin(state, now) == 5, "less the skew"
-    assert census.safe_downtime(state, now, CLAIMS) is None, "the key is not out"
-
-
-def test_the_safe_downtime_is_what_the_open_leg_leaves_once_the_key_is_out() -> None:
-    state = samples.committed(samples.htlc())
-    (first,) = state.agreed.revealers
-    expires_at = state.agreed.legs[1 - first].terms.expires_at
-    assert expires_at is not None
-    now = samples.clocks(state, expires_at - 100, skew=1)
-    revealed = samples.executed(state, first)
-    assert census.safe_downtime(revealed, now, CLAIMS) == 100 - 1 - 10
-    assert census.claim_margin(revealed, now) is None, "the key is out"
-    done = samples.executed(revealed, 1 - first)
-    assert census.safe_downtime(done, now, CLAIMS) is None, "nothing is open"
+    assert census.claim_margin(samples.executed(state, first), now) is None, "the key is out"
 
 
 def test_two_keys_have_no_margin() -> None:
     for state in (samples.two_key(), samples.executed(samples.committed(samples.two_key()), 0)):
         now = samples.clocks(state, 2_000)
         assert census.claim_margin(state, now) is None
-        assert census.safe_downtime(state, now, CLAIMS) is None
 
 
 @pytest.mark.parametrize(
@@ -106,7 +89,7 @@ async def test_open_locks_and_the_money_in_them_are_counted(running: System) -> 
     await running.desk.take_settlements(SELLER, [(swap, b"d")])
     live: Live = running.engine.runner.lives[swap.id]
     await until(lambda: live.state.legs[1].status is LegStatus.LOCKED)
-    taken = await census.take([live], running.engine.runner.clocks(), CLAIMS)
+    taken = await census.take([live], running.engine.runner.clocks(), lambda _: None)
     goes_on.set()
     assert taken.due == 1
     assert taken.locks == {("bank", "1s"): 1}

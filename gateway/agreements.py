@@ -1,0 +1,49 @@
+"""Agreements: a swap written out as the locks that its ledgers will hold, and what they risk."""
+
+from collections.abc import Callable
+from functools import cache, partial
+
+from gateway.vault import Vault
+from htlc.agreement import LedgerProfile, Limits, draw_up
+from htlc.downtime import safe_downtime
+from htlc.events import Decided, Decision, Opened, Reason
+from htlc.settlement import Settlement
+from htlc.swap import Fault, Swap
+from htlc.units import Duration, LedgerId
+
+
+class Agreements:
+    """Draws them up from what is known of the ledgers, the limits, and the vault's locks."""
+
+    def __init__(
+        self, vault: Vault, limits: Limits, profile: Callable[[LedgerId], LedgerProfile | None]
+    ) -> None:
+        self._vault = vault
+        self._limits = limits
+        self._profile = profile
+
+    def opening(self, state: Settlement) -> Opened | Decided | None:
+        """The event that opens a settlement: its agreement, or that it cannot be met any more."""
+        drawn = self.draw(state.swap)
+        if isinstance(drawn, tuple):
+            return Decided(decision=Decision.CANCEL, reason=Reason.COMMIT_BY_PASSED)
+        return drawn
+
+    def draw(self, swap: Swap) -> Opened | tuple[Fault, ...] | None:
+        """The agreement of a swap, or its faults; None while a ledger has not been heard yet."""
+        known = self._profiles(swap)
+        if known.keys() < {leg.ledger for leg in swap.legs}:
+            return None
+        # Legs on ledgers that hash alike share their locks: each is derived once.
+        locks = cache(partial(self._vault.lock, swap.id))
+        drawn = draw_up(swap, known, self._limits, locks)
+        return drawn if isinstance(drawn, tuple) else Opened(agreement=drawn)
+
+    def safe_downtime(self, state: Settlement) -> Duration | None:
+        """How long everything may be down before a principal is at risk; None: however long."""
+        return safe_downtime(state, self._profiles(state.swap))
+
+    def _profiles(self, swap: Swap) -> dict[LedgerId, LedgerProfile]:
+        """The ledgers of a swap, as far as they have been heard."""
+        profiles = ((leg.ledger, self._profile(leg.ledger)) for leg in swap.legs)
+        return {name: profile for name, profile in profiles if profile is not None}

@@ -1,0 +1,85 @@
+"""A database as an audit reads it: one snapshot, read only, in bounded portions.
+
+REPEATABLE READ READ ONLY takes no lock that a writer waits for and works on a standby. It does keep
+old row versions from being removed while it lasts (README).
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+
+from gateway.sql import Connection
+from ledgers.queries import named_queries
+from ledgers.rows import Row
+
+LEDGER: Final = named_queries(Path(__file__).with_name("ledger.sql"))
+GATEWAY: Final = named_queries(Path(__file__).with_name("gateway.sql"))
+
+PORTION: Final = 2_000
+"""Rows fetched at once from a cursor: a megabyte or two."""
+
+UNREACHABLE: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
+"""What a database that is away, or is another one than was said, may raise."""
+
+
+class AuditError(Exception):
+    """The audit cannot be made; the text says why and what to do, in one line."""
+
+
+class Snapshot:
+    """Named queries on one connection; all see the same instant until `release`."""
+
+    def __init__(self, name: str, connection: Connection, queries: Mapping[str, str]) -> None:
+        self.name = name
+        self._connection = connection
+        self._queries = queries
+        self._transaction = connection.transaction(isolation="repeatable_read", readonly=True)
+
+    async def take(self) -> None:
+        """Fix the instant: PostgreSQL does so at the first statement."""
+        await self._transaction.start()
+        await self._connection.execute("SELECT 1 FROM migrations LIMIT 1")
+
+    async def release(self) -> None:
+        """From here on every query sees what is committed."""
+        await self._transaction.rollback()
+
+    async def fetch(self, query: str, *values: object) -> list[Row]:
+        rows: Any = await self._connection.fetch(self._queries[query], *values)
+        found: list[Row] = rows  # records are mappings
+        return found
+
+    async def row(self, query: str, *values: object) -> Row:
+        (found,) = await self.fetch(query, *values)
+        return found
+
+    async def value(self, query: str, *values: object) -> Any:
+        return await self._connection.fetchval(self._queries[query], *values)
+
+    async def stream(self, query: str, *values: object) -> AsyncIterator[Row]:
+        """Rows one by one, fetched in portions through a cursor of the server."""
+        async for row in self._connection.cursor(self._queries[query], *values, prefetch=PORTION):
+            found: Any = row
+            yield found
+
+
+@asynccontextmanager
+async def opened(name: str, dsn: str, queries: Mapping[str, str]) -> AsyncIterator[Snapshot]:
+    """A connection with its snapshot, which is not taken yet. Raises AuditError."""
+    try:
+        # An audit of a large database takes long, and nothing of it is urgent.
+        connection = await asyncpg.connect(dsn, server_settings={"statement_timeout": "0"})
+    except (*UNREACHABLE, ValueError) as error:
+        raise AuditError(f"the database of {name} cannot be reached: {error}") from None
+    try:
+        yield Snapshot(name, connection, queries)
+    finally:
+        await connection.close()
+
+
+def portions(rows: Sequence[Any], size: int = PORTION) -> list[Sequence[Any]]:
+    """Rows in portions of a bounded size."""
+    return [rows[start : start + size] for start in range(0, len(rows), size)]

@@ -1,0 +1,246 @@
+"""What is to be noticed, beside the error budgets.
+
+Thresholds follow from the defaults of `gateway.config`; where one is changed there, look here too.
+A scrape is every 15 s, so what lasts `1m` has been seen four times.
+"""
+
+from typing import Final
+
+from k8s.monitoring.rule import Alert
+
+PRINCIPAL: Final = (
+    Alert(
+        alert="LockstepSettlementOneLegged",
+        expr="sum(lockstep_settlements_one_legged) > 0",
+        severity="page",
+        summary="The legs of a settlement ended differently: somebody has lost a principal",
+        description="{{ $value }} settlements are BROKEN.",
+    ),
+    Alert(
+        alert="LockstepSettlementFrozen",
+        expr="sum(lockstep_settlements_frozen) > 0",
+        severity="page",
+        summary="After a restore, settlements wait for evidence",
+        description="{{ $value }} settlements are frozen; their assets stay locked until then.",
+    ),
+    Alert(
+        alert="LockstepSettlementQuarantined",
+        expr="sum(lockstep_settlements_quarantined) > 0",
+        severity="page",
+        summary="An error of ours stopped work on a settlement",
+        description="{{ $value }} settlements are not worked on; their assets may be locked.",
+    ),
+    Alert(
+        alert="LockstepClaimMarginLow",
+        # Opened with more than 60 s (commit_within) left; here two thirds of that are gone.
+        expr="min(lockstep_claim_margin_seconds) < 20",
+        severity="page",
+        summary="A settlement with an expiry is about to be given up before its first claim",
+        description="{{ $value | humanizeDuration }} are left; nothing is lost, yet.",
+    ),
+    Alert(
+        alert="LockstepSafeDowntimeLow",
+        # The window is made for an outage of 600 s (recovery): half of it is used up.
+        expr="min(lockstep_safe_downtime_seconds) < 300",
+        severity="page",
+        summary="A key is out and a leg still locked: an outage now could cost a principal",
+        description="The gateway may be away for {{ $value | humanizeDuration }} at most.",
+    ),
+)
+
+PROGRESS: Final = (
+    Alert(
+        alert="LockstepDueStalled",
+        expr=(
+            "sum(lockstep_journal_due) > 0\n"
+            "and\nsum(rate(lockstep_settlements_total[5m])) == 0\n"
+            # Its phase is left within commit_within (60 s) and the ledgers' own time.
+            'and\nmax(lockstep_settlement_oldest_seconds{phase=~"LOCKING|EXECUTING"}) > 180'
+        ),
+        lasts="1m",
+        severity="page",
+        summary="Settlements are due and none ends",
+        description="{{ $value }} settlements have work to do, and none ended in five minutes.",
+    ),
+    Alert(
+        alert="LockstepSettlementOld",
+        expr=(
+            'max by (phase) (lockstep_settlement_oldest_seconds{phase="LOCKING"}) > 300\n'
+            'or max by (phase) (lockstep_settlement_oldest_seconds{phase="EXECUTING"}) > 300\n'
+            # `htlc` waits for its expiries: commit_within, recovery and the ledgers' own times.
+            'or max by (phase) (lockstep_settlement_oldest_seconds{phase="UNWINDING"}) > 3600'
+        ),
+        lasts="2m",
+        severity="ticket",
+        summary="A settlement stays in one phase for longer than anything explains",
+        description="The oldest in {{ $labels.phase }}: {{ $value | humanizeDuration }}.",
+    ),
+    Alert(
+        alert="LockstepJournalLag",
+        expr="max by (job, instance) (lockstep_journal_lag_seconds) > 5",
+        lasts="30s",
+        severity="page",
+        summary="Decisions do not become durable",
+        description="A batch of the journal has been under way for {{ $value }} s on "
+        "{{ $labels.instance }}.",
+    ),
+    Alert(
+        alert="LockstepDatabaseDown",
+        expr="max by (job, instance) (lockstep_database_up) == 0",
+        lasts="1m",
+        severity="page",
+        summary="A process cannot write to its database",
+        description="{{ $labels.job }} {{ $labels.instance }}.",
+    ),
+    Alert(
+        alert="LockstepReplicaLeaseOld",
+        # TAKEOVER_SECONDS is 3: the others have taken its work over by now.
+        expr="time() - lockstep_replica_heartbeat_timestamp_seconds > 15",
+        lasts="30s",
+        severity="ticket",
+        summary="A gateway process is up but does not renew its lease",
+        description="{{ $labels.instance }}: {{ $value | humanizeDuration }} ago.",
+    ),
+    Alert(
+        alert="LockstepEventLoopLag",
+        expr=(
+            "histogram_quantile(0.99, sum by (job, instance, le) "
+            "(rate(lockstep_event_loop_lag_seconds_bucket[5m]))) > 0.5"
+        ),
+        lasts="5m",
+        severity="ticket",
+        summary="A process is too busy to be quick",
+        description="{{ $labels.job }} {{ $labels.instance }} reacts after {{ $value }} s.",
+    ),
+    Alert(
+        alert="LockstepBusy",
+        expr="sum by (cause) (rate(lockstep_busy_total[5m])) > 0",
+        lasts="5m",
+        severity="ticket",
+        summary="Members are told to come back later",
+        description="Because of: {{ $labels.cause }}.",
+    ),
+    Alert(
+        alert="LockstepMailboxBacklog",
+        # A day's notices of a large member; the database is the same for all replicas.
+        expr="max by (member) (lockstep_mailbox_backlog) > 50000",
+        lasts="15m",
+        severity="ticket",
+        summary="A member does not read its mailbox",
+        description="{{ $labels.member }} has {{ $value }} messages not acknowledged.",
+    ),
+    Alert(
+        alert="LockstepPersonWanted",
+        expr='sum by (job, instance) (increase(lockstep_log_records_total{level="critical"}[10m]))'
+        " > 0",
+        severity="page",
+        summary="A process has logged something that asks for a person",
+        description="Look for critical lines of {{ $labels.job }} {{ $labels.instance }}.",
+    ),
+)
+
+LEDGERS: Final = (
+    Alert(
+        alert="LockstepLedgerUnreachable",
+        expr="max by (ledger) (lockstep_link_up) == 0",
+        lasts="1m",
+        severity="page",
+        summary="A ledger answers no replica of the gateway",
+        description="{{ $labels.ledger }}: what is locked there and elsewhere stays locked.",
+    ),
+    Alert(
+        alert="LockstepLinkDown",
+        expr="min by (ledger) (lockstep_link_up) == 0 and max by (ledger) (lockstep_link_up) == 1",
+        lasts="5m",
+        severity="ticket",
+        summary="Some replicas of the gateway cannot reach a ledger that others reach",
+        description="{{ $labels.ledger }}.",
+    ),
+    Alert(
+        alert="LockstepLedgerClockSkew",
+        # Declared and reckoned with: 1 s (skew_seconds). NTP holds milliseconds.
+        expr="max by (ledger) (abs(lockstep_link_clock_skew_seconds)) > 0.5",
+        lasts="1m",
+        severity="page",
+        summary="A ledger's clock departs from the gateway's by half of what is reckoned with",
+        description="{{ $labels.ledger }}: {{ $value }} s.",
+    ),
+    Alert(
+        alert="LockstepLedgerClockHeld",
+        expr="max by (ledger) (lockstep_ledger_clock_skew_seconds) > 0.5",
+        lasts="1m",
+        severity="ticket",
+        summary="A ledger holds its time because its machine's clock went back",
+        description="{{ $labels.ledger }} waits {{ $value }} s for its own clock.",
+    ),
+    Alert(
+        alert="LockstepLedgerHeightStalled",
+        # Blocks are only made for traffic, so: somebody waits, and no block comes.
+        expr=(
+            "max by (ledger) (lockstep_ledger_queue) > 0\n"
+            "and\nmax by (ledger) (changes(lockstep_ledger_block_height[2m])) == 0"
+        ),
+        lasts="1m",
+        severity="page",
+        summary="Operations wait at a ledger and it makes no block",
+        description="{{ $labels.ledger }}: {{ $value }} wait.",
+    ),
+    Alert(
+        alert="LockstepLedgerHeightWentBack",
+        expr=(
+            "max by (ledger) (lockstep_ledger_block_height)\n"
+            "< max by (ledger) (max_over_time(lockstep_ledger_block_height[1d]))"
+        ),
+        severity="page",
+        summary="A ledger has fewer blocks than before: it was restored and has forgotten",
+        description="{{ $labels.ledger }} is at {{ $value }}. Stop the gateway.",
+    ),
+    Alert(
+        alert="LockstepLedgerOverloaded",
+        expr="sum by (ledger) (rate(lockstep_ledger_overloaded_total[5m])) > 0",
+        lasts="5m",
+        severity="ticket",
+        summary="A ledger turns operations away",
+        description="{{ $labels.ledger }}: {{ $value }} a second.",
+    ),
+)
+
+WATCHING: Final = (
+    Alert(
+        alert="LockstepGatewayDown",
+        expr='absent(up{job="gateway"} == 1)',
+        lasts="1m",
+        severity="page",
+        summary="No gateway process answers Prometheus",
+        description="Nothing is settled, unless only the scraping is broken.",
+    ),
+    Alert(
+        alert="LockstepTargetDown",
+        expr='up{job=~"gateway|ledger"} == 0',
+        lasts="2m",
+        severity="ticket",
+        summary="A process does not answer Prometheus",
+        description="{{ $labels.job }} {{ $labels.instance }}.",
+    ),
+    Alert(
+        alert="LockstepBackupOld",
+        # Of the plugin Barman Cloud; taken every night.
+        expr=(
+            "time() - max by (namespace)"
+            " (barman_cloud_cloudnative_pg_io_last_available_backup_timestamp) > 36 * 3600"
+        ),
+        lasts="15m",
+        severity="ticket",
+        summary="The last backup of a database is older than a day and a half",
+        description="{{ $labels.namespace }}: {{ $value | humanizeDuration }}.",
+    ),
+    Alert(
+        alert="LockstepDeadMansSwitch",
+        expr="vector(1)",
+        severity="none",
+        summary="Always fires: whoever watches the watchers pages when it stops",
+        description="Route it to a service outside of this system that expects it.",
+    ),
+)
+
+ALERTS: Final = (*PRINCIPAL, *PROGRESS, *LEDGERS, *WATCHING)

@@ -1,0 +1,83 @@
+"""A real Prometheus watches a real system: quiet while all is well, and the right alerts for what
+is broken on purpose. Needs Debian's `prometheus`."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from gateway.machine import world as worlds
+from tests.k8s.prometheus import prometheus
+from tests.system.load import EURO, REGISTRY, Load
+from tests.system.machine import Machine, descendants, machine
+
+pytestmark = [pytest.mark.debian, pytest.mark.timeout(240)]
+
+
+def database_of(running: Machine, service: str) -> list[int]:
+    """The processes of a service's database server."""
+    ours = f"/postgres/{service}/data"
+    servers = [
+        pid
+        for pid in descendants(running.process.pid)
+        if ours in (Path(f"/proc/{pid}/cmdline").read_text())
+    ]
+    return [pid for server in servers for pid in (server, *descendants(server))]
+
+
+async def test_what_is_broken_fires_and_what_is_mended_falls_silent(
+    data: Path, tmp_path: Path
+) -> None:
+    world = worlds.load(worlds.find("dvp"))
+    async with (
+        machine(data) as running,
+        aiohttp.ClientSession() as session,
+        prometheus(running, tmp_path, session) as watching,
+    ):
+        load = Load(running, world, session, 11)
+        for _ in range(20):
+            await load.swap()
+        await load.settled()
+        await asyncio.sleep(8)
+        await watching.quiet(within=5)
+
+        ledger = running.pid_of(REGISTRY)
+        assert ledger is not None
+        os.kill(ledger, signal.SIGSTOP)
+        try:
+            for _ in range(5):
+                await load.swap()
+            await watching.until(
+                ("LockstepLedgerUnreachable", REGISTRY), ("LockstepTargetDown", "ledger")
+            )
+            assert ("LockstepLedgerUnreachable", EURO) not in await watching.firing()
+        finally:
+            os.kill(ledger, signal.SIGCONT)
+        await load.settled()
+        await watching.quiet()
+
+        gateway = running.pid_of("gateway")
+        assert gateway is not None
+        os.kill(gateway, signal.SIGSTOP)
+        try:
+            await watching.until(("LockstepGatewayDown", ""))
+        finally:
+            os.kill(gateway, signal.SIGCONT)
+        await watching.quiet()
+
+        stopped = database_of(running, "gateway")
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            late = asyncio.create_task(load.swap())
+            await watching.until(("LockstepDatabaseDown", "gateway"), within=60)
+        finally:
+            for pid in stopped:
+                os.kill(pid, signal.SIGCONT)
+        await late
+        await load.settled()
+        # (What members were told meanwhile stays in the hour's error budget.)
+        await watching.over(("LockstepDatabaseDown", "gateway"))
