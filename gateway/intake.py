@@ -32,7 +32,7 @@ from gateway.pairs import Pair
 from gateway.port import Conflict, Taken
 from gateway.sql import Connection, Pool
 from htlc.coordinator import evolve, propose
-from htlc.events import Event, Proposed
+from htlc.events import Decided, Event, Proposed
 from htlc.settlement import Settlement
 from htlc.swap import Swap
 from htlc.units import MemberId, SettlementId
@@ -48,6 +48,9 @@ QUEUE_MAX: Final = 2_000
 
 FOREVER: Final = 2**63 - 1
 """`due_at` of a pair that waits for something else than time: a running attempt, a release."""
+
+UNHEARD_AGAIN: Final = 1_000_000_000
+"""Nanoseconds until a matched pair is tried again whose ledger has not told what it keeps."""
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,9 +174,11 @@ class Intake:
             openings += await self._messages(connection, arrivals, done)
         for n, job in enumerate(jobs):
             if isinstance(job, AttemptJob):
-                openings += self._attempt(n, job)
+                openings += self._attempt(n, job, done)
         openings += await self._swaps(connection, jobs, done)
         await self._open(connection, openings, done)
+        waits = [wait for one in done for wait, _ in one.waits]
+        await self._journal.put_pending(connection, waits)
         return done
 
     async def _open(
@@ -211,14 +216,13 @@ class Intake:
             reasons = self._must_wait(pair)
             if reasons is None:
                 begun = AttemptJob(pair=pair, attempt=1, advised="")
-                openings += self._attempt(_completed_by(pair, by_side), begun)
+                openings += self._attempt(_completed_by(pair, by_side), begun, done)
                 continue
             waits[pair.id] = reasons
             done[last].waits.append((self._pending(pair, reasons), pair))
         admission.tell(waits)
         await instructions.store(connection, admission)
         await deliver(connection, admission.notices)
-        await self._journal.put_pending(connection, [wait for wait, _ in done[last].waits])
         return openings
 
     def _must_wait(self, pair: Pair) -> tuple[PendingReason, PendingReason] | None:
@@ -244,13 +248,24 @@ class Intake:
             advised=str(reasons[0].value),
         )
 
-    def _attempt(self, n: int, job: AttemptJob) -> list[tuple[int, Opening, Started]]:
+    def _attempt(
+        self, n: int, job: AttemptJob, done: Sequence[Done]
+    ) -> list[tuple[int, Opening, Started]]:
         id = SettlementId(self._openers.new_id())
         swap = self._openers.pair_swap(id, job.pair)
         if swap is None:
+            again = PendingPair(
+                pair=job.pair.id,
+                due_at=self._openers.now() + UNHEARD_AGAIN,
+                attempts=job.attempt - 1,
+                advised=job.advised,
+            )
+            done[n].waits.append((again, job.pair))
             return []
         proposed = Proposed(swap=swap, consents=tuple(sorted(swap.payers)))  # matched: consent
         opened = self._openers.opening(propose(proposed))
+        if isinstance(opened, Decided):
+            opened = None  # the runner finds the same, and tells the sides what it means to them
         running = PendingPair(
             pair=job.pair.id, due_at=FOREVER, attempts=job.attempt, advised=job.advised
         )
