@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 
-from tests.system.machine import descendants
+from gateway.machine.processes import descendants
 
 OURSELVES = "lockstep-test"
 
