@@ -201,12 +201,15 @@ def asked(state: Settlement, asking: Set[MemberId]) -> tuple[Settlement, tuple[E
     """The events by which these parties ask for cancellation, and CANCEL if that is all of them."""
     if not state.cancellable:
         return state, ()  # it unwinds already; the pair is not tried again
+    if state.phase is Phase.PROPOSED and not asking >= state.swap.parties:
+        return state, ()  # there, one party's word would end it: matched, both must ask
     events: list[Event] = [
         CancelRequested(by=member, why=WHY) for member in sorted(asking - state.cancel_by)
     ]
     for event in events:
         state = evolve(state, event)
-    for command in decide(state, {}) if state.cancel_accepted else ():
+    opened = state.phase is not Phase.PROPOSED
+    for command in decide(state, {}) if opened and state.cancel_accepted else ():
         # Another reason for the same decision is left to whoever runs it: it tells the parties.
         if isinstance(command, Record) and isinstance(command.event, Decided):
             decided = command.event

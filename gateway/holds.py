@@ -5,7 +5,7 @@ Each side holds and releases its own instruction only. A pair that settles at th
 held any more: out of its locks nothing is released but by the end of the settlement.
 """
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Awaitable, Callable, Sequence, Set
 from datetime import date
 
 import msgspec
@@ -32,6 +32,9 @@ _encoder = msgspec.json.Encoder()
 Verdict = tuple[Answering, ReasonCode | None, str | None]
 """The answer to a request: status, reason, text."""
 
+Begin = Callable[[Connection, int, AttemptJob, Done, Set[MemberId]], Awaitable[list[Begun]]]
+"""Opens an attempt of a pair, with the requests for cancellation that stand."""
+
 COMPLETED: Verdict = (Answering.COMPLETED, None, None)
 
 
@@ -41,7 +44,7 @@ class Holds:
     def __init__(
         self,
         journal: Journal,
-        begin: Callable[[int, AttemptJob, Set[MemberId]], list[Begun]],
+        begin: Begin,
         *,
         today: Callable[[], date],
         now: Callable[[], int],
@@ -111,10 +114,13 @@ class Holds:
         pair = (await instructions.load_pairs(connection, [waits.pair]))[waits.pair]
         reasons = waiting.must_wait(pair, self._today())
         if reasons is None:
-            done.over.append(pair.id)
             job = AttemptJob(pair=pair, attempt=waits.attempts + 1, advised=waits.advised)
             asking = await connection.fetch(QUERIES["cancellations"], [pair.id])
-            return self._begin(n, job, {MemberId(row["member"]) for row in asking})
+            members = {MemberId(row["member"]) for row in asking}
+            openings = await self._begin(connection, n, job, done, members)
+            if openings:
+                done.over.append(pair.id)
+            return openings
         kept = waiting.pending(pair, reasons, waits.attempts)
         await self._journal.put_pending(connection, [kept])
         done.waits.append((kept, pair))

@@ -36,7 +36,7 @@ from gateway.pairs import Pair
 from gateway.port import Conflict
 from gateway.sql import Connection, Pool
 from htlc.coordinator import evolve, propose
-from htlc.events import Event, Proposed
+from htlc.events import Decided, Event, Proposed
 from htlc.settlement import Settlement
 from htlc.swap import Swap
 from htlc.units import MemberId, SettlementId
@@ -46,6 +46,12 @@ BATCH_MAX: Final = 100
 
 QUEUE_MAX: Final = 2_000
 """Requests that may wait: some seconds of work. Beyond it, members are told to come back."""
+
+UNHEARD_AGAIN: Final = 1_000_000_000
+"""Nanoseconds until a matched pair is tried again whose ledger has not told what it keeps."""
+
+UNTOLD: Final = "----"
+"""`advised` of a pair that waits and whose sides were told no reason yet."""
 
 
 class Openers(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,19 +180,21 @@ class Intake:
             by_side[arrival.id] = n
         openings: list[Begun] = []
         waits: dict[str, waiting.Reasons] = {}
-        last = arrivals[-1][0]
+        kept: list[tuple[PendingPair, Pair]] = []
         for pair in admission.pairs:
             reasons = waiting.must_wait(pair, self._openers.today())
             if reasons is None:
                 begun = AttemptJob(pair=pair, attempt=1, advised="")
-                openings += self._attempt(_completed_by(pair, by_side), begun)
+                n = _completed_by(pair, by_side)
+                openings += await self._attempt(connection, n, begun, done[n])
                 continue
             waits[pair.id] = reasons
-            done[last].waits.append((waiting.pending(pair, reasons), pair))
+            kept.append((waiting.pending(pair, reasons), pair))
         admission.tell(waits)
         await instructions.store(connection, admission)
         await deliver(connection, admission.notices)
-        await self._journal.put_pending(connection, [wait for wait, _ in done[last].waits])
+        await self._journal.put_pending(connection, [wait for wait, _ in kept])
+        done[arrivals[-1][0]].waits.extend(kept)
         return openings
 
     async def _attempts(
@@ -210,18 +218,33 @@ class Intake:
             if len(members) == 2:
                 await self._cancellations.end(connection, job.pair, done[n])
             else:
-                openings += self._attempt(n, job, members)
+                openings += await self._attempt(connection, n, job, done[n], members)
         return openings
 
-    def _attempt(
-        self, n: int, job: AttemptJob, cancelling: Set[MemberId] = frozenset()
+    async def _attempt(
+        self,
+        connection: Connection,
+        n: int,
+        job: AttemptJob,
+        done: Done,
+        cancelling: Set[MemberId] = frozenset(),
     ) -> list[Begun]:
         id = SettlementId(self._openers.new_id())
         swap = self._openers.pair_swap(id, job.pair)
         if swap is None:
+            again = PendingPair(
+                pair=job.pair.id,
+                due_at=self._openers.now() + UNHEARD_AGAIN,
+                attempts=job.attempt - 1,
+                advised=job.advised or UNTOLD,
+            )
+            await self._journal.put_pending(connection, [again])
+            done.waits.append((again, job.pair))
             return []
         proposed = Proposed(swap=swap, consents=tuple(sorted(swap.payers)))  # matched: consent
         opened = self._openers.opening(propose(proposed))
+        if isinstance(opened, Decided):
+            opened = None  # the runner finds the same, and tells the sides what it means to them
         running = PendingPair(
             pair=job.pair.id, due_at=FOREVER, attempts=job.attempt, advised=job.advised
         )
