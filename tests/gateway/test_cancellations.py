@@ -1,5 +1,6 @@
 """sese.020 through the whole gateway: who may cancel when, and what both sides are told."""
 
+import asyncio
 from datetime import date
 from pathlib import Path
 
@@ -7,12 +8,13 @@ from gateway import audit
 from htlc.settlement import Phase
 from htlc.units import LedgerId
 from ledgers.queries import named_queries
-from protocols.iso20022.instruction import Movement
+from protocols.iso20022.instruction import Movement, SettlementInstruction
 from tests.gateway.requests import ask, cancellation, heard
-from tests.gateway.systems import BUYER, ISIN, OPENING, SELLER, System, until
+from tests.gateway.systems import BUYER, ISIN, OPENING, SELLER, System, system, until
 from tests.gateway.test_instructions import both, instruction, message, send
 
 AUDIT = named_queries(Path(audit.__file__).with_name("gateway.sql"))
+RACES = 40
 FINALS = ("Canc/CANI", "settled", "Rjctd")
 
 
@@ -133,6 +135,28 @@ async def test_an_attempt_under_way_is_cancelled_before_commit_and_denied_after_
     await audited(running)
 
 
+async def test_a_request_of_one_side_is_answered_when_the_attempt_settles(
+    dsns: dict[str, str], tmp_path: Path
+) -> None:
+    """The bank's locks wait until one side has asked: that alone stops nothing."""
+    async with system(dsns, tmp_path, lock_within_seconds=30.0) as made, made.gateway() as running:
+        bank, lives = running.engine.links[LedgerId("bank")], running.engine.runner.lives
+        original = bank.put
+        bank.put = lambda task: None  # type: ignore[method-assign]
+        deliver, receive = both()
+        await send(running, deliver)
+        await send(running, receive)
+        await ask(running, cancellation(deliver))
+        assert (await heard(running, SELLER))[-1] == "027/PdgCxl/CONF"
+        bank.put = original  # type: ignore[method-assign]
+        (live,) = lives.values()
+        live.in_flight.clear()
+        running.engine.runner.mark(live)
+        await until(lambda: not lives)
+        assert (await heard(running, SELLER))[-2:] == ["027/Dnd/DSET", "settled"]
+        assert (await heard(running, BUYER))[-2:] == ["CxlReqd", "settled"]
+
+
 async def test_one_sided_requests_outlive_attempts_and_restarts(running: System) -> None:
     """A side asks while the pair lacks securities: the next attempt carries the request, and its
     end answers it."""
@@ -156,3 +180,35 @@ async def test_one_sided_requests_outlive_attempts_and_restarts(running: System)
     await ask(running, cancellation(receive))
     assert (await heard(running, SELLER))[-2:] == ["027/Canc/CANI", "Canc/CANI"]
     assert (await heard(running, BUYER))[-2:] == ["027/Canc/CANI", "Canc/CANI"]
+
+
+async def test_cancellation_races_settlement_and_each_pair_ends_one_way(running: System) -> None:
+    """Both sides ask while their pairs settle, at every moment of it: whatever the journal took
+    first holds, for both sides alike, and every request has one final answer."""
+    pairs = [both(quantity=str(n + 1)) for n in range(RACES)]
+
+    async def one(n: int, deliver: SettlementInstruction, receive: SettlementInstruction) -> None:
+        await asyncio.gather(send(running, deliver), send(running, receive))
+        await asyncio.sleep(n * 0.002)  # a settlement takes some 40 ms
+        await asyncio.gather(
+            ask(running, cancellation(deliver)), ask(running, cancellation(receive))
+        )
+
+    for start in range(0, RACES, 5):  # few at a time: intake gathers what comes together
+        wave = enumerate(pairs[start : start + 5], start)
+        await asyncio.gather(*(one(n, *pair) for n, pair in wave))
+    await until(lambda: not running.engine.runner.lives)
+    await audited(running)
+    assert await running.engine.pool.fetchval("SELECT count(*) FROM cancellation") == 0
+    sold, bought = await heard(running, SELLER), await heard(running, BUYER)
+    for word in ("settled", "Canc/CANI"):
+        assert sold.count(word) == bought.count(word)
+    assert await finals(running, SELLER) == RACES
+    for said in (sold, bought):
+        answers = [item for item in said if item.startswith(("027/Canc", "027/Dnd"))]
+        assert len(answers) == RACES
+        assert said.count("027/Canc/CANI") == said.count("Canc/CANI")
+    for ledger, asset in (("registry", ISIN), ("bank", "EUR")):
+        held = [await running.balance(ledger, member, asset) for member in (SELLER, BUYER)]
+        assert [locked for _, locked in held] == [0, 0]
+        assert sum(available for available, _ in held) == 2 * OPENING[asset]
