@@ -22,6 +22,7 @@ from protocols.iso20022.codes import (
     UnmatchedReason,
 )
 from protocols.iso20022.errors import ProtocolError, RejectCode
+from protocols.iso20022.fx import FxStatus
 from protocols.iso20022.instruction import (
     AccountKind,
     CreditDebit,
@@ -241,4 +242,4 @@ class Receipt(
     sender: str  # BIC of its sender
 
 
-Outbound = StatusAdvice | Confirmation | Rejection | Receipt
+Outbound = StatusAdvice | Confirmation | FxStatus | Rejection | Receipt

@@ -22,7 +22,11 @@ MESSAGES_MAX: Final = 500
 MESSAGE_BYTES_MAX: Final = 256 * 1024
 
 #: What members may send. A schema that is bundled to write with is not thereby agreed to be read.
-ACCEPTED: Final = frozenset(f"sese.023.001.{version}" for version in ("09", "10", "11", "12", "13"))
+ACCEPTED: Final = frozenset(
+    {f"sese.023.001.{version}" for version in ("09", "10", "11", "12", "13")}
+    | {f"fxtr.014.001.{version}" for version in ("03", "04", "05", "06")}
+    | {"fxtr.015.001.05", "fxtr.016.001.05"}
+)
 
 _BATCH: Final = f"{{{BIZMSG}}}BizMsgs"
 _ONE: Final = f"{{{BIZMSG}}}BizMsg"

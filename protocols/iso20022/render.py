@@ -2,8 +2,9 @@
 
 from typing import assert_never
 
-from protocols.iso20022 import admi, header, sese024, sese025
+from protocols.iso20022 import admi, fxtr017, header, sese024, sese025
 from protocols.iso20022.advice import Confirmation, Outbound, Receipt, Rejection, StatusAdvice
+from protocols.iso20022.fx import FxStatus
 from protocols.iso20022.header import Header
 from protocols.iso20022.schemas import BIZMSG
 
@@ -15,6 +16,8 @@ def definition(message: Outbound) -> str:
             return sese024.DEFINITION
         case Confirmation():
             return sese025.DEFINITION
+        case FxStatus():
+            return fxtr017.DEFINITION
         case Rejection():
             return admi.REJECTION
         case Receipt():
@@ -26,16 +29,18 @@ def definition(message: Outbound) -> str:
 def render(message: Outbound, head: Header) -> str:
     """The BizMsg as XML text without a declaration (UTF-8 when sent); always schema-valid."""
     assert head.definition == definition(message), "the header names another message"
-    return business_message(head, document(message, head.sender))
+    return business_message(head, document(message, head))
 
 
-def document(message: Outbound, issuer: str) -> str:
-    """The Document alone; `issuer` is the gateway's BIC."""
+def document(message: Outbound, head: Header) -> str:
+    """The Document alone; the header tells the gateway's BIC and the identifier of the message."""
     match message:
         case StatusAdvice():
-            return sese024.write(message, issuer)
+            return sese024.write(message, head.sender)
         case Confirmation():
             return sese025.write(message)
+        case FxStatus():
+            return fxtr017.write(message, head.business_message_id)
         case Rejection():
             return admi.write_rejection(message)
         case Receipt():
