@@ -1,4 +1,4 @@
-"""What becomes of a batch of instructions: duplicates, refusals, matches, and what all are told.
+"""What becomes of a batch of instructions: refusals, matches, and what all are told.
 
 Pure: what the store knows about the batch is handed in, what is to be written comes out. The order
 of a batch is kept; two sides that arrive in one batch find each other in it.
@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from gateway.ids import new_id
+from gateway.inbound import Arrival, related
 from gateway.journal import Notice
 from gateway.pairs import Pair, Side, notice, pending, references
-from gateway.port import Taken
 from protocols import matching
 from protocols.iso20022.advice import (
     Matching,
@@ -20,47 +20,13 @@ from protocols.iso20022.advice import (
     Outbound,
     Processing,
     ProcessingStatus,
-    Receipt,
     StatusAdvice,
     TransactionDetails,
 )
 from protocols.iso20022.advice import Reason as AdviceReason
 from protocols.iso20022.codes import PendingReason, RejectionReason, UnmatchedReason
-from protocols.iso20022.envelope import Enveloped
-from protocols.iso20022.errors import ProtocolError, RejectCode
-from protocols.iso20022.header import Header, Related
-from protocols.iso20022.instruction import Movement, SettlementInstruction
-from protocols.iso20022.rules import BusinessRefusal
+from protocols.iso20022.instruction import Movement
 from protocols.matching import Candidate, MatchKeys, NearMiss
-
-
-class Arrival(msgspec.Struct, frozen=True, kw_only=True):
-    """A valid message of a member, read; `refusal` is what its own content deserves."""
-
-    id: str
-    member: str  # eleven characters
-    received_at: int
-    enveloped: Enveloped
-    instruction: SettlementInstruction
-    refusal: BusinessRefusal | None = None
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """The idempotency key: (Fr, BizMsgIdr)."""
-        return (self.member, self.enveloped.header.business_message_id)
-
-    @property
-    def reference(self) -> tuple[str, str]:
-        """The business reference: used once by its member, for ever."""
-        return (self.member, self.instruction.transaction_id)
-
-
-class Earlier(msgspec.Struct, frozen=True, kw_only=True):
-    """A message that came before under the same key."""
-
-    id: str
-    digest: bytes
-    received_at: int
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +41,6 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
 class Known(msgspec.Struct, frozen=True, kw_only=True):
     """What the store knows about a batch."""
 
-    messages: Mapping[tuple[str, str], Earlier]
     references: frozenset[tuple[str, str]]
     waiting: tuple[Waiting, ...]
 
@@ -96,7 +61,6 @@ class Admission:
 
     def __init__(self, known: Known, now: int) -> None:
         self._now = now
-        self._messages = dict(known.messages)
         self._references = set(known.references)
         self._by_key: defaultdict[bytes, list[Waiting]] = defaultdict(list)
         self._paired: dict[str, Pair] = {}
@@ -104,7 +68,6 @@ class Admission:
         self._sides: list[tuple[Arrival, Side, MatchKeys]] = []
         self._refused: list[tuple[Arrival, Side, MatchKeys]] = []
         self._earlier: dict[str, Waiting] = {}
-        self.inbound: list[Arrival] = []
         self.pairs: list[Pair] = []
         self.notices: list[Notice] = []
         for waiting in known.waiting:
@@ -117,19 +80,8 @@ class Admission:
 
     # ------------------------------------------------------------------ in
 
-    def take(self, arrival: Arrival) -> Taken | ProtocolError:
-        """Take one message: its answer. A duplicate gets the stored one; nothing else happens."""
-        earlier = self._messages.get(arrival.key)
-        if earlier is not None:
-            return _again(arrival, earlier)
-        self._messages[arrival.key] = Earlier(
-            id=arrival.id, digest=arrival.enveloped.digest, received_at=arrival.received_at
-        )
-        self.inbound.append(arrival)
-        self._admit(arrival)
-        return _taken(arrival, arrival.id, arrival.received_at)
-
-    def _admit(self, arrival: Arrival) -> None:
+    def take(self, arrival: Arrival) -> None:
+        """Take one instruction that is new: refused, matched, or left waiting."""
         keys = matching.keys(arrival.instruction)
         side = Side(
             id=new_id(),
@@ -137,12 +89,13 @@ class Admission:
             related=related(arrival.enveloped.header),
             instruction=arrival.instruction,
         )
-        if arrival.reference in self._references:
+        reference = (arrival.member, arrival.instruction.transaction_id)
+        if reference in self._references:
             self._refuse(
                 side, RejectionReason.REFE, "TxId: used before by this sender; a new one is needed"
             )
             return
-        self._references.add(arrival.reference)
+        self._references.add(reference)
         if arrival.refusal is not None:
             refusal = arrival.refusal
             self._refuse(side, refusal.code, f"{refusal.field}: {refusal.rule}")
@@ -265,42 +218,6 @@ def _umtchd(side: Side, reason: UnmatchedReason) -> StatusAdvice:
 
 def _unmatched(reason: UnmatchedReason) -> MatchingStatus:
     return MatchingStatus(status=Matching.UNMATCHED, reasons=(AdviceReason.of(reason),))
-
-
-def _again(arrival: Arrival, earlier: Earlier) -> Taken | ProtocolError:
-    if earlier.digest == arrival.enveloped.digest:
-        return _taken(arrival, earlier.id, earlier.received_at)
-    return ProtocolError(
-        RejectCode.XDUP,
-        "the sender has used this BizMsgIdr for a message with other content",
-        location="/AppHdr/BizMsgIdr",
-        reference=arrival.key[1],
-    )
-
-
-def _taken(arrival: Arrival, id: str, received_at: int) -> Taken:
-    header = arrival.enveloped.header
-    return Taken(
-        id=id,
-        receipt=Receipt(
-            message_id=id.replace("-", ""),
-            received_at=received_at,
-            reference=header.business_message_id,
-            definition=header.definition,
-            sender=header.sender,
-        ),
-    )
-
-
-def related(header: Header) -> Related:
-    """How replies to a message refer to it."""
-    return Related(
-        sender=header.sender,
-        receiver=header.receiver,
-        business_message_id=header.business_message_id,
-        definition=header.definition,
-        created_at=header.created_at,
-    )
 
 
 def keys_of(arrivals: Iterable[Arrival]) -> list[MatchKeys]:

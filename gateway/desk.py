@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
-from gateway.admission import Arrival
 from gateway.directory import Directory, now_ns
 from gateway.ids import new_id
+from gateway.inbound import Arrival
 from gateway.intake import Intake, MessageJob, Proposal, SwapJob
 from gateway.journal import QUERIES, Journal, Loaded
 from gateway.live import Live
@@ -37,7 +37,7 @@ from htlc.settlement import Phase, Settlement
 from htlc.swap import Fault, Swap
 from htlc.units import LedgerId, MemberId, SettlementId
 from ledgers import trace
-from protocols.iso20022 import envelope, sese023
+from protocols.iso20022 import envelope, inbound
 from protocols.iso20022.envelope import Enveloped
 from protocols.iso20022.errors import ProtocolError, RejectCode
 from protocols.iso20022.lexical import bic11
@@ -148,14 +148,14 @@ class Desk:
             envelope.validate(enveloped)
         except ProtocolError as error:
             return error
-        instruction = sese023.decode(enveloped)
+        content = inbound.decode(enveloped)
         return Arrival(
             id=new_id(),
             member=bic11(member),
             received_at=now_ns(),
             enveloped=enveloped,
-            instruction=instruction,
-            refusal=self._rulebook.check(instruction),
+            content=content,
+            refusal=self._rulebook.check(content),
         )
 
     def _is_busy(self) -> bool:

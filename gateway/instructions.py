@@ -1,10 +1,11 @@
-"""Messages and instructions in the store: what is known of a batch, and what is kept of it."""
+"""Instructions in the store: what is known of a batch, and what is kept of it."""
 
 from collections.abc import Sequence
 
 import msgspec
 
-from gateway.admission import Admission, Arrival, Earlier, InstructionRow, Known, Waiting, keys_of
+from gateway.admission import Admission, InstructionRow, Known, Waiting, keys_of
+from gateway.inbound import Arrival
 from gateway.journal import QUERIES
 from gateway.pairs import Pair, Side
 from gateway.sql import Connection, Pool
@@ -18,26 +19,15 @@ _encoder = msgspec.json.Encoder()
 async def known(connection: Connection, arrivals: Sequence[Arrival]) -> Known:
     """What the store knows about these arrivals."""
     keys = keys_of(arrivals)
-    messages = await connection.fetch(
-        QUERIES["known_inbound"],
-        [arrival.key[0] for arrival in arrivals],
-        [arrival.key[1] for arrival in arrivals],
-    )
     references = await connection.fetch(
         QUERIES["known_references"],
-        [arrival.reference[0] for arrival in arrivals],
-        [arrival.reference[1] for arrival in arrivals],
+        [arrival.member for arrival in arrivals],
+        [arrival.instruction.transaction_id for arrival in arrivals],
     )
     waiting = await connection.fetch(
         QUERIES["candidates"], [key.a for key in keys], [key.b for key in keys]
     )
     return Known(
-        messages={
-            (row["member"], row["message_id"]): Earlier(
-                id=str(row["id"]), digest=row["digest"], received_at=row["received_at"]
-            )
-            for row in messages
-        },
         references=frozenset((row["member"], row["transaction_id"]) for row in references),
         waiting=tuple(
             Waiting(
@@ -87,19 +77,7 @@ async def known_digests(connection: Connection, ids: Sequence[str]) -> dict[str,
 
 
 async def store(connection: Connection, admission: Admission) -> None:
-    """Keep a batch: every new message as it came, its instructions, and what became of earlier
-    ones."""
-    inbound = admission.inbound
-    if inbound:
-        await connection.execute(
-            QUERIES["store_inbound"],
-            [arrival.key[0] for arrival in inbound],
-            [arrival.key[1] for arrival in inbound],
-            [arrival.enveloped.digest for arrival in inbound],
-            [arrival.received_at for arrival in inbound],
-            [arrival.id for arrival in inbound],
-            [arrival.enveloped.raw for arrival in inbound],
-        )
+    """Keep the instructions of a batch, and what became of earlier ones."""
     rows = list(admission.rows())
     if rows:
         await _store_instructions(connection, rows)

@@ -7,15 +7,17 @@ A sender is answered when its batch is durable.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
+from itertools import groupby
 from typing import Final
 
 import msgspec
 
-from gateway import instructions
-from gateway.admission import Admission, Arrival
+from gateway import inbound, instructions
+from gateway.admission import Admission
 from gateway.group import GroupWriter, Overloaded
+from gateway.inbound import Arrival
 from gateway.journal import (
     LOST,
     QUERIES,
@@ -104,6 +106,15 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     waits: list[tuple[PendingPair, Pair]] = []
 
 
+Begun = tuple[int, Opening, Started]
+"""The number of a job, and a settlement that it opens."""
+
+Admit = Callable[
+    [Connection, Sequence[tuple[int, Arrival]], Sequence[Done]], Awaitable[list[Begun]]
+]
+"""Deals with new messages of one family inside the transaction; each with its job's number."""
+
+
 class Openers(msgspec.Struct, frozen=True, kw_only=True):
     """What intake asks of the rest of the gateway; all pure or in memory."""
 
@@ -138,6 +149,8 @@ class Intake:
         self._journal = journal
         self._openers = openers
         self._lost = lost
+        #: What becomes of each family of messages that `protocols.iso20022.inbound` reads.
+        self._families: Mapping[str, Admit] = {"sese.023": self._instructions}
         self.writer: GroupWriter[Job, Done] = GroupWriter(
             self._write, done, failed, batch_max=BATCH_MAX, queue_max=QUEUE_MAX, say=say
         )
@@ -166,7 +179,7 @@ class Intake:
             if isinstance(job, MessageJob)
             for arrival in job.arrivals
         ]
-        openings: list[tuple[int, Opening, Started]] = []
+        openings: list[Begun] = []
         if arrivals:
             openings += await self._messages(connection, arrivals, done)
         for n, job in enumerate(jobs):
@@ -179,7 +192,7 @@ class Intake:
     async def _open(
         self,
         connection: Connection,
-        openings: Sequence[tuple[int, Opening, Started]],
+        openings: Sequence[Begun],
         done: Sequence[Done],
     ) -> None:
         if not openings:
@@ -196,15 +209,35 @@ class Intake:
         connection: Connection,
         arrivals: Sequence[tuple[int, Arrival]],
         done: Sequence[Done],
-    ) -> list[tuple[int, Opening, Started]]:
+    ) -> list[Begun]:
+        """Keep what is new; then each run of one family, in order, goes to what deals with it."""
         await connection.execute(QUERIES["lock_matching"])
+        inbox = await inbound.known(connection, [arrival for _, arrival in arrivals])
+        fresh = []
+        for n, arrival in arrivals:
+            before = len(inbox.new)
+            done[n].messages.append(inbox.take(arrival))
+            if len(inbox.new) > before:
+                fresh.append((n, arrival))
+        await inbound.store(connection, inbox.new)
+        openings = []
+        for family, run in groupby(fresh, key=lambda item: item[1].family):
+            openings += await self._families[family](connection, list(run), done)
+        return openings
+
+    async def _instructions(
+        self,
+        connection: Connection,
+        arrivals: Sequence[tuple[int, Arrival]],
+        done: Sequence[Done],
+    ) -> list[Begun]:
         known = await instructions.known(connection, [arrival for _, arrival in arrivals])
         admission = Admission(known, self._openers.now())
         by_side: dict[str, int] = {}
         for n, arrival in arrivals:
-            done[n].messages.append(admission.take(arrival))
+            admission.take(arrival)
             by_side[arrival.id] = n
-        openings: list[tuple[int, Opening, Started]] = []
+        openings: list[Begun] = []
         waits: dict[str, tuple[PendingReason, PendingReason]] = {}
         last = arrivals[-1][0]
         for pair in admission.pairs:
@@ -244,7 +277,7 @@ class Intake:
             advised=str(reasons[0].value),
         )
 
-    def _attempt(self, n: int, job: AttemptJob) -> list[tuple[int, Opening, Started]]:
+    def _attempt(self, n: int, job: AttemptJob) -> list[Begun]:
         id = SettlementId(self._openers.new_id())
         swap = self._openers.pair_swap(id, job.pair)
         if swap is None:
@@ -315,7 +348,7 @@ class Intake:
 
     async def _swaps(
         self, connection: Connection, jobs: Sequence[Job], done: Sequence[Done]
-    ) -> list[tuple[int, Opening, Started]]:
+    ) -> list[Begun]:
         proposals = [
             (n, proposal)
             for n, job in enumerate(jobs)

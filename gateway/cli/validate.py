@@ -17,7 +17,7 @@ from gateway.machine.world import World
 from gateway.rulebook import Rulebook
 from htlc.units import AssetId, Duration, Instant, LedgerId
 from ledgers.port import AssetDescription, Description
-from protocols.iso20022 import envelope, json_form, sese023
+from protocols.iso20022 import envelope, inbound, json_form
 from protocols.iso20022.envelope import Enveloped
 from protocols.iso20022.errors import ProtocolError
 
@@ -97,7 +97,7 @@ def _verdict(file: str, item: Enveloped | ProtocolError, rulebook: Rulebook) -> 
             place=error.location,
             why=error.description,
         )
-    refusal = rulebook.check(sese023.decode(item))
+    refusal = rulebook.check(inbound.decode(item))
     return Verdict(
         file=file,
         reference=item.header.business_message_id,

@@ -1,0 +1,29 @@
+"""What members may send, read: one decoder per message definition, whatever its version.
+
+A message family is added here (what its documents say) and in `gateway.intake` (what becomes of
+them); `envelope.ACCEPTED` says which of its versions are agreed.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from protocols.iso20022 import sese023
+from protocols.iso20022.envelope import Enveloped
+from protocols.iso20022.instruction import SettlementInstruction
+
+Content = SettlementInstruction
+"""What a validated message says."""
+
+DECODERS: Final[Mapping[str, Callable[[Enveloped], Content]]] = {
+    "sese.023": sese023.decode,
+}
+
+
+def family(definition: str) -> str:
+    """The message without its variant and version: sese.023 of sese.023.001.11."""
+    return definition[:8]
+
+
+def decode(enveloped: Enveloped) -> Content:
+    """The content of a message that `envelope.validate` has accepted."""
+    return DECODERS[family(enveloped.definition)](enveloped)
