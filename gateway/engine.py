@@ -6,7 +6,7 @@ and its supervisor starts it again; recovery is the normal path, so nothing is l
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final, TypeVar
@@ -14,11 +14,12 @@ from typing import Final, TypeVar
 import aiohttp
 import msgspec
 
-from gateway import config, instructions, listener, pairs, preflight, swaps
+from gateway import config, fx_pairs, instructions, listener, pairs, preflight, swaps
 from gateway.agreements import Agreements
 from gateway.config import Settings
 from gateway.desk import Desk
 from gateway.directory import Directory, now_ns
+from gateway.fx_pairs import FxPair
 from gateway.ids import new_id
 from gateway.intake import (
     AttemptJob,
@@ -34,7 +35,7 @@ from gateway.lease import HEARTBEAT_SECONDS, Lease
 from gateway.links import Link
 from gateway.live import Origin
 from gateway.mailbox import Mailboxes
-from gateway.pairs import Pair, PairOrigin
+from gateway.pairs import MatchedPair, Pair, PairOrigin
 from gateway.pending import PendingPairs
 from gateway.rulebook import Rulebook
 from gateway.runner import Runner
@@ -112,7 +113,7 @@ class Engine:
             say=say,
         )
         self.pending = PendingPairs(
-            amounts=self.directory.amounts,
+            needs=self.directory.needs,
             attempt=self.intake.put,
             now=now_ns,
             today=self.today,
@@ -163,11 +164,15 @@ class Engine:
             today=self.today,
         )
 
-    def _pair_swap(self, id: SettlementId, pair: Pair) -> Swap | None:
+    def _pair_swap(self, id: SettlementId, pair: MatchedPair) -> Swap | None:
+        if isinstance(pair, FxPair):
+            exchanged = self.directory.fx_amounts(pair)
+            return None if exchanged is None else fx_pairs.swap(id, exchanged)
+        assert isinstance(pair, Pair), "securities or currencies"
         amounts = self.directory.amounts(pair)
         return None if amounts is None else pairs.swap(id, amounts)
 
-    def _pair_origin(self, pair: Pair, attempt: int, advised: str) -> PairOrigin:
+    def _pair_origin(self, pair: MatchedPair, attempt: int, advised: str) -> PairOrigin:
         return PairOrigin(
             pair,
             attempt=attempt,
@@ -210,6 +215,7 @@ class Engine:
             self.runner.adopt(started.loaded, started.origin, job.trace)
         for wait, pair in done.waits:
             self.pending.wait(wait, pair)
+        self.mailboxes.delivered(done.told)
         match job:
             case MessageJob():
                 _answer(job.answer, done.messages)
@@ -358,7 +364,7 @@ class Engine:
             self.runner.adopt(item, self._origin(item, known, waits))
 
     def _origin(
-        self, item: Loaded, known: dict[str, Pair], waits: dict[str, PendingPair]
+        self, item: Loaded, known: Mapping[str, MatchedPair], waits: dict[str, PendingPair]
     ) -> Origin:
         if item.pair is None:
             return self._swap_origin(item.state.swap)

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 
 import msgspec
 
+from gateway import fx_trades
 from gateway.admission import Admission, InstructionRow, Known, Waiting, keys_of
+from gateway.fx_pairs import FxPair
 from gateway.inbound import Arrival
 from gateway.journal import QUERIES
 from gateway.pairs import Pair, Side
-from gateway.sql import Connection, Pool
+from gateway.sql import Connection, Pool, Record
+from protocols.iso20022 import inbound
 from protocols.iso20022.header import Related
 from protocols.iso20022.instruction import SettlementInstruction
 from protocols.matching import MatchKeys
@@ -54,20 +57,25 @@ def _side(id: object, member: str, header: str, content: str) -> Side:
     )
 
 
-async def load_pairs(pool: Pool, ids: Sequence[str]) -> dict[str, Pair]:
+async def load_pairs(pool: Pool, ids: Sequence[str]) -> dict[str, Pair | FxPair]:
     """Pairs with both their sides, as stored."""
-    sides: dict[str, list[Side]] = {}
+    sides: dict[str, list[Record]] = {}
     for row in await pool.fetch(QUERIES["load_pairs"], list(ids)):
-        side = _side(row["instruction"], row["member"], row["header"], row["content"])
-        sides.setdefault(str(row["pair"]), []).append(side)
-    return {
-        id: Pair(
-            id=id,
-            deliver=next(side for side in both if side.instruction.movement == "DELI"),
-            receive=next(side for side in both if side.instruction.movement == "RECE"),
-        )
-        for id, both in sides.items()
-    }
+        sides.setdefault(str(row["pair"]), []).append(row)
+    return {id: _pair(id, both) for id, both in sides.items()}
+
+
+def _pair(id: str, rows: Sequence[Record]) -> Pair | FxPair:
+    definition = _related.decode(rows[0]["header"]).definition
+    if inbound.family(definition) == "fxtr.014":
+        x, y = (fx_trades.side(row) for row in rows)
+        return FxPair.of(id, x, y)
+    both = [_side(row["instruction"], row["member"], row["header"], row["content"]) for row in rows]
+    return Pair(
+        id=id,
+        deliver=next(side for side in both if side.instruction.movement == "DELI"),
+        receive=next(side for side in both if side.instruction.movement == "RECE"),
+    )
 
 
 async def known_digests(connection: Connection, ids: Sequence[str]) -> dict[str, bytes]:

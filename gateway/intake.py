@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from gateway import inbound, instructions
+from gateway import fx_trades, inbound, instructions
 from gateway.admission import Admission
 from gateway.group import GroupWriter, Overloaded
 from gateway.inbound import Arrival
@@ -30,7 +30,7 @@ from gateway.journal import (
     deliver,
 )
 from gateway.live import Origin
-from gateway.pairs import Pair
+from gateway.pairs import MatchedPair, Pair, notice
 from gateway.port import Conflict, Taken
 from gateway.sql import Connection, Pool
 from htlc.coordinator import evolve, propose
@@ -88,7 +88,7 @@ class SwapJob(msgspec.Struct, frozen=True, kw_only=True):
 class AttemptJob(msgspec.Struct, frozen=True, kw_only=True):
     """Another attempt of a pair that waited."""
 
-    pair: Pair
+    pair: MatchedPair
     attempt: int
     advised: str
     trace: Trace | None = None
@@ -103,7 +103,8 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     started: list[Started]
     messages: list[Taken | ProtocolError] = []
     swaps: list[SettlementId | Conflict] = []
-    waits: list[tuple[PendingPair, Pair]] = []
+    waits: list[tuple[PendingPair, MatchedPair]] = []
+    told: set[str] = set()  # members beside those that sent something
 
 
 Begun = tuple[int, Opening, Started]
@@ -119,10 +120,10 @@ class Openers(msgspec.Struct, frozen=True, kw_only=True):
     """What intake asks of the rest of the gateway; all pure or in memory."""
 
     #: The swap of a pair's attempt; None if reference data cannot tell (any more).
-    pair_swap: Callable[[SettlementId, Pair], Swap | None]
+    pair_swap: Callable[[SettlementId, MatchedPair], Swap | None]
     #: The event that opens a settlement at once, if everything is known for it.
     opening: Callable[[Settlement], Event | None]
-    pair_origin: Callable[[Pair, int, str], Origin]
+    pair_origin: Callable[[MatchedPair, int, str], Origin]
     swap_origin: Callable[[Swap], Origin]
     #: Notices to payers who have not consented yet.
     proposed: Callable[[Settlement, int], tuple[Notice, ...]]
@@ -150,7 +151,10 @@ class Intake:
         self._openers = openers
         self._lost = lost
         #: What becomes of each family of messages that `protocols.iso20022.inbound` reads.
-        self._families: Mapping[str, Admit] = {"sese.023": self._instructions}
+        self._families: Mapping[str, Admit] = {
+            "fxtr.014": self._trades,
+            "sese.023": self._instructions,
+        }
         self.writer: GroupWriter[Job, Done] = GroupWriter(
             self._write, done, failed, batch_max=BATCH_MAX, queue_max=QUEUE_MAX, say=say
         )
@@ -254,6 +258,37 @@ class Intake:
         await self._journal.put_pending(connection, [wait for wait, _ in done[last].waits])
         return openings
 
+    async def _trades(
+        self,
+        connection: Connection,
+        arrivals: Sequence[tuple[int, Arrival]],
+        done: Sequence[Done],
+    ) -> list[Begun]:
+        openers, last = self._openers, arrivals[-1][0]
+        today = openers.today()
+        found, told = await fx_trades.admit(
+            connection, [arrival for _, arrival in arrivals], openers.now(), today
+        )
+        done[last].told.update(told)
+        openings: list[Begun] = []
+        waits = []
+        for pair in found:
+            if pair.settlement_date > today:
+                waits.append((self._future(pair), pair))
+            else:
+                openings += self._attempt(last, AttemptJob(pair=pair, attempt=1, advised=""))
+        done[last].waits.extend(waits)
+        await self._journal.put_pending(connection, [wait for wait, _ in waits])
+        return openings
+
+    def _future(self, pair: MatchedPair) -> PendingPair:
+        return PendingPair(
+            pair=pair.id,
+            due_at=start_of(pair.settlement_date),
+            attempts=0,
+            advised=str(PendingReason.FUTU.value),
+        )
+
     def _must_wait(self, pair: Pair) -> tuple[PendingReason, PendingReason] | None:
         """Why a matched pair does not settle now: a side holds it, or its date lies ahead."""
         deliver, receive = pair.deliver.instruction, pair.receive.instruction
@@ -294,8 +329,16 @@ class Intake:
             pair=job.pair.id,
             attempt=job.attempt,
             pending=running if job.advised else None,
+            notices=self._selected(job),
         )
         return [(n, opening, started)]
+
+    def _selected(self, job: AttemptJob) -> tuple[Notice, ...]:
+        """Notices that a pair's settlement date has come."""
+        if job.attempt > 1 or job.advised != PendingReason.FUTU.value:
+            return ()
+        now = self._openers.now()
+        return tuple(notice(side, told, now) for side, told in job.pair.told_selected(now))
 
     def _begin(
         self,
@@ -307,6 +350,7 @@ class Intake:
         pair: str | None = None,
         attempt: int | None = None,
         pending: PendingPair | None = None,
+        notices: tuple[Notice, ...] = (),
     ) -> tuple[Opening, Started]:
         """The first journal entry: PROPOSED, and OPEN with it where it is due at once. Nothing
         depends on the one without the other, so they share the record."""
@@ -323,7 +367,7 @@ class Intake:
             phase=state.phase,
             decision=state.decision,
             ended=state.ended,
-            notices=self._openers.proposed(state, now),
+            notices=(*notices, *self._openers.proposed(state, now)),
             pending=pending,
         )
         opening = Opening(

@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Iterator
 from datetime import date
+from typing import assert_never
 
 from msgspec.structs import replace
 
 from gateway.directory import Directory
 from htlc.swap import Fault, Leg, Swap
 from htlc.units import Duration, Instant, LedgerId, MemberId
-from protocols.iso20022 import rules
+from protocols.iso20022 import fx_rules, rules
 from protocols.iso20022.codes import RejectionReason
+from protocols.iso20022.fx import FxAmendment, FxCancellation, FxTrade
+from protocols.iso20022.inbound import Content
 from protocols.iso20022.instruction import Payment, QuantityType, SettlementInstruction
 from protocols.iso20022.lexical import bic11
 from protocols.iso20022.rules import BusinessRefusal, Currency, Instrument, Reference
@@ -39,11 +42,21 @@ class Rulebook:
         """A ledger has told what it keeps: reference data is made anew."""
         self._reference = None
 
-    def check(self, instruction: SettlementInstruction) -> BusinessRefusal | None:
-        """The first rule that an instruction breaks."""
+    def check(self, content: Content) -> BusinessRefusal | None:
+        """The first rule that the content of a message breaks."""
         reference = self._reference or self._make_reference()
-        broken = rules.check(instruction, reference, self._today())
-        return broken or _not_served(instruction)
+        match content:
+            case SettlementInstruction():
+                broken = rules.check(content, reference, self._today())
+                return broken or _not_served(content)
+            case FxTrade():
+                return fx_rules.check(content, reference, self._today()) or _too_far(content)
+            case FxAmendment():
+                return self.check(content.trade)
+            case FxCancellation():
+                return None  # it is judged by the trade that it names
+            case _:
+                assert_never(content)
 
     def _make_reference(self) -> Reference:
         directory = self._directory
@@ -112,6 +125,16 @@ class Rulebook:
             elif self._directory.account(party.member, leg.ledger, party.account) is None:
                 rule = f"{party.account} is no account of {party.member} on {leg.ledger}"
                 yield Fault(field=f"{field}.{side}.account", rule=rule)
+
+
+def _too_far(trade: FxTrade) -> BusinessRefusal | None:
+    if trade.settlement_date.year - trade.trade_date.year <= YEARS_AHEAD_MAX:
+        return None
+    return BusinessRefusal(
+        code=RejectionReason.DDAT,
+        field="/Document/*/TradAmts/SttlmDt",
+        rule=f"lies more than {YEARS_AHEAD_MAX} years after the trade",
+    )
 
 
 def _not_served(instruction: SettlementInstruction) -> BusinessRefusal | None:

@@ -123,8 +123,8 @@ class FxStatus(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="fx"
 ):
     """fxtr.017: where a trade stands. `sub_status` is the reason beside it, `text` says it for
-    people. With an `operation` it answers a request about the trade: then the status is repeated
-    as it is, and is no news (a denied cancellation of a settled trade says settled again)."""
+    people. Where it `answers` a request about the trade, the status is repeated as it is, and is no
+    news (a denied cancellation of a settled trade says settled again)."""
 
     trade: FxTrade
     market_tx: str
@@ -134,10 +134,10 @@ class FxStatus(
     sub_status: str | None = None
     at: int
     text: str | None = None
-    operation: Operation | None = None
+    answers: Operation | None = None
     reason: str | None = None  # of the request answered, as its sender gave it
 
     @property
     def is_final(self) -> bool:
         """Nothing more happens to the trade; told once to each side."""
-        return self.status.is_final and self.operation is None
+        return self.status.is_final and self.answers is None

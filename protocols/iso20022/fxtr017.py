@@ -31,7 +31,7 @@ def write(status: FxStatus, message_id: str) -> str:
         f"<OrgtrRef>{escaped(t.transaction_id, 35)}</OrgtrRef>"
         + tag("CmonRef", t.common_id, 35)
         + tag("AmdOrCclRsn", s.reason, 35)
-        + tag("OprTp", s.operation)
+        + tag("OprTp", s.answers)
         + "<SpltTradInd>false</SpltTradInd>"
         f"<PmtVrssPmtInd>{'true' if t.pvp else 'false'}</PmtVrssPmtInd></TradInf>"
         + parties(t)
