@@ -12,7 +12,8 @@ from typing import Final, TypeVar
 from gateway.directory import Directory, now_ns
 from gateway.ids import new_id
 from gateway.inbound import Arrival
-from gateway.intake import Intake, MessageJob, Proposal, SwapJob
+from gateway.intake import Intake
+from gateway.jobs import MessageJob, Proposal, SwapJob
 from gateway.journal import QUERIES, Journal, Loaded
 from gateway.live import Live
 from gateway.mailbox import Mailboxes

@@ -19,8 +19,8 @@ from gateway.pairs import (
     minor_units,
 )
 from htlc.agreement import LedgerProfile
-from htlc.swap import Amount, Party
-from htlc.units import AccountId, AssetId, Instant, LedgerId, MemberId, Quantity
+from htlc.swap import Amount, Party, Swap
+from htlc.units import AccountId, AssetId, Instant, LedgerId, MemberId, Quantity, SettlementId
 from ledgers.port import Description, LockKind
 from protocols.iso20022.lexical import bic11
 
@@ -129,11 +129,19 @@ class Directory:
 
     def needs(self, pair: MatchedPair) -> tuple[Holding, ...]:
         """What the payers of a pair must hold for it to settle."""
-        amounts = self.fx_amounts(pair) if isinstance(pair, FxPair) else None
-        if isinstance(pair, Pair):
-            securities = self.amounts(pair)
-            return () if securities is None else securities.needs
+        amounts = self._moved(pair)
         return () if amounts is None else amounts.needs
+
+    def swap(self, id: SettlementId, pair: MatchedPair) -> Swap | None:
+        """The swap of a pair's attempt; None if reference data no longer tells."""
+        amounts = self._moved(pair)
+        return None if amounts is None else amounts.swap(id)
+
+    def _moved(self, pair: MatchedPair) -> Amounts | FxAmounts | None:
+        if isinstance(pair, FxPair):
+            return self.fx_amounts(pair)
+        assert isinstance(pair, Pair), "securities or currencies"
+        return self.amounts(pair)
 
     def _fx_accounts(
         self, side: FxSide, ledgers: tuple[LedgerId, LedgerId]

@@ -14,28 +14,27 @@ from typing import Final, TypeVar
 import aiohttp
 import msgspec
 
-from gateway import config, fx_pairs, instructions, listener, pairs, preflight, swaps
+from gateway import (
+    cancellations,
+    config,
+    instructions,
+    listener,
+    preflight,
+    swaps,
+)
 from gateway.agreements import Agreements
 from gateway.config import Settings
 from gateway.desk import Desk
 from gateway.directory import Directory, now_ns
-from gateway.fx_pairs import FxPair
 from gateway.ids import new_id
-from gateway.intake import (
-    AttemptJob,
-    Done,
-    Intake,
-    Job,
-    MessageJob,
-    Openers,
-    SwapJob,
-)
+from gateway.intake import Intake, Openers
+from gateway.jobs import AttemptJob, Done, Job, MessageJob, SwapJob
 from gateway.journal import LOST, QUERIES, Journal, Loaded, Notice, PendingPair
 from gateway.lease import HEARTBEAT_SECONDS, Lease
 from gateway.links import Link
 from gateway.live import Origin
 from gateway.mailbox import Mailboxes
-from gateway.pairs import MatchedPair, Pair, PairOrigin
+from gateway.pairs import MatchedPair, PairOrigin
 from gateway.pending import PendingPairs
 from gateway.rulebook import Rulebook
 from gateway.runner import Runner
@@ -154,7 +153,7 @@ class Engine:
 
     def _openers(self) -> Openers:
         return Openers(
-            pair_swap=self._pair_swap,
+            pair_swap=self.directory.swap,
             opening=lambda state: self.agreements.opening(state),
             pair_origin=self._pair_origin,
             swap_origin=self._swap_origin,
@@ -163,14 +162,6 @@ class Engine:
             now=now_ns,
             today=self.today,
         )
-
-    def _pair_swap(self, id: SettlementId, pair: MatchedPair) -> Swap | None:
-        if isinstance(pair, FxPair):
-            exchanged = self.directory.fx_amounts(pair)
-            return None if exchanged is None else fx_pairs.swap(id, exchanged)
-        assert isinstance(pair, Pair), "securities or currencies"
-        amounts = self.directory.amounts(pair)
-        return None if amounts is None else pairs.swap(id, amounts)
 
     def _pair_origin(self, pair: MatchedPair, attempt: int, advised: str) -> PairOrigin:
         return PairOrigin(
@@ -215,6 +206,8 @@ class Engine:
             self.runner.adopt(started.loaded, started.origin, job.trace)
         for wait, pair in done.waits:
             self.pending.wait(wait, pair)
+        for id in done.over:
+            self.pending.forget(id)
         self.mailboxes.delivered(done.told)
         match job:
             case MessageJob():
@@ -420,4 +413,4 @@ async def _journal(pool: Pool, settings: Settings) -> Journal:
         await migrate(connection, MIGRATIONS)  # type: ignore[arg-type]
     replica = await pool.fetchval(QUERIES["register_replica"], settings.replica)
     epoch = await pool.fetchval(QUERIES["current_epoch"])
-    return Journal(pool, epoch=epoch, replica=replica)
+    return Journal(pool, cancellations.conclude, epoch=epoch, replica=replica)

@@ -109,7 +109,10 @@ class Trades:
     def match(self, trade: OpenTrade) -> None:
         """Look for the counterpart of an open trade; it waits where there is none."""
         near = [id for key in (trade.keys.a, trade.keys.b) for id in self._by_key.get(key, ())]
-        candidates = [self._open[id] for id in dict.fromkeys(near) if id in self._open]
+        own = trade.side.id  # it may be known, being stored
+        candidates = [
+            self._open[id] for id in dict.fromkeys(near) if id in self._open.keys() - {own}
+        ]
         found = matching.best(
             trade.side.instruction,
             [

@@ -11,13 +11,14 @@ from typing import Final
 
 import msgspec
 
-from gateway.pairs import Holding, Told, ended_at
+from gateway.journal import Notice
+from gateway.pairs import Holding, Told, ended_at, notice
 from htlc.contract import Refusal
 from htlc.events import Decided
 from htlc.settlement import Settlement
 from htlc.swap import Amount, Party, Swap, pvp
 from htlc.units import SettlementId
-from protocols.iso20022.codes import PendingReason
+from protocols.iso20022.codes import DeniedReason, PendingReason
 from protocols.iso20022.fx import FxStatus, FxTrade, Operation, TradeStatus
 from protocols.iso20022.header import Related
 
@@ -76,14 +77,31 @@ class FxAmounts(msgspec.Struct, frozen=True, kw_only=True):
             (self.gets.ledger, self.side_b[1].account, self.gets.asset),
         )
 
+    def swap(self, id: SettlementId) -> Swap:
+        """The swap of an attempt."""
+        side_a, side_b = self.side_a, self.side_b
+        drawn = pvp(id, side_a=side_a[0], side_b=side_b[0], gives=self.gives, gets=self.gets)
+        given, gotten = drawn.legs
+        gotten = msgspec.structs.replace(gotten, payer=side_b[1], payee=side_a[1])
+        return msgspec.structs.replace(drawn, legs=(given, gotten))
 
-def swap(id: SettlementId, amounts: FxAmounts) -> Swap:
-    """The swap of an attempt."""
-    side_a, side_b = amounts.side_a, amounts.side_b
-    drawn = pvp(id, side_a=side_a[0], side_b=side_b[0], gives=amounts.gives, gets=amounts.gets)
-    given, gotten = drawn.legs
-    gotten = msgspec.structs.replace(gotten, payer=side_b[1], payee=side_a[1])
-    return msgspec.structs.replace(drawn, legs=(given, gotten))
+
+def concluded(pair: "FxPair", member: str, about: Related, settled: bool, now: int) -> list[Notice]:
+    """The final answer to a request to cancel a pair that is over. That a trade is rescinded is its
+    end state, and told as that; a denial is told again as an answer, with the state as it is."""
+    if not settled:
+        return []
+    side = pair.a if pair.a.member == member else pair.b
+    denied = status(
+        side,
+        TradeStatus.SETTLED,
+        now,
+        sub_status=str(DeniedReason.DSET.value),
+        text=DeniedReason.DSET.meaning,
+        answers=Operation.CANCEL,
+    )
+    asked = msgspec.structs.replace(side, related=about)
+    return [notice(asked, pair.of_side(side, denied), now)]
 
 
 _WHY: Final = {
@@ -116,6 +134,14 @@ class FxPair(msgspec.Struct, frozen=True, kw_only=True):
         return ((self.a, self.b), (self.b, self.a))
 
     @property
+    def members(self) -> frozenset[str]:
+        return frozenset((self.a.member, self.b.member))
+
+    def other(self, side: FxSide) -> FxSide:
+        """The counterparty of a side."""
+        return self.b if side.id == self.a.id else self.a
+
+    @property
     def settlement_date(self) -> date:
         return self.a.instruction.settlement_date
 
@@ -128,14 +154,12 @@ class FxPair(msgspec.Struct, frozen=True, kw_only=True):
             return (payer.value, payee.value)
         return (payee.value, payer.value)
 
-    def of_side(self, side: FxSide, status: FxStatus, effective_at: int | None = None) -> FxStatus:
+    def of_side(self, side: FxSide, status: FxStatus) -> FxStatus:
         """A status of one side with the references of the pair."""
-        other = self.b if side.id == self.a.id else self.a
         return msgspec.structs.replace(
             status,
             matching_tx=self.id.replace("-", ""),
-            counterparty_market_tx=other.reference,
-            at=status.at if effective_at is None else effective_at,
+            counterparty_market_tx=self.other(side).reference,
         )
 
     def told(self, what: TradeStatus, now: int, codes: Sequence[str | None] = (None, None)) -> Told:

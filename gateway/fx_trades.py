@@ -74,6 +74,28 @@ async def admit(
     return await store(connection, trades, today)
 
 
+async def amend(connection: Connection, amended: OpenTrade) -> None:
+    """A trade that is not matched is another from now on."""
+    await connection.execute(
+        QUERIES["amend_instruction"],
+        amended.side.id,
+        amended.entered_at,
+        amended.keys.a,
+        amended.keys.b,
+        amended.advised,
+        _encoder.encode(amended.side.instruction).decode(),
+    )
+
+
+async def match(
+    connection: Connection, trade: OpenTrade, now: int, today: date
+) -> tuple[Sequence[FxPair], set[str]]:
+    """Look again for the counterpart of a trade that is stored; as `admit`."""
+    trades = await known(connection, [(trade.side.member, trade.side.instruction)], now)
+    trades.match(trade)
+    return await store(connection, trades, today)
+
+
 async def store(
     connection: Connection, trades: Trades, today: date
 ) -> tuple[Sequence[FxPair], set[str]]:

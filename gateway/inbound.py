@@ -103,6 +103,7 @@ async def store(connection: Connection, arrivals: Sequence[Arrival]) -> None:
         [arrival.received_at for arrival in arrivals],
         [arrival.id for arrival in arrivals],
         [arrival.enveloped.raw for arrival in arrivals],
+        [arrival.enveloped.definition for arrival in arrivals],
     )
 
 

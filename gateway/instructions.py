@@ -6,11 +6,11 @@ import msgspec
 
 from gateway import fx_trades
 from gateway.admission import Admission, InstructionRow, Known, Waiting, keys_of
-from gateway.fx_pairs import FxPair
+from gateway.fx_pairs import FxPair, FxSide
 from gateway.inbound import Arrival
 from gateway.journal import QUERIES
 from gateway.pairs import Pair, Side
-from gateway.sql import Connection, Pool, Record
+from gateway.sql import Connection, Executor, Record
 from protocols.iso20022 import inbound
 from protocols.iso20022.header import Related
 from protocols.iso20022.instruction import SettlementInstruction
@@ -57,7 +57,39 @@ def _side(id: object, member: str, header: str, content: str) -> Side:
     )
 
 
-async def load_pairs(pool: Pool, ids: Sequence[str]) -> dict[str, Pair | FxPair]:
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """An instruction and where it stands."""
+
+    side: Side | FxSide
+    pair: str | None
+    ended: bool
+    cancelled: bool
+
+
+async def find(connection: Connection, member: str, transaction_id: str) -> Found | None:
+    """The instruction that a member knows by this reference."""
+    row = await connection.fetchrow(QUERIES["find_instruction"], member, transaction_id)
+    if row is None:
+        return None
+    return Found(
+        side=_any_side(row),
+        pair=str(row["pair"]) if row["pair"] else None,
+        ended=row["ended"],
+        cancelled=row["cancelled"],
+    )
+
+
+def _is_fx(row: Record) -> bool:
+    return inbound.family(_related.decode(row["header"]).definition) == "fxtr.014"
+
+
+def _any_side(row: Record) -> Side | FxSide:
+    if _is_fx(row):
+        return fx_trades.side(row)
+    return _side(row["instruction"], row["member"], row["header"], row["content"])
+
+
+async def load_pairs(pool: Executor, ids: Sequence[str]) -> dict[str, Pair | FxPair]:
     """Pairs with both their sides, as stored."""
     sides: dict[str, list[Record]] = {}
     for row in await pool.fetch(QUERIES["load_pairs"], list(ids)):
@@ -66,8 +98,7 @@ async def load_pairs(pool: Pool, ids: Sequence[str]) -> dict[str, Pair | FxPair]
 
 
 def _pair(id: str, rows: Sequence[Record]) -> Pair | FxPair:
-    definition = _related.decode(rows[0]["header"]).definition
-    if inbound.family(definition) == "fxtr.014":
+    if _is_fx(rows[0]):
         x, y = (fx_trades.side(row) for row in rows)
         return FxPair.of(id, x, y)
     both = [_side(row["instruction"], row["member"], row["header"], row["content"]) for row in rows]

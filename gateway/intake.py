@@ -6,18 +6,21 @@ is queued; what needs the store (duplicates, matching, ids) inside the transacti
 A sender is answered when its batch is durable.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import UTC, date, datetime
 from itertools import groupby
 from typing import Final
 
 import msgspec
 
-from gateway import fx_trades, inbound, instructions
+from gateway import cancellations, fx_trades, inbound, instructions
 from gateway.admission import Admission
+from gateway.cancellations import Cancellations
+from gateway.fx_pairs import FxPair
+from gateway.fx_requests import FxRequests
 from gateway.group import GroupWriter, Overloaded
 from gateway.inbound import Arrival
+from gateway.jobs import FOREVER, Admit, AttemptJob, Begun, Done, Job, MessageJob, Started, SwapJob
 from gateway.journal import (
     LOST,
     QUERIES,
@@ -31,89 +34,20 @@ from gateway.journal import (
 )
 from gateway.live import Origin
 from gateway.pairs import MatchedPair, Pair, notice
-from gateway.port import Conflict, Taken
+from gateway.port import Conflict
 from gateway.sql import Connection, Pool
 from htlc.coordinator import evolve, propose
 from htlc.events import Event, Proposed
 from htlc.settlement import Settlement
 from htlc.swap import Swap
 from htlc.units import MemberId, SettlementId
-from ledgers.trace import Trace
 from protocols.iso20022.codes import PendingReason
-from protocols.iso20022.errors import ProtocolError
 
 BATCH_MAX: Final = 100
 """Jobs (requests) in one transaction: with up to 500 items each it stays within a second."""
 
 QUEUE_MAX: Final = 2_000
 """Requests that may wait: some seconds of work. Beyond it, members are told to come back."""
-
-FOREVER: Final = 2**63 - 1
-"""`due_at` of a pair that waits for something else than time: a running attempt, a release."""
-
-
-class Started(msgspec.Struct, frozen=True, kw_only=True):
-    """A settlement that an intake has opened, to be adopted by the runner."""
-
-    loaded: Loaded
-    origin: Origin
-
-
-class MessageJob(msgspec.Struct, frozen=True, kw_only=True):
-    """The valid messages of one request."""
-
-    arrivals: tuple[Arrival, ...]
-    answer: "asyncio.Future[list[Taken | ProtocolError]]"
-    trace: Trace | None = None
-
-
-class Proposal(msgspec.Struct, frozen=True, kw_only=True):
-    """A sound swap, the digest of its terms as posted, who consents, and the event that opens it
-    at once if everybody does."""
-
-    swap: Swap
-    digest: bytes
-    consents: frozenset[MemberId]
-    opened: Event | None
-
-
-class SwapJob(msgspec.Struct, frozen=True, kw_only=True):
-    """The proposals of one request."""
-
-    proposals: tuple[Proposal, ...]
-    answer: "asyncio.Future[list[SettlementId | Conflict]]"
-    trace: Trace | None = None
-
-
-class AttemptJob(msgspec.Struct, frozen=True, kw_only=True):
-    """Another attempt of a pair that waited."""
-
-    pair: MatchedPair
-    attempt: int
-    advised: str
-    trace: Trace | None = None
-
-
-Job = MessageJob | SwapJob | AttemptJob
-
-
-class Done(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a job."""
-
-    started: list[Started]
-    messages: list[Taken | ProtocolError] = []
-    swaps: list[SettlementId | Conflict] = []
-    waits: list[tuple[PendingPair, MatchedPair]] = []
-    told: set[str] = set()  # members beside those that sent something
-
-
-Begun = tuple[int, Opening, Started]
-"""The number of a job, and a settlement that it opens."""
-
-Admit = Callable[
-    [Connection, Sequence[tuple[int, Arrival]], Sequence[Done]], Awaitable[list[Begun]]
-]
-"""Deals with new messages of one family inside the transaction; each with its job's number."""
 
 
 class Openers(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,9 +84,14 @@ class Intake:
         self._journal = journal
         self._openers = openers
         self._lost = lost
+        self._cancellations = Cancellations(journal, openers.now)
+        self._fx = FxRequests(journal, openers.now)
         #: What becomes of each family of messages that `protocols.iso20022.inbound` reads.
         self._families: Mapping[str, Admit] = {
             "fxtr.014": self._trades,
+            "fxtr.015": self._fx_requests,
+            "fxtr.016": self._fx_requests,
+            "sese.020": self._cancellations.admit,
             "sese.023": self._instructions,
         }
         self.writer: GroupWriter[Job, Done] = GroupWriter(
@@ -183,12 +122,9 @@ class Intake:
             if isinstance(job, MessageJob)
             for arrival in job.arrivals
         ]
-        openings: list[Begun] = []
         if arrivals:
-            openings += await self._messages(connection, arrivals, done)
-        for n, job in enumerate(jobs):
-            if isinstance(job, AttemptJob):
-                openings += self._attempt(n, job)
+            await self._messages(connection, arrivals, done)
+        openings = await self._attempts(connection, jobs, done)
         openings += await self._swaps(connection, jobs, done)
         await self._open(connection, openings, done)
         return done
@@ -213,7 +149,7 @@ class Intake:
         connection: Connection,
         arrivals: Sequence[tuple[int, Arrival]],
         done: Sequence[Done],
-    ) -> list[Begun]:
+    ) -> None:
         """Keep what is new; then each run of one family, in order, goes to what deals with it."""
         await connection.execute(QUERIES["lock_matching"])
         inbox = await inbound.known(connection, [arrival for _, arrival in arrivals])
@@ -224,10 +160,9 @@ class Intake:
             if len(inbox.new) > before:
                 fresh.append((n, arrival))
         await inbound.store(connection, inbox.new)
-        openings = []
         for family, run in groupby(fresh, key=lambda item: item[1].family):
-            openings += await self._families[family](connection, list(run), done)
-        return openings
+            openings = await self._families[family](connection, list(run), done)
+            await self._open(connection, openings, done)  # a later run may cancel it
 
     async def _instructions(
         self,
@@ -270,16 +205,32 @@ class Intake:
             connection, [arrival for _, arrival in arrivals], openers.now(), today
         )
         done[last].told.update(told)
+        return await self._found(connection, found, last, done)
+
+    async def _fx_requests(
+        self,
+        connection: Connection,
+        arrivals: Sequence[tuple[int, Arrival]],
+        done: Sequence[Done],
+    ) -> list[Begun]:
         openings: list[Begun] = []
-        waits = []
-        for pair in found:
-            if pair.settlement_date > today:
-                waits.append((self._future(pair), pair))
-            else:
-                openings += self._attempt(last, AttemptJob(pair=pair, attempt=1, advised=""))
-        done[last].waits.extend(waits)
-        await self._journal.put_pending(connection, [wait for wait, _ in waits])
+        for n, arrival in arrivals:
+            found = await self._fx.take(connection, arrival, self._openers.today(), done[n])
+            openings += await self._found(connection, found, n, done)
         return openings
+
+    async def _found(
+        self, connection: Connection, pairs: Sequence[FxPair], n: int, done: Sequence[Done]
+    ) -> list[Begun]:
+        """Pairs of trades that are matched now: those of today settle, the others wait."""
+        today = self._openers.today()
+        waits = [(self._future(pair), pair) for pair in pairs if pair.settlement_date > today]
+        done[n].waits.extend(waits)
+        await self._journal.put_pending(connection, [wait for wait, _ in waits])
+        due = [
+            AttemptJob(pair=p, attempt=1, advised="") for p in pairs if p.settlement_date <= today
+        ]
+        return [begun for job in due for begun in self._attempt(n, job)]
 
     def _future(self, pair: MatchedPair) -> PendingPair:
         return PendingPair(
@@ -312,7 +263,33 @@ class Intake:
             advised=str(reasons[0].value),
         )
 
-    def _attempt(self, n: int, job: AttemptJob) -> list[Begun]:
+    async def _attempts(
+        self, connection: Connection, jobs: Sequence[Job], done: Sequence[Done]
+    ) -> list[Begun]:
+        """Further attempts of the pairs that still wait for one. A pair whose sides have both asked
+        for cancellation while the attempt before came to its end is cancelled instead."""
+        wanted = {
+            job.pair.id: (n, job) for n, job in enumerate(jobs) if isinstance(job, AttemptJob)
+        }
+        if not wanted:
+            return []
+        tries = [job.attempt for _, job in wanted.values()]
+        due = await connection.fetch(QUERIES["due_pairs"], list(wanted), tries, FOREVER)
+        asking: dict[str, set[MemberId]] = {str(row["pair"]): set() for row in due}
+        for row in await connection.fetch(QUERIES["cancellations"], list(asking)):
+            asking[str(row["pair"])].add(MemberId(row["member"]))
+        openings = []
+        for pair, members in asking.items():
+            n, job = wanted[pair]
+            if len(members) == 2:
+                await self._cancellations.end(connection, job.pair, done[n])
+            else:
+                openings += self._attempt(n, job, members)
+        return openings
+
+    def _attempt(
+        self, n: int, job: AttemptJob, cancelling: Set[MemberId] = frozenset()
+    ) -> list[Begun]:
         id = SettlementId(self._openers.new_id())
         swap = self._openers.pair_swap(id, job.pair)
         if swap is None:
@@ -330,6 +307,7 @@ class Intake:
             attempt=job.attempt,
             pending=running if job.advised else None,
             notices=self._selected(job),
+            cancelling=cancelling,
         )
         return [(n, opening, started)]
 
@@ -351,6 +329,7 @@ class Intake:
         attempt: int | None = None,
         pending: PendingPair | None = None,
         notices: tuple[Notice, ...] = (),
+        cancelling: Set[MemberId] = frozenset(),
     ) -> tuple[Opening, Started]:
         """The first journal entry: PROPOSED, and OPEN with it where it is due at once. Nothing
         depends on the one without the other, so they share the record."""
@@ -358,8 +337,8 @@ class Intake:
         state = propose(proposed)
         events: tuple[Event, ...] = (proposed,)
         if opened is not None:
-            events = (proposed, opened)
-            state = evolve(state, opened)
+            state, requests = cancellations.asked(evolve(state, opened), cancelling)
+            events = (proposed, opened, *requests)
         entry = Entry(
             settlement=proposed.swap.id,
             sequence=1,

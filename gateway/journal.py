@@ -6,14 +6,15 @@ again, folds it, and decides again. What goes out because of an entry (notices, 
 attempt) is in the same transaction: it is there exactly if the entry is.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 import asyncpg
 import msgspec
 
-from gateway.sql import Connection, Pool, Record
+from gateway.sql import Connection, Executor, Pool, Record
 from htlc.coordinator import evolve, propose
 from htlc.events import Decision, Event, Proposed
 from htlc.settlement import Phase, Settlement
@@ -64,6 +65,17 @@ class PendingPair(msgspec.Struct, frozen=True, kw_only=True):
     advised: str
 
 
+class PairEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """A pair is over, and a party has asked for its cancellation: there are answers to give."""
+
+    pair: str
+    settled: bool
+
+
+Conclude = Callable[[Connection, Sequence[PairEnd], int], Awaitable[None]]
+"""Gives those answers, at an instant (UTC nanoseconds), in the transaction of the end."""
+
+
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """What one settlement appends: events, and what goes out because of them."""
 
@@ -76,6 +88,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     notices: tuple[Notice, ...] = ()
     pending: PendingPair | None = None
     settled_pair: str | None = None  # it waits no more
+    end: PairEnd | None = None
 
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,8 +116,9 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
 class Journal:
     """The store of one gateway; shared by its replicas."""
 
-    def __init__(self, pool: Pool, *, epoch: int, replica: int) -> None:
+    def __init__(self, pool: Pool, conclude: Conclude, *, epoch: int, replica: int) -> None:
         self._pool = pool
+        self._conclude = conclude
         self._epoch = epoch
         self.replica = replica
 
@@ -127,6 +141,8 @@ class Journal:
         )
         written = {str(row["settlement"]) for row in rows}
         done = [entry for entry in entries if entry.settlement in written]
+        if ends := [entry.end for entry in done if entry.end]:
+            await self._conclude(connection, ends, time.time_ns())
         await deliver(connection, [notice for entry in done for notice in entry.notices])
         await self._pairs(connection, done)
         return [entry.settlement in written for entry in entries]
@@ -170,11 +186,25 @@ class Journal:
 
     async def notify(self, id: SettlementId) -> None:
         """Tell the replicas that a journal was written by another than the one that runs it."""
-        await self._pool.execute("SELECT pg_notify($1, $2)", CHANNEL, id)
+        await self.notify_in(self._pool, id)
+
+    async def notify_in(self, connection: Executor, id: SettlementId) -> None:
+        """The same when a transaction of the caller's is committed."""
+        await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, id)
 
     async def load(self, ids: Sequence[SettlementId]) -> dict[SettlementId, Loaded]:
         """Fold the journals of `ids`; unknown ones are left out."""
-        rows = await self._pool.fetch(QUERIES["load_settlements"], list(ids))
+        return await self._load(self._pool, ids)
+
+    async def last_attempt(self, connection: Connection, pair: str) -> Loaded | None:
+        """The last attempt of a pair as its journal tells it now, seen by a transaction."""
+        id = await connection.fetchval(QUERIES["last_attempt"], pair)
+        return None if id is None else (await self._load(connection, [id]))[SettlementId(str(id))]
+
+    async def _load(
+        self, connection: Executor, ids: Sequence[SettlementId]
+    ) -> dict[SettlementId, Loaded]:
+        rows = await connection.fetch(QUERIES["load_settlements"], list(ids))
         loaded: dict[SettlementId, Loaded] = {}
         for row in rows:
             id = SettlementId(str(row["settlement"]))

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from gateway.journal import Entry, Loaded, Notice, PendingPair
+from gateway.journal import Entry, Loaded, Notice, PairEnd, PendingPair
 from htlc.events import Event, Learned
 from htlc.leg import LegStatus
 from htlc.settlement import Phase, Settlement
@@ -21,6 +21,7 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
     notices: tuple[Notice, ...] = ()
     pending: PendingPair | None = None
     settled_pair: str | None = None
+    end: PairEnd | None = None
 
 
 class Origin(Protocol):

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 import msgspec
 
 from gateway.ids import new_id
-from gateway.journal import Notice, PendingPair
+from gateway.journal import Notice, PairEnd, PendingPair
 from gateway.live import Advice
 from htlc.contract import Refusal
 from htlc.events import Decided, Decision, Reason
@@ -82,6 +82,9 @@ class MatchedPair(Protocol):
     def id(self) -> str: ...
 
     @property
+    def members(self) -> frozenset[str]: ...
+
+    @property
     def settlement_date(self) -> date: ...
 
     def reasons(self, state: Settlement, decided: Decided) -> tuple[str, str]:
@@ -110,6 +113,10 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     def sides(self) -> tuple[tuple[Side, Side], tuple[Side, Side]]:
         """Each side with its counterparty."""
         return ((self.deliver, self.receive), (self.receive, self.deliver))
+
+    @property
+    def members(self) -> frozenset[str]:
+        return frozenset((self.deliver.member, self.receive.member))
 
     @property
     def settlement_date(self) -> date:
@@ -142,11 +149,15 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
 
     def told_cancelled(self, now: int) -> Told:  # noqa: ARG002
         return [
-            (side, _cancelled(side, other, CancellationReason.CANI)) for side, other in self.sides
+            (side, cancelled(side, other, CancellationReason.CANI)) for side, other in self.sides
         ]
 
     def told_selected(self, now: int) -> Told:  # noqa: ARG002
         return []  # a custodian hears of its locks only when they last
+
+    def other(self, side: Side) -> Side:
+        """The counterparty of a side."""
+        return self.receive if side.id == self.deliver.id else self.deliver
 
 
 Holding = tuple[str, str, str]
@@ -170,20 +181,19 @@ class Amounts(msgspec.Struct, frozen=True, kw_only=True):
             (cash.ledger, self.buyer[CASH].account, cash.asset),
         )
 
-
-def swap(id: SettlementId, amounts: Amounts) -> Swap:
-    """The swap of an attempt: securities against the deliverer's amount (the matched one)."""
-    seller, buyer = amounts.seller, amounts.buyer
-    drawn = dvp(
-        id,
-        seller=seller[SECURITIES],
-        buyer=buyer[SECURITIES],
-        securities=amounts.securities,
-        cash=amounts.cash,
-    )
-    secu, cash = drawn.legs
-    cash = msgspec.structs.replace(cash, payer=buyer[CASH], payee=seller[CASH])
-    return msgspec.structs.replace(drawn, legs=(secu, cash))
+    def swap(self, id: SettlementId) -> Swap:
+        """The swap of an attempt: securities against the deliverer's amount (the matched one)."""
+        seller, buyer = self.seller, self.buyer
+        drawn = dvp(
+            id,
+            seller=seller[SECURITIES],
+            buyer=buyer[SECURITIES],
+            securities=self.securities,
+            cash=self.cash,
+        )
+        secu, cash = drawn.legs
+        cash = msgspec.structs.replace(cash, payer=buyer[CASH], payee=seller[CASH])
+        return msgspec.structs.replace(drawn, legs=(secu, cash))
 
 
 def minor_units(text: str, scale: int) -> int:
@@ -227,7 +237,8 @@ def pending(side: Side, other: Side, code: PendingReason) -> StatusAdvice:
     )
 
 
-def _cancelled(side: Side, other: Side, code: CancellationReason) -> StatusAdvice:
+def cancelled(side: Side, other: Side | None, code: CancellationReason) -> StatusAdvice:
+    """Cancelled, finally; without a counterparty where it was not matched."""
     return StatusAdvice(
         references=references(side, other),
         processing=ProcessingStatus(status=Processing.CANCELLED, reasons=(AdviceReason.of(code),)),
@@ -287,6 +298,7 @@ class PairOrigin:
             notices=tuple(notice(side, message, now, after.swap.id) for side, message in messages),
             pending=self.waits(after),
             settled_pair=self.pair.id if self._is_over(after) else None,
+            end=self._end(after),
         )
 
     def _not_now(self, after: Settlement, now: int) -> Told:
@@ -305,8 +317,16 @@ class PairOrigin:
 
     def _is_over(self, state: Settlement) -> bool:
         if state.phase is Phase.SETTLED:
-            return self.attempt > 1
+            return bool(self.advised)  # else it never waited
         return state.phase is Phase.CANCELLED and self.cancelled_by_users(state)
+
+    def _end(self, state: Settlement) -> PairEnd | None:
+        """The end of a pair about which a party has asked for cancellation."""
+        if not state.ended or not (state.cancel_by or state.cancel_ordered):
+            return None
+        if state.phase is Phase.SETTLED or self.cancelled_by_users(state):
+            return PairEnd(pair=self.pair.id, settled=state.phase is Phase.SETTLED)
+        return None
 
     def waits(self, state: Settlement) -> PendingPair | None:
         """An ended attempt that leaves the pair pending."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from typing import Final
 
-from gateway.intake import FOREVER, AttemptJob
+from gateway.jobs import FOREVER, AttemptJob
 from gateway.journal import PendingPair
 from gateway.pairs import Holding, MatchedPair
 from htlc.settlement import Settlement

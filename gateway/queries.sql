@@ -138,8 +138,9 @@ FROM instruction
 WHERE pair IS NULL AND NOT ended AND (key_a = ANY ($1::bytea[]) OR key_b = ANY ($2::bytea[]));
 
 -- name: store_inbound
-INSERT INTO inbound (member, message_id, digest, received_at, id, raw)
-SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bigint[], $5::uuid[], $6::bytea[]);
+INSERT INTO inbound (member, message_id, digest, received_at, id, raw, definition)
+SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bigint[], $5::uuid[], $6::bytea[],
+                     $7::text[]);
 
 -- name: store_instructions
 INSERT INTO instruction (instruction, member, transaction_id, message_id, entered_at, key_a, key_b,
@@ -155,6 +156,47 @@ WHERE i.instruction = t.instruction;
 
 -- name: load_pairs
 SELECT pair, instruction, member, header, content FROM instruction WHERE pair = ANY ($1::uuid[]);
+
+-- name: find_instruction
+SELECT instruction, member, pair, ended, cancelled, header, content
+FROM instruction WHERE member = $1 AND transaction_id = $2;
+
+-- name: cancel_instructions
+-- Some by themselves, or both sides of pairs.
+UPDATE instruction SET ended = true, cancelled = true
+WHERE instruction = ANY ($1::uuid[]) OR pair = ANY ($2::uuid[]);
+
+-- name: amend_instruction
+UPDATE instruction SET entered_at = $2, key_a = $3, key_b = $4, advised = $5, content = $6
+WHERE instruction = $1;
+
+-- name: last_attempt
+SELECT settlement FROM settlement WHERE pair = $1 ORDER BY attempt DESC LIMIT 1;
+
+-- name: cancellations
+-- Requests that are not answered finally yet, in the order of their pairs.
+SELECT c.pair, c.instruction, c.message_id, c.header, i.member
+FROM cancellation c JOIN instruction i USING (instruction)
+WHERE c.pair = ANY ($1::uuid[]) ORDER BY c.pair, c.instruction, c.message_id;
+
+-- name: store_cancellation
+-- Whether it is the first request of its side.
+WITH put AS (
+    INSERT INTO cancellation (instruction, message_id, pair, header) VALUES ($1, $2, $3, $4)
+)
+SELECT NOT EXISTS (SELECT FROM cancellation WHERE instruction = $1);
+
+-- name: drop_cancellations
+DELETE FROM cancellation WHERE pair = ANY ($1::uuid[]);
+
+-- name: due_pairs
+-- Of pairs to be tried again: those that still wait for it. Held, settling, cancelled, or taken by
+-- another replica meanwhile, a pair is tried no more. Locked against a cancellation at the same time.
+SELECT p.pair FROM pending_pair p
+JOIN unnest($1::uuid[], $2::int[]) AS t (pair, attempt)
+    ON p.pair = t.pair AND p.attempts = t.attempt - 1
+WHERE p.due_at < $3
+ORDER BY p.pair FOR UPDATE OF p;
 
 -- name: mailbox_backlogs
 SELECT member, last - acknowledged AS backlog FROM mailbox_head;

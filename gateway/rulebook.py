@@ -15,6 +15,7 @@ from protocols.iso20022.fx import FxAmendment, FxCancellation, FxTrade
 from protocols.iso20022.inbound import Content
 from protocols.iso20022.instruction import Payment, QuantityType, SettlementInstruction
 from protocols.iso20022.lexical import bic11
+from protocols.iso20022.requests import CancellationRequest
 from protocols.iso20022.rules import BusinessRefusal, Currency, Instrument, Reference
 
 YEARS_AHEAD_MAX = 10
@@ -43,7 +44,8 @@ class Rulebook:
         self._reference = None
 
     def check(self, content: Content) -> BusinessRefusal | None:
-        """The first rule that the content of a message breaks."""
+        """The first rule that a message breaks by itself. What is asked about an instruction is
+        judged where that is known, and answered by a message of its own."""
         reference = self._reference or self._make_reference()
         match content:
             case SettlementInstruction():
@@ -53,8 +55,8 @@ class Rulebook:
                 return fx_rules.check(content, reference, self._today()) or _too_far(content)
             case FxAmendment():
                 return self.check(content.trade)
-            case FxCancellation():
-                return None  # it is judged by the trade that it names
+            case FxCancellation() | CancellationRequest():
+                return None
             case _:
                 assert_never(content)
 

@@ -305,6 +305,7 @@ class Runner:
             notices=advice.notices,
             pending=advice.pending,
             settled_pair=advice.settled_pair,
+            end=advice.end,
         )
         self.writer.put(Append(live=live, entry=entry, after=after, events=events, request=request))
 

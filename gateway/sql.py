@@ -10,6 +10,8 @@ from asyncpg.pool import PoolConnectionProxy
 Record: TypeAlias = asyncpg.Record
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+Executor: TypeAlias = "Pool | Connection"
+"""Where a statement runs: on its own, or within a transaction."""
 
 POOL_SIZE: Final = 6
 """Connections: journal, intake, listener, and three for readers."""

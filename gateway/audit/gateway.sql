@@ -37,7 +37,7 @@ WHERE definition = 'lockstep.settlement.1' AND settlement IS NOT NULL
 GROUP BY settlement, member ORDER BY settlement, member;
 
 -- name: instructions
--- Every message taken in, what its sender was told of it, and whether it is over: refused as a
+-- Every instruction message taken in, what its sender was told of it, and whether it is over: refused as a
 -- repeated reference (no instruction), refused otherwise, settled, or cancelled by its parties.
 WITH said AS (
     SELECT member, related::json ->> 'business_message_id' AS message_id, count(*) AS told,
@@ -73,6 +73,7 @@ LEFT JOIN instruction i ON i.member = n.member AND i.message_id = n.message_id
 LEFT JOIN attempts a ON a.pair = i.pair
 LEFT JOIN pending_pair p ON p.pair = i.pair
 LEFT JOIN said s ON s.member = n.member AND s.message_id = n.message_id
+WHERE n.definition LIKE 'sese.023.%'
 ORDER BY n.member, n.message_id;
 
 -- name: mailboxes

@@ -14,11 +14,13 @@ from protocols.iso20022.codes import (
     AcknowledgementReason,
     CancellationPendingReason,
     CancellationReason,
+    DeniedReason,
     FailingReason,
     HtlcReason,
     PendingReason,
     ReasonCode,
     RejectionReason,
+    RequestRefusal,
     UnmatchedReason,
 )
 from protocols.iso20022.errors import ProtocolError, RejectCode
@@ -80,6 +82,16 @@ class Settling(StrEnum):
     FAILING = "Flng"
 
 
+class Answering(StrEnum):
+    """What becomes of a request about an instruction: sese.027 and sese.031 `PrcgSts`."""
+
+    PENDING = "PdgCxl"  # sese.027 only
+    CANCELLED = "Canc"  # sese.027 only
+    COMPLETED = "Cmpltd"  # sese.031 only
+    DENIED = "Dnd"
+    REJECTED = "Rjctd"
+
+
 # Statuses that are said without a standard reason are not in the table.
 _CODE_SETS: Final[dict[StrEnum, type[ReasonCode]]] = {
     Processing.ACCEPTED: AcknowledgementReason,
@@ -91,9 +103,21 @@ _CODE_SETS: Final[dict[StrEnum, type[ReasonCode]]] = {
     Settling.FAILING: FailingReason,
 }
 
+# Of their own: members of two enumerations with one text are the same key.
+_ANSWER_CODE_SETS: Final[dict[StrEnum, type[ReasonCode]]] = {
+    Answering.PENDING: CancellationPendingReason,
+    Answering.CANCELLED: CancellationReason,
+    Answering.DENIED: DeniedReason,
+    Answering.REJECTED: RequestRefusal,
+}
 
-def _assert_codes(status: StrEnum, reasons: tuple[Reason, ...]) -> None:
-    known: type[Enum] | None = _CODE_SETS.get(status)
+
+def _assert_codes(
+    status: StrEnum,
+    reasons: tuple[Reason, ...],
+    sets: dict[StrEnum, type[ReasonCode]] = _CODE_SETS,
+) -> None:
+    known: type[Enum] | None = sets.get(status)
     codes = [reason.code for reason in reasons if reason.code is not None]
     if known is None:
         assert not codes, f"{status} has no standard reasons"
@@ -207,6 +231,28 @@ class Confirmation(
     lock: LockBlock | None = None
 
 
+class CancellationAnswer(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="type",
+    tag="cancellation_answer",
+):
+    """sese.027: what becomes of a cancellation request, which is known by its BizMsgIdr."""
+
+    request: str
+    references: References
+    movement: Movement | None = None  # None: the request was about no settlement instruction
+    payment: Payment | None = None
+    status: Answering
+    reasons: tuple[Reason, ...] = ()
+
+    def __post_init__(self) -> None:
+        assert self.status is not Answering.COMPLETED, "a cancellation is done when it is Canc"
+        _assert_codes(self.status, self.reasons, _ANSWER_CODE_SETS)
+
+
 class Rejection(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="rejection"
 ):
@@ -242,4 +288,4 @@ class Receipt(
     sender: str  # BIC of its sender
 
 
-Outbound = StatusAdvice | Confirmation | FxStatus | Rejection | Receipt
+Outbound = StatusAdvice | Confirmation | CancellationAnswer | FxStatus | Rejection | Receipt

@@ -171,6 +171,15 @@ class DeniedReason(ReasonCode):
     OTHR = "OTHR", "other reason, told in the text"
 
 
+class RequestRefusal(ReasonCode):
+    """Why a request about an instruction is refused (sese.027 and sese.031 `Rjctd`,
+    RejectionReason74Code and 71Code)."""
+
+    REFE = "REFE", "the sender has no instruction with this reference"
+    SAFE = "SAFE", "the safekeeping account is not the instruction's"
+    OTHR = "OTHR", "other reason, told in the text"
+
+
 class HtlcReason(ReasonCode):
     """Proprietary reasons beside a standard one (`Prtry`, scheme HTLC): state of the locks."""
 

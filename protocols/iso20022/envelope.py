@@ -23,9 +23,15 @@ MESSAGE_BYTES_MAX: Final = 256 * 1024
 
 #: What members may send. A schema that is bundled to write with is not thereby agreed to be read.
 ACCEPTED: Final = frozenset(
-    {f"sese.023.001.{version}" for version in ("09", "10", "11", "12", "13")}
-    | {f"fxtr.014.001.{version}" for version in ("03", "04", "05", "06")}
-    | {"fxtr.015.001.05", "fxtr.016.001.05"}
+    f"{message}.001.{version}"
+    for message, versions in (
+        ("fxtr.014", ("03", "04", "05", "06")),
+        ("fxtr.015", ("05",)),
+        ("fxtr.016", ("05",)),
+        ("sese.020", ("07", "09")),
+        ("sese.023", ("09", "10", "11", "12", "13")),
+    )
+    for version in versions
 )
 
 _BATCH: Final = f"{{{BIZMSG}}}BizMsgs"

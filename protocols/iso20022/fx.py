@@ -66,15 +66,12 @@ class FxAmendment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FxCancellation(msgspec.Struct, frozen=True, kw_only=True):
-    """fxtr.016: the trade with these references shall not settle."""
+    """fxtr.016: the trade shall not settle. It is told again as its sender has it; the rate may be
+    left out there, and is then unreadable."""
 
-    sender: str
-    definition: str
-    transaction_id: str
     market_reference: str
     reason: str | None
-    buys: FxAmount
-    sells: FxAmount
+    trade: FxTrade
 
 
 class TradeStatus(StrEnum):

@@ -44,13 +44,9 @@ def decode_cancellation(enveloped: Enveloped) -> FxCancellation:
     """The cancellation in a validated fxtr.016."""
     reading = _Reading(enveloped)
     return FxCancellation(
-        sender=enveloped.header.sender,
-        definition=enveloped.definition,
-        transaction_id=reading.text("TradInf/OrgtrRef") or "",
         market_reference=reading.text("TradInf/MtchgSysRef/*") or "",
         reason=reading.text("TradInf/AmdOrCclRsn"),
-        buys=reading.amount("TradgSdBuyAmt"),
-        sells=reading.amount("TradgSdSellAmt"),
+        trade=reading.trade(),
     )
 
 

@@ -52,34 +52,22 @@ def encode_amendment(amendment: FxAmendment) -> str:
     )
 
 
-def encode_cancellation(trade: FxTrade, market_reference: str, reason: str | None = None) -> str:
-    """The Document of a fxtr.016.001.05 as XML text, from the trade that shall not settle."""
-    t = trade
+def encode_cancellation(cancellation: FxCancellation) -> str:
+    """The Document of a fxtr.016.001.05 as XML text."""
+    t = cancellation.trade
     return (
         f'<Document xmlns="{ISO}fxtr.016.001.05"><FXTradInstrCxl>'
         f"<TradInf><TradDt>{t.trade_date}</TradDt>"
-        + _references(t.transaction_id, market_reference)
+        + _references(t.transaction_id, cancellation.market_reference)
         + tag("CmonRef", t.common_id, 35)
-        + tag("AmdOrCclRsn", reason, 35)
-        + f"<OprTp>{Operation.CANCEL}</OprTp></TradInf>"
+        + tag("AmdOrCclRsn", cancellation.reason, 35)
+        + f"<OprTp>{Operation.CANCEL}</OprTp>"
+        + tag("PdctTp", t.product, 35)
+        + f"<PmtVrssPmtInd>{_boolean(t.pvp)}</PmtVrssPmtInd></TradInf>"
         + parties(t)
+        + rate(t)
         + amounts(t)
         + "</FXTradInstrCxl></Document>"
-    )
-
-
-def cancellation(
-    trade: FxTrade, market_reference: str, reason: str | None = None
-) -> FxCancellation:
-    """What `encode_cancellation` says, as it is read again."""
-    return FxCancellation(
-        sender=trade.sender,
-        definition="fxtr.016.001.05",
-        transaction_id=trade.transaction_id,
-        market_reference=market_reference,
-        reason=reason,
-        buys=trade.buys,
-        sells=trade.sells,
     )
 
 

@@ -2,8 +2,15 @@
 
 from typing import assert_never
 
-from protocols.iso20022 import admi, fxtr017, header, sese024, sese025
-from protocols.iso20022.advice import Confirmation, Outbound, Receipt, Rejection, StatusAdvice
+from protocols.iso20022 import admi, fxtr017, header, sese024, sese025, sese027
+from protocols.iso20022.advice import (
+    CancellationAnswer,
+    Confirmation,
+    Outbound,
+    Receipt,
+    Rejection,
+    StatusAdvice,
+)
 from protocols.iso20022.fx import FxStatus
 from protocols.iso20022.header import Header
 from protocols.iso20022.schemas import BIZMSG
@@ -18,6 +25,8 @@ def definition(message: Outbound) -> str:
             return sese025.DEFINITION
         case FxStatus():
             return fxtr017.DEFINITION
+        case CancellationAnswer():
+            return sese027.DEFINITION
         case Rejection():
             return admi.REJECTION
         case Receipt():
@@ -41,6 +50,8 @@ def document(message: Outbound, head: Header) -> str:
             return sese025.write(message)
         case FxStatus():
             return fxtr017.write(message, head.business_message_id)
+        case CancellationAnswer():
+            return sese027.write(message, head.sender)
         case Rejection():
             return admi.write_rejection(message)
         case Receipt():

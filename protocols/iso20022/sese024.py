@@ -7,20 +7,17 @@ from protocols.iso20022.advice import (
     Matching,
     Processing,
     ProcessingStatus,
-    Reason,
     References,
     StatusAdvice,
     TransactionDetails,
 )
 from protocols.iso20022.blocks import account, settlement_amount, tag, transaction_type
 from protocols.iso20022.lexical import escaped
+from protocols.iso20022.reasons import plain
+from protocols.iso20022.reasons import status as status_text
 from protocols.iso20022.schemas import ISO
 
 DEFINITION: Final = "sese.024.001.12"
-
-# Scheme of our proprietary reasons; the issuer is the gateway itself.
-_SCHEME: Final = "HTLC"
-_NO_REASON: Final = "<NoSpcfdRsn>NORE</NoSpcfdRsn>"
 
 
 def write(advice: StatusAdvice, issuer: str) -> str:
@@ -34,7 +31,7 @@ def write(advice: StatusAdvice, issuer: str) -> str:
         parts.append(f"<MtchgSts>{_matching(advice, issuer)}</MtchgSts>")
     if advice.settlement:
         status, reasons = advice.settlement.status, advice.settlement.reasons
-        parts.append(f"<SttlmSts>{_status(status, reasons, issuer)}</SttlmSts>")
+        parts.append(f"<SttlmSts>{status_text(status, reasons, issuer)}</SttlmSts>")
     if advice.details:
         parts.append(_details(advice.details))
     if advice.lock:
@@ -55,46 +52,16 @@ def references(ids: References) -> str:
 
 def _processing(processing: ProcessingStatus, issuer: str) -> str:
     if processing.status is Processing.CANCELLATION_REQUESTED:
-        return _plain(processing.status, processing.reasons, issuer)
-    return _status(processing.status, processing.reasons, issuer)
+        return plain(processing.status, processing.reasons, issuer)
+    return status_text(processing.status, processing.reasons, issuer)
 
 
 def _matching(advice: StatusAdvice, issuer: str) -> str:
     assert advice.matching is not None
     status, reasons = advice.matching.status, advice.matching.reasons
     if status is Matching.MATCHED:
-        return _plain(status, reasons, issuer)
-    return _status(status, reasons, issuer)
-
-
-def _plain(name: str, reasons: tuple[Reason, ...], issuer: str) -> str:
-    """A status whose type is ProprietaryReason4: one optional proprietary reason and text."""
-    if not reasons:
-        return f"<{name}/>"
-    reason = reasons[0]
-    proprietary = f"<Rsn>{_identity(reason, issuer)}</Rsn>" if reason.htlc else ""
-    return f"<{name}>{proprietary}{tag('AddtlRsnInf', reason.text, 210)}</{name}>"
-
-
-def _status(name: str, reasons: tuple[Reason, ...], issuer: str) -> str:
-    if not reasons:
-        return f"<{name}>{_NO_REASON}</{name}>"
-    return f"<{name}>{''.join(_reason(reason, issuer) for reason in reasons)}</{name}>"
-
-
-def _reason(reason: Reason, issuer: str) -> str:
-    """Rsn repeats: the standard code first, then the proprietary one, which carries the text."""
-    text = tag("AddtlRsnInf", reason.text, 210)
-    standard = f"<Rsn><Cd><Cd>{reason.code}</Cd></Cd>" if reason.code else ""
-    if reason.htlc is None:
-        return f"{standard}{text}</Rsn>"
-    proprietary = f"<Rsn><Cd><Prtry>{_identity(reason, issuer)}</Prtry></Cd>{text}</Rsn>"
-    return (standard + "</Rsn>" if standard else "") + proprietary
-
-
-def _identity(reason: Reason, issuer: str) -> str:
-    assert reason.htlc is not None
-    return f"<Id>{reason.htlc.value}</Id><Issr>{escaped(issuer)}</Issr><SchmeNm>{_SCHEME}</SchmeNm>"
+        return plain(status, reasons, issuer)
+    return status_text(status, reasons, issuer)
 
 
 def _details(d: TransactionDetails) -> str:

@@ -1,4 +1,4 @@
-"""fxtr.014 trades through the whole gateway, on two currency ledgers: what settles, what is told."""
+"""fxtr.014 to .016 through the gateway, on two currency ledgers: what settles, who is told what."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,15 @@ from gateway.port import Taken
 from protocols.iso20022 import envelope, fxtr014_write, render
 from protocols.iso20022.advice import Outbound
 from protocols.iso20022.errors import ProtocolError, RejectCode
-from protocols.iso20022.fx import FxAmount, FxStatus, FxTrade, Rate
+from protocols.iso20022.fx import (
+    FxAmendment,
+    FxAmount,
+    FxCancellation,
+    FxStatus,
+    FxTrade,
+    Operation,
+    Rate,
+)
 from protocols.iso20022.header import Header
 from tests import postgres
 from tests.gateway.systems import BUYER, OPENING, SELLER, System, account, system, until
@@ -198,19 +206,33 @@ async def test_a_past_value_date_settles_today_and_a_future_one_waits(stopped: S
         assert (await said(running, BANK_A))[-3:] == ["FMTC FUTU", "SMAT", "STLD"]
 
 
-async def test_short_of_money_stays_pending_and_settles_when_it_comes(running: System) -> None:
-    rate = Rate(value="1", decimals=0)
+async def short(running: System) -> FxTrade:
+    """A matched trade for which A has 500 euros too few: A's side of it."""
     much = FxAmount(currency="EUR", amount=str(OPENING["EUR"] // 100 + 500))
-    francs = FxAmount(currency="CHF", amount=much.amount)
-    little = FxAmount(currency="EUR", amount="500"), FxAmount(currency="CHF", amount="500")
-    await send(running, trade(BANK_A, sells=much, buys=francs, rate=rate))
+    francs = FxAmount(currency="CHF", amount="50000.5")
+    rate = Rate(value="0.001", decimals=3, unit="EUR")
+    item = trade(BANK_A, sells=much, buys=francs, rate=rate)
+    await send(running, item)
     await send(running, trade(BANK_B, buys=much, sells=francs, rate=rate))
     await until(lambda: _said(running, BANK_A, "SMAP MONY"))
-    assert "SMAP CMON" in await said(running, BANK_B)
-    await send(running, trade(BANK_B, sells=little[0], buys=little[1], rate=rate))
-    await send(running, trade(BANK_A, buys=little[0], sells=little[1], rate=rate))
+    return item
+
+
+async def help_out(running: System) -> None:
+    """Another trade brings A the euros."""
+    euros, francs = FxAmount(currency="EUR", amount="500"), FxAmount(currency="CHF", amount="500")
+    rate = Rate(value="1", decimals=0)
+    await send(running, trade(BANK_B, sells=euros, buys=francs, rate=rate))
+    await send(running, trade(BANK_A, buys=euros, sells=francs, rate=rate))
     await until(lambda: ends(running, 2))
+
+
+async def test_short_of_money_stays_pending_and_settles_when_it_comes(running: System) -> None:
+    await short(running)
+    assert "SMAP CMON" in await said(running, BANK_B)
+    await help_out(running)
     assert (await said(running, BANK_A)).count("SMAP MONY") == 1
+    assert (await running.balance("euro", BANK_A, "EUR"))[0] == 0
 
 
 async def _said(running: System, member: str, what: str) -> bool:
@@ -241,3 +263,120 @@ async def test_a_gateway_that_dies_after_matching_settles_after_its_start(stoppe
         await until(lambda: ends(running))
         assert await said(running, BANK_B) == ["FMTC", "STLD"]
     assert await stopped.balance("franc", BANK_A, "CHF") == (OPENING["CHF"] + 941_200_00, 0)
+
+
+# ---------------------------------------------------------------------- cancellation, amendment
+
+LATER = {"settlement_date": date(2033, 1, 4)}
+
+
+async def ask(running: System, asked: FxCancellation | FxAmendment) -> None:
+    member = asked.trade.sender
+    if isinstance(asked, FxCancellation):
+        request = message(member, "fxtr.016.001.05", fxtr014_write.encode_cancellation(asked), None)
+    else:
+        request = message(member, "fxtr.015.001.05", fxtr014_write.encode_amendment(asked), None)
+    (taken,) = await running.desk.take_messages(member, [request])
+    assert isinstance(taken, Taken), taken
+
+
+async def cancel(running: System, item: FxTrade) -> None:
+    """Cancel a trade by the gateway's reference, as it was told."""
+    first = (await told(running, item.sender))[0]
+    asked = FxCancellation(market_reference=first.market_tx, reason="BOOKING ERROR", trade=item)
+    await ask(running, asked)
+
+
+async def matched(running: System, **changes: object) -> tuple[FxTrade, FxTrade]:
+    a, b = trade(BANK_A, **changes), trade(BANK_B, **changes)
+    await send(running, a)
+    await send(running, b)
+    return a, b
+
+
+async def test_a_trade_that_is_alone_is_rescinded_at_once_and_matches_no_more(
+    running: System,
+) -> None:
+    item = trade(BANK_A)
+    await send(running, item)
+    await cancel(running, item)
+    assert await said(running, BANK_A) == ["UMTC", "RSCD"]
+    await cancel(running, item)
+    assert await said(running, BANK_A) == ["UMTC", "RSCD", "RSCD DCAN CANC"]
+    await send(running, trade(BANK_B))
+    assert await said(running, BANK_B) == ["UMTC"]
+    assert [value.is_final for value in await told(running, BANK_A)] == [False, True, False]
+
+
+async def test_a_matched_trade_that_waits_is_rescinded_by_both(running: System) -> None:
+    a, b = await matched(running, **LATER)
+    await cancel(running, a)
+    assert await said(running, BANK_A) == ["UMTC", "FMTC FUTU", "FMTC CONF CANC"]
+    assert await said(running, BANK_B) == ["FMTC FUTU", "FMTC CXRQ"]
+    await cancel(running, b)
+    assert (await said(running, BANK_A))[-1] == (await said(running, BANK_B))[-1] == "RSCD"
+    assert await ends(running)
+    assert not list(running.engine.pending)
+
+
+async def test_one_side_alone_does_not_stop_a_matched_trade(running: System) -> None:
+    """B has asked for nothing: the trade settles, and A's request is denied with that."""
+    await cancel(running, await short(running))
+    await help_out(running)
+    assert "STLD DSET CANC" in await said(running, BANK_A)
+
+
+async def test_a_settled_trade_and_an_unknown_one_are_not_rescinded(running: System) -> None:
+    a, _ = await matched(running)
+    await until(lambda: ends(running))
+    await cancel(running, a)
+    assert (await said(running, BANK_A))[-1] == "STLD DSET CANC"
+    unknown = FxCancellation(market_reference="NOTOURS", reason=None, trade=a)
+    await ask(running, unknown)
+    assert (await said(running, BANK_A))[-1] == "RJCT REFE CANC"
+    assert await ends(running)  # answers are no second end
+
+
+async def test_an_amended_trade_is_matched_as_it_is_now(running: System) -> None:
+    wrong = trade(BANK_A, common_id="MINE")
+    await send(running, wrong)
+    await send(running, trade(BANK_B, common_id="OURS"))
+    assert (await said(running, BANK_A))[-1] == "UMTC IIND"
+    reference = (await told(running, BANK_A))[0].market_tx
+    right = msgspec.structs.replace(
+        wrong, definition="fxtr.015.001.05", operation="AMND", common_id="OURS"
+    )
+    bad = msgspec.structs.replace(right, counterparty="NOBODY20XXX")
+    await ask(running, FxAmendment(market_reference=reference, reason="TYPO", trade=bad))
+    assert (await said(running, BANK_A))[-1] == "UMTC ICAG AMND"
+    await ask(running, FxAmendment(market_reference=reference, reason="TYPO", trade=right))
+    await until(lambda: ends(running))
+    assert (await said(running, BANK_A))[-3:] == ["UMTC DONE AMND", "FMTC", "STLD"]
+    assert (await told(running, BANK_A))[-1].trade.common_id == "OURS"
+
+
+async def test_a_matched_trade_is_not_amended_by_one_side(running: System) -> None:
+    a, _ = await matched(running, **LATER)
+    reference = (await told(running, BANK_A))[0].market_tx
+    other = msgspec.structs.replace(a, definition="fxtr.015.001.05", operation="AMND", **LATER)
+    await ask(running, FxAmendment(market_reference=reference, reason=None, trade=other))
+    answer = (await told(running, BANK_A))[-1]
+    assert (answer.status, answer.sub_status, answer.answers) == ("FMTC", "OTHR", Operation.AMEND)
+    assert answer.text == "it is matched: both sides cancel it, and send it anew"
+
+
+async def test_both_sides_stop_a_trade_before_its_commit_or_neither_does(running: System) -> None:
+    """Whatever the race with the settlement ends in, both sides hear the same end, once."""
+    a, b = trade(BANK_A), trade(BANK_B)
+    await asyncio.gather(send(running, a), send(running, b))
+    await asyncio.gather(cancel(running, a), cancel(running, b))
+    await until(lambda: ends(running))
+    finals = {
+        value.status
+        for member in (BANK_A, BANK_B)
+        for value in await told(running, member)
+        if value.is_final
+    }
+    assert len(finals) == 1
+    locked = [(await running.balance("euro", BANK_A, "EUR"))[1]]
+    assert locked == [0]

@@ -6,6 +6,8 @@ from pathlib import Path
 import msgspec
 
 from protocols.iso20022.advice import (
+    Answering,
+    CancellationAnswer,
     Confirmation,
     Matching,
     MatchingStatus,
@@ -22,11 +24,14 @@ from protocols.iso20022.advice import (
     TransactionDetails,
 )
 from protocols.iso20022.codes import (
+    CancellationPendingReason,
     CancellationReason,
+    DeniedReason,
     FailingReason,
     HtlcReason,
     PendingReason,
     RejectionReason,
+    RequestRefusal,
     UnmatchedReason,
 )
 from protocols.iso20022.envelope import Enveloped, split, validate
@@ -277,6 +282,27 @@ def outbound() -> dict[str, Outbound]:
             lock=msgspec.structs.replace(lock, status=LockStatus.CLAIMED, event=claimed),
         ),
         **{f"fxtr.017-{name}": value for name, value in fx_statuses().items()},
+        "sese.027-cancel-denied": _cancellation(
+            Answering.DENIED,
+            Reason.of(
+                DeniedReason.DPRG,
+                text="Both legs are locked on ledger; cancellation no longer possible before "
+                "time-lock expiry",
+            ),
+        ),
+        "sese.027-cancel-executed": _cancellation(
+            Answering.CANCELLED, Reason.of(CancellationReason.CANI)
+        ),
+        "sese.027-cancel-pending-counterparty": _cancellation(
+            Answering.PENDING, Reason.of(CancellationPendingReason.CONF)
+        ),
+        "sese.027-under-way": _cancellation(Answering.PENDING),
+        "sese.027-unknown": CancellationAnswer(
+            request="SELA-BMI-20261007-00042",
+            references=References(account_owner_tx="SELA2610069999"),
+            status=Answering.REJECTED,
+            reasons=(Reason.of(RequestRefusal.REFE),),
+        ),
         "admi.002-reject": Rejection(
             reference="SELA-BMI-20261006-00011",
             code=RejectCode.XSDV,
@@ -340,6 +366,17 @@ def assert_valid(value: Outbound) -> None:
     root = parse(render(value, reply_header(value)).encode())
     for element in root:
         validate_tree(element, namespace_of(element), RejectCode.XSDV)
+
+
+def _cancellation(status: Answering, *reasons: Reason) -> CancellationAnswer:
+    return CancellationAnswer(
+        request="SELA-BMI-20261007-00042",
+        references=References(account_owner_tx="SELA2610060001", market_tx="GW2610080000417A"),
+        movement=Movement.DELI,
+        payment=Payment.APMT,
+        status=status,
+        reasons=reasons,
+    )
 
 
 def reply_header(message: Outbound) -> Header:

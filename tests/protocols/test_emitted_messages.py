@@ -15,10 +15,12 @@ from protocols.iso20022.codes import (
     AcknowledgementReason,
     CancellationPendingReason,
     CancellationReason,
+    DeniedReason,
     FailingReason,
     PendingReason,
     ReasonCode,
     RejectionReason,
+    RequestRefusal,
     UnmatchedReason,
 )
 from protocols.iso20022.errors import ProtocolError, RejectCode
@@ -115,21 +117,24 @@ def test_a_reason_that_its_status_does_not_know_is_our_own_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("codes", "code_set"),
+    ("codes", "message", "code_set"),
     [
-        (RejectionReason, "RejectionReason75Code"),
-        (UnmatchedReason, "UnmatchedReason11Code"),
-        (PendingReason, "PendingReason24Code"),
-        (FailingReason, "FailingReason4Code"),
-        (CancellationReason, "CancelledStatusReason16Code"),
-        (CancellationPendingReason, "PendingReason6Code"),
-        (AcknowledgementReason, "AcknowledgementReason5Code"),
+        (RejectionReason, "sese.024.001.12", "RejectionReason75Code"),
+        (UnmatchedReason, "sese.024.001.12", "UnmatchedReason11Code"),
+        (PendingReason, "sese.024.001.12", "PendingReason24Code"),
+        (FailingReason, "sese.024.001.12", "FailingReason4Code"),
+        (CancellationReason, "sese.024.001.12", "CancelledStatusReason16Code"),
+        (CancellationPendingReason, "sese.024.001.12", "PendingReason6Code"),
+        (AcknowledgementReason, "sese.024.001.12", "AcknowledgementReason5Code"),
+        (CancellationPendingReason, "sese.027.001.07", "PendingReason9Code"),
+        (DeniedReason, "sese.027.001.07", "DeniedReason6Code"),
+        (RequestRefusal, "sese.027.001.07", "RejectionReason74Code"),
     ],
 )
 def test_every_reason_code_is_in_the_code_set_of_the_schema(
-    codes: type[ReasonCode], code_set: str
+    codes: type[ReasonCode], message: str, code_set: str
 ) -> None:
-    tree = etree.fromstring(source(ISO + "sese.024.001.12"))
+    tree = etree.fromstring(source(ISO + message))
     known = {
         element.get("value")
         for kind in tree

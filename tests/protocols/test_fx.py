@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 from protocols.fx_matching import FxCandidate, best, compare, keys
 from protocols.iso20022 import fx_rules, fxtr014, fxtr014_write, inbound, json_form
 from protocols.iso20022.envelope import validate
-from protocols.iso20022.fx import FxAmendment, FxAmount, FxStatus, FxTrade, Rate, TradeStatus
+from protocols.iso20022.fx import (
+    FxAmendment,
+    FxAmount,
+    FxCancellation,
+    FxStatus,
+    FxTrade,
+    Rate,
+    TradeStatus,
+)
 from protocols.iso20022.fx_rules import rate_holds
 from protocols.iso20022.lexical import decimal_text
 from protocols.iso20022.lock_block import HashAlgorithm, HashLock, LockBlock
@@ -118,12 +126,14 @@ def test_an_amendment_and_a_cancellation_are_read_as_they_were_written() -> None
     amendment = FxAmendment(market_reference="GW1", reason="TYPING ERROR", trade=amended)
     written = fxtr014_write.encode_amendment(amendment)
     assert read(written, "fxtr.015.001.05") == amendment
-    written = fxtr014_write.encode_cancellation(trade_a(), "GW1", "BOOKING ERROR")
-    expected = fxtr014_write.cancellation(trade_a(), "GW1", "BOOKING ERROR")
-    assert read(written, "fxtr.016.001.05") == expected
+    named = altered(trade_a(), definition="fxtr.016.001.05", operation="CANC")
+    cancellation = FxCancellation(market_reference="GW1", reason="BOOKING ERROR", trade=named)
+    written = fxtr014_write.encode_cancellation(cancellation)
+    assert read(written, "fxtr.016.001.05") == cancellation
     example = read(samples.sample("fxtr.016-cancel.xml"), "fxtr.016.001.05")
-    again = msgspec.structs.replace(example, market_reference="GW1")
-    assert again == expected
+    assert example.market_reference == "GWFX2610080001177A"
+    assert (example.trade.buys, example.trade.sells) == (YEN, DOLLARS)
+    assert example.trade.rate.value == "0"  # it names none
 
 
 @pytest.mark.parametrize(
@@ -163,8 +173,8 @@ UNREADABLE = {
     "a negative rate": (">149.25<", ">-149.25<", "DDEA"),
     "no delivery": (
         "</AgrdRate>",
-        "</AgrdRate><NDFConds><OpngConds><SttlmCcy>USD</SttlmCcy><ValtnDt>2026-10-08</ValtnDt>"
-        "<SttlmRateSrc><RateSrc>ABC</RateSrc></SttlmRateSrc></OpngConds></NDFConds>",
+        "</AgrdRate><NDFConds><OpngInd>true</OpngInd><OpngFxgConds><OpngConfRef>X</OpngConfRef>"
+        "</OpngFxgConds></NDFConds>",
         "SETS",
     ),
 }

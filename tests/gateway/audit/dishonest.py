@@ -8,6 +8,7 @@ from functools import cache, partial
 
 import asyncpg
 
+from gateway.cancellations import conclude
 from gateway.journal import Entry, Journal, Opening
 from gateway.vault import Vault
 from htlc.agreement import Agreement, LedgerProfile, Limits, Role, draw_up
@@ -134,5 +135,5 @@ async def rogue(copy: Copy) -> AsyncIterator[Rogue]:
             ledgers[name] = PostgresLedger(pool, seal, clock, Traits())
             stack.push_async_callback(ledgers[name].close)
         pool = await stack.enter_async_context(asyncpg.create_pool(copy.dsns["gateway"]))
-        journal = Journal(pool, epoch=1, replica=1)
+        journal = Journal(pool, conclude, epoch=1, replica=1)
         yield Rogue(journal, ledgers, Vault(copy.day.master), clock)

@@ -1,0 +1,87 @@
+"""What intake is given to do, and what becomes of it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from gateway.inbound import Arrival
+from gateway.journal import Loaded, Opening, PendingPair
+from gateway.live import Origin
+from gateway.pairs import MatchedPair
+from gateway.port import Conflict, Taken
+from gateway.sql import Connection
+from htlc.events import Event
+from htlc.swap import Swap
+from htlc.units import MemberId, SettlementId
+from ledgers.trace import Trace
+from protocols.iso20022.errors import ProtocolError
+
+FOREVER: Final = 2**63 - 1
+"""`due_at` of a pair that waits for something else than time: a running attempt, a release."""
+
+
+class Started(msgspec.Struct, frozen=True, kw_only=True):
+    """A settlement that an intake has opened, to be adopted by the runner."""
+
+    loaded: Loaded
+    origin: Origin
+
+
+class MessageJob(msgspec.Struct, frozen=True, kw_only=True):
+    """The valid messages of one request."""
+
+    arrivals: tuple[Arrival, ...]
+    answer: "asyncio.Future[list[Taken | ProtocolError]]"
+    trace: Trace | None = None
+
+
+class Proposal(msgspec.Struct, frozen=True, kw_only=True):
+    """A sound swap, the digest of its terms as posted, who consents, and the event that opens it
+    at once if everybody does."""
+
+    swap: Swap
+    digest: bytes
+    consents: frozenset[MemberId]
+    opened: Event | None
+
+
+class SwapJob(msgspec.Struct, frozen=True, kw_only=True):
+    """The proposals of one request."""
+
+    proposals: tuple[Proposal, ...]
+    answer: "asyncio.Future[list[SettlementId | Conflict]]"
+    trace: Trace | None = None
+
+
+class AttemptJob(msgspec.Struct, frozen=True, kw_only=True):
+    """Another attempt of a pair that waited."""
+
+    pair: MatchedPair
+    attempt: int
+    advised: str
+    trace: Trace | None = None
+
+
+Job = MessageJob | SwapJob | AttemptJob
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a job."""
+
+    started: list[Started]
+    messages: list[Taken | ProtocolError] = []
+    swaps: list[SettlementId | Conflict] = []
+    waits: list[tuple[PendingPair, MatchedPair]] = []
+    over: list[str] = []  # pairs that wait no more
+    told: set[str] = set()  # members beside the sender
+
+
+Begun = tuple[int, Opening, Started]
+"""The number of a job, and a settlement that it opens."""
+
+Admit = Callable[
+    [Connection, Sequence[tuple[int, Arrival]], Sequence[Done]], Awaitable[list[Begun]]
+]
+"""Deals with new messages of one family inside the transaction; each with its job's number."""

@@ -1,0 +1,142 @@
+"""sese.020 through the whole gateway: who may cancel when, and what both sides are told."""
+
+from datetime import date
+
+from htlc.settlement import Phase
+from htlc.units import LedgerId
+from protocols.iso20022.instruction import Movement
+from tests.gateway.requests import ask, cancellation, heard
+from tests.gateway.systems import BUYER, ISIN, OPENING, SELLER, System, until
+from tests.gateway.test_instructions import both, instruction, message, send
+
+FINALS = ("Canc/CANI", "settled", "Rjctd")
+
+
+async def finals(running: System, member: str) -> int:
+    """Final notices of instructions; sese.027 comes beside them."""
+    return sum(item in FINALS for item in await heard(running, member))
+
+
+async def ends(running: System, member: str, word: str) -> bool:
+    """Whether this is the last that a member has heard."""
+    return (await heard(running, member))[-1] == word
+
+
+async def test_an_instruction_alone_is_cancelled_at_once_and_bad_requests_are_refused(
+    running: System,
+) -> None:
+    item = instruction(Movement.DELI)
+    await send(running, item)
+    first = await ask(running, cancellation(item, "CXL1"))
+    assert await ask(running, cancellation(item, "CXL1")) == first  # a duplicate: nothing new
+    await ask(
+        running,
+        cancellation(item, "CXL2"),
+        cancellation(item, tx="X"),
+        cancellation(item, movement="RECE"),
+    )
+    await send(running, instruction(Movement.RECE))  # finds nobody
+    assert await heard(running, SELLER) == [
+        "AckdAccptd Umtchd/CMIS",
+        "027/Canc/CANI",
+        "Canc/CANI",
+        "027/Dnd/DCAN",
+        "027/Rjctd/REFE",
+        "027/Rjctd/REFE",
+    ]
+    other = instruction(Movement.RECE, quantity="7")
+    await running.desk.take_messages(BUYER, [message(other), cancellation(other, account="OTHER")])
+    assert await heard(running, BUYER) == [
+        "AckdAccptd Umtchd/CMIS",
+        "AckdAccptd Umtchd/CMIS",
+        "027/Rjctd/SAFE",
+    ]
+
+
+async def test_a_matched_pair_is_cancelled_when_both_ask_and_not_once_it_is_settled(
+    running: System,
+) -> None:
+    deliver, receive = both(settlement_date=date(2036, 1, 4))
+    await send(running, deliver)
+    await send(running, receive)
+    await ask(running, cancellation(deliver, "A1"), cancellation(deliver, "A2"))
+    assert (await heard(running, SELLER))[2:] == ["027/PdgCxl/CONF", "027/PdgCxl/CONF"]
+    assert (await heard(running, BUYER))[2:] == ["CxlReqd"]
+    await ask(running, cancellation(receive), cancellation(receive))
+    assert (await heard(running, SELLER))[4:] == ["027/Canc/CANI", "027/Canc/CANI", "Canc/CANI"]
+    assert (await heard(running, BUYER))[3:] == ["027/Canc/CANI", "Canc/CANI", "027/Dnd/DCAN"]
+    assert not len(running.engine.pending)
+    assert await running.engine.pool.fetchval("SELECT count(*) FROM pending_pair") == 0
+
+    deliver, receive = both()
+    await send(running, deliver)
+    await send(running, receive)
+    await until(lambda: ends(running, SELLER, "settled"))
+    await ask(running, cancellation(deliver))
+    assert (await heard(running, SELLER))[-1] == "027/Dnd/DSET"
+    assert await finals(running, SELLER) == await finals(running, BUYER) == 2
+
+
+async def test_an_attempt_under_way_is_cancelled_before_commit_and_denied_after_it(
+    running: System,
+) -> None:
+    """The bank takes no lock at first, then no execution: the two moments are held open."""
+    bank = running.engine.links[LedgerId("bank")]
+    lives = running.engine.runner.lives
+    bank.trusted = False
+    deliver, receive = both()
+    await send(running, deliver)
+    await send(running, receive)
+    (id,) = lives
+    await ask(running, cancellation(deliver))
+    await ask(running, cancellation(receive))
+    assert (await heard(running, BUYER))[-1] == "027/PdgCxl"
+    rows = await running.engine.pool.fetch(
+        "SELECT decision FROM journal WHERE settlement = $1 ORDER BY sequence", id
+    )
+    assert [row["decision"] for row in rows] == [None, None, "CANCEL"]  # before the answer
+    await until(lambda: id not in lives)
+    assert (await heard(running, SELLER))[-2:] == ["027/Canc/CANI", "Canc/CANI"]
+    assert (await heard(running, BUYER))[-2:] == ["027/Canc/CANI", "Canc/CANI"]
+    assert await running.balance("registry", SELLER, ISIN) == (OPENING[ISIN], 0)
+
+    bank.trusted = True
+    original = bank.put
+    bank.put = lambda task: None if task.kind == "Unlock" else original(task)  # type: ignore[method-assign]
+    deliver, receive = both()
+    await send(running, deliver)
+    await send(running, receive)
+    (id,) = lives
+    await until(lambda: lives[id].saved.phase is Phase.EXECUTING)
+    await ask(running, cancellation(deliver))
+    assert (await heard(running, SELLER))[-1] == "027/Dnd/DPRG"
+    bank.put = original  # type: ignore[method-assign]
+    lives[id].in_flight.clear()
+    running.engine.runner.mark(lives[id])
+    await until(lambda: ends(running, BUYER, "settled"))
+    assert await finals(running, SELLER) == await finals(running, BUYER) == 2
+
+
+async def test_one_sided_requests_outlive_attempts_and_restarts(running: System) -> None:
+    """A side asks while the pair lacks securities: the next attempt carries the request, and its
+    end answers it."""
+    much = str(OPENING[ISIN] + 1)
+    deliver, receive = both(quantity=much)
+    await send(running, deliver)
+    await send(running, receive)
+
+    async def waits() -> bool:
+        return "Mtchd Pdg/LACK" in await heard(running, SELLER)
+
+    await until(waits)
+    await until(lambda: len(running.engine.pending))
+    await ask(running, cancellation(deliver))
+    (id,) = running.engine.pending
+    running.engine.pending._try(id)
+    await until(lambda: running.engine.runner.lives)
+    (live,) = running.engine.runner.lives.values()
+    assert live.state.cancel_by == {SELLER}
+    await until(lambda: not running.engine.runner.lives)
+    await ask(running, cancellation(receive))
+    assert (await heard(running, SELLER))[-2:] == ["027/Canc/CANI", "Canc/CANI"]
+    assert (await heard(running, BUYER))[-2:] == ["027/Canc/CANI", "Canc/CANI"]
