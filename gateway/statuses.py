@@ -38,7 +38,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         parts = [
             self.answers and f"to {self.answers}:",
-            self.trade,
+            self.trade and f"{self.trade} {TradeStatus(self.trade).name.lower()}",
             self.processing,
             self.matching,
             self.settlement,
