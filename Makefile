@@ -39,5 +39,5 @@ test-system:
 	cd '$(ROOT)' && .venv/bin/pytest -m debian
 
 clean:
-	cd '$(ROOT)' && rm -rf .venv build ./*.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	cd '$(ROOT)' && rm -rf .venv build mutants ./*.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find '$(ROOT)' -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
+from gateway import allegements
 from gateway.ids import new_id
 from gateway.inbound import Arrival, related
 from gateway.journal import Notice
@@ -36,6 +37,7 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     entered_at: int
     keys: MatchKeys
     advised: str | None  # None: of this batch, told nothing yet
+    alleged: bool = False
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,6 +149,9 @@ class Admission:
             codes = waits.get(pair.id)
             for n, (side, other) in enumerate(pair.sides):
                 self._tell(side, pending(side, other, codes[n]) if codes else _mtchd(side, other))
+        for id, waiting in self._earlier.items():
+            if waiting.alleged and id in self._paired:
+                self.notices.append(allegements.removed(waiting.side, self._now))
         for waiting, reason in self._nearer_now():
             self._tell(waiting.side, _umtchd(waiting.side, reason))
 

@@ -16,11 +16,12 @@ from typing import Final, Protocol
 
 import msgspec
 
-from gateway import fx_pairs, instructions
+from gateway import allegements, fx_pairs, instructions
 from gateway.elsewhere import CONFLICTS_MAX
 from gateway.fx_pairs import FxPair
 from gateway.ids import new_id
 from gateway.inbound import Arrival, related
+from gateway.instructions import Found
 from gateway.jobs import Begun, Done
 from gateway.journal import QUERIES, Entry, Journal, Loaded, Notice, PairEnd, deliver
 from gateway.pairs import MatchedPair, Pair, Side, cancelled, notice, references
@@ -84,12 +85,10 @@ class Cancellations:
         assert isinstance(asked, CancellationRequest), "dispatched by its family"
         told = _Securities(arrival, asked, self._now())
         known = await instructions.find(connection, arrival.member, asked.transaction_id)
-        side = None if known is None else known.side
-        if known is None or not isinstance(side, Side):
+        if known is None or asked.movement is not known.side.instruction.movement:
             return [told.answer(Answering.REJECTED, RequestRefusal.REFE)]
-        if asked.movement is not side.instruction.movement:
-            return [told.answer(Answering.REJECTED, RequestRefusal.REFE)]
-        told.side = side
+        told.side = side = known.side
+        await instructions.keep_request(connection, side, arrival)
         if asked.payment is not side.instruction.payment:
             return [told.answer(Answering.REJECTED, RequestRefusal.REFE)]
         if asked.account not in (None, side.instruction.safekeeping_account):
@@ -99,19 +98,22 @@ class Cancellations:
         if known.ended:
             return [told.answer(Answering.DENIED, DeniedReason.OTHR, "it was refused")]
         if known.pair is None:
-            return await self._alone(connection, told, side)
+            return await self._alone(connection, told, known)
         pair = (await instructions.load_pairs(connection, [known.pair]))[known.pair]
         assert isinstance(pair, Pair), "a securities instruction is matched with another"
         told.other = pair.other(side)
         return await self.bilateral(connection, told, pair, done)
 
     async def _alone(
-        self, connection: Connection, told: "_Securities", side: Side
+        self, connection: Connection, told: "_Securities", known: Found
     ) -> Sequence[Notice]:
+        side = known.side
         await connection.execute(QUERIES["cancel_instructions"], [side.id], None)
+        now = self._now()
         return [
             told.answer(Answering.CANCELLED, CancellationReason.CANI),
-            notice(side, cancelled(side, None, CancellationReason.CANI), self._now()),
+            notice(side, cancelled(side, None, CancellationReason.CANI), now),
+            *([allegements.removed(side, now)] if known.alleged else ()),
         ]
 
     # ------------------------------------------------------------------ both sides
@@ -190,12 +192,15 @@ def asked(state: Settlement, asking: Set[MemberId]) -> tuple[Settlement, tuple[E
     """The events by which these parties ask for cancellation, and CANCEL if that is all of them."""
     if not state.cancellable:
         return state, ()  # it unwinds already; the pair is not tried again
+    if state.phase is Phase.PROPOSED and not asking >= state.swap.parties:
+        return state, ()  # there, one party's word would end it: matched, both must ask
     events: list[Event] = [
         CancelRequested(by=member, why=WHY) for member in sorted(asking - state.cancel_by)
     ]
     for event in events:
         state = evolve(state, event)
-    for command in decide(state, {}) if state.cancel_accepted else ():
+    opened = state.phase is not Phase.PROPOSED
+    for command in decide(state, {}) if opened and state.cancel_accepted else ():
         # Another reason for the same decision is left to whoever runs it: it tells the parties.
         if isinstance(command, Record) and isinstance(command.event, Decided):
             decided = command.event

@@ -167,6 +167,10 @@ class GatewayClient:
         """One settlement, as it is now."""
         return await self._ask("GET", f"/v1/settlements/{id}", wire.SettlementView)
 
+    async def conversation(self, id: str) -> wire.Conversation:
+        """What one has sent and was told about a settlement, in order."""
+        return await self._ask("GET", f"/v1/settlements/{id}/messages", wire.Conversation)
+
     async def settlements(self, before: str | None = None, limit: int = 50) -> wire.SettlementPage:
         """A page of one's settlements, newest first; `next` is `before` of the next page."""
         query = {"limit": str(limit)} | ({} if before is None else {"before": before})

@@ -88,6 +88,9 @@ class MatchingSettings(_Table, frozen=True, kw_only=True):
     #: once when a settlement brings its payer what it lacks.
     retry_first_seconds: float = 5.0
     retry_max_seconds: float = 300.0
+    #: An instruction that is unmatched for this long is alleged to its counterparty (sese.028).
+    #: The standard delay of TARGET2-Securities: within the hour most second sides come anyway.
+    allege_after_seconds: float = 3600.0
 
 
 class ShutdownSettings(_Table, frozen=True, kw_only=True):

@@ -23,6 +23,7 @@ from gateway.port import (
     Denied,
     LedgerState,
     Principal,
+    Received,
     Refused,
     Stored,
     Summary,
@@ -330,6 +331,14 @@ class Desk:
         return (await self._views([view.id]))[0]
 
     # ------------------------------------------------------------------ mailboxes
+
+    async def conversation(
+        self, member: str, id: SettlementId
+    ) -> Sequence[Received | Stored] | None:
+        view = await self.show(Principal(name=member, role="member"), id)
+        if view is None:
+            return None
+        return await self._mailboxes.conversation(bic11(member), id, view.pair)
 
     async def read(self, member: str, *, after: int, limit: int) -> Sequence[Stored]:
         return await self._mailboxes.read(bic11(member), after, limit)

@@ -14,15 +14,9 @@ from typing import Final, TypeVar
 import aiohttp
 import msgspec
 
-from gateway import (
-    cancellations,
-    config,
-    instructions,
-    listener,
-    preflight,
-    swaps,
-)
+from gateway import cancellations, config, instructions, listener, preflight, swaps
 from gateway.agreements import Agreements
+from gateway.allegements import Allegements
 from gateway.config import Settings
 from gateway.desk import Desk
 from gateway.directory import Directory, now_ns
@@ -111,11 +105,16 @@ class Engine:
             lost=self._lost,
             say=say,
         )
-        self.pending = PendingPairs(
-            needs=self.directory.needs,
-            attempt=self.intake.put,
+        self.allegements = Allegements(
+            pool,
+            after=settings.matching.allege_after_seconds,
+            is_member=lambda bic: self.directory.member(bic) is not None,
             now=now_ns,
-            today=self.today,
+            delivered=self.mailboxes.delivered,
+            say=say,
+        )
+        self.pending = PendingPairs(
+            needs=self.directory.needs, attempt=self.intake.put, now=now_ns, today=self.today
         )
         self.lease = Lease(
             pool,
@@ -250,6 +249,7 @@ class Engine:
             group.create_task(self.runner.run())
             group.create_task(self.intake.writer.run())
             group.create_task(self.lease.run())
+            group.create_task(self.allegements.run())
             group.create_task(
                 listener.run(config.database(self.settings.dsn), self._heard, self._say)
             )

@@ -121,13 +121,15 @@ class FxRequests(Cancellations):
         asked = arrival.content
         assert isinstance(asked, FxAmendment | FxCancellation), "dispatched by its family"
         told = FxTelling(arrival, asked, self._now())
-        known = await instructions.find(connection, arrival.member, asked.trade.transaction_id)
-        side = None if known is None else known.side
-        if known is None or not isinstance(side, FxSide) or not _names(asked, side):
+        known = await instructions.find_trade(
+            connection, arrival.member, asked.trade.transaction_id
+        )
+        if known is None or not _names(asked, known.side):
             notices: Sequence[Notice] = [told.answer(Answering.REJECTED, RequestRefusal.REFE)]
             await _deliver(connection, notices, done)
             return ()
-        told.side = side
+        told.side = side = known.side
+        await instructions.keep_request(connection, side, arrival)
         if known.cancelled:
             told.stands = TradeStatus.RESCINDED
             notices = [told.answer(Answering.DENIED, DeniedReason.DCAN)]

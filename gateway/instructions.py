@@ -7,7 +7,7 @@ import msgspec
 from gateway import fx_trades
 from gateway.admission import Admission, InstructionRow, Known, Waiting, keys_of
 from gateway.fx_pairs import FxPair, FxSide
-from gateway.inbound import Arrival
+from gateway.inbound import Arrival, related
 from gateway.journal import QUERIES
 from gateway.pairs import Pair, Side
 from gateway.sql import Connection, Executor, Record
@@ -38,6 +38,7 @@ async def known(connection: Connection, arrivals: Sequence[Arrival]) -> Known:
                 entered_at=row["entered_at"],
                 keys=MatchKeys(a=row["key_a"], b=row["key_b"]),
                 advised=row["advised"],
+                alleged=row["alleged"],
             )
             for row in waiting
         ),
@@ -58,21 +59,45 @@ def _side(id: object, member: str, header: str, content: str) -> Side:
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """An instruction and where it stands."""
+    """A securities instruction and where it stands."""
 
-    side: Side | FxSide
+    side: Side
+    pair: str | None
+    ended: bool
+    cancelled: bool
+    alleged: bool
+
+
+async def find(connection: Connection, member: str, transaction_id: str) -> Found | None:
+    """The securities instruction that a member knows by this reference."""
+    row = await connection.fetchrow(QUERIES["find_instruction"], member, transaction_id)
+    if row is None or _is_fx(row):
+        return None
+    return Found(
+        side=_side(row["instruction"], row["member"], row["header"], row["content"]),
+        pair=str(row["pair"]) if row["pair"] else None,
+        ended=row["ended"],
+        cancelled=row["cancelled"],
+        alleged=row["alleged"],
+    )
+
+
+class FoundTrade(msgspec.Struct, frozen=True, kw_only=True):
+    """A foreign exchange trade and where it stands."""
+
+    side: FxSide
     pair: str | None
     ended: bool
     cancelled: bool
 
 
-async def find(connection: Connection, member: str, transaction_id: str) -> Found | None:
-    """The instruction that a member knows by this reference."""
+async def find_trade(connection: Connection, member: str, transaction_id: str) -> FoundTrade | None:
+    """The foreign exchange trade that a member knows by this reference."""
     row = await connection.fetchrow(QUERIES["find_instruction"], member, transaction_id)
-    if row is None:
+    if row is None or not _is_fx(row):
         return None
-    return Found(
-        side=_any_side(row),
+    return FoundTrade(
+        side=fx_trades.side(row),
         pair=str(row["pair"]) if row["pair"] else None,
         ended=row["ended"],
         cancelled=row["cancelled"],
@@ -81,12 +106,6 @@ async def find(connection: Connection, member: str, transaction_id: str) -> Foun
 
 def _is_fx(row: Record) -> bool:
     return inbound.family(_related.decode(row["header"]).definition) == "fxtr.014"
-
-
-def _any_side(row: Record) -> Side | FxSide:
-    if _is_fx(row):
-        return fx_trades.side(row)
-    return _side(row["instruction"], row["member"], row["header"], row["content"])
 
 
 async def load_pairs(pool: Executor, ids: Sequence[str]) -> dict[str, Pair | FxPair]:
@@ -107,6 +126,26 @@ def _pair(id: str, rows: Sequence[Record]) -> Pair | FxPair:
         deliver=next(side for side in both if side.instruction.movement == "DELI"),
         receive=next(side for side in both if side.instruction.movement == "RECE"),
     )
+
+
+async def keep_request(connection: Connection, side: Side | FxSide, arrival: Arrival) -> None:
+    """Note that a message was about this instruction."""
+    header = arrival.enveloped.header
+    about = _encoder.encode(related(header)).decode()
+    await connection.execute(QUERIES["store_request"], side.id, header.business_message_id, about)
+
+
+async def allege(connection: Connection, before: int, most: int) -> list[Side]:
+    """Note as alleged what came before an instant, oldest first, and is without a counterpart."""
+    rows = await connection.fetch(QUERIES["allege"], before, most)
+    return [_side(row["instruction"], row["member"], row["header"], row["content"]) for row in rows]
+
+
+async def hold(connection: Connection, side: Side, held: bool) -> None:
+    """Note that an instruction is held by its party, or is no more. What it said when it came is
+    in `inbound`."""
+    now = msgspec.structs.replace(side.instruction, hold=held)
+    await connection.execute(QUERIES["hold_instruction"], side.id, _encoder.encode(now).decode())
 
 
 async def known_digests(connection: Connection, ids: Sequence[str]) -> dict[str, bytes]:

@@ -7,18 +7,19 @@ A sender is answered when its batch is durable.
 """
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from datetime import UTC, date, datetime
+from datetime import date
 from itertools import groupby
 from typing import Final
 
 import msgspec
 
-from gateway import cancellations, fx_trades, inbound, instructions
+from gateway import cancellations, fx_trades, inbound, instructions, waiting
 from gateway.admission import Admission
 from gateway.cancellations import Cancellations
 from gateway.fx_pairs import FxPair
 from gateway.fx_requests import FxRequests
 from gateway.group import GroupWriter, Overloaded
+from gateway.holds import Holds
 from gateway.inbound import Arrival
 from gateway.jobs import FOREVER, Admit, AttemptJob, Begun, Done, Job, MessageJob, Started, SwapJob
 from gateway.journal import (
@@ -37,7 +38,7 @@ from gateway.pairs import MatchedPair, Pair, notice
 from gateway.port import Conflict
 from gateway.sql import Connection, Pool
 from htlc.coordinator import evolve, propose
-from htlc.events import Event, Proposed
+from htlc.events import Decided, Event, Proposed
 from htlc.settlement import Settlement
 from htlc.swap import Swap
 from htlc.units import MemberId, SettlementId
@@ -48,6 +49,16 @@ BATCH_MAX: Final = 100
 
 QUEUE_MAX: Final = 2_000
 """Requests that may wait: some seconds of work. Beyond it, members are told to come back."""
+
+UNHEARD_AGAIN: Final = 1_000_000_000
+"""Nanoseconds until a matched pair is tried again whose ledger has not told what it keeps."""
+
+UNTOLD: Final = "----"
+"""`advised` of a pair that waits and whose sides were told no reason yet."""
+
+
+FUTURE: Final = (PendingReason.FUTU, PendingReason.FUTU)
+"""What both sides of a pair are told that waits for its date."""
 
 
 class Openers(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +97,7 @@ class Intake:
         self._lost = lost
         self._cancellations = Cancellations(journal, openers.now)
         self._fx = FxRequests(journal, openers.now)
+        holds = Holds(journal, self._attempt, today=openers.today, now=openers.now)
         #: What becomes of each family of messages that `protocols.iso20022.inbound` reads.
         self._families: Mapping[str, Admit] = {
             "fxtr.014": self._trades,
@@ -93,6 +105,7 @@ class Intake:
             "fxtr.016": self._fx_requests,
             "sese.020": self._cancellations.admit,
             "sese.023": self._instructions,
+            "sese.030": holds.admit,
         }
         self.writer: GroupWriter[Job, Done] = GroupWriter(
             self._write, done, failed, batch_max=BATCH_MAX, queue_max=QUEUE_MAX, say=say
@@ -177,20 +190,22 @@ class Intake:
             admission.take(arrival)
             by_side[arrival.id] = n
         openings: list[Begun] = []
-        waits: dict[str, tuple[PendingReason, PendingReason]] = {}
-        last = arrivals[-1][0]
+        waits: dict[str, waiting.Reasons] = {}
+        kept: list[tuple[PendingPair, Pair]] = []
         for pair in admission.pairs:
-            reasons = self._must_wait(pair)
+            reasons = waiting.must_wait(pair, self._openers.today())
             if reasons is None:
                 begun = AttemptJob(pair=pair, attempt=1, advised="")
-                openings += self._attempt(_completed_by(pair, by_side), begun)
+                n = _completed_by(pair, by_side)
+                openings += await self._attempt(connection, n, begun, done[n])
                 continue
             waits[pair.id] = reasons
-            done[last].waits.append((self._pending(pair, reasons), pair))
+            kept.append((waiting.pending(pair, reasons), pair))
         admission.tell(waits)
         await instructions.store(connection, admission)
         await deliver(connection, admission.notices)
-        await self._journal.put_pending(connection, [wait for wait, _ in done[last].waits])
+        await self._journal.put_pending(connection, [wait for wait, _ in kept])
+        done[arrivals[-1][0]].waits.extend(kept)
         return openings
 
     async def _trades(
@@ -224,44 +239,18 @@ class Intake:
     ) -> list[Begun]:
         """Pairs of trades that are matched now: those of today settle, the others wait."""
         today = self._openers.today()
-        waits = [(self._future(pair), pair) for pair in pairs if pair.settlement_date > today]
+        waits = [
+            (waiting.pending(pair, FUTURE), pair) for pair in pairs if pair.settlement_date > today
+        ]
         done[n].waits.extend(waits)
         await self._journal.put_pending(connection, [wait for wait, _ in waits])
         due = [
             AttemptJob(pair=p, attempt=1, advised="") for p in pairs if p.settlement_date <= today
         ]
-        return [begun for job in due for begun in self._attempt(n, job)]
-
-    def _future(self, pair: MatchedPair) -> PendingPair:
-        return PendingPair(
-            pair=pair.id,
-            due_at=start_of(pair.settlement_date),
-            attempts=0,
-            advised=str(PendingReason.FUTU.value),
-        )
-
-    def _must_wait(self, pair: Pair) -> tuple[PendingReason, PendingReason] | None:
-        """Why a matched pair does not settle now: a side holds it, or its date lies ahead."""
-        deliver, receive = pair.deliver.instruction, pair.receive.instruction
-        if deliver.hold and receive.hold:
-            return (PendingReason.BOTH, PendingReason.BOTH)
-        if deliver.hold:
-            return (PendingReason.PREA, PendingReason.PRCY)
-        if receive.hold:
-            return (PendingReason.PRCY, PendingReason.PREA)
-        if deliver.settlement_date > self._openers.today():
-            return (PendingReason.FUTU, PendingReason.FUTU)
-        return None
-
-    def _pending(self, pair: Pair, reasons: tuple[PendingReason, PendingReason]) -> PendingPair:
-        future = reasons[0] is PendingReason.FUTU
-        day = pair.deliver.instruction.settlement_date
-        return PendingPair(
-            pair=pair.id,
-            due_at=start_of(day) if future else FOREVER,
-            attempts=0,
-            advised=str(reasons[0].value),
-        )
+        openings: list[Begun] = []
+        for job in due:
+            openings += await self._attempt(connection, n, job, done[n])
+        return openings
 
     async def _attempts(
         self, connection: Connection, jobs: Sequence[Job], done: Sequence[Done]
@@ -284,18 +273,33 @@ class Intake:
             if len(members) == 2:
                 await self._cancellations.end(connection, job.pair, done[n])
             else:
-                openings += self._attempt(n, job, members)
+                openings += await self._attempt(connection, n, job, done[n], members)
         return openings
 
-    def _attempt(
-        self, n: int, job: AttemptJob, cancelling: Set[MemberId] = frozenset()
+    async def _attempt(
+        self,
+        connection: Connection,
+        n: int,
+        job: AttemptJob,
+        done: Done,
+        cancelling: Set[MemberId] = frozenset(),
     ) -> list[Begun]:
         id = SettlementId(self._openers.new_id())
         swap = self._openers.pair_swap(id, job.pair)
         if swap is None:
+            again = PendingPair(
+                pair=job.pair.id,
+                due_at=self._openers.now() + UNHEARD_AGAIN,
+                attempts=job.attempt - 1,
+                advised=job.advised or UNTOLD,
+            )
+            await self._journal.put_pending(connection, [again])
+            done.waits.append((again, job.pair))
             return []
         proposed = Proposed(swap=swap, consents=tuple(sorted(swap.payers)))  # matched: consent
         opened = self._openers.opening(propose(proposed))
+        if isinstance(opened, Decided):
+            opened = None  # the runner finds the same, and tells the sides what it means to them
         running = PendingPair(
             pair=job.pair.id, due_at=FOREVER, attempts=job.attempt, advised=job.advised
         )
@@ -406,8 +410,3 @@ class Intake:
 def _completed_by(pair: Pair, by_side: dict[str, int]) -> int:
     """The job that brought the later side of a pair: what becomes of it belongs to that one."""
     return max(by_side.get(side.id, -1) for side in (pair.deliver, pair.receive))
-
-
-def start_of(day: date) -> int:
-    """The first instant of a day, UTC nanoseconds."""
-    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1_000_000_000

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from gateway.journal import QUERIES
-from gateway.port import Stored
-from gateway.sql import Pool
+from gateway.port import Received, Stored
+from gateway.sql import Pool, Record
 
 WAIT_SECONDS: Final = 1.0
 """A stream looks again after this, whether told or not: another replica may have delivered."""
@@ -23,18 +23,27 @@ class Mailboxes:
     async def read(self, member: str, after: int, limit: int) -> Sequence[Stored]:
         """Messages after a cursor, in order."""
         rows = await self._pool.fetch(QUERIES["read_mailbox"], member, after, limit)
-        return [
-            Stored(
-                sequence=row["sequence"],
-                id=str(row["id"]),
-                definition=row["definition"],
-                related=row["related"],
-                created_at=row["created_at"],
-                settlement=str(row["settlement"]) if row["settlement"] else None,
-                content=row["content"],
+        return [_stored(row) for row in rows]
+
+    async def conversation(
+        self, member: str, settlement: str, pair: str | None
+    ) -> list[Received | Stored]:
+        """What a member has sent and was told about a settlement, in the order of time; of two at
+        one instant, what was sent first."""
+        subjects, sent = [settlement], []
+        for row in await self._pool.fetch(QUERIES["received"], pair, member) if pair else ():
+            subjects.append(row["header"])
+            sent.append(
+                Received(
+                    id=row["message_id"],
+                    definition=row["definition"],
+                    received_at=row["received_at"],
+                    raw=row["raw"],
+                )
             )
-            for row in rows
-        ]
+        rows = await self._pool.fetch(QUERIES["answered"], member, subjects)
+        # Each list is in its own order, and a sort keeps it: nothing is told before it was asked.
+        return sorted([*sent, *(_stored(row) for row in rows)], key=_time)
 
     async def acknowledge(self, member: str, through: int) -> int | None:
         """The member has everything up to here; None if there is no such message yet."""
@@ -55,3 +64,19 @@ class Mailboxes:
             await asyncio.wait_for(self._waiting[member].wait(), WAIT_SECONDS)
         except TimeoutError:
             return
+
+
+def _stored(row: Record) -> Stored:
+    return Stored(
+        sequence=row["sequence"],
+        id=str(row["id"]),
+        definition=row["definition"],
+        related=row["related"],
+        created_at=row["created_at"],
+        settlement=str(row["settlement"]) if row["settlement"] else None,
+        content=row["content"],
+    )
+
+
+def _time(message: Received | Stored) -> int:
+    return message.received_at if isinstance(message, Received) else message.created_at

@@ -90,6 +90,15 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     content: str
 
 
+class Received(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that a member has sent, byte for byte: `id` is its BizMsgIdr."""
+
+    id: str
+    definition: str
+    received_at: int
+    raw: bytes
+
+
 class LedgerState(msgspec.Struct, frozen=True, kw_only=True):
     """A ledger as the gateway sees it: what it said of itself, its clock, whether it answers."""
 
@@ -129,6 +138,13 @@ class Gateway(Protocol):
     async def cancel(
         self, principal: Principal, id: SettlementId, reason: str
     ) -> View | Denied | None: ...
+
+    async def conversation(
+        self, member: str, id: SettlementId
+    ) -> Sequence[Received | Stored] | None:
+        """What a party has sent and was told about its side of a settlement, in order; None if it
+        is no party of it."""
+        ...
 
     async def read(self, member: str, *, after: int, limit: int) -> Sequence[Stored]:
         """A mailbox after a cursor, in order."""

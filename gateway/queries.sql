@@ -133,7 +133,7 @@ FROM instruction i JOIN unnest($1::text[], $2::text[]) AS t (member, transaction
     USING (member, transaction_id);
 
 -- name: candidates
-SELECT instruction, entered_at, member, key_a, key_b, advised, header, content
+SELECT instruction, entered_at, member, key_a, key_b, advised, alleged, header, content
 FROM instruction
 WHERE pair IS NULL AND NOT ended AND (key_a = ANY ($1::bytea[]) OR key_b = ANY ($2::bytea[]));
 
@@ -158,7 +158,7 @@ WHERE i.instruction = t.instruction;
 SELECT pair, instruction, member, header, content FROM instruction WHERE pair = ANY ($1::uuid[]);
 
 -- name: find_instruction
-SELECT instruction, member, pair, ended, cancelled, header, content
+SELECT instruction, member, pair, ended, cancelled, alleged, header, content
 FROM instruction WHERE member = $1 AND transaction_id = $2;
 
 -- name: cancel_instructions
@@ -169,6 +169,53 @@ WHERE instruction = ANY ($1::uuid[]) OR pair = ANY ($2::uuid[]);
 -- name: amend_instruction
 UPDATE instruction SET entered_at = $2, key_a = $3, key_b = $4, advised = $5, content = $6
 WHERE instruction = $1;
+
+-- name: allege
+-- Securities instructions without a counterpart that came before $1 and are not alleged yet: they
+-- are now. (No message alleges a foreign exchange trade.)
+WITH due AS (
+    UPDATE instruction SET alleged = true
+    WHERE instruction IN (
+        SELECT instruction FROM instruction
+        WHERE pair IS NULL AND NOT ended AND NOT alleged AND entered_at <= $1
+          AND header LIKE '%"definition":"sese.023.%'
+        ORDER BY entered_at LIMIT $2
+    )
+    RETURNING instruction, entered_at, member, header, content
+)
+SELECT instruction, member, header, content FROM due ORDER BY entered_at, instruction;
+
+-- name: store_request
+INSERT INTO request (instruction, message_id, header) VALUES ($1, $2, $3);
+
+-- name: received
+-- What a member has sent about its side of a pair: its instruction, and requests about it.
+SELECT n.message_id, n.definition, n.received_at, n.raw, m.header
+FROM instruction i
+CROSS JOIN LATERAL (
+    SELECT i.message_id, i.header
+    UNION ALL
+    SELECT message_id, header FROM request WHERE instruction = i.instruction
+) m
+JOIN inbound n ON n.member = i.member AND n.message_id = m.message_id
+WHERE i.pair = $1 AND i.member = $2
+ORDER BY n.received_at, n.message_id;
+
+-- name: answered
+-- What a member was told of these subjects: headers of its messages, or a settlement.
+SELECT sequence, id, definition, related, created_at, settlement, content
+FROM mailbox
+WHERE member = $1
+  AND hashtext(coalesce(related, settlement::text))
+      = ANY (ARRAY(SELECT hashtext(subject) FROM unnest($2::text[]) AS t (subject)))
+  AND coalesce(related, settlement::text) = ANY ($2::text[])
+ORDER BY sequence;
+
+-- name: hold_instruction
+UPDATE instruction SET content = $2 WHERE instruction = $1;
+
+-- name: lock_pending
+SELECT due_at, attempts, advised FROM pending_pair WHERE pair = $1 FOR UPDATE;
 
 -- name: last_attempt
 SELECT settlement FROM settlement WHERE pair = $1 ORDER BY attempt DESC LIMIT 1;

@@ -15,7 +15,7 @@ from protocols.iso20022.fx import FxAmendment, FxCancellation, FxTrade
 from protocols.iso20022.inbound import Content
 from protocols.iso20022.instruction import Payment, QuantityType, SettlementInstruction
 from protocols.iso20022.lexical import bic11
-from protocols.iso20022.requests import CancellationRequest
+from protocols.iso20022.requests import CancellationRequest, HoldRequest
 from protocols.iso20022.rules import BusinessRefusal, Currency, Instrument, Reference
 
 YEARS_AHEAD_MAX = 10
@@ -55,7 +55,7 @@ class Rulebook:
                 return fx_rules.check(content, reference, self._today()) or _too_far(content)
             case FxAmendment():
                 return self.check(content.trade)
-            case FxCancellation() | CancellationRequest():
+            case FxCancellation() | CancellationRequest() | HoldRequest():
                 return None
             case _:
                 assert_never(content)

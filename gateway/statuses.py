@@ -1,8 +1,11 @@
-"""What a message of the gateway tells a member about an instruction: statuses and confirmations.
+"""What a message of the gateway tells a member about an instruction, read: sese.024, sese.025, the
+answers to requests (sese.027, sese.031), allegements (sese.028, sese.029), and fxtr.017.
 
 The gateway writes these and never reads them; this is the other side's view, for the command line,
 the demo and tests.
 """
+
+from typing import Final
 
 import msgspec
 from lxml import etree
@@ -20,6 +23,8 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 
     transaction_id: str
     processing: str | None = None  # AckdAccptd, Rjctd, Canc, …
+    request: str | None = None  # what became of a request: PdgCxl, Canc, Cmpltd, Dnd, Rjctd
+    allegement: str | None = None  # alleged, removed
     matching: str | None = None  # Mtchd, Umtchd
     settlement: str | None = None  # Pdg, Flng
     settled: str | None = None  # the settled amount, of a confirmation
@@ -36,7 +41,10 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
         return self.settled is not None or self.processing in ("Rjctd", "Canc")
 
     def __str__(self) -> str:
+        asked = None if self.request is None else f"request {self.request}"
         parts = [
+            asked,
+            self.allegement,
             self.answers and f"to {self.answers}:",
             self.trade and f"{self.trade} {TradeStatus(self.trade).name.lower()}",
             self.processing,
@@ -49,6 +57,18 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
         return " ".join(words) + (f": {self.text}" if self.text else "")
 
 
+_REQUESTS: Final = {
+    "SctiesTxCxlReqStsAdvc": "{*}TxId/{*}AcctOwnrTxId/{*}SctiesSttlmTxId/{*}TxId",
+    "SctiesSttlmCondModStsAdvc": "{*}ReqDtls/{*}Ref/{*}AcctOwnrTxId",
+}
+"""Answers to requests, and where they name the instruction."""
+
+_ALLEGEMENTS: Final = {
+    "SctiesSttlmTxAllgmtNtfctn": "alleged",
+    "SctiesSttlmAllgmtRmvlAdvc": "allegement removed",
+}
+
+
 def told(xml: str) -> Told:
     """What a BizMsg with a sese.024 or sese.025 says."""
     root = parse(xml.encode())
@@ -58,6 +78,15 @@ def told(xml: str) -> Told:
         return _confirmation(content)
     if local_name(content) == "FXTradStsAndDtlsNtfctn":
         return _trade(content)
+    if local_name(content) in _REQUESTS:
+        return Told(
+            transaction_id=content.findtext(_REQUESTS[local_name(content)]) or "",
+            request=_part(content, "PrcgSts"),
+            codes=_codes(content),
+            text=content.findtext(".//{*}AddtlRsnInf"),
+        )
+    if local_name(content) in _ALLEGEMENTS:
+        return Told(transaction_id="", allegement=_ALLEGEMENTS[local_name(content)])
     return Told(
         transaction_id=content.findtext("{*}TxId/{*}AcctOwnrTxId") or "",
         processing=_part(content, "PrcgSts"),
@@ -93,6 +122,9 @@ def _part(content: etree._Element, name: str) -> str | None:
 
 
 def _codes(content: etree._Element) -> tuple[str, ...]:
-    standard = content.iterfind(".//{*}Rsn/{*}Cd/{*}Cd")
+    status = content.find("{*}PrcgSts") if local_name(content) in _REQUESTS else content
+    if status is None:
+        return ()
+    standard = status.iterfind(".//{*}Rsn/{*}Cd/{*}Cd")
     proprietary = content.iterfind(".//{*}Rsn/{*}Cd/{*}Prtry/{*}Id")
     return tuple(element.text or "" for element in (*standard, *proprietary))

@@ -8,10 +8,10 @@ from typing import Final
 
 import msgspec
 
-from gateway.bench import cpu
 from gateway.bench.plan import Order, Outcome, Site
 from gateway.bench.sizes import Sizes, heights, sizes
 from gateway.bench.system import LOAD, POSTGRESQL, BenchError, Databases
+from gateway.machine import processes as cpu
 
 LINE_BYTES_MAX: Final = 2**28
 """The latencies of a round in one line: 20 bytes each, some hundred thousand trades."""

@@ -13,12 +13,13 @@ from typing import Final
 
 import msgspec
 
-from gateway.bench import cpu, database, facts, throwaway
+from gateway.bench import database, facts, throwaway
 from gateway.bench.plan import Case, Flow, Order, Site
 from gateway.bench.report import Figures, Parameters, Report, figures
 from gateway.bench.rounds import Meter, Round, load_generator
 from gateway.bench.system import BenchError, System, postmaster
 from gateway.embedded import Cluster, temporary_directory
+from gateway.machine import processes as cpu
 from gateway.machine.up import Options, running
 
 WARM_UP_SECONDS: Final = 2.0

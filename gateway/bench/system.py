@@ -17,11 +17,11 @@ import msgspec
 
 from gateway import access, config
 from gateway.access import Members
-from gateway.bench import cpu
 from gateway.bench.plan import Asset, Flow, Holder, Lane, Member, Site
 from gateway.client import GatewayClient
 from gateway.config import Settings
 from gateway.http import wire
+from gateway.machine import processes as cpu
 from gateway.machine.credentials import GATEWAY_OPERATOR
 from gateway.machine.data_directory import DataDirectory, Ready
 from gateway.machine.ledger_client import LedgerClient

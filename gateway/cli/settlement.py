@@ -18,6 +18,7 @@ from gateway.cli.terminal import (
 )
 from gateway.client import GatewayClient, GatewayUnreachableError, ProblemError
 from gateway.http import wire
+from gateway.statuses import told
 
 
 @click.group("settlement")
@@ -65,12 +66,36 @@ async def list_(connection: Connection, limit: int, before: str | None, as_json:
 @json_option
 @run_async
 async def show(connection: Connection, id: str, as_json: bool) -> None:
-    """One settlement: its state, who bears which risk, and every leg."""
+    """One settlement: its state, who bears which risk, every leg, and to a party its messages."""
     with failing(GatewayUnreachableError, ProblemError):
         async with aiohttp.ClientSession() as session:
             gateway = GatewayClient(session, connection.url, connection.token)
             view = await gateway.settlement(id)
-    _print(view, as_json)
+            said = await _conversation(gateway, id)
+    if as_json:
+        print_json(msgspec.to_builtins(view) | ({} if said is None else msgspec.to_builtins(said)))
+        return
+    _print(view, as_json=False)
+    if said is not None:
+        columns = ("at", "", "message", "id", "answers", "says")
+        print_table(columns, [_message(message) for message in said.messages])
+
+
+async def _conversation(gateway: GatewayClient, id: str) -> wire.Conversation | None:
+    """A party's own messages; an operator has none."""
+    try:
+        return await gateway.conversation(id)
+    except ProblemError as error:
+        if error.problem.status == 403:
+            return None
+        raise
+
+
+def _message(said: wire.Said) -> tuple[object, ...]:
+    says = ""
+    if said.direction == "out" and said.xml is not msgspec.UNSET:
+        says = str(told(said.xml))
+    return (said.at, said.direction, said.definition, said.id, said.related, says)
 
 
 @command.command("cancel")

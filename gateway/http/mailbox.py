@@ -9,17 +9,21 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
+from lxml import etree
 
 from gateway.http import exchange, notation, wire
 from gateway.http.exchange import Call, Desk, Reply, json_reply, limit_of
 from gateway.http.heads import header, message_id
 from gateway.http.notation import Unreadable
 from gateway.http.problems import RequestError
-from gateway.port import Stored
+from gateway.port import Received, Stored
+from htlc.units import SettlementId
 from protocols.iso20022 import json_form, render
 from protocols.iso20022.advice import Outbound
+from protocols.iso20022.errors import ProtocolError
 from protocols.iso20022.header import Related
 from protocols.iso20022.lexical import instant_text
+from protocols.iso20022.xml import parse
 
 PAGE_DEFAULT: Final = 100
 PAGE_MAX: Final = 500
@@ -75,6 +79,48 @@ async def deliveries(call: Call, stored: Sequence[Stored]) -> list[wire.Delivery
             await asyncio.sleep(0)
         done.append(delivery(call.desk, call.principal.name, entry, as_json=as_json))
     return done
+
+
+async def conversation(call: Call) -> Reply:
+    """A settlement as one of its parties has lived it: its messages in and ours out."""
+    call.query()
+    id = SettlementId(call.settlement())
+    messages = await call.gateway.conversation(call.principal.name, id)
+    if messages is None:
+        raise exchange.not_found()
+    said = tuple(_said(call, message) for message in messages)
+    return json_reply(200, wire.Conversation(messages=said))
+
+
+def _said(call: Call, message: Received | Stored) -> wire.Said:
+    if isinstance(message, Received):
+        return _received(message)
+    told = delivery(call.desk, call.principal.name, message, as_json=False)
+    return wire.Said(
+        direction="out",
+        id=told.id,
+        definition=told.definition,
+        related=told.related,
+        at=told.created_at,
+        xml=told.xml,
+        message=told.message,
+    )
+
+
+def _received(message: Received) -> wire.Said:
+    """As it came: JSON stays JSON, and XML becomes text whatever its encoding was."""
+    said = wire.Said(
+        direction="in",
+        id=message.id,
+        definition=message.definition,
+        related=None,
+        at=instant_text(message.received_at),
+    )
+    try:
+        xml = etree.tostring(parse(message.raw), encoding="unicode")
+    except ProtocolError:  # accepted once, and no XML: it came in the JSON form
+        return msgspec.structs.replace(said, message=msgspec.json.decode(message.raw))
+    return msgspec.structs.replace(said, xml=xml)
 
 
 def delivery(desk: Desk, member: str, stored: Stored, *, as_json: bool) -> wire.Delivery:

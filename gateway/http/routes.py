@@ -269,6 +269,25 @@ ROUTES: Final = (
         head=True,
     ),
     Route(
+        method="GET",
+        path="/v1/settlements/{id}/messages",
+        name="readConversation",
+        summary="Read the messages about a settlement, as one of its parties",
+        description="What the caller has sent about its own side, and what it was told, in order.",
+        handler=mailbox.conversation,
+        roles=MEMBERS,
+        parameters=(_ID,),
+        answers=(
+            Answer(
+                status=200,
+                description="Messages in and out, oldest first",
+                contents=_json(wire.Conversation, sample.CONVERSATION),
+            ),
+        ),
+        refusals=(Kind.NOT_FOUND,),
+        head=True,
+    ),
+    Route(
         method="POST",
         path="/v1/settlements/{id}/accept",
         name="acceptSettlement",

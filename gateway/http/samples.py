@@ -211,5 +211,17 @@ _DELIVERY: Final = wire.Delivery(
     xml=RECEIPT_XML,
 )
 
+CONVERSATION: Final = wire.Conversation(
+    messages=(
+        wire.Said(
+            direction="in",
+            id=_SENT.business_message_id,
+            definition=_SENT.definition,
+            related=None,
+            at=_AT_TEXT,
+            xml=MESSAGE_XML,
+        ),
+    )
+)
 PAGE: Final = wire.DeliveryPage(messages=(_DELIVERY,), next=_DELIVERY.cursor)
 EVENT: Final = f'id: {_DELIVERY.cursor}\ndata: {{"cursor":"{_DELIVERY.cursor}","xml":"…"}}\n\n'

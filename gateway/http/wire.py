@@ -290,6 +290,24 @@ class DeliveryPage(msgspec.Struct, frozen=True, kw_only=True):
     next: Cursor
 
 
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """A message of a conversation: sent by the member (`in`, as it came) or by the gateway."""
+
+    direction: Literal["in", "out"]
+    id: Annotated[str, Meta(description="BizMsgIdr of the message")]
+    definition: Annotated[str, Meta(examples=["sese.023.001.11"])]
+    related: Annotated[str | None, Meta(description="BizMsgIdr of the message that it answers")]
+    at: Instant
+    xml: str | UnsetType = UNSET
+    message: Any | UnsetType = UNSET
+
+
+class Conversation(msgspec.Struct, frozen=True, kw_only=True):
+    """What a party has sent and was told about its side of a settlement, in order."""
+
+    messages: tuple[Said, ...]
+
+
 class Acknowledged(msgspec.Struct, frozen=True, kw_only=True):
     """How far the mailbox is acknowledged now."""
 

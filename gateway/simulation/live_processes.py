@@ -6,13 +6,15 @@ import os
 import signal
 from pathlib import Path
 
+from gateway.machine.processes import descendants
+
 LOOK_SECONDS = 0.02
 """How often a process that was started again is looked for: well before it is ready (about 1 s)."""
 
 
 def pids(service: str) -> list[int]:
     """The processes of a service of ours (`gateway`, `gateway-2`, a ledger's name)."""
-    return [pid for pid in _descendants(os.getpid()) if _service(pid) == service]
+    return [pid for pid in descendants(os.getpid()) if _service(pid) == service]
 
 
 def _service(pid: int) -> str | None:
@@ -21,23 +23,6 @@ def _service(pid: int) -> str | None:
     except OSError:
         return None
     return next((Path(word).stem for word in words if word.endswith(".toml")), None)
-
-
-def _descendants(root: int) -> list[int]:
-    """As the kernel has them now."""
-    parents: dict[int, int] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            with contextlib.suppress(OSError):
-                stat = (entry / "stat").read_text()
-                parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
-    found, todo = [], [root]
-    while todo:
-        parent = todo.pop()
-        children = [pid for pid, its in parents.items() if its == parent]
-        found += children
-        todo += children
-    return found
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

@@ -181,12 +181,12 @@ CLAIM_MARGIN = _gauge(
 )
 SAFE_DOWNTIME = _gauge(
     "lockstep_safe_downtime_seconds",
-    "Smallest outage, over settlements whose key is out, that would cost somebody a leg: time left "
-    "to the expiry of an open leg, less what its claim takes. Absent if none.",
+    "Smallest outage, over settlements whose key may be out, that would cost somebody a leg: time "
+    "left to the expiry of an open leg, less what its claim takes. Absent if none.",
 )
 AT_RISK = _gauge(
     "lockstep_settlements_at_risk",
-    "Settlements whose key is out while a leg with an expiry is still locked.",
+    "Settlements whose key may be out while a leg with an expiry is not claimed yet.",
 )
 
 # ------------------------------------------------------------------ gateway: links to ledgers

@@ -253,6 +253,61 @@ class CancellationAnswer(
         _assert_codes(self.status, self.reasons, _ANSWER_CODE_SETS)
 
 
+class HoldAnswer(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="type",
+    tag="hold_answer",
+):
+    """sese.031: what becomes of a request to hold or release, which is known by its BizMsgIdr."""
+
+    request: str
+    transaction_id: str | None = None
+    hold: bool | None = None
+    account: str | None = None
+    account_kind: AccountKind = AccountKind.ACCOUNT
+    status: Answering
+    reasons: tuple[Reason, ...] = ()
+
+    def __post_init__(self) -> None:
+        assert self.status not in (Answering.PENDING, Answering.CANCELLED), "done, or not"
+        _assert_codes(self.status, self.reasons, _ANSWER_CODE_SETS)
+
+
+class Allegement(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="type",
+    tag="allegement",
+):
+    """sese.028: what a counterparty has instructed. It is written mirrored, as its receiver would
+    instruct; `instruction` is as the counterparty sent it."""
+
+    reference: str
+    counterparty_tx: str | None = None  # our reference of the counterparty's instruction
+    instruction: SettlementInstruction
+
+
+class AllegementRemoval(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="type",
+    tag="allegement_removal",
+):
+    """sese.029: an allegement is over. `movement` is the counterparty's, written mirrored."""
+
+    reference: str
+    counterparty_tx: str | None = None
+    movement: Movement
+    payment: Payment
+
+
 class Rejection(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="rejection"
 ):
@@ -288,4 +343,14 @@ class Receipt(
     sender: str  # BIC of its sender
 
 
-Outbound = StatusAdvice | Confirmation | CancellationAnswer | FxStatus | Rejection | Receipt
+Outbound = (
+    StatusAdvice
+    | Confirmation
+    | CancellationAnswer
+    | HoldAnswer
+    | Allegement
+    | AllegementRemoval
+    | FxStatus
+    | Rejection
+    | Receipt
+)

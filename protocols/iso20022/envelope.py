@@ -30,6 +30,7 @@ ACCEPTED: Final = frozenset(
         ("fxtr.016", ("05",)),
         ("sese.020", ("07", "09")),
         ("sese.023", ("09", "10", "11", "12", "13")),
+        ("sese.030", ("09", "10")),
     )
     for version in versions
 )

@@ -2,10 +2,23 @@
 
 from typing import assert_never
 
-from protocols.iso20022 import admi, fxtr017, header, sese024, sese025, sese027
+from protocols.iso20022 import (
+    admi,
+    fxtr017,
+    header,
+    sese024,
+    sese025,
+    sese027,
+    sese028,
+    sese029,
+    sese031,
+)
 from protocols.iso20022.advice import (
+    Allegement,
+    AllegementRemoval,
     CancellationAnswer,
     Confirmation,
+    HoldAnswer,
     Outbound,
     Receipt,
     Rejection,
@@ -27,6 +40,12 @@ def definition(message: Outbound) -> str:
             return fxtr017.DEFINITION
         case CancellationAnswer():
             return sese027.DEFINITION
+        case HoldAnswer():
+            return sese031.DEFINITION
+        case Allegement():
+            return sese028.DEFINITION
+        case AllegementRemoval():
+            return sese029.DEFINITION
         case Rejection():
             return admi.REJECTION
         case Receipt():
@@ -52,6 +71,12 @@ def document(message: Outbound, head: Header) -> str:
             return fxtr017.write(message, head.business_message_id)
         case CancellationAnswer():
             return sese027.write(message, head.sender)
+        case HoldAnswer():
+            return sese031.write(message, head.sender)
+        case Allegement():
+            return sese028.write(message)
+        case AllegementRemoval():
+            return sese029.write(message)
         case Rejection():
             return admi.write_rejection(message)
         case Receipt():

@@ -3,7 +3,13 @@
 from gateway.ids import new_id
 from gateway.port import Taken
 from protocols.iso20022 import envelope, render
-from protocols.iso20022.advice import CancellationAnswer, Outbound
+from protocols.iso20022.advice import (
+    Allegement,
+    AllegementRemoval,
+    CancellationAnswer,
+    HoldAnswer,
+    Outbound,
+)
 from protocols.iso20022.header import Header
 from protocols.iso20022.instruction import SettlementInstruction
 from protocols.iso20022.schemas import ISO
@@ -42,6 +48,21 @@ def cancellation(item: SettlementInstruction, id: str = "", **changes: str) -> e
     )
 
 
+def hold(item: SettlementInstruction, held: bool, **changes: str) -> envelope.Enveloped:
+    """A sese.030 that holds or releases an instruction; `changes` spoil it."""
+    said = {"tx": item.transaction_id, "reason": "PTYH", "more": ""} | changes
+    indicator = (
+        f"<HldInd><Ind>{str(held).lower()}</Ind>"
+        f"<Rsn><Cd><Cd>{said['reason']}</Cd></Cd></Rsn></HldInd>"
+    )
+    return enveloped(
+        item.sender,
+        "sese.030.001.09",
+        f"<SctiesSttlmCondsModReq><ReqDtls><Ref><AcctOwnrTxId>{said['tx']}</AcctOwnrTxId></Ref>"
+        f"{said['more']}{indicator}</ReqDtls></SctiesSttlmCondsModReq>",
+    )
+
+
 async def ask(running: System, *messages: envelope.Enveloped) -> list[Taken]:
     """Send requests of one member, in one batch."""
     taken = await running.desk.take_messages(messages[0].header.sender, messages)
@@ -55,6 +76,12 @@ def short(message: Outbound) -> str:
         return "/".join(
             ["027", message.status.value, *(reason.code or "" for reason in message.reasons)]
         )
+    if isinstance(message, HoldAnswer):
+        return "/".join(
+            ["031", message.status.value, *(reason.code or "" for reason in message.reasons)]
+        )
+    if isinstance(message, Allegement | AllegementRemoval):
+        return type(message).__name__
     return " ".join(trades.codes(message))
 
 

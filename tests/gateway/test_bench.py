@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 from msgspec.structs import replace
 
-from gateway.bench import compare, cpu, throwaway
+from gateway.bench import compare, throwaway
 from gateway.bench.bodies import Bodies, Trade, array, batch, message_id
 from gateway.bench.facts import Database, Facts, cpu_model
 from gateway.bench.plan import Asset, Case, Holder, Lane, Member, Order, Site, Watch, watch
@@ -27,6 +27,7 @@ from gateway.bench.system import GATEWAY, LEDGERS, LOAD, POSTGRESQL
 from gateway.bench.trades import Dealer, Tally, Unit
 from gateway.cli import bench as cli
 from gateway.http import wire
+from gateway.machine import processes as cpu
 from gateway.machine import world
 from protocols import matching
 from protocols.iso20022 import envelope, sese023

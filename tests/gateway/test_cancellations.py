@@ -1,20 +1,33 @@
 """sese.020 through the whole gateway: who may cancel when, and what both sides are told."""
 
 from datetime import date
+from pathlib import Path
 
+from gateway import audit
 from htlc.settlement import Phase
 from htlc.units import LedgerId
+from ledgers.queries import named_queries
 from protocols.iso20022.instruction import Movement
 from tests.gateway.requests import ask, cancellation, heard
 from tests.gateway.systems import BUYER, ISIN, OPENING, SELLER, System, until
 from tests.gateway.test_instructions import both, instruction, message, send
 
+AUDIT = named_queries(Path(audit.__file__).with_name("gateway.sql"))
 FINALS = ("Canc/CANI", "settled", "Rjctd")
 
 
 async def finals(running: System, member: str) -> int:
     """Final notices of instructions; sese.027 comes beside them."""
     return sum(item in FINALS for item in await heard(running, member))
+
+
+async def audited(running: System) -> None:
+    """What the auditor asks of every instruction: one final notice if it is over, none else."""
+    rows = await running.engine.pool.fetch(AUDIT["instructions"])
+    assert rows
+    for row in rows:
+        assert row["finals"] == (1 if row["over"] else 0), row
+        assert row["over"] or row["pair"] is None or row["going_on"], row
 
 
 async def ends(running: System, member: str, word: str) -> bool:
@@ -51,6 +64,7 @@ async def test_an_instruction_alone_is_cancelled_at_once_and_bad_requests_are_re
         "AckdAccptd Umtchd/CMIS",
         "027/Rjctd/SAFE",
     ]
+    await audited(running)
 
 
 async def test_a_matched_pair_is_cancelled_when_both_ask_and_not_once_it_is_settled(
@@ -75,6 +89,7 @@ async def test_a_matched_pair_is_cancelled_when_both_ask_and_not_once_it_is_sett
     await ask(running, cancellation(deliver))
     assert (await heard(running, SELLER))[-1] == "027/Dnd/DSET"
     assert await finals(running, SELLER) == await finals(running, BUYER) == 2
+    await audited(running)
 
 
 async def test_an_attempt_under_way_is_cancelled_before_commit_and_denied_after_it(
@@ -115,6 +130,7 @@ async def test_an_attempt_under_way_is_cancelled_before_commit_and_denied_after_
     running.engine.runner.mark(lives[id])
     await until(lambda: ends(running, BUYER, "settled"))
     assert await finals(running, SELLER) == await finals(running, BUYER) == 2
+    await audited(running)
 
 
 async def test_one_sided_requests_outlive_attempts_and_restarts(running: System) -> None:

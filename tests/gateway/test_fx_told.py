@@ -5,6 +5,7 @@ import pytest
 from gateway.audit.databases import GATEWAY, opened
 from gateway.audit.findings import Notebook
 from gateway.audit.notices import instructions
+from gateway.config import MatchingSettings
 from gateway.statuses import told
 from protocols.iso20022 import render
 from tests.gateway.systems import System
@@ -66,3 +67,11 @@ async def audited(running: System) -> list[str]:
         await instructions(snapshot, notebook)
         await snapshot.release()
     return [finding.what for finding in notebook.findings()]
+
+
+async def test_a_trade_that_stays_alone_is_alleged_to_nobody(stopped: System) -> None:
+    soon = MatchingSettings(allege_after_seconds=0.0)
+    async with stopped.gateway(matching=soon) as running:
+        await send(running, trade(BANK_A))
+        assert await running.engine.allegements.tell() == 0
+        assert await running.desk.read(BANK_B, after=0, limit=9) == []

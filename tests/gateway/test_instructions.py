@@ -6,6 +6,8 @@ import msgspec
 
 from gateway.ids import new_id
 from gateway.port import Busy, Taken
+from htlc.events import Decided, Decision, Opened, Reason
+from htlc.settlement import Settlement
 from protocols.iso20022 import envelope, render, sese023
 from protocols.iso20022.advice import Confirmation, Matching, Outbound, Processing, StatusAdvice
 from protocols.iso20022.errors import ProtocolError, RejectCode
@@ -248,3 +250,37 @@ async def test_two_sides_in_one_batch_are_told_accepted_and_matched(running: Sys
     assert (seller[-2:], buyer[-2:]) == ([["Mtchd"], ["settled"]], [["Mtchd"], ["settled"]])
     assert Processing.ACCEPTED.value in seller[0][0]
     assert Matching.MATCHED.value == seller[-2][0]
+
+
+async def test_a_pair_whose_ledger_has_not_told_what_it_keeps_waits_and_settles(
+    running: System,
+) -> None:
+    engine = running.engine
+    openers = engine.intake._openers
+    engine.intake._openers = msgspec.structs.replace(openers, pair_swap=lambda id, pair: None)
+    for side in both():
+        await send(running, side)
+    assert len(engine.pending) == 1
+    engine.intake._openers = openers
+    await until(lambda: settled(running, SELLER))
+    assert (await statuses(running, BUYER))[-1] == ["settled"]
+
+
+async def test_a_pair_that_cannot_be_opened_now_is_told_so_and_tried_again(
+    running: System,
+) -> None:
+    engine = running.engine
+    lapsed = Decided(decision=Decision.CANCEL, reason=Reason.COMMIT_BY_PASSED)
+    opening, tries = engine.agreements.opening, 0
+
+    def fails_twice(state: Settlement) -> Opened | Decided | None:
+        nonlocal tries
+        tries += 1
+        return lapsed if tries <= 2 else opening(state)  # once at intake, once in the runner
+
+    engine.agreements.opening = fails_twice  # type: ignore[method-assign]
+    for side in both():
+        await send(running, side)
+    await until(lambda: settled(running, SELLER))
+    assert tries == 3
+    assert (await statuses(running, SELLER))[-2:] == [["Mtchd", "Pdg/PRSY"], ["settled"]]

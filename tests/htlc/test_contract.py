@@ -87,6 +87,24 @@ def test_a_cancel_after_a_refund_and_the_reverse_are_told_apart() -> None:
     assert contract.refund(cancelled, EXPIRES_AT) is Refusal.ALREADY_CANCELLED
 
 
+def test_a_replay_finds_the_contract_as_it_was_left() -> None:
+    """A lost answer is asked for again: the same key is no refusal, another one tells the end."""
+    executed = contract.execute(made(BACKSTOP), EXECUTION_KEY, Instant(60))
+    assert isinstance(executed, Htlc)
+    assert (executed.key, executed.locked_at, executed.ended_at) == (EXECUTION_KEY, NOW, 60)
+    assert contract.execute(executed, EXECUTION_KEY, Instant(70)) is executed
+    assert contract.execute(executed, WRONG_KEY, Instant(70)) is Refusal.ALREADY_EXECUTED
+
+    cancelled = contract.cancel(made(BACKSTOP), CANCELLATION_KEY, Instant(60))
+    assert isinstance(cancelled, Htlc)
+    assert contract.cancel(cancelled, CANCELLATION_KEY, Instant(70)) is cancelled
+    assert contract.cancel(cancelled, WRONG_KEY, Instant(70)) is Refusal.ALREADY_CANCELLED
+
+    refunded = contract.refund(made(BACKSTOP), EXPIRES_AT)
+    assert isinstance(refunded, Htlc)
+    assert contract.refund(refunded, Instant(300)) is refunded
+
+
 ATTEMPTS = st.lists(
     st.tuples(
         st.sampled_from(["execute", "cancel", "refund"]),

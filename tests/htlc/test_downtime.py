@@ -108,3 +108,9 @@ def _executed(moment: When) -> bool:
 
 def _noise(scripted: Scripted) -> bool:
     return isinstance(scripted.fault, faults.Noise)
+
+
+def test_an_ended_leg_does_not_hide_those_after_it() -> None:
+    """Leg 0 has ended; leg 1 of a backstop is still to be claimed."""
+    state = samples.executed(samples.committed(samples.backstop()), 0)
+    assert downtime(state) == expiry(state, 1) - NOW - CLAIM

@@ -320,3 +320,11 @@ def test_a_handed_secret_is_used_and_a_withheld_one_watched_for() -> None:
     assert decide(state, clocks(state, NOW)) == (Look(leg=0),)
     state = evolve(state, SecretHanded(by=BUYER.member))
     assert decide(state, clocks(state, NOW)) == (Unlock(leg=0, role=Role.EXECUTION),)
+
+
+def test_a_proposals_commit_by_is_an_instant_of_the_ledger_of_its_first_leg() -> None:
+    state = propose(Proposed(swap=changed(dvp_swap(), commit_by=Instant(2_000))))
+    first, second = (leg.ledger for leg in state.swap.legs)
+    early, late = clocks(state, 1_999), clocks(state, 2_000)
+    assert Record in map(type, decide(state, {first: late[first], second: early[second]}))
+    assert Record not in map(type, decide(state, {first: early[first], second: late[second]}))

@@ -101,3 +101,10 @@ def test_rule_17_nothing_but_a_plain_two_key_settlement_is_ever_frozen(
     assert not locked(two_key()).frozen
     assert not locked(restored(two_key()), 0).frozen
     assert locked(restored(two_key())).frozen
+
+
+def test_rule_17_a_cancel_after_a_restore_says_why() -> None:
+    state = restored(locked(two_key(), 0))
+    state = tell(state, 1, None, state.agreed.legs[1].terms.lock_by)
+    (record,) = [c for c in owed(state) if isinstance(c, Record)]
+    assert (record.event.decision, record.event.reason) == (Decision.CANCEL, Reason.RESTORED)

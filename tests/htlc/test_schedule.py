@@ -226,3 +226,17 @@ def test_the_example_of_the_readme() -> None:
     text = README.read_text()
     for told in ("10:02:35", "10:04:53", "10:00:17"):
         assert told in text
+
+
+def test_the_first_claim_leaves_time_for_what_else_the_leader_is_paid() -> None:
+    """The hub leads and may die between its two claims: the first of them has a window, too."""
+    hub = hub_swap()
+    latencies = [FAST, FAST, SLOW, SLOW]
+    plan = drawn(hub, latencies, "HUB")
+    first = schedule.first_claimed(hub.legs, MemberId("HUB"), plan.expires_at)
+    other = 2 - first
+    assert {first, other} == {0, 2}, "IN1 and IN2 pay the hub"
+    step = schedule.window(latencies[first], latencies[other], RECOVERY)
+    assert plan.margin[first] >= step
+    assert plan.expires_at[other] - plan.expires_at[first] >= step
+    assert plan.outage_max == RECOVERY

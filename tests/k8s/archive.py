@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from gateway.embedded.binaries import find
-from tests.system.machine import descendants
+from gateway.machine.processes import descendants
 
 RECEIVER = "archive"
 """Name of the archive's receiver and of the replication slot that keeps the log for it."""

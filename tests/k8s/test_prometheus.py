@@ -10,9 +10,10 @@ import aiohttp
 import pytest
 
 from gateway.machine import world as worlds
+from gateway.machine.processes import descendants
 from tests.k8s.prometheus import prometheus
 from tests.system.load import EURO, REGISTRY, Load
-from tests.system.machine import Machine, descendants, machine
+from tests.system.machine import Machine, machine
 
 pytestmark = [pytest.mark.debian, pytest.mark.timeout(240)]
 

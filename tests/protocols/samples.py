@@ -6,9 +6,12 @@ from pathlib import Path
 import msgspec
 
 from protocols.iso20022.advice import (
+    Allegement,
+    AllegementRemoval,
     Answering,
     CancellationAnswer,
     Confirmation,
+    HoldAnswer,
     Matching,
     MatchingStatus,
     Outbound,
@@ -303,6 +306,28 @@ def outbound() -> dict[str, Outbound]:
             status=Answering.REJECTED,
             reasons=(Reason.of(RequestRefusal.REFE),),
         ),
+        "sese.031-executed": _hold(Answering.COMPLETED, account="REGA-SELADE-0001"),
+        "sese.031-denied": _hold(Answering.DENIED, Reason.of(DeniedReason.DPRG)),
+        "sese.031-unserved": HoldAnswer(
+            request="SELA-BMI-20261008-00007",
+            status=Answering.REJECTED,
+            reasons=(Reason.of(RequestRefusal.OTHR, text="Prty: not changed here"),),
+        ),
+        "sese.028-allegement": Allegement(
+            reference="GWALG26100600031",
+            counterparty_tx="GW2610080000417A",
+            instruction=msgspec.structs.replace(
+                i,
+                delivering=msgspec.structs.replace(i.delivering, account=None, processing_id=None),
+                lock=msgspec.structs.replace(i.lock, leg="CASH", status=LockStatus.PROPOSED),
+            ),
+        ),
+        "sese.029-allegement-removal": AllegementRemoval(
+            reference="GWALG26100600031",
+            counterparty_tx="GW2610080000417A",
+            movement=Movement.DELI,
+            payment=Payment.APMT,
+        ),
         "admi.002-reject": Rejection(
             reference="SELA-BMI-20261006-00011",
             code=RejectCode.XSDV,
@@ -374,6 +399,17 @@ def _cancellation(status: Answering, *reasons: Reason) -> CancellationAnswer:
         references=References(account_owner_tx="SELA2610060001", market_tx="GW2610080000417A"),
         movement=Movement.DELI,
         payment=Payment.APMT,
+        status=status,
+        reasons=reasons,
+    )
+
+
+def _hold(status: Answering, *reasons: Reason, account: str | None = None) -> HoldAnswer:
+    return HoldAnswer(
+        request="SELA-BMI-20261008-00007",
+        transaction_id="SELA2610060001",
+        hold=False,
+        account=account,
         status=status,
         reasons=reasons,
     )

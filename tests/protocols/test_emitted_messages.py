@@ -129,6 +129,8 @@ def test_a_reason_that_its_status_does_not_know_is_our_own_error() -> None:
         (CancellationPendingReason, "sese.027.001.07", "PendingReason9Code"),
         (DeniedReason, "sese.027.001.07", "DeniedReason6Code"),
         (RequestRefusal, "sese.027.001.07", "RejectionReason74Code"),
+        (DeniedReason, "sese.031.001.09", "DeniedReason6Code"),
+        (RequestRefusal, "sese.031.001.09", "RejectionReason71Code"),
     ],
 )
 def test_every_reason_code_is_in_the_code_set_of_the_schema(

@@ -5,7 +5,7 @@ import pytest
 from protocols.iso20022 import inbound
 from protocols.iso20022.envelope import validate
 from protocols.iso20022.instruction import Movement, Payment
-from protocols.iso20022.requests import CancellationRequest
+from protocols.iso20022.requests import CancellationRequest, HoldRequest
 from tests.protocols import samples
 
 ASKED = CancellationRequest(
@@ -37,3 +37,32 @@ def test_a_cancellation_of_something_else_has_no_movement() -> None:
     asked = read(written, "sese.020.001.07")
     assert isinstance(asked, CancellationRequest)
     assert (asked.transaction_id, asked.movement) == ("SELA2610060001", None)
+
+
+@pytest.mark.parametrize("version", ["09", "10"])
+def test_a_release_is_read(version: str) -> None:
+    example = samples.sample("sese.030-release.xml")
+    written = example.replace("sese.030.001.09", f"sese.030.001.{version}")
+    assert read(written, f"sese.030.001.{version}") == HoldRequest(
+        transaction_id="SELA2610060001", hold=False, account="REGA-SELADE-0001"
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ("<HldInd>", "<RtnInd>true</RtnInd><HldInd>", "RtnInd"),
+        ("</ReqDtls>", "</ReqDtls><ReqDtls><Ref/><RtnInd>true</RtnInd></ReqDtls>", "ReqDtls"),
+    ],
+)
+def test_more_than_a_hold_is_named(old: str, new: str, what: str) -> None:
+    asked = read(samples.sample("sese.030-release.xml").replace(old, new), "sese.030.001.09")
+    assert isinstance(asked, HoldRequest)
+    assert asked.unserved is not None
+    assert asked.unserved.startswith(what)
+
+
+def test_a_hold_of_the_depository_is_not_the_partys() -> None:
+    asked = read(samples.sample("sese.030-release.xml").replace("PTYH", "CSDH"), "sese.030.001.09")
+    assert isinstance(asked, HoldRequest)
+    assert not asked.by_party

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from gateway.machine.processes import descendants
+
 QUICK = (
     "import gateway.machine.supervisor as s; s.PAUSE_SECONDS_MAX = s.PAUSE_SECONDS_MIN; "
     "s.DEATHS_MAX = 1000; "
@@ -62,23 +64,6 @@ def _command(pid: int) -> list[str]:
         return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
     except (FileNotFoundError, ProcessLookupError):
         return []
-
-
-def descendants(root: int) -> list[int]:
-    """The processes below `root`, as the kernel has them now."""
-    parents: dict[int, int] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            with contextlib.suppress(OSError):
-                stat = (entry / "stat").read_text()
-                parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
-    found, todo = [], [root]
-    while todo:
-        parent = todo.pop()
-        children = [pid for pid, its in parents.items() if its == parent]
-        found += children
-        todo += children
-    return found
 
 
 @contextlib.asynccontextmanager

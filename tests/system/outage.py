@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 
-from tests.system.machine import descendants
+from gateway.machine.processes import descendants
 
 OURSELVES = "lockstep-test"
 
@@ -48,6 +48,7 @@ async def postmaster(dsn: str) -> int:
 async def frozen(dsn: str) -> AsyncIterator[None]:
     """Every process of the server is stopped: connections stay open, and nothing is answered."""
     server = await postmaster(dsn)
+    os.kill(server, signal.SIGSTOP)  # first: no process is born while the others are counted
     family = [server, *descendants(server)]
     for pid in family:
         os.kill(pid, signal.SIGSTOP)

@@ -282,11 +282,10 @@ async def test_a_hanging_database_hides_no_metric_and_delays_no_end(here: Site) 
         assert "no heartbeat" in ready["conditions"]["database"]["why"]
         begun = time.monotonic()
         assert await here.metric(leaving.metrics, "lockstep_database_up") == 0
-        assert await here.metric(leaving.metrics, "lockstep_draining") == 0
         assert time.monotonic() - begun < NOTICED_SECONDS_MAX, "a scraper waits for ten seconds"
         os.kill(leaving.pid, signal.SIGTERM)
         assert await asyncio.wait_for(leaving.process.wait(), DRAIN_SECONDS_MAX) == 0
-        print(f"scraped twice and gone in {time.monotonic() - begun:.1f} s")
+        print(f"scraped and gone in {time.monotonic() - begun:.1f} s")
     probe = here.load()
     print(f"the database goes on: settles after {await here.settles(probe):.2f} s")
     probe.note()
@@ -310,5 +309,6 @@ async def told_to_come_back(here: Site) -> None:
         headers={"Authorization": f"Bearer {here.running.token(member)}"},
     ) as response:
         problem = await response.json()
-    assert (response.status, response.headers["Retry-After"]) == (503, "1"), problem
+    told = response.status, response.headers.get("Retry-After")
+    assert told == (503, "1"), problem
     assert problem["type"] == "urn:lockstep:problem:busy"

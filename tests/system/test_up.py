@@ -15,8 +15,9 @@ from gateway.client import GatewayClient
 from gateway.demo.expected import DAY
 from gateway.machine import world
 from gateway.machine.ledger_client import LedgerClient
+from gateway.machine.processes import descendants
 from ledgers.port import LedgerUnreachable
-from tests.system.machine import Machine, descendants, machine
+from tests.system.machine import Machine, machine
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 

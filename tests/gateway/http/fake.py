@@ -14,6 +14,7 @@ from gateway.port import (
     Denied,
     LedgerState,
     Principal,
+    Received,
     Refused,
     Stored,
     Summary,
@@ -213,6 +214,13 @@ class FakeGateway:
         box.append(stored)
         self._arrivals.pop(member, asyncio.Event()).set()
         return stored
+
+    async def conversation(
+        self, member: str, id: SettlementId
+    ) -> Sequence[Received | Stored] | None:
+        self._check()
+        view = await self.show(Principal(name=member, role="member"), id)
+        return None if view is None else [s for s in self.boxes[member] if s.settlement == id]
 
     async def read(self, member: str, *, after: int, limit: int) -> Sequence[Stored]:
         self._check()

@@ -85,6 +85,9 @@ async def test_agreed_swaps_settle_and_both_are_told(
     assert all(leg["final"] and leg["ended_at"] for leg in shown["legs"])
     assert shown["legs"][1]["quantity"] == "99.50"
     assert await running.balance("registry", BUYER, ISIN) == (10_000_200, 0)
+    path = f"/v1/settlements/{wanted[0]['id']}/messages"
+    (only,) = (await buyer.ask("GET", path)).json["messages"]
+    assert (only["direction"], only["message"]["state"]) == ("out", "SETTLED")
     for client in clients:
         notices = (await client.ask("GET", "/v1/messages")).json["messages"]
         assert [n["message"]["state"] for n in notices] == ["SETTLED", "SETTLED"]
@@ -120,3 +123,15 @@ async def test_two_instructions_match_and_settle(
 
     await until(told)
     assert running.said == []
+    (line,) = (await seller.ask("GET", "/v1/settlements")).json["settlements"]
+    path = f"/v1/settlements/{line['id']}/messages"
+    for client, side in ((seller, sides[0]), (buyer, sides[1])):
+        said = (await client.ask("GET", path)).json["messages"]
+        assert [(m["direction"], m["definition"]) for m in said] == [
+            ("in", "sese.023.001.11"),
+            ("out", "sese.024.001.12"),
+            ("out", "sese.024.001.12"),
+            ("out", "sese.025.001.11"),
+        ]
+        assert all(side.transaction_id in message["xml"] for message in said)
+        assert {message["related"] for message in said[1:]} == {said[0]["id"]}

@@ -1,4 +1,4 @@
-"""CPU time of groups of processes, from /proc (proc(5)).
+"""The processes of this machine, their families and CPU time, from /proc (proc(5)).
 
 A group is one or more roots with all their descendants. The time of a child that has ended is in
 its parent's `cutime` and `cstime` once the parent has waited for it, which PostgreSQL's postmaster
@@ -61,6 +61,11 @@ def family(roots: Iterable[int], known: Mapping[int, Process]) -> set[int]:
         found.add(pid)
         waiting += children.get(pid, ())
     return found
+
+
+def descendants(root: int) -> list[int]:
+    """The processes below `root`, as the kernel has them now."""
+    return sorted(family([root], processes()) - {root})
 
 
 def used(groups: Mapping[str, Iterable[int]]) -> dict[str, float]:
