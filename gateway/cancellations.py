@@ -12,18 +12,19 @@ Every request gets one final answer (sese.027 `Canc`, `Dnd` or `Rjctd`), beside 
 """
 
 from collections.abc import Callable, Sequence, Set
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
-from gateway import allegements, instructions
+from gateway import allegements, fx_pairs, instructions
 from gateway.elsewhere import CONFLICTS_MAX
+from gateway.fx_pairs import FxPair
 from gateway.ids import new_id
 from gateway.inbound import Arrival, related
 from gateway.instructions import Found
 from gateway.jobs import Begun, Done
 from gateway.journal import QUERIES, Entry, Journal, Loaded, Notice, PairEnd, deliver
-from gateway.pairs import Pair, Side, cancelled, notice, references
+from gateway.pairs import MatchedPair, Pair, Side, cancelled, notice, references
 from gateway.sql import Connection
 from htlc.commands import Record
 from htlc.coordinator import decide, evolve
@@ -53,7 +54,7 @@ from protocols.iso20022.requests import CancellationRequest
 _related = msgspec.json.Decoder(Related)
 _encoder = msgspec.json.Encoder()
 
-WHY: Final = "sese.020"
+WHY: Final = "by message"
 """What a settlement's journal says of why a party asked."""
 
 
@@ -82,7 +83,7 @@ class Cancellations:
     ) -> Sequence[Notice]:
         asked = arrival.content
         assert isinstance(asked, CancellationRequest), "dispatched by its family"
-        told = _Telling(arrival, asked, self._now())
+        told = _Securities(arrival, asked, self._now())
         known = await instructions.find(connection, arrival.member, asked.transaction_id)
         if known is None or asked.movement is not known.side.instruction.movement:
             return [told.answer(Answering.REJECTED, RequestRefusal.REFE)]
@@ -99,11 +100,12 @@ class Cancellations:
         if known.pair is None:
             return await self._alone(connection, told, known)
         pair = (await instructions.load_pairs(connection, [known.pair]))[known.pair]
+        assert isinstance(pair, Pair), "a securities instruction is matched with another"
         told.other = pair.other(side)
-        return await self._bilateral(connection, told, pair, done)
+        return await self.bilateral(connection, told, pair, done)
 
     async def _alone(
-        self, connection: Connection, told: "_Telling", known: Found
+        self, connection: Connection, told: "_Securities", known: Found
     ) -> Sequence[Notice]:
         side = known.side
         await connection.execute(QUERIES["cancel_instructions"], [side.id], None)
@@ -116,14 +118,14 @@ class Cancellations:
 
     # ------------------------------------------------------------------ both sides
 
-    async def _bilateral(
-        self, connection: Connection, told: "_Telling", pair: Pair, done: Done
+    async def bilateral(
+        self, connection: Connection, told: "Telling", pair: MatchedPair, done: Done
     ) -> Sequence[Notice]:
         """Judge the request by the pair's last attempt, and again if that went on meanwhile."""
         for _ in range(CONFLICTS_MAX):
             attempt = await self._journal.last_attempt(connection, pair.id)
-            if (denial := _denial(attempt)) is not None:
-                return [told.answer(Answering.DENIED, denial)]
+            if (why := denial(attempt)) is not None:
+                return [told.answer(Answering.DENIED, why)]
             asking = await self._asking(connection, told, pair, attempt)
             if attempt is None or attempt.state.ended:
                 if len(asking) < 2:
@@ -139,7 +141,7 @@ class Cancellations:
         return [told.answer(Answering.DENIED, DeniedReason.OTHR, "ask again")]
 
     async def _asking(
-        self, connection: Connection, told: "_Telling", pair: Pair, attempt: Loaded | None
+        self, connection: Connection, told: "Telling", pair: MatchedPair, attempt: Loaded | None
     ) -> set[MemberId]:
         """Who has asked, by message or over HTTP, this one included."""
         rows = await connection.fetch(QUERIES["cancellations"], [pair.id])
@@ -149,19 +151,12 @@ class Cancellations:
         return asking
 
     async def _first(
-        self, connection: Connection, told: "_Telling", pair: Pair
+        self, connection: Connection, told: "Telling", pair: MatchedPair
     ) -> Sequence[Notice]:
         """The other side's request is awaited; it is told, once."""
         again = not await _keep(connection, told, pair)
-        assert told.side is not None and told.other is not None
         answer = told.answer(Answering.PENDING, CancellationPendingReason.CONF)
-        if again:
-            return [answer]
-        requested = StatusAdvice(
-            references=references(told.other, told.side),
-            processing=ProcessingStatus(status=Processing.CANCELLATION_REQUESTED),
-        )
-        return [answer, notice(told.other, requested, self._now())]
+        return [answer] if again else [answer, told.requested()]
 
     async def _ask(self, connection: Connection, attempt: Loaded, asking: set[MemberId]) -> bool:
         """Write the requests into the journal of an attempt under way, and with them the decision
@@ -182,19 +177,15 @@ class Cancellations:
             await self._journal.notify_in(connection, state.swap.id)
         return written
 
-    async def end(self, connection: Connection, pair: Pair, done: Done) -> None:
+    async def end(self, connection: Connection, pair: MatchedPair, done: Done) -> None:
         """A pair that waits is cancelled by both its sides: it ends now."""
         await connection.execute(QUERIES["drop_pending"], [pair.id])
         await conclude(connection, [PairEnd(pair=pair.id, settled=False)], self._now())
-        await deliver(
-            connection,
-            [
-                notice(side, cancelled(side, other, CancellationReason.CANI), self._now())
-                for side, other in pair.sides
-            ],
-        )
+        now = self._now()
+        notices = [notice(side, message, now) for side, message in pair.told_cancelled(now)]
+        await deliver(connection, notices)
         done.over.append(pair.id)
-        done.told.update(side.member for side, _ in pair.sides)
+        done.told.update(pair.members)
 
 
 def asked(state: Settlement, asking: Set[MemberId]) -> tuple[Settlement, tuple[Event, ...]]:
@@ -218,7 +209,8 @@ def asked(state: Settlement, asking: Set[MemberId]) -> tuple[Settlement, tuple[E
     return state, tuple(events)
 
 
-def _denial(attempt: Loaded | None) -> DeniedReason | None:
+def denial(attempt: Loaded | None) -> DeniedReason | None:
+    """Why nothing about a pair can be changed any more."""
     if attempt is None:
         return None
     state = attempt.state
@@ -229,13 +221,12 @@ def _denial(attempt: Loaded | None) -> DeniedReason | None:
     return None
 
 
-async def _keep(connection: Connection, told: "_Telling", pair: Pair) -> bool:
+async def _keep(connection: Connection, told: "Telling", pair: MatchedPair) -> bool:
     """Keep a request until its final answer; whether it is the first of its side."""
-    assert told.side is not None
     header = told.arrival.enveloped.header
     first: bool = await connection.fetchval(
         QUERIES["store_cancellation"],
-        told.side.id,
+        told.side_id,
         header.business_message_id,
         pair.id,
         _encoder.encode(related(header)).decode(),
@@ -251,6 +242,10 @@ async def conclude(connection: Connection, ends: Sequence[PairEnd], now: int) ->
     notices = []
     for row in rows:
         pair = pairs[str(row["pair"])]
+        about = _related.decode(row["header"])
+        if isinstance(pair, FxPair):
+            notices += fx_pairs.concluded(pair, row["member"], about, pair.id in settled, now)
+            continue
         side = next(side for side, _ in pair.sides if side.id == str(row["instruction"]))
         status, code = (
             (Answering.DENIED, DeniedReason.DSET)
@@ -258,15 +253,35 @@ async def conclude(connection: Connection, ends: Sequence[PairEnd], now: int) ->
             else (Answering.CANCELLED, CancellationReason.CANI)
         )
         answer = _answer(row["message_id"], side, pair.other(side), status, code)
-        notices.append(_notice(side.member, _related.decode(row["header"]), answer, now))
+        notices.append(_notice(side.member, about, answer, now))
     await deliver(connection, notices)
     await connection.execute(QUERIES["drop_cancellations"], [end.pair for end in ends])
     over = [end.pair for end in ends if not end.settled]
     await connection.execute(QUERIES["cancel_instructions"], None, over)
 
 
-class _Telling:
-    """What the sender of one request is told; `side` is its instruction, once that is known."""
+class Telling(Protocol):
+    """What the two sides of a pair are told of one request, in the words of its family."""
+
+    @property
+    def arrival(self) -> Arrival: ...
+
+    @property
+    def side_id(self) -> str:
+        """Our id of the instruction that it is about."""
+        ...
+
+    def answer(self, status: Answering, code: ReasonCode | None, text: str | None = None) -> Notice:
+        """To its sender."""
+        ...
+
+    def requested(self) -> Notice:
+        """To the counterparty: a request was made."""
+        ...
+
+
+class _Securities:
+    """sese.027 and sese.024; `side` is the sender's instruction, once that is known."""
 
     def __init__(self, arrival: Arrival, asked: CancellationRequest, now: int) -> None:
         self.arrival = arrival
@@ -274,6 +289,19 @@ class _Telling:
         self._now = now
         self.side: Side | None = None
         self.other: Side | None = None
+
+    @property
+    def side_id(self) -> str:
+        assert self.side is not None, "only what is known is kept"
+        return self.side.id
+
+    def requested(self) -> Notice:
+        assert self.side is not None and self.other is not None, "matched"
+        requested = StatusAdvice(
+            references=references(self.other, self.side),
+            processing=ProcessingStatus(status=Processing.CANCELLATION_REQUESTED),
+        )
+        return notice(self.other, requested, self._now)
 
     def answer(self, status: Answering, code: ReasonCode | None, text: str | None = None) -> Notice:
         header = self.arrival.enveloped.header

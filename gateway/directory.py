@@ -7,10 +7,20 @@ decimals. What they said is stored, so that intake does not depend on which of t
 import time
 
 from gateway.config import LedgerSettings, MemberSettings, Settings
-from gateway.pairs import CASH, SECURITIES, Amounts, Pair, Side, minor_units
+from gateway.fx_pairs import FxAmounts, FxPair, FxSide
+from gateway.pairs import (
+    CASH,
+    SECURITIES,
+    Amounts,
+    Holding,
+    MatchedPair,
+    Pair,
+    Side,
+    minor_units,
+)
 from htlc.agreement import LedgerProfile
-from htlc.swap import Amount, Party
-from htlc.units import AccountId, AssetId, Instant, LedgerId, MemberId, Quantity
+from htlc.swap import Amount, Party, Swap
+from htlc.units import AccountId, AssetId, Instant, LedgerId, MemberId, Quantity, SettlementId
 from ledgers.port import Description, LockKind
 from protocols.iso20022.lexical import bic11
 
@@ -98,6 +108,57 @@ class Directory:
             cash=self._amount(bank, deliver.currency or "", deliver.amount),
             seller=seller,
             buyer=buyer,
+        )
+
+    def fx_amounts(self, pair: FxPair) -> FxAmounts | None:
+        """What a pair of trades exchanges; None if reference data no longer tells."""
+        gift, gain = pair.a.instruction.sells, pair.a.instruction.buys
+        ledgers = (self.keeper("currency", gift.currency), self.keeper("currency", gain.currency))
+        if ledgers[0] is None or ledgers[1] is None:
+            return None
+        side_a = self._fx_accounts(pair.a, (ledgers[0], ledgers[1]))
+        side_b = self._fx_accounts(pair.b, (ledgers[0], ledgers[1]))
+        if side_a is None or side_b is None:
+            return None
+        return FxAmounts(
+            gives=self._amount(ledgers[0], gift.currency, gift.amount),
+            gets=self._amount(ledgers[1], gain.currency, gain.amount),
+            side_a=side_a,
+            side_b=side_b,
+        )
+
+    def needs(self, pair: MatchedPair) -> tuple[Holding, ...]:
+        """What the payers of a pair must hold for it to settle."""
+        amounts = self._moved(pair)
+        return () if amounts is None else amounts.needs
+
+    def swap(self, id: SettlementId, pair: MatchedPair) -> Swap | None:
+        """The swap of a pair's attempt; None if reference data no longer tells."""
+        amounts = self._moved(pair)
+        return None if amounts is None else amounts.swap(id)
+
+    def _moved(self, pair: MatchedPair) -> Amounts | FxAmounts | None:
+        if isinstance(pair, FxPair):
+            return self.fx_amounts(pair)
+        assert isinstance(pair, Pair), "securities or currencies"
+        return self.amounts(pair)
+
+    def _fx_accounts(
+        self, side: FxSide, ledgers: tuple[LedgerId, LedgerId]
+    ) -> tuple[Party, Party] | None:
+        """The side's accounts on the ledgers of A's gift and of B's: it pays from one, is paid on
+        the other."""
+        trade, member = side.instruction, MemberId(side.member)
+        accounts = []
+        for ledger in ledgers:
+            pays = self.keeper("currency", trade.sells.currency) == ledger
+            named = trade.paying_account if pays else trade.receiving_account
+            accounts.append(self.account(side.member, ledger, named))
+        if accounts[0] is None or accounts[1] is None:
+            return None
+        return (
+            Party(member=member, account=accounts[0]),
+            Party(member=member, account=accounts[1]),
         )
 
     def _amount(self, ledger: LedgerId, asset: str, text: str) -> Amount:

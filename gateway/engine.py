@@ -6,7 +6,7 @@ and its supervisor starts it again; recovery is the normal path, so nothing is l
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final, TypeVar
@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 import aiohttp
 import msgspec
 
-from gateway import cancellations, config, instructions, listener, pairs, preflight, swaps
+from gateway import cancellations, config, instructions, listener, preflight, swaps
 from gateway.agreements import Agreements
 from gateway.allegements import Allegements
 from gateway.config import Settings
@@ -28,7 +28,7 @@ from gateway.lease import HEARTBEAT_SECONDS, Lease
 from gateway.links import Link
 from gateway.live import Origin
 from gateway.mailbox import Mailboxes
-from gateway.pairs import Pair, PairOrigin
+from gateway.pairs import MatchedPair, PairOrigin
 from gateway.pending import PendingPairs
 from gateway.rulebook import Rulebook
 from gateway.runner import Runner
@@ -114,10 +114,7 @@ class Engine:
             say=say,
         )
         self.pending = PendingPairs(
-            amounts=self.directory.amounts,
-            attempt=self.intake.put,
-            now=now_ns,
-            today=self.today,
+            needs=self.directory.needs, attempt=self.intake.put, now=now_ns, today=self.today
         )
         self.lease = Lease(
             pool,
@@ -155,7 +152,7 @@ class Engine:
 
     def _openers(self) -> Openers:
         return Openers(
-            pair_swap=self._pair_swap,
+            pair_swap=self.directory.swap,
             opening=lambda state: self.agreements.opening(state),
             pair_origin=self._pair_origin,
             swap_origin=self._swap_origin,
@@ -165,11 +162,7 @@ class Engine:
             today=self.today,
         )
 
-    def _pair_swap(self, id: SettlementId, pair: Pair) -> Swap | None:
-        amounts = self.directory.amounts(pair)
-        return None if amounts is None else pairs.swap(id, amounts)
-
-    def _pair_origin(self, pair: Pair, attempt: int, advised: str) -> PairOrigin:
+    def _pair_origin(self, pair: MatchedPair, attempt: int, advised: str) -> PairOrigin:
         return PairOrigin(
             pair,
             attempt=attempt,
@@ -364,7 +357,7 @@ class Engine:
             self.runner.adopt(item, self._origin(item, known, waits))
 
     def _origin(
-        self, item: Loaded, known: dict[str, Pair], waits: dict[str, PendingPair]
+        self, item: Loaded, known: Mapping[str, MatchedPair], waits: dict[str, PendingPair]
     ) -> Origin:
         if item.pair is None:
             return self._swap_origin(item.state.swap)

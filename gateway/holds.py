@@ -112,6 +112,7 @@ class Holds:
         if waits is None:
             return []
         pair = (await instructions.load_pairs(connection, [waits.pair]))[waits.pair]
+        assert isinstance(pair, Pair), "a securities instruction is matched with another"
         reasons = waiting.must_wait(pair, self._today())
         if reasons is None:
             job = AttemptJob(pair=pair, attempt=waits.attempts + 1, advised=waits.advised)

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 
 import msgspec
 
+from gateway import fx_trades
 from gateway.admission import Admission, InstructionRow, Known, Waiting, keys_of
+from gateway.fx_pairs import FxPair, FxSide
 from gateway.inbound import Arrival, related
 from gateway.journal import QUERIES
 from gateway.pairs import Pair, Side
-from gateway.sql import Connection, Executor
+from gateway.sql import Connection, Executor, Record
+from protocols.iso20022 import inbound
 from protocols.iso20022.header import Related
 from protocols.iso20022.instruction import SettlementInstruction
 from protocols.matching import MatchKeys
@@ -56,7 +59,7 @@ def _side(id: object, member: str, header: str, content: str) -> Side:
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """An instruction and where it stands."""
+    """A securities instruction and where it stands."""
 
     side: Side
     pair: str | None
@@ -66,9 +69,9 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def find(connection: Connection, member: str, transaction_id: str) -> Found | None:
-    """The instruction that a member knows by this reference."""
+    """The securities instruction that a member knows by this reference."""
     row = await connection.fetchrow(QUERIES["find_instruction"], member, transaction_id)
-    if row is None:
+    if row is None or _is_fx(row):
         return None
     return Found(
         side=_side(row["instruction"], row["member"], row["header"], row["content"]),
@@ -79,23 +82,53 @@ async def find(connection: Connection, member: str, transaction_id: str) -> Foun
     )
 
 
-async def load_pairs(pool: Executor, ids: Sequence[str]) -> dict[str, Pair]:
+class FoundTrade(msgspec.Struct, frozen=True, kw_only=True):
+    """A foreign exchange trade and where it stands."""
+
+    side: FxSide
+    pair: str | None
+    ended: bool
+    cancelled: bool
+
+
+async def find_trade(connection: Connection, member: str, transaction_id: str) -> FoundTrade | None:
+    """The foreign exchange trade that a member knows by this reference."""
+    row = await connection.fetchrow(QUERIES["find_instruction"], member, transaction_id)
+    if row is None or not _is_fx(row):
+        return None
+    return FoundTrade(
+        side=fx_trades.side(row),
+        pair=str(row["pair"]) if row["pair"] else None,
+        ended=row["ended"],
+        cancelled=row["cancelled"],
+    )
+
+
+def _is_fx(row: Record) -> bool:
+    return inbound.family(_related.decode(row["header"]).definition) == "fxtr.014"
+
+
+async def load_pairs(pool: Executor, ids: Sequence[str]) -> dict[str, Pair | FxPair]:
     """Pairs with both their sides, as stored."""
-    sides: dict[str, list[Side]] = {}
+    sides: dict[str, list[Record]] = {}
     for row in await pool.fetch(QUERIES["load_pairs"], list(ids)):
-        side = _side(row["instruction"], row["member"], row["header"], row["content"])
-        sides.setdefault(str(row["pair"]), []).append(side)
-    return {
-        id: Pair(
-            id=id,
-            deliver=next(side for side in both if side.instruction.movement == "DELI"),
-            receive=next(side for side in both if side.instruction.movement == "RECE"),
-        )
-        for id, both in sides.items()
-    }
+        sides.setdefault(str(row["pair"]), []).append(row)
+    return {id: _pair(id, both) for id, both in sides.items()}
 
 
-async def keep_request(connection: Connection, side: Side, arrival: Arrival) -> None:
+def _pair(id: str, rows: Sequence[Record]) -> Pair | FxPair:
+    if _is_fx(rows[0]):
+        x, y = (fx_trades.side(row) for row in rows)
+        return FxPair.of(id, x, y)
+    both = [_side(row["instruction"], row["member"], row["header"], row["content"]) for row in rows]
+    return Pair(
+        id=id,
+        deliver=next(side for side in both if side.instruction.movement == "DELI"),
+        receive=next(side for side in both if side.instruction.movement == "RECE"),
+    )
+
+
+async def keep_request(connection: Connection, side: Side | FxSide, arrival: Arrival) -> None:
     """Note that a message was about this instruction."""
     header = arrival.enveloped.header
     about = _encoder.encode(related(header)).decode()

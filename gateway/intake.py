@@ -13,9 +13,11 @@ from typing import Final
 
 import msgspec
 
-from gateway import cancellations, inbound, instructions, waiting
+from gateway import cancellations, fx_trades, inbound, instructions, waiting
 from gateway.admission import Admission
 from gateway.cancellations import Cancellations
+from gateway.fx_pairs import FxPair
+from gateway.fx_requests import FxRequests
 from gateway.group import GroupWriter, Overloaded
 from gateway.holds import Holds
 from gateway.inbound import Arrival
@@ -32,7 +34,7 @@ from gateway.journal import (
     deliver,
 )
 from gateway.live import Origin
-from gateway.pairs import Pair
+from gateway.pairs import MatchedPair, Pair, notice
 from gateway.port import Conflict
 from gateway.sql import Connection, Pool
 from htlc.coordinator import evolve, propose
@@ -40,6 +42,7 @@ from htlc.events import Decided, Event, Proposed
 from htlc.settlement import Settlement
 from htlc.swap import Swap
 from htlc.units import MemberId, SettlementId
+from protocols.iso20022.codes import PendingReason
 
 BATCH_MAX: Final = 100
 """Jobs (requests) in one transaction: with up to 500 items each it stays within a second."""
@@ -54,14 +57,18 @@ UNTOLD: Final = "----"
 """`advised` of a pair that waits and whose sides were told no reason yet."""
 
 
+FUTURE: Final = (PendingReason.FUTU, PendingReason.FUTU)
+"""What both sides of a pair are told that waits for its date."""
+
+
 class Openers(msgspec.Struct, frozen=True, kw_only=True):
     """What intake asks of the rest of the gateway; all pure or in memory."""
 
     #: The swap of a pair's attempt; None if reference data cannot tell (any more).
-    pair_swap: Callable[[SettlementId, Pair], Swap | None]
+    pair_swap: Callable[[SettlementId, MatchedPair], Swap | None]
     #: The event that opens a settlement at once, if everything is known for it.
     opening: Callable[[Settlement], Event | None]
-    pair_origin: Callable[[Pair, int, str], Origin]
+    pair_origin: Callable[[MatchedPair, int, str], Origin]
     swap_origin: Callable[[Swap], Origin]
     #: Notices to payers who have not consented yet.
     proposed: Callable[[Settlement, int], tuple[Notice, ...]]
@@ -89,9 +96,13 @@ class Intake:
         self._openers = openers
         self._lost = lost
         self._cancellations = Cancellations(journal, openers.now)
+        self._fx = FxRequests(journal, openers.now)
         holds = Holds(journal, self._attempt, today=openers.today, now=openers.now)
         #: What becomes of each family of messages that `protocols.iso20022.inbound` reads.
         self._families: Mapping[str, Admit] = {
+            "fxtr.014": self._trades,
+            "fxtr.015": self._fx_requests,
+            "fxtr.016": self._fx_requests,
             "sese.020": self._cancellations.admit,
             "sese.023": self._instructions,
             "sese.030": holds.admit,
@@ -197,6 +208,50 @@ class Intake:
         done[arrivals[-1][0]].waits.extend(kept)
         return openings
 
+    async def _trades(
+        self,
+        connection: Connection,
+        arrivals: Sequence[tuple[int, Arrival]],
+        done: Sequence[Done],
+    ) -> list[Begun]:
+        openers, last = self._openers, arrivals[-1][0]
+        today = openers.today()
+        found, told = await fx_trades.admit(
+            connection, [arrival for _, arrival in arrivals], openers.now(), today
+        )
+        done[last].told.update(told)
+        return await self._found(connection, found, last, done)
+
+    async def _fx_requests(
+        self,
+        connection: Connection,
+        arrivals: Sequence[tuple[int, Arrival]],
+        done: Sequence[Done],
+    ) -> list[Begun]:
+        openings: list[Begun] = []
+        for n, arrival in arrivals:
+            found = await self._fx.take(connection, arrival, self._openers.today(), done[n])
+            openings += await self._found(connection, found, n, done)
+        return openings
+
+    async def _found(
+        self, connection: Connection, pairs: Sequence[FxPair], n: int, done: Sequence[Done]
+    ) -> list[Begun]:
+        """Pairs of trades that are matched now: those of today settle, the others wait."""
+        today = self._openers.today()
+        waits = [
+            (waiting.pending(pair, FUTURE), pair) for pair in pairs if pair.settlement_date > today
+        ]
+        done[n].waits.extend(waits)
+        await self._journal.put_pending(connection, [wait for wait, _ in waits])
+        due = [
+            AttemptJob(pair=p, attempt=1, advised="") for p in pairs if p.settlement_date <= today
+        ]
+        openings: list[Begun] = []
+        for job in due:
+            openings += await self._attempt(connection, n, job, done[n])
+        return openings
+
     async def _attempts(
         self, connection: Connection, jobs: Sequence[Job], done: Sequence[Done]
     ) -> list[Begun]:
@@ -255,9 +310,17 @@ class Intake:
             pair=job.pair.id,
             attempt=job.attempt,
             pending=running if job.advised else None,
+            notices=self._selected(job),
             cancelling=cancelling,
         )
         return [(n, opening, started)]
+
+    def _selected(self, job: AttemptJob) -> tuple[Notice, ...]:
+        """Notices that a pair's settlement date has come."""
+        if job.attempt > 1 or job.advised != PendingReason.FUTU.value:
+            return ()
+        now = self._openers.now()
+        return tuple(notice(side, told, now) for side, told in job.pair.told_selected(now))
 
     def _begin(
         self,
@@ -269,6 +332,7 @@ class Intake:
         pair: str | None = None,
         attempt: int | None = None,
         pending: PendingPair | None = None,
+        notices: tuple[Notice, ...] = (),
         cancelling: Set[MemberId] = frozenset(),
     ) -> tuple[Opening, Started]:
         """The first journal entry: PROPOSED, and OPEN with it where it is due at once. Nothing
@@ -286,7 +350,7 @@ class Intake:
             phase=state.phase,
             decision=state.decision,
             ended=state.ended,
-            notices=self._openers.proposed(state, now),
+            notices=(*notices, *self._openers.proposed(state, now)),
             pending=pending,
         )
         opening = Opening(

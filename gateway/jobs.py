@@ -9,7 +9,7 @@ import msgspec
 from gateway.inbound import Arrival
 from gateway.journal import Loaded, Opening, PendingPair
 from gateway.live import Origin
-from gateway.pairs import Pair
+from gateway.pairs import MatchedPair
 from gateway.port import Conflict, Taken
 from gateway.sql import Connection
 from htlc.events import Event
@@ -58,7 +58,7 @@ class SwapJob(msgspec.Struct, frozen=True, kw_only=True):
 class AttemptJob(msgspec.Struct, frozen=True, kw_only=True):
     """Another attempt of a pair that waited."""
 
-    pair: Pair
+    pair: MatchedPair
     attempt: int
     advised: str
     trace: Trace | None = None
@@ -73,7 +73,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     started: list[Started]
     messages: list[Taken | ProtocolError] = []
     swaps: list[SettlementId | Conflict] = []
-    waits: list[tuple[PendingPair, Pair]] = []
+    waits: list[tuple[PendingPair, MatchedPair]] = []
     over: list[str] = []  # pairs that wait no more
     told: set[str] = set()  # members beside the sender
 

@@ -5,9 +5,10 @@ ends the pair; an attempt that was cancelled or rejected ends alone, the pair st
 reason and is tried again. Every status that one side is told has its mirror for the other.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import date
 from decimal import Decimal
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -60,8 +61,49 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
         return self.id.replace("-", "")
 
 
+class Addressee(Protocol):
+    """Who is told something, and about which of its messages."""
+
+    @property
+    def member(self) -> str: ...
+
+    @property
+    def related(self) -> Related: ...
+
+
+Told = list[tuple[Addressee, Outbound]]
+
+
+class MatchedPair(Protocol):
+    """What every kind of pair knows of itself: how to say what becomes of it to its two sides.
+    Reason codes go in the order of the sides."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def members(self) -> frozenset[str]: ...
+
+    @property
+    def settlement_date(self) -> date: ...
+
+    def reasons(self, state: Settlement, decided: Decided) -> tuple[str, str]:
+        """Why an attempt did not settle."""
+        ...
+
+    def told_pending(self, codes: Sequence[str], now: int) -> Told: ...
+
+    def told_settled(self, state: Settlement) -> Told: ...
+
+    def told_cancelled(self, now: int) -> Told: ...
+
+    def told_selected(self, now: int) -> Told:
+        """Its settlement date has come, its first attempt begins."""
+        ...
+
+
 class Pair(msgspec.Struct, frozen=True, kw_only=True):
-    """Two sides that match."""
+    """Two securities instructions that match."""
 
     id: str
     deliver: Side
@@ -72,9 +114,54 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
         """Each side with its counterparty."""
         return ((self.deliver, self.receive), (self.receive, self.deliver))
 
+    @property
+    def members(self) -> frozenset[str]:
+        return frozenset((self.deliver.member, self.receive.member))
+
+    @property
+    def settlement_date(self) -> date:
+        return self.deliver.instruction.settlement_date
+
+    def reasons(self, state: Settlement, decided: Decided) -> tuple[str, str]:
+        deliverer, receiver = why_pending(state, decided)
+        return (str(deliverer.value), str(receiver.value))
+
+    def told_pending(self, codes: Sequence[str], now: int) -> Told:  # noqa: ARG002
+        return [
+            (side, pending(side, other, PendingReason(code)))
+            for (side, other), code in zip(self.sides, codes, strict=True)
+        ]
+
+    def told_settled(self, state: Settlement) -> Told:
+        effective_at = ended_at(state)
+        return [
+            (
+                side,
+                Confirmation(
+                    references=references(side, other),
+                    instruction=side.instruction,
+                    settled_amount=self.deliver.instruction.amount,
+                    effective_at=effective_at,
+                ),
+            )
+            for side, other in self.sides
+        ]
+
+    def told_cancelled(self, now: int) -> Told:  # noqa: ARG002
+        return [
+            (side, cancelled(side, other, CancellationReason.CANI)) for side, other in self.sides
+        ]
+
+    def told_selected(self, now: int) -> Told:  # noqa: ARG002
+        return []  # a custodian hears of its locks only when they last
+
     def other(self, side: Side) -> Side:
         """The counterparty of a side."""
         return self.receive if side.id == self.deliver.id else self.deliver
+
+
+Holding = tuple[str, str, str]
+"""A ledger, an account on it, and an asset."""
 
 
 class Amounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,20 +172,28 @@ class Amounts(msgspec.Struct, frozen=True, kw_only=True):
     seller: tuple[Party, Party]  # on the securities ledger, on the cash ledger
     buyer: tuple[Party, Party]
 
+    @property
+    def needs(self) -> tuple[Holding, ...]:
+        """What the payers must hold."""
+        securities, cash = self.securities, self.cash
+        return (
+            (securities.ledger, self.seller[SECURITIES].account, securities.asset),
+            (cash.ledger, self.buyer[CASH].account, cash.asset),
+        )
 
-def swap(id: SettlementId, amounts: Amounts) -> Swap:
-    """The swap of an attempt: securities against the deliverer's amount (the matched one)."""
-    seller, buyer = amounts.seller, amounts.buyer
-    drawn = dvp(
-        id,
-        seller=seller[SECURITIES],
-        buyer=buyer[SECURITIES],
-        securities=amounts.securities,
-        cash=amounts.cash,
-    )
-    secu, cash = drawn.legs
-    cash = msgspec.structs.replace(cash, payer=buyer[CASH], payee=seller[CASH])
-    return msgspec.structs.replace(drawn, legs=(secu, cash))
+    def swap(self, id: SettlementId) -> Swap:
+        """The swap of an attempt: securities against the deliverer's amount (the matched one)."""
+        seller, buyer = self.seller, self.buyer
+        drawn = dvp(
+            id,
+            seller=seller[SECURITIES],
+            buyer=buyer[SECURITIES],
+            securities=self.securities,
+            cash=self.cash,
+        )
+        secu, cash = drawn.legs
+        cash = msgspec.structs.replace(cash, payer=buyer[CASH], payee=seller[CASH])
+        return msgspec.structs.replace(drawn, legs=(secu, cash))
 
 
 def minor_units(text: str, scale: int) -> int:
@@ -109,7 +204,7 @@ def minor_units(text: str, scale: int) -> int:
 
 
 def notice(
-    side: Side, message: Outbound, now: int, settlement: SettlementId | None = None
+    side: Addressee, message: Outbound, now: int, settlement: SettlementId | None = None
 ) -> Notice:
     """A message for one side's mailbox, related to the instruction it speaks of."""
     return Notice(
@@ -174,7 +269,7 @@ class PairOrigin:
 
     def __init__(
         self,
-        pair: Pair,
+        pair: MatchedPair,
         *,
         attempt: int,
         advised: str,
@@ -191,17 +286,14 @@ class PairOrigin:
 
     def advise(self, before: Settlement, after: Settlement) -> Advice:
         """Notices of the change, and what is written about the pair."""
-        messages: list[tuple[Side, Outbound]] = []
-        sides = self.pair.sides
-        if before.decided is None and after.decision is Decision.CANCEL:
-            messages += self._not_now(after)
-        if after.phase is Phase.SETTLED and before.phase is not Phase.SETTLED:
-            messages += [(side, self._confirmation(side, other, after)) for side, other in sides]
-        if after.phase is Phase.CANCELLED and self.cancelled_by_users(after):
-            messages += [
-                (side, cancelled(side, other, CancellationReason.CANI)) for side, other in sides
-            ]
         now = self._now()
+        messages: Told = []
+        if before.decided is None and after.decision is Decision.CANCEL:
+            messages += self._not_now(after, now)
+        if after.phase is Phase.SETTLED and before.phase is not Phase.SETTLED:
+            messages += self.pair.told_settled(after)
+        if after.phase is Phase.CANCELLED and self.cancelled_by_users(after):
+            messages += self.pair.told_cancelled(now)
         return Advice(
             notices=tuple(notice(side, message, now, after.swap.id) for side, message in messages),
             pending=self.waits(after),
@@ -209,26 +301,15 @@ class PairOrigin:
             end=self._end(after),
         )
 
-    def _not_now(self, after: Settlement) -> list[tuple[Side, Outbound]]:
+    def _not_now(self, after: Settlement, now: int) -> Told:
         """The pair is pending for a reason; told once, not at every attempt."""
         assert after.decided is not None
         if self.cancelled_by_users(after):
             return []
-        codes = why_pending(after, after.decided)
-        if codes[0].value == self.advised:
+        codes = self.pair.reasons(after, after.decided)
+        if codes[0] == self.advised:
             return []
-        return [
-            (side, pending(side, other, code))
-            for (side, other), code in zip(self.pair.sides, codes, strict=True)
-        ]
-
-    def _confirmation(self, side: Side, other: Side, after: Settlement) -> Confirmation:
-        return Confirmation(
-            references=references(side, other),
-            instruction=side.instruction,
-            settled_amount=self.pair.deliver.instruction.amount,
-            effective_at=max(_ended_at(leg) for leg in after.legs),
-        )
+        return self.pair.told_pending(codes, now)
 
     def cancelled_by_users(self, state: Settlement) -> bool:
         """Both sides, or an authority, wanted it ended: the pair is over with the attempt."""
@@ -256,11 +337,16 @@ class PairOrigin:
             pair=self.pair.id,
             due_at=self._retry_at(self.attempt),
             attempts=self.attempt,
-            advised=str(why_pending(state, state.decided)[0].value),
+            advised=self.pair.reasons(state, state.decided)[0],
         )
 
     def ended(self, state: Settlement) -> None:
         self._over(self, state)
+
+
+def ended_at(state: Settlement) -> int:
+    """When a settled settlement became so: ledger time of its last leg."""
+    return max(_ended_at(leg) for leg in state.legs)
 
 
 def _ended_at(leg: LegState) -> int:

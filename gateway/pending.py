@@ -12,14 +12,11 @@ from typing import Final
 
 from gateway.jobs import FOREVER, AttemptJob
 from gateway.journal import PendingPair
-from gateway.pairs import Amounts, Pair
+from gateway.pairs import Holding, MatchedPair
 from htlc.settlement import Settlement
 
 DATE_SECONDS: Final = 1.0
 """How often a pair asks for the business date when its own has come by the clock."""
-
-Holding = tuple[str, str, str]
-"""A ledger, an account on it, and an asset."""
 
 
 class PendingPairs:
@@ -28,16 +25,16 @@ class PendingPairs:
     def __init__(
         self,
         *,
-        amounts: Callable[[Pair], Amounts | None],
+        needs: Callable[[MatchedPair], tuple[Holding, ...]],
         attempt: Callable[[AttemptJob], bool],
         now: Callable[[], int],
         today: Callable[[], date],
     ) -> None:
-        self._amounts = amounts
+        self._needs_of = needs
         self._attempt = attempt
         self._now = now
         self._today = today
-        self._waiting: dict[str, tuple[PendingPair, Pair]] = {}
+        self._waiting: dict[str, tuple[PendingPair, MatchedPair]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._needs: defaultdict[Holding, set[str]] = defaultdict(set)
 
@@ -47,7 +44,7 @@ class PendingPairs:
     def __iter__(self) -> Iterator[str]:
         return iter(self._waiting)
 
-    def wait(self, pending: PendingPair, pair: Pair) -> None:
+    def wait(self, pending: PendingPair, pair: MatchedPair) -> None:
         """Take on a pair. One that waits for no time (a hold, a running attempt) is only known."""
         self.forget(pair.id)
         self._waiting[pair.id] = (pending, pair)
@@ -76,7 +73,7 @@ class PendingPairs:
 
     def _try(self, id: str) -> None:
         pending, pair = self._waiting[id]
-        if pair.deliver.instruction.settlement_date > self._today():
+        if pair.settlement_date > self._today():
             # The clock is past the date, the business date (configured, then) is not.
             loop = asyncio.get_running_loop()
             self._timers[id] = loop.call_later(DATE_SECONDS, self._try, id)
@@ -86,13 +83,3 @@ class PendingPairs:
             self.forget(id)
         else:  # too much is queued: the next second will do
             self._timers[id] = asyncio.get_running_loop().call_later(1.0, self._try, id)
-
-    def _needs_of(self, pair: Pair) -> tuple[Holding, ...]:
-        amounts = self._amounts(pair)
-        if amounts is None:
-            return ()
-        securities, cash = amounts.securities, amounts.cash
-        return (
-            (securities.ledger, amounts.seller[0].account, securities.asset),
-            (cash.ledger, amounts.buyer[1].account, cash.asset),
-        )

@@ -166,13 +166,19 @@ FROM instruction WHERE member = $1 AND transaction_id = $2;
 UPDATE instruction SET ended = true, cancelled = true
 WHERE instruction = ANY ($1::uuid[]) OR pair = ANY ($2::uuid[]);
 
+-- name: amend_instruction
+UPDATE instruction SET entered_at = $2, key_a = $3, key_b = $4, advised = $5, content = $6
+WHERE instruction = $1;
+
 -- name: allege
--- Instructions without a counterpart that came before $1 and are not alleged yet: they are now.
+-- Securities instructions without a counterpart that came before $1 and are not alleged yet: they
+-- are now. (No message alleges a foreign exchange trade.)
 WITH due AS (
     UPDATE instruction SET alleged = true
     WHERE instruction IN (
         SELECT instruction FROM instruction
         WHERE pair IS NULL AND NOT ended AND NOT alleged AND entered_at <= $1
+          AND header LIKE '%"definition":"sese.023.%'
         ORDER BY entered_at LIMIT $2
     )
     RETURNING instruction, entered_at, member, header, content

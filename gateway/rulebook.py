@@ -2,17 +2,20 @@
 
 from collections.abc import Callable, Iterator
 from datetime import date
+from typing import assert_never
 
 from msgspec.structs import replace
 
 from gateway.directory import Directory
 from htlc.swap import Fault, Leg, Swap
 from htlc.units import Duration, Instant, LedgerId, MemberId
-from protocols.iso20022 import rules
+from protocols.iso20022 import fx_rules, rules
 from protocols.iso20022.codes import RejectionReason
+from protocols.iso20022.fx import FxAmendment, FxCancellation, FxTrade
 from protocols.iso20022.inbound import Content
 from protocols.iso20022.instruction import Payment, QuantityType, SettlementInstruction
 from protocols.iso20022.lexical import bic11
+from protocols.iso20022.requests import CancellationRequest, HoldRequest
 from protocols.iso20022.rules import BusinessRefusal, Currency, Instrument, Reference
 
 YEARS_AHEAD_MAX = 10
@@ -43,14 +46,19 @@ class Rulebook:
     def check(self, content: Content) -> BusinessRefusal | None:
         """The first rule that a message breaks by itself. What is asked about an instruction is
         judged where that is known, and answered by a message of its own."""
-        if isinstance(content, SettlementInstruction):
-            return self._instruction(content)
-        return None
-
-    def _instruction(self, instruction: SettlementInstruction) -> BusinessRefusal | None:
         reference = self._reference or self._make_reference()
-        broken = rules.check(instruction, reference, self._today())
-        return broken or _not_served(instruction)
+        match content:
+            case SettlementInstruction():
+                broken = rules.check(content, reference, self._today())
+                return broken or _not_served(content)
+            case FxTrade():
+                return fx_rules.check(content, reference, self._today()) or _too_far(content)
+            case FxAmendment():
+                return self.check(content.trade)
+            case FxCancellation() | CancellationRequest() | HoldRequest():
+                return None
+            case _:
+                assert_never(content)
 
     def _make_reference(self) -> Reference:
         directory = self._directory
@@ -119,6 +127,16 @@ class Rulebook:
             elif self._directory.account(party.member, leg.ledger, party.account) is None:
                 rule = f"{party.account} is no account of {party.member} on {leg.ledger}"
                 yield Fault(field=f"{field}.{side}.account", rule=rule)
+
+
+def _too_far(trade: FxTrade) -> BusinessRefusal | None:
+    if trade.settlement_date.year - trade.trade_date.year <= YEARS_AHEAD_MAX:
+        return None
+    return BusinessRefusal(
+        code=RejectionReason.DDAT,
+        field="/Document/*/TradAmts/SttlmDt",
+        rule=f"lies more than {YEARS_AHEAD_MAX} years after the trade",
+    )
 
 
 def _not_served(instruction: SettlementInstruction) -> BusinessRefusal | None:

@@ -1,5 +1,5 @@
-"""What a message of the gateway tells a member about an instruction: sese.024, sese.025, and the
-answers to requests (sese.027, sese.031) and allegements (sese.028, sese.029), read.
+"""What a message of the gateway tells a member about an instruction, read: sese.024, sese.025, the
+answers to requests (sese.027, sese.031), allegements (sese.028, sese.029), and fxtr.017.
 
 The gateway writes these and never reads them; this is the other side's view, for the command line,
 the demo and tests.
@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 from lxml import etree
 
+from protocols.iso20022.fx import TradeStatus
 from protocols.iso20022.schemas import local_name
 from protocols.iso20022.xml import parse
 
@@ -27,17 +28,29 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     matching: str | None = None  # Mtchd, Umtchd
     settlement: str | None = None  # Pdg, Flng
     settled: str | None = None  # the settled amount, of a confirmation
+    trade: str | None = None  # fxtr.017: UMTC, FMTC, SMAP, STLD, …
+    answers: str | None = None  # fxtr.017: the request answered, AMND or CANC; else it is news
     codes: tuple[str, ...] = ()
     text: str | None = None
 
     @property
     def is_final(self) -> bool:
         """Nothing more is told about the instruction after this."""
+        if self.trade is not None:
+            return self.answers is None and TradeStatus(self.trade).is_final
         return self.settled is not None or self.processing in ("Rjctd", "Canc")
 
     def __str__(self) -> str:
         asked = None if self.request is None else f"request {self.request}"
-        parts = [asked, self.allegement, self.processing, self.matching, self.settlement]
+        parts = [
+            asked,
+            self.allegement,
+            self.answers and f"to {self.answers}:",
+            self.trade and f"{self.trade} {TradeStatus(self.trade).name.lower()}",
+            self.processing,
+            self.matching,
+            self.settlement,
+        ]
         if self.settled is not None:
             parts.append(f"settled {self.settled}")
         words = [part for part in parts if part] + list(self.codes)
@@ -63,6 +76,8 @@ def told(xml: str) -> Told:
     (content,) = document
     if local_name(content) == "SctiesSttlmTxConf":
         return _confirmation(content)
+    if local_name(content) == "FXTradStsAndDtlsNtfctn":
+        return _trade(content)
     if local_name(content) in _REQUESTS:
         return Told(
             transaction_id=content.findtext(_REQUESTS[local_name(content)]) or "",
@@ -87,6 +102,17 @@ def _confirmation(content: etree._Element) -> Told:
     settled = "free of payment" if amount is None else f"{amount.text} {amount.get('Ccy')}"
     return Told(
         transaction_id=content.findtext("{*}TxIdDtls/{*}AcctOwnrTxId") or "", settled=settled
+    )
+
+
+def _trade(content: etree._Element) -> Told:
+    sub_status = content.findtext("{*}StsDtls/{*}CurSts/{*}SubStsCd")
+    return Told(
+        transaction_id=content.findtext("{*}TradInf/{*}OrgtrRef") or "",
+        trade=content.findtext("{*}StsDtls/{*}CurSts/{*}StsCd/{*}Cd"),
+        answers=content.findtext("{*}TradInf/{*}OprTp"),
+        codes=(sub_status,) if sub_status else (),
+        text=content.findtext("{*}GnlInf/{*}SndrToRcvrInf"),
     )
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 
 from gateway.jobs import FOREVER
 from gateway.journal import PendingPair
-from gateway.pairs import Pair
+from gateway.pairs import MatchedPair, Pair
 from protocols.iso20022.codes import PendingReason
 
 Reasons = tuple[PendingReason, PendingReason]
@@ -25,13 +25,12 @@ def must_wait(pair: Pair, today: date) -> Reasons | None:
     return None
 
 
-def pending(pair: Pair, reasons: Reasons, attempts: int = 0) -> PendingPair:
+def pending(pair: MatchedPair, reasons: Reasons, attempts: int = 0) -> PendingPair:
     """A pair that waits for this: for its date, or for a release."""
     future = reasons[0] is PendingReason.FUTU
-    day = pair.deliver.instruction.settlement_date
     return PendingPair(
         pair=pair.id,
-        due_at=start_of(day) if future else FOREVER,
+        due_at=start_of(pair.settlement_date) if future else FOREVER,
         attempts=attempts,
         advised=str(reasons[0].value),
     )

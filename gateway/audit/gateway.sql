@@ -45,9 +45,13 @@ WITH said AS (
                WHERE definition LIKE 'sese.025.%'
                   OR content LIKE '%"processing":{"status":"Rjctd"%'
                   OR content LIKE '%"processing":{"status":"Canc"%'
+                  OR definition LIKE 'fxtr.017.%' AND content NOT LIKE '%"answers":"%'
+                     AND content ~ '"status":"(STLD|RSCD|INVA|RJCT)"'
            ) AS finals
     FROM mailbox
-    WHERE related IS NOT NULL AND (definition LIKE 'sese.024.%' OR definition LIKE 'sese.025.%')
+    WHERE related IS NOT NULL
+      AND (definition LIKE 'sese.024.%' OR definition LIKE 'sese.025.%'
+           OR definition LIKE 'fxtr.017.%')
     GROUP BY 1, 2
 ), attempts AS (
     SELECT s.pair, bool_or(s.replica IS NOT NULL) AS running,
@@ -73,7 +77,7 @@ LEFT JOIN instruction i ON i.member = n.member AND i.message_id = n.message_id
 LEFT JOIN attempts a ON a.pair = i.pair
 LEFT JOIN pending_pair p ON p.pair = i.pair
 LEFT JOIN said s ON s.member = n.member AND s.message_id = n.message_id
-WHERE n.definition LIKE 'sese.023.%'
+WHERE n.definition LIKE 'sese.023.%' OR n.definition LIKE 'fxtr.014.%'
 ORDER BY n.member, n.message_id;
 
 -- name: mailboxes

@@ -9,6 +9,10 @@ SERVICE: Final = "lockstep.dvp.01"
 """`BizSvc` of what the gateway writes: the DvP service, version 1 of its rules."""
 
 
+FX_SERVICE: Final = "lockstep.pvp.01"
+"""The same of what is about foreign exchange trades."""
+
+
 def message_id(id: str) -> str:
     """A UUID as BizMsgIdr: without its hyphens it fits the 35 characters (Max35Text)."""
     return id.replace("-", "")
@@ -24,7 +28,7 @@ def header(
         receiver=member,
         business_message_id=message_id(id),
         definition=definition,
-        business_service=SERVICE,
+        business_service=FX_SERVICE if definition.startswith("fxtr.") else SERVICE,
         created_at=at,
         related=related,
     )

@@ -24,6 +24,7 @@ from protocols.iso20022.codes import (
     UnmatchedReason,
 )
 from protocols.iso20022.errors import ProtocolError, RejectCode
+from protocols.iso20022.fx import FxStatus
 from protocols.iso20022.instruction import (
     AccountKind,
     CreditDebit,
@@ -349,6 +350,7 @@ Outbound = (
     | HoldAnswer
     | Allegement
     | AllegementRemoval
+    | FxStatus
     | Rejection
     | Receipt
 )

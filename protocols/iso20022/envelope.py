@@ -25,6 +25,9 @@ MESSAGE_BYTES_MAX: Final = 256 * 1024
 ACCEPTED: Final = frozenset(
     f"{message}.001.{version}"
     for message, versions in (
+        ("fxtr.014", ("03", "04", "05", "06")),
+        ("fxtr.015", ("05",)),
+        ("fxtr.016", ("05",)),
         ("sese.020", ("07", "09")),
         ("sese.023", ("09", "10", "11", "12", "13")),
         ("sese.030", ("09", "10")),

@@ -7,15 +7,26 @@ them); `envelope.ACCEPTED` says which of its versions are agreed.
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from protocols.iso20022 import sese020, sese023, sese030
+from protocols.iso20022 import fxtr014, sese020, sese023, sese030
 from protocols.iso20022.envelope import Enveloped
+from protocols.iso20022.fx import FxAmendment, FxCancellation, FxTrade
 from protocols.iso20022.instruction import SettlementInstruction
 from protocols.iso20022.requests import CancellationRequest, HoldRequest
 
-Content = SettlementInstruction | CancellationRequest | HoldRequest
+Content = (
+    SettlementInstruction
+    | CancellationRequest
+    | HoldRequest
+    | FxTrade
+    | FxAmendment
+    | FxCancellation
+)
 """What a validated message says."""
 
 DECODERS: Final[Mapping[str, Callable[[Enveloped], Content]]] = {
+    "fxtr.014": fxtr014.decode,
+    "fxtr.015": fxtr014.decode_amendment,
+    "fxtr.016": fxtr014.decode_cancellation,
     "sese.020": sese020.decode,
     "sese.023": sese023.decode,
     "sese.030": sese030.decode,

@@ -2,7 +2,17 @@
 
 from typing import assert_never
 
-from protocols.iso20022 import admi, header, sese024, sese025, sese027, sese028, sese029, sese031
+from protocols.iso20022 import (
+    admi,
+    fxtr017,
+    header,
+    sese024,
+    sese025,
+    sese027,
+    sese028,
+    sese029,
+    sese031,
+)
 from protocols.iso20022.advice import (
     Allegement,
     AllegementRemoval,
@@ -14,6 +24,7 @@ from protocols.iso20022.advice import (
     Rejection,
     StatusAdvice,
 )
+from protocols.iso20022.fx import FxStatus
 from protocols.iso20022.header import Header
 from protocols.iso20022.schemas import BIZMSG
 
@@ -25,6 +36,8 @@ def definition(message: Outbound) -> str:
             return sese024.DEFINITION
         case Confirmation():
             return sese025.DEFINITION
+        case FxStatus():
+            return fxtr017.DEFINITION
         case CancellationAnswer():
             return sese027.DEFINITION
         case HoldAnswer():
@@ -44,20 +57,22 @@ def definition(message: Outbound) -> str:
 def render(message: Outbound, head: Header) -> str:
     """The BizMsg as XML text without a declaration (UTF-8 when sent); always schema-valid."""
     assert head.definition == definition(message), "the header names another message"
-    return business_message(head, document(message, head.sender))
+    return business_message(head, document(message, head))
 
 
-def document(message: Outbound, issuer: str) -> str:
-    """The Document alone; `issuer` is the gateway's BIC."""
+def document(message: Outbound, head: Header) -> str:
+    """The Document alone; the header tells the gateway's BIC and the identifier of the message."""
     match message:
         case StatusAdvice():
-            return sese024.write(message, issuer)
+            return sese024.write(message, head.sender)
         case Confirmation():
             return sese025.write(message)
+        case FxStatus():
+            return fxtr017.write(message, head.business_message_id)
         case CancellationAnswer():
-            return sese027.write(message, issuer)
+            return sese027.write(message, head.sender)
         case HoldAnswer():
-            return sese031.write(message, issuer)
+            return sese031.write(message, head.sender)
         case Allegement():
             return sese028.write(message)
         case AllegementRemoval():

@@ -29,6 +29,8 @@ from protocols.iso20022.lexical import bic11, units
 #: Quantities and amounts are kept as signed 64-bit integers.
 UNITS_MAX: Final = 2**63 - 1
 
+PLAIN: Final = "an identifier has no control or format characters and no outer blanks"
+
 _ROOT: Final = "/Document/SctiesSttlmTxInstr"
 
 
@@ -66,7 +68,8 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     accounts: Mapping[str, Mapping[str, frozenset[str]]]  # member -> ledger -> account ids
 
 
-def _every_day_open(ledger: str, day: date) -> bool:  # noqa: ARG001
+def every_day_open(ledger: str, day: date) -> bool:  # noqa: ARG001
+    """The calendar of ledgers that never close."""
     return True
 
 
@@ -77,7 +80,7 @@ def check(
     instruction: SettlementInstruction,
     reference: Reference,
     today: date,
-    is_open: Calendar = _every_day_open,
+    is_open: Calendar = every_day_open,
 ) -> BusinessRefusal | None:
     """The first rule that the instruction breaks, or None.
 
@@ -117,12 +120,12 @@ def _texts(i: SettlementInstruction) -> Iterator[BusinessRefusal]:
         (Reason.VALR, "DlvrgSttlmPties/Pty1/PrcgId", delivering.processing_id),
         (Reason.VALR, "RcvgSttlmPties/Pty1/PrcgId", receiving.processing_id),
     ):
-        if text is not None and not _plain(text):
-            rule = "an identifier has no control or format characters and no outer blanks"
-            yield _refusal(code, field, rule)
+        if text is not None and not is_plain(text):
+            yield _refusal(code, field, PLAIN)
 
 
-def _plain(text: str) -> bool:
+def is_plain(text: str) -> bool:
+    """Whether an identifier is what it looks like (`PLAIN` says the rule)."""
     if text.isascii():
         return text.isprintable() and text == text.strip() != ""
     return text == text.strip() and all(unicodedata.category(c) not in ("Cc", "Cf") for c in text)
@@ -200,32 +203,34 @@ def _cash(i: SettlementInstruction, reference: Reference) -> Iterator[BusinessRe
             rule = "an instruction against payment names its settlement amount"
             yield _refusal(Reason.DMON, "SttlmAmt", rule)
         return
-    yield from _currency(i.currency, reference)
+    if (fault := currency_fault(i.currency, reference)) is not None:
+        yield _refusal(Reason.NCRR, "SttlmAmt/Amt/@Ccy", fault)
     wanted = CreditDebit.CRDT if i.movement is Movement.DELI else CreditDebit.DBIT
     if i.payment is Payment.APMT and i.credit_debit is not wanted:
         rule = f"the side that sends {i.movement} against payment is on the {wanted} side"
         yield _refusal(Reason.DMON, "SttlmAmt/CdtDbtInd", rule)
     if i.currency in reference.currencies:
-        yield from _amount(i.amount, i.currency, reference.currencies[i.currency].scale)
+        fault = amount_fault(i.amount, i.currency, reference.currencies[i.currency].scale)
+        if fault is not None:
+            yield _refusal(Reason.DMON, "SttlmAmt/Amt", fault)
 
 
-def _currency(currency: str, reference: Reference) -> Iterator[BusinessRefusal]:
-    field = "SttlmAmt/Amt/@Ccy"
+def currency_fault(currency: str, reference: Reference) -> str | None:
+    """What is wrong with a currency; None: it is active and settled here."""
     if minor_units(currency) is None:
-        yield _refusal(Reason.NCRR, field, f"{currency} is no active currency (ISO 4217)")
-    elif currency not in reference.currencies:
-        yield _refusal(Reason.NCRR, field, f"{currency} is on no ledger here")
+        return f"{currency} is no active currency (ISO 4217)"
+    return None if currency in reference.currencies else f"{currency} is on no ledger here"
 
 
-def _amount(amount: str, currency: str, scale: int) -> Iterator[BusinessRefusal]:
-    field = "SttlmAmt/Amt"
+def amount_fault(amount: str, currency: str, scale: int) -> str | None:
+    """What is wrong with an amount (canonical text) of a currency with so many decimals."""
     try:
         value = units(amount, scale)
     except ValueError as error:
-        yield _refusal(Reason.DMON, field, f"{error}; {currency} has {scale}, never rounded")
-        return
+        return f"{error}; {currency} has {scale}, never rounded"
     if not 0 < value <= UNITS_MAX:
-        yield _refusal(Reason.DMON, field, "an amount is more than zero and fits 63 bits")
+        return "an amount is more than zero and fits 63 bits"
+    return None
 
 
 def _accounts(i: SettlementInstruction, reference: Reference) -> Iterator[BusinessRefusal]:
@@ -235,16 +240,18 @@ def _accounts(i: SettlementInstruction, reference: Reference) -> Iterator[Busine
         yield _refusal(Reason.SAFE, "QtyAndAcctDtls/SfkpgAcct/Id", rule)
     securities, cash = _ledgers(i, reference)
     if securities is not None:
-        fault = _account(i.safekeeping_account or i.own.account, own, securities)
+        fault = account_fault(i.safekeeping_account or i.own.account, own, securities)
         if fault is not None:
             yield _refusal(Reason.SAFE, "QtyAndAcctDtls/SfkpgAcct/Id", fault)
     if cash is not None:
-        fault = _account(i.cash_account, own, cash)
+        fault = account_fault(i.cash_account, own, cash)
         if fault is not None:
             yield _refusal(Reason.CASH, "QtyAndAcctDtls/CshAcct", fault)
 
 
-def _account(account: str | None, own: Mapping[str, frozenset[str]], ledger: str) -> str | None:
+def account_fault(
+    account: str | None, own: Mapping[str, frozenset[str]], ledger: str
+) -> str | None:
     """What is wrong with an account of the sender; one that is not named must be the only one."""
     known = own.get(ledger, frozenset())
     if account is None:

@@ -1,6 +1,7 @@
 """A whole gateway in the test's own process: real databases, real sockets, no child process.
 
-Two ledgers (a registry with one bond, a bank with EUR and USD), three members, one gateway engine.
+Two ledgers (a registry with one bond and a bank with EUR and USD, or two currencies: named by their
+databases), three members, one gateway engine.
 """
 
 import asyncio
@@ -39,8 +40,8 @@ GATEWAY = Principal(name="gateway", role=Role.OPERATOR)
 OPERATOR = Principal(name="operator", role=Role.LEDGER_OPERATOR)
 ISSUER = Principal(name="issuer", role=Role.ISSUER)
 FOREVER = Instant(2**62)
-ASSETS = {"registry": (ISIN,), "bank": ("EUR", "USD")}
-OPENING = {ISIN: 10_000_000, "EUR": 50_000_000_00, "USD": 50_000_000_00}
+ASSETS = {"registry": (ISIN,), "bank": ("EUR", "USD"), "euro": ("EUR",), "franc": ("CHF",)}
+OPENING = {ISIN: 10_000_000, "EUR": 50_000_000_00, "USD": 50_000_000_00, "CHF": 50_000_000_00}
 
 
 def account(ledger: str, member: str) -> str:
@@ -110,7 +111,7 @@ async def system(dsns: dict[str, str], home: Path, **limits: Any) -> AsyncIterat
     """Two furnished ledgers behind HTTP, and the settings of a gateway on them."""
     async with contextlib.AsyncExitStack() as stack:
         ledgers, access = {}, {}
-        for name in ("registry", "bank"):
+        for name in (name for name in dsns if name != "gateway"):
             ledger, url = await stack.enter_async_context(_ledger(name, dsns[name]))
             ledgers[name] = ledger
             (home / f"{name}.token").write_text(token("gateway"))

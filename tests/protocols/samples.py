@@ -39,6 +39,8 @@ from protocols.iso20022.codes import (
 )
 from protocols.iso20022.envelope import Enveloped, split, validate
 from protocols.iso20022.errors import ProtocolError, RejectCode
+from protocols.iso20022.fx import FxStatus, Operation, TradeStatus
+from protocols.iso20022.fxtr014 import decode as decode_trade
 from protocols.iso20022.header import Header, Related
 from protocols.iso20022.instruction import (
     CreditDebit,
@@ -50,9 +52,12 @@ from protocols.iso20022.instruction import (
 )
 from protocols.iso20022.lexical import instant
 from protocols.iso20022.lock_block import LedgerEvent, LockStatus
-from protocols.iso20022.render import business_message, definition
+from protocols.iso20022.render import business_message, definition, render
 from protocols.iso20022.rules import Currency, Instrument, Reference
+from protocols.iso20022.schemas import namespace_of
+from protocols.iso20022.schemas import validate as validate_tree
 from protocols.iso20022.sese023 import decode
+from protocols.iso20022.xml import parse
 
 DATA = Path(__file__).parent / "data"
 GOLDEN = Path(__file__).parent / "golden"
@@ -279,6 +284,7 @@ def outbound() -> dict[str, Outbound]:
             effective_at=instant("2026-10-08T08:04:11Z"),
             lock=msgspec.structs.replace(lock, status=LockStatus.CLAIMED, event=claimed),
         ),
+        **{f"fxtr.017-{name}": value for name, value in fx_statuses().items()},
         "sese.027-cancel-denied": _cancellation(
             Answering.DENIED,
             Reason.of(
@@ -337,6 +343,54 @@ def outbound() -> dict[str, Outbound]:
             sender=SELLER,
         ),
     }
+
+
+def fx_statuses() -> dict[str, FxStatus]:
+    """Side A's trade of the examples through its life."""
+    document = sample("fxtr.014-side-A.xml")
+    item = one(message(document, "fxtr.014.001.05", "BKAAUS30XXX"))
+    trade = msgspec.structs.replace(decode_trade(item), product=None)
+    alone = FxStatus(
+        trade=trade,
+        market_tx="GWFX2610080001177A",
+        status=TradeStatus.UNMATCHED,
+        at=instant("2026-10-08T05:01:07Z"),
+    )
+    matched = msgspec.structs.replace(
+        alone,
+        status=TradeStatus.MATCHED,
+        matching_tx="GWFXM26100801177",
+        counterparty_market_tx="GWFX2610080001177B",
+    )
+    pending, settled, rescinded = (
+        msgspec.structs.replace(matched, status=status)
+        for status in (TradeStatus.PENDING, TradeStatus.SETTLED, TradeStatus.RESCINDED)
+    )
+    return {
+        "unmatched": alone,
+        "near-miss": msgspec.structs.replace(alone, sub_status="DMON"),
+        "matched": matched,
+        "pending-money": msgspec.structs.replace(pending, sub_status="MONY"),
+        "settled": settled,
+        "rescinded": rescinded,
+        "invalid": msgspec.structs.replace(
+            alone, status=TradeStatus.INVALID, sub_status="NCRR", text="ZZZ is no active currency"
+        ),
+        "cancellation-denied": msgspec.structs.replace(
+            settled,
+            sub_status="DSET",
+            answers=Operation.CANCEL,
+            reason="BOOKING ERROR",
+            text="it is settled",
+        ),
+    }
+
+
+def assert_valid(value: Outbound) -> None:
+    """Each part of the message is valid against its schema."""
+    root = parse(render(value, reply_header(value)).encode())
+    for element in root:
+        validate_tree(element, namespace_of(element), RejectCode.XSDV)
 
 
 def _cancellation(status: Answering, *reasons: Reason) -> CancellationAnswer:
