@@ -128,6 +128,8 @@ class Cancellations:
                 return [told.answer(Answering.DENIED, why)]
             asking = await self._asking(connection, told, pair, attempt)
             if attempt is None or attempt.state.ended:
+                if not await self._still(connection, pair, attempt):
+                    continue
                 if len(asking) < 2:
                     return await self._first(connection, told, pair)
                 await _keep(connection, told, pair)
@@ -139,6 +141,13 @@ class Cancellations:
                 await _keep(connection, told, pair)
                 return [told.answer(Answering.PENDING, None)]
         return [told.answer(Answering.DENIED, DeniedReason.OTHR, "ask again")]
+
+    async def _still(self, connection: Connection, pair: Pair, seen: Loaded | None) -> bool:
+        """Whether a pair still waits after this attempt; from here on no replica opens another
+        before we are done, for that needs the same row."""
+        await connection.fetchrow(QUERIES["lock_pending"], pair.id)
+        again = await self._journal.last_attempt(connection, pair.id)
+        return again == seen
 
     async def _asking(
         self, connection: Connection, told: "Telling", pair: MatchedPair, attempt: Loaded | None
