@@ -89,12 +89,7 @@ class Engine:
             tally=Tally({LedgerId(name): its.kind for name, its in settings.ledgers.items()}),
             say=say,
         )
-        self.rulebook = Rulebook(
-            self.directory,
-            today=self.today,
-            consent_within=seconds(settings.limits.consent_within_seconds),
-            clock=lambda name: self._time(name) or Instant(now_ns()),
-        )
+        self.rulebook = self._rules()
         self.mailboxes = Mailboxes(pool)
         self.intake = Intake(
             pool,
@@ -126,6 +121,14 @@ class Engine:
         )
         self._recover = asyncio.Event()
         self.draining = False  # no new intake; what is open is brought to its end
+
+    def _rules(self) -> Rulebook:
+        return Rulebook(
+            self.directory,
+            today=self.today,
+            consent_within=seconds(self.settings.limits.consent_within_seconds),
+            clock=lambda name: self._time(name) or Instant(now_ns()),
+        )
 
     def _link(self, name: str, session: aiohttp.ClientSession) -> Link:
         access = self.settings.ledgers[name]
