@@ -142,7 +142,7 @@ class Cancellations:
                 return [told.answer(Answering.PENDING, None)]
         return [told.answer(Answering.DENIED, DeniedReason.OTHR, "ask again")]
 
-    async def _still(self, connection: Connection, pair: Pair, seen: Loaded | None) -> bool:
+    async def _still(self, connection: Connection, pair: MatchedPair, seen: Loaded | None) -> bool:
         """Whether a pair still waits after this attempt; from here on no replica opens another
         before we are done, for that needs the same row."""
         await connection.fetchrow(QUERIES["lock_pending"], pair.id)
