@@ -185,10 +185,9 @@ class Intake:
     ) -> list[Begun]:
         known = await instructions.known(connection, [arrival for _, arrival in arrivals])
         admission = Admission(known, self._openers.now())
-        by_side: dict[str, int] = {}
-        for n, arrival in arrivals:
+        for _, arrival in arrivals:
             admission.take(arrival)
-            by_side[arrival.id] = n
+        brought = {arrival.key: n for n, arrival in arrivals}
         openings: list[Begun] = []
         waits: dict[str, waiting.Reasons] = {}
         kept: list[tuple[PendingPair, Pair]] = []
@@ -196,7 +195,7 @@ class Intake:
             reasons = waiting.must_wait(pair, self._openers.today())
             if reasons is None:
                 begun = AttemptJob(pair=pair, attempt=1, advised="")
-                n = _completed_by(pair, by_side)
+                n = _completed_by(pair, brought)
                 openings += await self._attempt(connection, n, begun, done[n])
                 continue
             waits[pair.id] = reasons
@@ -407,6 +406,9 @@ class Intake:
         return openings
 
 
-def _completed_by(pair: Pair, by_side: dict[str, int]) -> int:
+def _completed_by(pair: Pair, brought: Mapping[tuple[str, str], int]) -> int:
     """The job that brought the later side of a pair: what becomes of it belongs to that one."""
-    return max(by_side.get(side.id, -1) for side in (pair.deliver, pair.receive))
+    keys = (
+        (side.member, side.related.business_message_id) for side in (pair.deliver, pair.receive)
+    )
+    return max(brought[key] for key in keys if key in brought)
