@@ -1,8 +1,8 @@
 -- The life of an instruction after it was taken in: cancelled, held, released, alleged.
 
--- Which message it was; until now there was one kind.
+-- Which message it was; until now there was one kind. The default stays: replicas of the release
+-- before go on writing while this one is rolled out.
 ALTER TABLE inbound ADD COLUMN definition text NOT NULL DEFAULT 'sese.023.001.11';
-ALTER TABLE inbound ALTER COLUMN definition DROP DEFAULT;
 
 COMMENT ON COLUMN instruction.content IS 'JSON of protocols SettlementInstruction, with its hold as it is now';
 
