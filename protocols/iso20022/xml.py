@@ -50,7 +50,9 @@ def parse(body: bytes, *, bytes_max: int = BODY_BYTES_MAX) -> etree._Element:
         root = etree.fromstring(body, _PARSER)
     except etree.XMLSyntaxError as error:
         line, column = error.position
+        # libxml2 ends its text with the place, which is told beside it.
         message = (error.msg or "not well-formed").splitlines()[0]
+        message = message.removesuffix(f", line {line}, column {column}")
         raise ProtocolError(RejectCode.XWEL, message, location=f"{line}:{column}") from None
     document: Any = root.getroottree().docinfo
     if document.internalDTD is not None:  # there is one for every DOCTYPE, an empty one too

@@ -197,6 +197,26 @@ class TestValidate:
         assert cli.run(["validate", str(SINGLE)]) == 0
         assert "accepted" in capsys.readouterr().out
 
+    @pytest.mark.parametrize(
+        ("known", "names"),
+        [("dvp", ("deliver", "receive")), ("pvp", ("fx-sell", "fx-buy"))],
+    )
+    def test_what_a_newcomer_sends_first_is_accepted(
+        self, capsys: pytest.CaptureFixture[str], known: str, names: tuple[str, ...]
+    ) -> None:
+        files = [str(DAY.parent / "first" / f"{name}.xml") for name in names]
+        code, verdicts = self.verdicts(capsys, "--world", known, *files)
+        assert (code, [verdict["accepted"] for verdict in verdicts]) == (0, [True, True])
+
+    def test_the_place_of_a_broken_end_is_told_once(
+        self, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    ) -> None:
+        cut = tmp_path / "cut.xml"
+        cut.write_bytes(SINGLE.read_bytes()[:700])
+        code, (verdict,) = self.verdicts(capsys, str(cut))
+        assert (code, verdict["code"]) == (1, "XWEL")
+        assert "column" not in verdict["why"] and ":" in verdict["place"]
+
 
 def test_text_from_outside_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(("what",), [("\x1b[31mred[/]",)])
