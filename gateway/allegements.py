@@ -13,11 +13,9 @@ from typing import Final
 import msgspec
 
 from gateway import instructions
-from gateway.ids import new_id
 from gateway.journal import LOST, QUERIES, Notice, deliver
-from gateway.pairs import Side
+from gateway.pairs import Side, notice_to
 from gateway.sql import Pool
-from protocols.iso20022 import render
 from protocols.iso20022.advice import Allegement, AllegementRemoval
 from protocols.iso20022.instruction import SettlementInstruction, SettlementParties
 from protocols.iso20022.lexical import bic11
@@ -27,8 +25,6 @@ PERIOD_SECONDS_MAX: Final = 10.0
 
 BATCH_MAX: Final = 500
 """Allegements of one transaction: matching waits for it, for some 20 ms."""
-
-_encoder = msgspec.json.Encoder()
 
 
 class Allegements:
@@ -82,7 +78,7 @@ def alleged(to: str, side: Side, now: int) -> Notice:
         counterparty_tx=side.reference,
         instruction=_without_accounts(side.instruction),
     )
-    return _notice(to, message, now)
+    return notice_to(to, message, now, about=None)  # it answers nothing that this member sent
 
 
 def removed(side: Side, now: int) -> Notice:
@@ -93,7 +89,7 @@ def removed(side: Side, now: int) -> Notice:
         movement=side.instruction.movement,
         payment=side.instruction.payment,
     )
-    return _notice(bic11(side.instruction.other.party1), message, now)
+    return notice_to(bic11(side.instruction.other.party1), message, now, about=None)
 
 
 def _without_accounts(instruction: SettlementInstruction) -> SettlementInstruction:
@@ -109,16 +105,4 @@ def _without_accounts(instruction: SettlementInstruction) -> SettlementInstructi
         cash_account=None,
         delivering=bare(instruction.delivering),
         receiving=bare(instruction.receiving),
-    )
-
-
-def _notice(to: str, message: Allegement | AllegementRemoval, now: int) -> Notice:
-    return Notice(
-        member=to,
-        id=new_id(),
-        definition=render.definition(message),
-        related=None,  # it answers nothing that this member has sent
-        created_at=now,
-        settlement=None,
-        content=_encoder.encode(message).decode(),
     )

@@ -19,19 +19,17 @@ import msgspec
 from gateway import allegements, fx_pairs, instructions
 from gateway.elsewhere import CONFLICTS_MAX
 from gateway.fx_pairs import FxPair
-from gateway.ids import new_id
 from gateway.inbound import Arrival, related
 from gateway.instructions import Found
 from gateway.jobs import Begun, Done
 from gateway.journal import QUERIES, Entry, Journal, Loaded, Notice, PairEnd, deliver
-from gateway.pairs import MatchedPair, Pair, Side, cancelled, notice, references
+from gateway.pairs import MatchedPair, Pair, Side, cancelled, notice, notice_to, references
 from gateway.sql import Connection
 from htlc.commands import Record
 from htlc.coordinator import decide, evolve
 from htlc.events import CancelRequested, Decided, Decision, Event, Reason
 from htlc.settlement import Phase, Settlement
 from htlc.units import MemberId
-from protocols.iso20022 import render
 from protocols.iso20022.advice import (
     Answering,
     CancellationAnswer,
@@ -262,7 +260,7 @@ async def conclude(connection: Connection, ends: Sequence[PairEnd], now: int) ->
             else (Answering.CANCELLED, CancellationReason.CANI)
         )
         answer = _answer(row["message_id"], side, pair.other(side), status, code)
-        notices.append(_notice(side.member, about, answer, now))
+        notices.append(notice_to(side.member, answer, now, about=about))
     await deliver(connection, notices)
     await connection.execute(QUERIES["drop_cancellations"], [end.pair for end in ends])
     over = [end.pair for end in ends if not end.settled]
@@ -326,7 +324,7 @@ class _Securities:
                 status=status,
                 reasons=() if code is None else (AdviceReason.of(code, text=text),),
             )
-        return _notice(self.arrival.member, related(header), message, self._now)
+        return notice_to(self.arrival.member, message, self._now, about=related(header))
 
 
 def _answer(
@@ -344,16 +342,4 @@ def _answer(
         payment=side.instruction.payment,
         status=status,
         reasons=() if code is None else (AdviceReason.of(code, text=text),),
-    )
-
-
-def _notice(member: str, about: Related, message: CancellationAnswer, now: int) -> Notice:
-    return Notice(
-        member=member,
-        id=new_id(),
-        definition=render.definition(message),
-        related=_encoder.encode(about).decode(),
-        created_at=now,
-        settlement=None,
-        content=_encoder.encode(message).decode(),
     )

@@ -12,22 +12,18 @@ import msgspec
 
 from gateway import instructions, waiting
 from gateway.elsewhere import CONFLICTS_MAX
-from gateway.ids import new_id
 from gateway.inbound import Arrival, related
 from gateway.instructions import Found
 from gateway.jobs import AttemptJob, Begun, Done
 from gateway.journal import QUERIES, Journal, Notice, PendingPair, deliver
-from gateway.pairs import Pair, Side, notice, pending
+from gateway.pairs import Pair, Side, notice, notice_to
 from gateway.sql import Connection
 from htlc.settlement import Phase
 from htlc.units import MemberId
-from protocols.iso20022 import render
 from protocols.iso20022.advice import Answering, HoldAnswer, Reason
 from protocols.iso20022.codes import DeniedReason, ReasonCode, RequestRefusal
 from protocols.iso20022.instruction import AccountKind
 from protocols.iso20022.requests import HoldRequest
-
-_encoder = msgspec.json.Encoder()
 
 Verdict = tuple[Answering, ReasonCode | None, str | None]
 """The answer to a request: status, reason, text."""
@@ -132,10 +128,8 @@ class Holds:
     async def _mirror(
         self, connection: Connection, pair: Pair, reasons: waiting.Reasons, done: Done
     ) -> None:
-        notices = [
-            notice(side, pending(side, other, code), self._now())
-            for (side, other), code in zip(pair.sides, reasons, strict=True)
-        ]
+        now, codes = self._now(), [code.value for code in reasons]
+        notices = [notice(side, message, now) for side, message in pair.told_pending(codes, now)]
         await deliver(connection, notices)
         done.told.update(item.member for item in notices)
 
@@ -180,12 +174,4 @@ def _answer(
         status=status,
         reasons=() if code is None else (Reason.of(code, text=text),),
     )
-    return Notice(
-        member=arrival.member,
-        id=new_id(),
-        definition=render.definition(message),
-        related=_encoder.encode(related(header)).decode(),
-        created_at=now,
-        settlement=None,
-        content=_encoder.encode(message).decode(),
-    )
+    return notice_to(arrival.member, message, now, about=related(header))

@@ -206,12 +206,24 @@ def minor_units(text: str, scale: int) -> int:
 def notice(
     side: Addressee, message: Outbound, now: int, settlement: SettlementId | None = None
 ) -> Notice:
-    """A message for one side's mailbox, related to the instruction it speaks of."""
+    """A message for the mailbox of a side, in answer to what it sent."""
+    return notice_to(side.member, message, now, about=side.related, settlement=settlement)
+
+
+def notice_to(
+    member: str,
+    message: Outbound,
+    now: int,
+    *,
+    about: Related | None,
+    settlement: SettlementId | None = None,
+) -> Notice:
+    """A message for a member's mailbox; `about` is what of its own it answers, if anything."""
     return Notice(
-        member=side.member,
+        member=member,
         id=new_id(),
         definition=render.definition(message),
-        related=_encoder.encode(side.related).decode(),
+        related=None if about is None else _encoder.encode(about).decode(),
         created_at=now,
         settlement=settlement,
         content=_encoder.encode(message).decode(),
