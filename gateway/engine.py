@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import aiohttp
-import msgspec
 
-from gateway import cancellations, config, instructions, listener, preflight, swaps
+from gateway import cancellations, config, instructions, listener, swaps
+from gateway.acquaintance import Acquaintance
 from gateway.agreements import Agreements
 from gateway.allegements import Allegements
 from gateway.config import Settings
@@ -30,6 +30,7 @@ from gateway.live import Origin
 from gateway.mailbox import Mailboxes
 from gateway.pairs import MatchedPair, PairOrigin
 from gateway.pending import PendingPairs
+from gateway.positions import PositionMessages
 from gateway.rulebook import Rulebook
 from gateway.runner import Runner
 from gateway.sql import Pool, open_pool
@@ -40,8 +41,7 @@ from htlc.settlement import Phase, Settlement
 from htlc.swap import Swap
 from htlc.units import Instant, LedgerId, SettlementId, seconds
 from ledgers.migrate import migrate
-from ledgers.port import Description, LedgerUnreachable
-from ledgers.remote import RemoteLedger, RemoteLedgerError
+from ledgers.remote import RemoteLedger
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 
@@ -50,9 +50,6 @@ LINK_BATCH_MAX: Final = 500
 
 LINK_IN_FLIGHT: Final = 2
 """Requests under way at one ledger: one that it works on, one that waits there."""
-
-PREFLIGHT_AGAIN_SECONDS: Final = 30.0
-"""A ledger that failed the preflight is asked again: it is repaired without us being restarted."""
 
 ADOPT_MAX: Final = 1_000
 """Settlements folded at once after a start: some megabytes of journal."""
@@ -89,7 +86,9 @@ class Engine:
             tally=Tally({LedgerId(name): its.kind for name, its in settings.ledgers.items()}),
             say=say,
         )
+        self.positions = PositionMessages(self.directory, now=now_ns)
         self.rulebook = self._rules()
+        self.acquaintance = self._acquaintance()
         self.mailboxes = Mailboxes(pool)
         self.intake = Intake(
             pool,
@@ -130,6 +129,16 @@ class Engine:
             clock=lambda name: self._time(name) or Instant(now_ns()),
         )
 
+    def _acquaintance(self) -> Acquaintance:
+        return Acquaintance(
+            self.pool,
+            self.directory,
+            self.links,
+            learned=self.rulebook.changed,
+            trusted=self._mark_all,
+            say=self._say,
+        )
+
     def _link(self, name: str, session: aiohttp.ClientSession) -> Link:
         access = self.settings.ledgers[name]
         return Link(
@@ -165,8 +174,8 @@ class Engine:
             today=self.today,
         )
 
-    def _pair_origin(self, pair: MatchedPair, attempt: int, advised: str) -> PairOrigin:
-        return PairOrigin(
+    def _pair_origin(self, pair: MatchedPair, attempt: int, advised: str) -> Origin:
+        origin = PairOrigin(
             pair,
             attempt=attempt,
             advised=advised,
@@ -174,9 +183,10 @@ class Engine:
             retry_at=self._retry_at,
             over=self._pair_over,
         )
+        return self.positions.beside(origin, pair.market_reference)
 
-    def _swap_origin(self, swap: Swap) -> SwapOrigin:
-        return SwapOrigin(swap, now=now_ns, over=self._over)
+    def _swap_origin(self, swap: Swap) -> Origin:
+        return self.positions.beside(SwapOrigin(swap, now=now_ns, over=self._over), None)
 
     def _proposed(self, state: Settlement, now: int) -> tuple[Notice, ...]:
         return swaps.proposed(state, now)
@@ -257,48 +267,11 @@ class Engine:
                 listener.run(config.database(self.settings.dsn), self._heard, self._say)
             )
             group.create_task(self._recoveries())
-            for name in self.links:
-                group.create_task(self._acquaint(name))
+            group.create_task(self.acquaintance.run())
 
-    async def _acquaint(self, name: LedgerId) -> None:
-        """Ask a ledger what it is until it says so, and until it can be trusted; it may start
-        after us."""
-        link = self.links[name]
-        while (
-            fault := preflight.fault(name, description := await self._describe(link))
-        ) is not None:
-            if self.directory.distrusted.get(name) != fault:
-                self._say(f"PAGE: nothing settles on ledger {name}: {fault}")
-            self.directory.distrusted[name] = fault
-            await asyncio.sleep(PREFLIGHT_AGAIN_SECONDS)
-        self.directory.distrusted.pop(name, None)
-        link.trusted = True
-        link.read(description.at)
-        self._learn(name, description)
-        text = msgspec.json.encode(description).decode()
-        await self.pool.execute(QUERIES["store_description"], name, text)
+    def _mark_all(self) -> None:
         for live in self.runner.lives.values():
             self.runner.mark(live)
-
-    def _learn(self, name: LedgerId, description: Description) -> None:
-        self.directory.learn(name, description)
-        self.rulebook.changed()
-
-    async def remember_ledgers(self) -> None:
-        """What the ledgers told before the last start."""
-        for row in await self.pool.fetch(QUERIES["load_descriptions"]):
-            if (name := LedgerId(row["ledger"])) in self.links:
-                self._learn(name, msgspec.json.decode(row["description"], type=Description))
-
-    async def _describe(self, link: Link) -> Description:
-        pause = 0.05
-        while True:
-            try:
-                return await link.ledger.describe()
-            except (LedgerUnreachable, RemoteLedgerError) as error:
-                self._say(f"ledger {link.name} does not tell what it is yet: {error}")
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, 2.0)
 
     async def _take_back(self) -> None:
         """What has become ours is adopted, if not now then as soon as the database allows."""
@@ -406,7 +379,7 @@ async def open_engine(settings: Settings, say: Callable[[str], None]) -> AsyncIt
     ):
         engine = Engine(settings, pool, await _journal(pool, settings), session, say)
         await pool.execute(QUERIES["ensure_mailboxes"], list(engine.directory.members))
-        await engine.remember_ledgers()
+        await engine.acquaintance.remember()
         await engine.recover()
         yield engine
 
