@@ -99,14 +99,7 @@ class Engine:
             lost=self._lost,
             say=say,
         )
-        self.allegements = Allegements(
-            pool,
-            after=settings.matching.allege_after_seconds,
-            is_member=lambda bic: self.directory.member(bic) is not None,
-            now=now_ns,
-            delivered=self.mailboxes.delivered,
-            say=say,
-        )
+        self.allegements = self._allegements()
         self.pending = PendingPairs(
             needs=self.directory.needs, attempt=self.intake.put, now=now_ns, today=self.today
         )
@@ -127,6 +120,16 @@ class Engine:
             today=self.today,
             consent_within=seconds(self.settings.limits.consent_within_seconds),
             clock=lambda name: self._time(name) or Instant(now_ns()),
+        )
+
+    def _allegements(self) -> Allegements:
+        return Allegements(
+            self.pool,
+            after=self.settings.matching.allege_after_seconds,
+            is_member=lambda bic: self.directory.member(bic) is not None,
+            now=now_ns,
+            delivered=self.mailboxes.delivered,
+            say=self._say,
         )
 
     def _acquaintance(self) -> Acquaintance:
