@@ -14,7 +14,7 @@ from protocols.iso20022.codes import RejectionReason
 from protocols.iso20022.envelope import Enveloped
 from protocols.iso20022.fx import FxAmendment, FxAmount, FxCancellation, FxTrade, Rate
 from protocols.iso20022.instruction import NO_DATE, Unreadable
-from protocols.iso20022.lexical import decimal_text
+from protocols.iso20022.lexical import boolean, decimal_text
 from protocols.iso20022.lock_block import LockBlock
 from protocols.iso20022.schemas import SUPL, local_name
 
@@ -78,7 +78,7 @@ class _Reading:
             rate=self._rate(),
             operation=self.text("TradInf/OprTp"),
             product=self.text("TradInf/PdctTp"),
-            pvp=self.text("TradInf/PmtVrssPmtInd") in ("true", "1"),
+            pvp=boolean(self.text("TradInf/PmtVrssPmtInd") or ""),
             receiving_account=self._receiving_account(),
             paying_account=self.text("CtrPtySdSttlmInstrs/DlvryAgt/PtyId/AcctNb"),
             lock=self._lock(),

@@ -9,7 +9,7 @@ from protocols.iso20022 import lock_block
 from protocols.iso20022.blocks import tag
 from protocols.iso20022.currencies import minor_units
 from protocols.iso20022.fx import FxAmendment, FxAmount, FxCancellation, FxTrade, Operation
-from protocols.iso20022.lexical import escaped, padded
+from protocols.iso20022.lexical import boolean_text, escaped, padded
 from protocols.iso20022.schemas import ISO
 
 #: Versions in which an amount stands by itself, not in a choice.
@@ -27,7 +27,7 @@ def encode(trade: FxTrade, version: str = "fxtr.014.001.05") -> str:
         + tag("CmonRef", t.common_id, 35)
         + tag("OprTp", t.operation, 4)
         + product
-        + f"<PmtVrssPmtInd>{_boolean(t.pvp)}</PmtVrssPmtInd></TradInf>"
+        + f"<PmtVrssPmtInd>{boolean_text(t.pvp)}</PmtVrssPmtInd></TradInf>"
         + _terms(t, plain=version in _PLAIN_AMOUNTS)
         + (lock_block.write(t.lock, "/Document/FXTradInstr") if t.lock else "")
         + "</FXTradInstr></Document>"
@@ -45,7 +45,7 @@ def encode_amendment(amendment: FxAmendment) -> str:
         + tag("AmdOrCclRsn", amendment.reason, 35)
         + f"<OprTp>{Operation.AMEND}</OprTp>"
         + tag("PdctTp", t.product, 35)
-        + f"<PmtVrssPmtInd>{_boolean(t.pvp)}</PmtVrssPmtInd></TradInf>"
+        + f"<PmtVrssPmtInd>{boolean_text(t.pvp)}</PmtVrssPmtInd></TradInf>"
         + _terms(t)
         + (lock_block.write(t.lock, "/Document/FXTradInstrAmdmnt") if t.lock else "")
         + "</FXTradInstrAmdmnt></Document>"
@@ -63,16 +63,12 @@ def encode_cancellation(cancellation: FxCancellation) -> str:
         + tag("AmdOrCclRsn", cancellation.reason, 35)
         + f"<OprTp>{Operation.CANCEL}</OprTp>"
         + tag("PdctTp", t.product, 35)
-        + f"<PmtVrssPmtInd>{_boolean(t.pvp)}</PmtVrssPmtInd></TradInf>"
+        + f"<PmtVrssPmtInd>{boolean_text(t.pvp)}</PmtVrssPmtInd></TradInf>"
         + parties(t)
         + rate(t)
         + amounts(t)
         + "</FXTradInstrCxl></Document>"
     )
-
-
-def _boolean(value: bool) -> str:
-    return "true" if value else "false"
 
 
 def _references(transaction_id: str, market_reference: str) -> str:

@@ -137,6 +137,16 @@ def test_an_amendment_and_a_cancellation_are_read_as_they_were_written() -> None
 
 
 @pytest.mark.parametrize(
+    ("text", "pvp"), [(" true ", True), ("\n1", True), (" false ", False), ("0 ", False)]
+)
+def test_white_space_around_a_boolean_changes_nothing(text: str, pvp: bool) -> None:
+    written = samples.sample("fxtr.014-side-A.xml").replace(
+        "<PmtVrssPmtInd>true<", f"<PmtVrssPmtInd>{text}<"
+    )
+    assert read(written, "fxtr.014.001.05").pvp is pvp
+
+
+@pytest.mark.parametrize(
     ("name", "definition"),
     [("fxtr.014-side-A", "fxtr.014.001.05"), ("fxtr.016-cancel", "fxtr.016.001.05")],
 )
