@@ -5,7 +5,7 @@ Versions .03 to .06 of the instruction, .05 of the others. What the three share 
 """
 
 from datetime import date
-from typing import Final
+from typing import Final, TypeVar
 
 from lxml import etree
 
@@ -23,6 +23,8 @@ NO_CURRENCY: Final = "XXX"
 
 _SUPPLEMENT: Final = f"{{{SUPL}}}Document"
 
+_Request = TypeVar("_Request", FxAmendment, FxCancellation)
+
 
 def decode(enveloped: Enveloped) -> FxTrade:
     """The trade in a validated fxtr.014. What the schema allows and nobody here can settle (an
@@ -32,18 +34,17 @@ def decode(enveloped: Enveloped) -> FxTrade:
 
 def decode_amendment(enveloped: Enveloped) -> FxAmendment:
     """The amendment in a validated fxtr.015."""
-    reading = _Reading(enveloped)
-    return FxAmendment(
-        market_reference=reading.text("TradInf/MtchgSysRef/*") or "",
-        reason=reading.text("TradInf/AmdOrCclRsn"),
-        trade=reading.trade(),
-    )
+    return _request(enveloped, FxAmendment)
 
 
 def decode_cancellation(enveloped: Enveloped) -> FxCancellation:
     """The cancellation in a validated fxtr.016."""
+    return _request(enveloped, FxCancellation)
+
+
+def _request(enveloped: Enveloped, kind: type[_Request]) -> _Request:
     reading = _Reading(enveloped)
-    return FxCancellation(
+    return kind(
         market_reference=reading.text("TradInf/MtchgSysRef/*") or "",
         reason=reading.text("TradInf/AmdOrCclRsn"),
         trade=reading.trade(),

@@ -94,11 +94,7 @@ def parties(t: FxTrade) -> str:
 
 
 def _party(name: str, bic: str) -> str:
-    identity = (
-        f"<AnyBIC><AnyBIC>{escaped(bic)}</AnyBIC></AnyBIC>"
-        if bic
-        else "<NmAndAdr><Nm>not named by a BIC</Nm></NmAndAdr>"
-    )
+    identity = _named(bic) if bic else "<NmAndAdr><Nm>not named by a BIC</Nm></NmAndAdr>"
     return f"<{name}><SubmitgPty>{identity}</SubmitgPty></{name}>"
 
 
@@ -146,12 +142,12 @@ def _paying(name: str, t: FxTrade) -> str:
     named (schema); the counterparty's own instructions say where."""
     if t.paying_account is None:
         return ""
-    agent = _party_choice(t.counterparty)
+    agent = _named(t.counterparty)
     return (
         f"<{name}><DlvryAgt>{_account(t.paying_account)}</DlvryAgt>"
         f"<RcvgAgt>{agent}</RcvgAgt></{name}>"
     )
 
 
-def _party_choice(bic: str) -> str:
+def _named(bic: str) -> str:
     return f"<AnyBIC><AnyBIC>{escaped(bic)}</AnyBIC></AnyBIC>"
