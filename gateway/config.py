@@ -197,7 +197,25 @@ def database(dsn: str) -> str:
 
 
 def check(settings: Settings) -> Settings:
-    """What the types do not say: names that refer to each other, files that are there."""
+    """What the types do not say: names that refer to each other, delays that are some."""
+    _check_members(settings)
+    for n, operator in enumerate(settings.operators):
+        if operator.role == "ledger" and operator.ledger not in settings.ledgers:
+            raise ConfigurationError(
+                f"operators[{n}].ledger: expected one of {sorted(settings.ledgers)}"
+            )
+    after = settings.matching.allege_after_seconds
+    if not 0 < after < float("inf"):  # nan, which TOML can write, is not either
+        raise ConfigurationError(
+            f"matching.allege_after_seconds: expected more than 0 seconds, found {after}"
+        )
+    for name, access in settings.ledgers.items():
+        if access.kind == "securities" and access.depository is None:
+            raise ConfigurationError(f"ledgers.{name}.depository: expected the CSD's BIC")
+    return settings
+
+
+def _check_members(settings: Settings) -> None:
     for n, member in enumerate(settings.members):
         for ledger in member.accounts:
             if ledger not in settings.ledgers:
@@ -208,12 +226,3 @@ def check(settings: Settings) -> Settings:
     for n, bic in enumerate(bics):
         if bic in bics[:n]:
             raise ConfigurationError(f"members[{n}].bic: {bic} is a member already")
-    for n, operator in enumerate(settings.operators):
-        if operator.role == "ledger" and operator.ledger not in settings.ledgers:
-            raise ConfigurationError(
-                f"operators[{n}].ledger: expected one of {sorted(settings.ledgers)}"
-            )
-    for name, access in settings.ledgers.items():
-        if access.kind == "securities" and access.depository is None:
-            raise ConfigurationError(f"ledgers.{name}.depository: expected the CSD's BIC")
-    return settings
