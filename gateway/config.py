@@ -121,6 +121,7 @@ class MemberSettings(_Table, frozen=True, kw_only=True):
     bic: str
     name: str
     token_sha256: str
+    next_token_sha256: str | None = None  # while its token is changed: both are good
     lei: str | None = None
     accounts: dict[str, tuple[str, ...]] = {}
     power_of_attorney: bool = False  # agreed swaps that name it as a payer need no further consent
@@ -132,6 +133,7 @@ class OperatorSettings(_Table, frozen=True, kw_only=True):
     name: str
     role: Literal["gateway", "ledger", "central-bank"]
     token_sha256: str
+    next_token_sha256: str | None = None  # while its token is changed: both are good
     ledger: str | None = None
 
 

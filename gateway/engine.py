@@ -20,6 +20,7 @@ from gateway.allegements import Allegements
 from gateway.config import Settings
 from gateway.desk import Desk
 from gateway.directory import Directory, now_ns
+from gateway.forgetting import Forgetting
 from gateway.ids import new_id
 from gateway.intake import Intake, Openers
 from gateway.jobs import AttemptJob, Done, Job, MessageJob, SwapJob
@@ -265,6 +266,7 @@ class Engine:
             self.lease.run(),
             self.recovery.run(),
             self.allegements.run(),
+            Forgetting(self.pool, self._say).run(),
             listener.run(dsn, self._heard, self._say),
             *(self.acquaintance.run(name) for name in self.links),
         )
