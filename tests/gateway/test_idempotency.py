@@ -36,7 +36,8 @@ async def test_answers_are_forgotten_when_they_are_old_and_not_before(running: S
     for key in ("old", "young"):
         assert await desk.remember(SELLER, key, ONE, 200, key) == (200, key)
     age = KEEP + timedelta(seconds=1)
-    await pool.execute("UPDATE idempotency SET kept_at = now() - $1::interval WHERE key = 'old'", age)
+    aged = "UPDATE idempotency SET kept_at = now() - $1::interval WHERE key = 'old'"
+    await pool.execute(aged, age)
     assert await forgetting.forget() == 1 and await forgetting.forget() == 0
     assert await desk.remember(SELLER, "young", ONE, 0, "") == (200, "young")
     assert await desk.remember(SELLER, "old", OTHER, 0, "") == (0, "")
