@@ -7,19 +7,20 @@ and its supervisor starts it again; recovery is the normal path, so nothing is l
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final, TypeVar
 
 import aiohttp
 import msgspec
 
-from gateway import cancellations, config, instructions, listener, preflight, swaps
+from gateway import cancellations, config, instructions, listener, preflight, swaps, waiting
 from gateway.agreements import Agreements
 from gateway.allegements import Allegements
-from gateway.config import Settings
+from gateway.config import Settings, calendars_of
+from gateway.days import Days
 from gateway.desk import Desk
 from gateway.directory import Directory, now_ns
+from gateway.end_of_day import EndOfDay
 from gateway.ids import new_id
 from gateway.intake import Intake, Openers
 from gateway.jobs import AttemptJob, Done, Job, MessageJob, SwapJob
@@ -74,6 +75,7 @@ class Engine:
         self.journal = journal
         self._say = say
         self.directory = Directory(settings)
+        self.days = Days(calendars_of(settings), self.directory, now_ns)
         self.links = {LedgerId(name): self._link(name, session) for name in settings.ledgers}
         vault = Vault(load_master(settings.master_file))
         self.agreements = Agreements(
@@ -108,8 +110,19 @@ class Engine:
             delivered=self.mailboxes.delivered,
             say=say,
         )
+        self.end_of_day = EndOfDay(
+            pool,
+            journal,
+            self.days,
+            unmatched_days=settings.matching.unmatched_days,
+            matched_days=settings.matching.matched_days,
+            delivered=self.mailboxes.delivered,
+            changed=lambda wait, pair: self.pending.wait(wait, pair),
+            over=lambda id: self.pending.forget(id),
+            say=say,
+        )
         self.pending = PendingPairs(
-            needs=self.directory.needs, attempt=self.intake.put, now=now_ns, today=self.today
+            needs=self.directory.needs, attempt=self.intake.put, days=self.days
         )
         self.lease = Lease(
             pool,
@@ -125,7 +138,7 @@ class Engine:
     def _rules(self) -> Rulebook:
         return Rulebook(
             self.directory,
-            today=self.today,
+            days=self.days,
             consent_within=seconds(self.settings.limits.consent_within_seconds),
             clock=lambda name: self._time(name) or Instant(now_ns()),
         )
@@ -146,11 +159,6 @@ class Engine:
         clock = self.links[name].clock
         return None if clock is None else clock.at
 
-    def today(self) -> date:
-        """The business date: configured, or the day it is in UTC."""
-        fixed = self.settings.business_date
-        return date.fromisoformat(fixed) if fixed else datetime.now(UTC).date()
-
     # ------------------------------------------------------------------ origins
 
     def _openers(self) -> Openers:
@@ -162,15 +170,15 @@ class Engine:
             proposed=self._proposed,
             new_id=new_id,
             now=now_ns,
-            today=self.today,
+            days=self.days,
         )
 
-    def _pair_origin(self, pair: MatchedPair, attempt: int, advised: str) -> PairOrigin:
+    def _pair_origin(self, pair: MatchedPair, wait: PendingPair) -> PairOrigin:
         return PairOrigin(
             pair,
-            attempt=attempt,
-            advised=advised,
+            wait=wait,
             now=now_ns,
+            today=self.days.today,
             retry_at=self._retry_at,
             over=self._pair_over,
         )
@@ -253,6 +261,7 @@ class Engine:
             group.create_task(self.intake.writer.run())
             group.create_task(self.lease.run())
             group.create_task(self.allegements.run())
+            group.create_task(self.end_of_day.run())
             group.create_task(
                 listener.run(config.database(self.settings.dsn), self._heard, self._say)
             )
@@ -334,15 +343,7 @@ class Engine:
         """Adopt everything that is open and ours. The same at the start, after a takeover, and
         after a lost connection."""
         rows = await self.pool.fetch(QUERIES["open_pairs"], self.journal.replica)
-        waits = {
-            str(row["pair"]): PendingPair(
-                pair=str(row["pair"]),
-                due_at=row["due_at"],
-                attempts=row["attempts"],
-                advised=row["advised"],
-            )
-            for row in rows
-        }
+        waits = {str(row["pair"]): PendingPair.of(row) for row in rows}
         rows = await self.pool.fetch(QUERIES["open_settlements"], self.journal.replica)
         missing = [SettlementId(str(row["settlement"])) for row in rows]
         missing = [id for id in missing if id not in self.runner.lives]
@@ -365,8 +366,9 @@ class Engine:
         if item.pair is None:
             return self._swap_origin(item.state.swap)
         assert item.attempt is not None, "a pair's settlement is one of its attempts"
-        advised = waits[item.pair].advised if item.pair in waits else ""
-        return self._pair_origin(known[item.pair], item.attempt, advised)
+        pair = known[item.pair]
+        wait = waits.get(item.pair) or waiting.fresh(pair, self.days)
+        return self._pair_origin(pair, msgspec.structs.replace(wait, attempts=item.attempt - 1))
 
     def _heard(self, settlement: str) -> None:
         self.runner.changed_elsewhere(SettlementId(settlement))
