@@ -7,7 +7,6 @@ and its supervisor starts it again; recovery is the normal path, so nothing is l
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -17,14 +16,16 @@ from gateway import cancellations, config, listener, swaps
 from gateway.acquaintance import Acquaintance
 from gateway.agreements import Agreements
 from gateway.allegements import Allegements
-from gateway.config import Settings
+from gateway.config import Settings, calendars_of
+from gateway.days import Days
 from gateway.desk import Desk
 from gateway.directory import Directory, now_ns
+from gateway.end_of_day import EndOfDay
 from gateway.forgetting import Forgetting
 from gateway.ids import new_id
 from gateway.intake import Intake, Openers
 from gateway.jobs import AttemptJob, Done, Job, MessageJob, SwapJob
-from gateway.journal import QUERIES, Journal, Notice
+from gateway.journal import QUERIES, Journal, Notice, PendingPair
 from gateway.lease import Lease
 from gateway.links import Link
 from gateway.mailbox import Mailboxes
@@ -68,6 +69,7 @@ class Engine:
         self.journal = journal
         self._say = say
         self.directory = Directory(settings)
+        self.days = Days(calendars_of(settings), self.directory, now_ns)
         self.links = {LedgerId(name): self._link(name, session) for name in settings.ledgers}
         vault = Vault(load_master(settings.master_file))
         self.agreements = Agreements(
@@ -88,14 +90,16 @@ class Engine:
             say=say,
         )
         self.allegements = self._allegements()
+        self.end_of_day = self._end_of_day()
         self.pending = PendingPairs(
-            needs=self.directory.needs, attempt=self.intake.put, now=now_ns, today=self.today
+            needs=self.directory.needs, attempt=self.intake.put, days=self.days
         )
         self.recovery = Recovery(
             pool,
             journal,
             self.runner,
             self.pending,
+            days=self.days,
             pair_origin=self._pair_origin,
             swap_origin=self._swap_origin,
         )
@@ -133,10 +137,23 @@ class Engine:
             say=self._say,
         )
 
+    def _end_of_day(self) -> EndOfDay:
+        return EndOfDay(
+            self.pool,
+            self.journal,
+            self.days,
+            unmatched_days=self.settings.matching.unmatched_days,
+            matched_days=self.settings.matching.matched_days,
+            delivered=self.mailboxes.delivered,
+            changed=lambda wait, pair: self.pending.wait(wait, pair),
+            over=lambda id: self.pending.forget(id),
+            say=self._say,
+        )
+
     def _rules(self) -> Rulebook:
         return Rulebook(
             self.directory,
-            today=self.today,
+            days=self.days,
             consent_within=seconds(self.settings.limits.consent_within_seconds),
             clock=lambda name: self._time(name) or Instant(now_ns()),
         )
@@ -157,11 +174,6 @@ class Engine:
         clock = self.links[name].clock
         return None if clock is None else clock.at
 
-    def today(self) -> date:
-        """The business date: configured, or the day it is in UTC."""
-        fixed = self.settings.business_date
-        return date.fromisoformat(fixed) if fixed else datetime.now(UTC).date()
-
     # ------------------------------------------------------------------ origins
 
     def _openers(self) -> Openers:
@@ -173,15 +185,15 @@ class Engine:
             proposed=self._proposed,
             new_id=new_id,
             now=now_ns,
-            today=self.today,
+            days=self.days,
         )
 
-    def _pair_origin(self, pair: MatchedPair, attempt: int, advised: str) -> PairOrigin:
+    def _pair_origin(self, pair: MatchedPair, wait: PendingPair) -> PairOrigin:
         return PairOrigin(
             pair,
-            attempt=attempt,
-            advised=advised,
+            wait=wait,
             now=now_ns,
+            today=self.days.today,
             retry_at=self._retry_at,
             over=self._pair_over,
         )
@@ -266,6 +278,7 @@ class Engine:
             self.lease.run(),
             self.recovery.run(),
             self.allegements.run(),
+            self.end_of_day.run(),
             Forgetting(self.pool, self._say).run(),
             listener.run(dsn, self._heard, self._say),
             *(self.acquaintance.run(name) for name in self.links),

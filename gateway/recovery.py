@@ -8,7 +8,10 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from gateway import instructions
+import msgspec
+
+from gateway import instructions, waiting
+from gateway.days import Days
 from gateway.journal import LOST, QUERIES, Journal, Loaded, PendingPair
 from gateway.lease import HEARTBEAT_SECONDS
 from gateway.live import Origin
@@ -33,13 +36,15 @@ class Recovery:
         runner: Runner,
         pending: PendingPairs,
         *,
-        pair_origin: Callable[[MatchedPair, int, str], Origin],
+        days: Days,
+        pair_origin: Callable[[MatchedPair, PendingPair], Origin],
         swap_origin: Callable[[Swap], Origin],
     ) -> None:
         self._pool = pool
         self._journal = journal
         self._runner = runner
         self._pending = pending
+        self._days = days
         self._pair_origin = pair_origin
         self._swap_origin = swap_origin
         self._wanted = asyncio.Event()
@@ -70,15 +75,7 @@ class Recovery:
     async def now(self) -> None:
         """Adopt everything that is open and ours."""
         rows = await self._pool.fetch(QUERIES["open_pairs"], self._journal.replica)
-        waits = {
-            str(row["pair"]): PendingPair(
-                pair=str(row["pair"]),
-                due_at=row["due_at"],
-                attempts=row["attempts"],
-                advised=row["advised"],
-            )
-            for row in rows
-        }
+        waits = {str(row["pair"]): PendingPair.of(row) for row in rows}
         rows = await self._pool.fetch(QUERIES["open_settlements"], self._journal.replica)
         missing = [SettlementId(str(row["settlement"])) for row in rows]
         missing = [id for id in missing if id not in self._runner.lives]
@@ -112,5 +109,6 @@ class Recovery:
         if item.pair is None:
             return self._swap_origin(item.state.swap)
         assert item.attempt is not None, "a pair's settlement is one of its attempts"
-        advised = waits[item.pair].advised if item.pair in waits else ""
-        return self._pair_origin(known[item.pair], item.attempt, advised)
+        pair = known[item.pair]
+        wait = waits.get(item.pair) or waiting.fresh(pair, self._days)
+        return self._pair_origin(pair, msgspec.structs.replace(wait, attempts=item.attempt - 1))
