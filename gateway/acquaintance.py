@@ -1,4 +1,7 @@
-"""Getting to know the ledgers: what each says it is and keeps, and whether it can be trusted."""
+"""Getting to know the ledgers: what each says of itself, and whether it can be trusted.
+
+What they told is kept, so that after a restart instructions are judged before they answer again.
+"""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -20,60 +23,49 @@ PREFLIGHT_AGAIN_SECONDS: Final = 30.0
 
 
 class Acquaintance:
-    """Asks every ledger; `learned` is called for each that has told, `trusted` when locks may go
-    to one."""
+    """Asks each ledger what it is. `learned` is called whenever one has told."""
 
     def __init__(
         self,
-        pool: Pool,
-        directory: Directory,
         links: Mapping[LedgerId, Link],
+        directory: Directory,
+        pool: Pool,
         *,
         learned: Callable[[], None],
-        trusted: Callable[[], None],
         say: Callable[[str], None],
     ) -> None:
-        self._pool = pool
-        self._directory = directory
         self._links = links
+        self._directory = directory
+        self._pool = pool
         self._learned = learned
-        self._trusted = trusted
         self._say = say
-
-    async def run(self) -> None:
-        """Until every ledger is known and trusted."""
-        async with asyncio.TaskGroup() as group:
-            for name in self._links:
-                group.create_task(self._acquaint(name))
-
-    async def _acquaint(self, name: LedgerId) -> None:
-        """Ask a ledger what it is until it says so, and until it can be trusted; it may start
-        after us."""
-        link, distrusted = self._links[name], self._directory.distrusted
-        while (
-            fault := preflight.fault(name, description := await self._describe(link))
-        ) is not None:
-            if distrusted.get(name) != fault:
-                self._say(f"PAGE: nothing settles on ledger {name}: {fault}")
-            distrusted[name] = fault
-            await asyncio.sleep(PREFLIGHT_AGAIN_SECONDS)
-        distrusted.pop(name, None)
-        link.trusted = True
-        link.read(description.at)
-        self._learn(name, description)
-        text = msgspec.json.encode(description).decode()
-        await self._pool.execute(QUERIES["store_description"], name, text)
-        self._trusted()
-
-    def _learn(self, name: LedgerId, description: Description) -> None:
-        self._directory.learn(name, description)
-        self._learned()
 
     async def remember(self) -> None:
         """What the ledgers told before the last start."""
         for row in await self._pool.fetch(QUERIES["load_descriptions"]):
             if (name := LedgerId(row["ledger"])) in self._links:
-                self._learn(name, msgspec.json.decode(row["description"], type=Description))
+                description = msgspec.json.decode(row["description"], type=Description)
+                self._directory.learn(name, description)
+        self._learned()
+
+    async def run(self, name: LedgerId) -> None:
+        """Ask a ledger what it is until it says so, and until it can be trusted; it may start
+        after us."""
+        link = self._links[name]
+        while (
+            fault := preflight.fault(name, description := await self._describe(link))
+        ) is not None:
+            if self._directory.distrusted.get(name) != fault:
+                self._say(f"PAGE: nothing settles on ledger {name}: {fault}")
+            self._directory.distrusted[name] = fault
+            await asyncio.sleep(PREFLIGHT_AGAIN_SECONDS)
+        self._directory.distrusted.pop(name, None)
+        link.trusted = True
+        link.read(description.at)
+        self._directory.learn(name, description)
+        self._learned()
+        text = msgspec.json.encode(description).decode()
+        await self._pool.execute(QUERIES["store_description"], name, text)
 
     async def _describe(self, link: Link) -> Description:
         pause = 0.05

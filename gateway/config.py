@@ -3,11 +3,16 @@
 A wrong file stops the start with one line that names the key and what was expected.
 """
 
+import itertools
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
 import msgspec
 
+from gateway import calendars
+from gateway.calendars import Calendars, CalendarSettings
 from htlc.agreement import Limits
 from htlc.schedule import Latency
 from htlc.units import seconds
@@ -91,6 +96,12 @@ class MatchingSettings(_Table, frozen=True, kw_only=True):
     #: An instruction that is unmatched for this long is alleged to its counterparty (sese.028).
     #: The standard delay of TARGET2-Securities: within the hour most second sides come anyway.
     allege_after_seconds: float = 3600.0
+    #: Business days after which what does not come to its end is cancelled by the system (CANS),
+    #: counted from the settlement date or, if later, from the last change of status. The recycling
+    #: periods of TARGET2-Securities: long enough for a counterparty that finds its mistake.
+    unmatched_days: int = 20
+    #: The same for what is matched: three months; by then a failed trade is closed out otherwise.
+    matched_days: int = 60
 
 
 class ShutdownSettings(_Table, frozen=True, kw_only=True):
@@ -113,6 +124,7 @@ class LedgerSettings(_Table, frozen=True, kw_only=True):
     token_file: Path
     depository: str | None = None  # BIC of the CSD: what sese.023 names (securities)
     latency: LatencySettings = LatencySettings()
+    calendar: CalendarSettings = CalendarSettings()
 
 
 class MemberSettings(_Table, frozen=True, kw_only=True):
@@ -121,6 +133,7 @@ class MemberSettings(_Table, frozen=True, kw_only=True):
     bic: str
     name: str
     token_sha256: str
+    next_token_sha256: str | None = None  # while its token is changed: both are good
     lei: str | None = None
     accounts: dict[str, tuple[str, ...]] = {}
     #: It is told what happens to positions: a depository of every lock in its registry (semt.013 to
@@ -135,6 +148,7 @@ class OperatorSettings(_Table, frozen=True, kw_only=True):
     name: str
     role: Literal["gateway", "ledger", "central-bank"]
     token_sha256: str
+    next_token_sha256: str | None = None  # while its token is changed: both are good
     ledger: str | None = None
 
 
@@ -200,7 +214,26 @@ def database(dsn: str) -> str:
 
 
 def check(settings: Settings) -> Settings:
-    """What the types do not say: names that refer to each other, files that are there."""
+    """What the types do not say: names that refer to each other, delays that are some."""
+    _check_members(settings)
+    for n, operator in enumerate(settings.operators):
+        if operator.role == "ledger" and operator.ledger not in settings.ledgers:
+            raise ConfigurationError(
+                f"operators[{n}].ledger: expected one of {sorted(settings.ledgers)}"
+            )
+    after = settings.matching.allege_after_seconds
+    if not 0 < after < float("inf"):  # nan, which TOML can write, is not either
+        raise ConfigurationError(
+            f"matching.allege_after_seconds: expected more than 0 seconds, found {after}"
+        )
+    for name, access in settings.ledgers.items():
+        if access.kind == "securities" and access.depository is None:
+            raise ConfigurationError(f"ledgers.{name}.depository: expected the CSD's BIC")
+    check_calendars({name: access.calendar for name, access in settings.ledgers.items()})
+    return settings
+
+
+def _check_members(settings: Settings) -> None:
     for n, member in enumerate(settings.members):
         for ledger in member.accounts:
             if ledger not in settings.ledgers:
@@ -211,12 +244,27 @@ def check(settings: Settings) -> Settings:
     for n, bic in enumerate(bics):
         if bic in bics[:n]:
             raise ConfigurationError(f"members[{n}].bic: {bic} is a member already")
-    for n, operator in enumerate(settings.operators):
-        if operator.role == "ledger" and operator.ledger not in settings.ledgers:
+
+
+def check_calendars(ledgers: Mapping[str, CalendarSettings]) -> None:
+    """Each is sound, and any two ledgers are open together some time."""
+    for name, calendar in ledgers.items():
+        if (wrong := calendars.fault(calendar)) is not None:
+            key, expected = wrong
+            raise ConfigurationError(f"ledgers.{name}.calendar.{key}: {expected}")
+    today = datetime.now(UTC).date()
+    for x, y in itertools.combinations(ledgers, 2):
+        if calendars.never_together(ledgers[x], ledgers[y], today):
             raise ConfigurationError(
-                f"operators[{n}].ledger: expected one of {sorted(settings.ledgers)}"
+                f"ledgers.{y}.calendar: it is never open at the same time as {x}: "
+                "no settlement between the two would ever begin"
             )
-    for name, access in settings.ledgers.items():
-        if access.kind == "securities" and access.depository is None:
-            raise ConfigurationError(f"ledgers.{name}.depository: expected the CSD's BIC")
-    return settings
+
+
+def calendars_of(settings: Settings) -> Calendars:
+    """The business days of the ledgers, under the business date if that is set."""
+    fixed = settings.business_date
+    return Calendars(
+        {name: access.calendar for name, access in settings.ledgers.items()},
+        date.fromisoformat(fixed) if fixed else None,
+    )

@@ -6,31 +6,34 @@ and its supervisor starts it again; recovery is the normal path, so nothing is l
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
 import aiohttp
 
-from gateway import cancellations, config, instructions, listener, swaps
+from gateway import cancellations, config, listener, swaps
 from gateway.acquaintance import Acquaintance
 from gateway.agreements import Agreements
 from gateway.allegements import Allegements
-from gateway.config import Settings
+from gateway.config import Settings, calendars_of
+from gateway.days import Days
 from gateway.desk import Desk
 from gateway.directory import Directory, now_ns
+from gateway.end_of_day import EndOfDay
+from gateway.forgetting import Forgetting
 from gateway.ids import new_id
 from gateway.intake import Intake, Openers
 from gateway.jobs import AttemptJob, Done, Job, MessageJob, SwapJob
-from gateway.journal import LOST, QUERIES, Journal, Loaded, Notice, PendingPair
-from gateway.lease import HEARTBEAT_SECONDS, Lease
+from gateway.journal import QUERIES, Journal, Notice, PendingPair
+from gateway.lease import Lease
 from gateway.links import Link
 from gateway.live import Origin
 from gateway.mailbox import Mailboxes
 from gateway.pairs import MatchedPair, PairOrigin
 from gateway.pending import PendingPairs
 from gateway.positions import PositionMessages
+from gateway.recovery import Recovery
 from gateway.rulebook import Rulebook
 from gateway.runner import Runner
 from gateway.sql import Pool, open_pool
@@ -51,9 +54,6 @@ LINK_BATCH_MAX: Final = 500
 LINK_IN_FLIGHT: Final = 2
 """Requests under way at one ledger: one that it works on, one that waits there."""
 
-ADOPT_MAX: Final = 1_000
-"""Settlements folded at once after a start: some megabytes of journal."""
-
 
 class Engine:
     """The parts of a gateway process, and what connects them."""
@@ -71,6 +71,7 @@ class Engine:
         self.journal = journal
         self._say = say
         self.directory = Directory(settings)
+        self.days = Days(calendars_of(settings), self.directory, now_ns)
         self.links = {LedgerId(name): self._link(name, session) for name in settings.ledgers}
         vault = Vault(load_master(settings.master_file))
         self.agreements = Agreements(
@@ -78,17 +79,9 @@ class Engine:
             settings.limits.limits(),
             lambda name: self.directory.profile(name, self._time(name)),
         )
-        self.runner = Runner(
-            journal=journal,
-            vault=vault,
-            links=self.links,
-            agreements=self.agreements,
-            tally=Tally({LedgerId(name): its.kind for name, its in settings.ledgers.items()}),
-            say=say,
-        )
+        self.runner = self._runner(vault)
         self.positions = PositionMessages(self.directory, now=now_ns)
         self.rulebook = self._rules()
-        self.acquaintance = self._acquaintance()
         self.mailboxes = Mailboxes(pool)
         self.intake = Intake(
             pool,
@@ -100,26 +93,41 @@ class Engine:
             say=say,
         )
         self.allegements = self._allegements()
+        self.end_of_day = self._end_of_day()
         self.pending = PendingPairs(
-            needs=self.directory.needs, attempt=self.intake.put, now=now_ns, today=self.today
+            needs=self.directory.needs, attempt=self.intake.put, days=self.days
+        )
+        self.recovery = Recovery(
+            pool,
+            journal,
+            self.runner,
+            self.pending,
+            days=self.days,
+            pair_origin=self._pair_origin,
+            swap_origin=self._swap_origin,
+        )
+        self.acquaintance = Acquaintance(
+            self.links, self.directory, pool, learned=self._learned, say=say
         )
         self.lease = Lease(
             pool,
             journal.replica,
-            recover=self._take_back,
-            relinquish=self._relinquish,
+            recover=self.recovery.take_back,
+            relinquish=self.recovery.relinquish,
             tally=self.runner.tally,
             say=say,
         )
-        self._recover = asyncio.Event()
         self.draining = False  # no new intake; what is open is brought to its end
 
-    def _rules(self) -> Rulebook:
-        return Rulebook(
-            self.directory,
-            today=self.today,
-            consent_within=seconds(self.settings.limits.consent_within_seconds),
-            clock=lambda name: self._time(name) or Instant(now_ns()),
+    def _runner(self, vault: Vault) -> Runner:
+        kinds = {LedgerId(name): its.kind for name, its in self.settings.ledgers.items()}
+        return Runner(
+            journal=self.journal,
+            vault=vault,
+            links=self.links,
+            agreements=self.agreements,
+            tally=Tally(kinds),
+            say=self._say,
         )
 
     def _allegements(self) -> Allegements:
@@ -132,14 +140,25 @@ class Engine:
             say=self._say,
         )
 
-    def _acquaintance(self) -> Acquaintance:
-        return Acquaintance(
+    def _end_of_day(self) -> EndOfDay:
+        return EndOfDay(
             self.pool,
-            self.directory,
-            self.links,
-            learned=self.rulebook.changed,
-            trusted=self._mark_all,
+            self.journal,
+            self.days,
+            unmatched_days=self.settings.matching.unmatched_days,
+            matched_days=self.settings.matching.matched_days,
+            delivered=self.mailboxes.delivered,
+            changed=lambda wait, pair: self.pending.wait(wait, pair),
+            over=lambda id: self.pending.forget(id),
             say=self._say,
+        )
+
+    def _rules(self) -> Rulebook:
+        return Rulebook(
+            self.directory,
+            days=self.days,
+            consent_within=seconds(self.settings.limits.consent_within_seconds),
+            clock=lambda name: self._time(name) or Instant(now_ns()),
         )
 
     def _link(self, name: str, session: aiohttp.ClientSession) -> Link:
@@ -158,11 +177,6 @@ class Engine:
         clock = self.links[name].clock
         return None if clock is None else clock.at
 
-    def today(self) -> date:
-        """The business date: configured, or the day it is in UTC."""
-        fixed = self.settings.business_date
-        return date.fromisoformat(fixed) if fixed else datetime.now(UTC).date()
-
     # ------------------------------------------------------------------ origins
 
     def _openers(self) -> Openers:
@@ -174,15 +188,15 @@ class Engine:
             proposed=self._proposed,
             new_id=new_id,
             now=now_ns,
-            today=self.today,
+            days=self.days,
         )
 
-    def _pair_origin(self, pair: MatchedPair, attempt: int, advised: str) -> Origin:
+    def _pair_origin(self, pair: MatchedPair, wait: PendingPair) -> Origin:
         origin = PairOrigin(
             pair,
-            attempt=attempt,
-            advised=advised,
+            wait=wait,
             now=now_ns,
+            today=self.days.today,
             retry_at=self._retry_at,
             over=self._pair_over,
         )
@@ -241,7 +255,7 @@ class Engine:
 
     def _lost(self) -> None:
         """A connection was lost in the middle of an intake: what it wrote has to be found."""
-        self._recover.set()
+        self.recovery.lost()
 
     # ------------------------------------------------------------------ the end
 
@@ -261,88 +275,27 @@ class Engine:
 
     async def run(self) -> None:
         """Everything that goes on until the process ends."""
+        dsn = config.database(self.settings.dsn)
+        tasks = (
+            self.runner.run(),
+            self.intake.writer.run(),
+            self.lease.run(),
+            self.recovery.run(),
+            self.allegements.run(),
+            self.end_of_day.run(),
+            Forgetting(self.pool, self._say).run(),
+            listener.run(dsn, self._heard, self._say),
+            *(self.acquaintance.run(name) for name in self.links),
+        )
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.runner.run())
-            group.create_task(self.intake.writer.run())
-            group.create_task(self.lease.run())
-            group.create_task(self.allegements.run())
-            group.create_task(
-                listener.run(config.database(self.settings.dsn), self._heard, self._say)
-            )
-            group.create_task(self._recoveries())
-            group.create_task(self.acquaintance.run())
+            for task in tasks:
+                group.create_task(task)
 
-    def _mark_all(self) -> None:
+    def _learned(self) -> None:
+        """A ledger has told what it is: what waited for that may go on."""
+        self.rulebook.changed()
         for live in self.runner.lives.values():
             self.runner.mark(live)
-
-    async def _take_back(self) -> None:
-        """What has become ours is adopted, if not now then as soon as the database allows."""
-        try:
-            await self.recover()
-        except LOST:
-            self._recover.set()
-            raise
-
-    async def _relinquish(self) -> None:
-        """Drop what other replicas took over while we were frozen or cut off."""
-        lives, waiting = list(self.runner.lives), list(self.pending)
-        own = self.journal.replica
-        rows = await self.pool.fetch(QUERIES["open_settlements"], own)
-        for id in set(lives) - {SettlementId(str(row["settlement"])) for row in rows}:
-            self.runner.relinquish(id)
-        rows = await self.pool.fetch(QUERIES["open_pairs"], own)
-        for pair in set(waiting) - {str(row["pair"]) for row in rows}:
-            self.pending.forget(pair)
-
-    async def _recoveries(self) -> None:
-        """After a lost connection: adopt whatever of ours is open and not in memory."""
-        while True:
-            await self._recover.wait()
-            await asyncio.sleep(HEARTBEAT_SECONDS)
-            self._recover.clear()
-            try:
-                await self.recover()
-            except LOST:
-                self._recover.set()
-
-    async def recover(self) -> None:
-        """Adopt everything that is open and ours. The same at the start, after a takeover, and
-        after a lost connection."""
-        rows = await self.pool.fetch(QUERIES["open_pairs"], self.journal.replica)
-        waits = {
-            str(row["pair"]): PendingPair(
-                pair=str(row["pair"]),
-                due_at=row["due_at"],
-                attempts=row["attempts"],
-                advised=row["advised"],
-            )
-            for row in rows
-        }
-        rows = await self.pool.fetch(QUERIES["open_settlements"], self.journal.replica)
-        missing = [SettlementId(str(row["settlement"])) for row in rows]
-        missing = [id for id in missing if id not in self.runner.lives]
-        for start in range(0, len(missing), ADOPT_MAX):
-            await self._adopt(missing[start : start + ADOPT_MAX], waits)
-        known = await instructions.load_pairs(self.pool, list(waits))
-        for id, wait in waits.items():
-            self.pending.wait(wait, known[id])
-
-    async def _adopt(self, ids: Sequence[SettlementId], waits: dict[str, PendingPair]) -> None:
-        loaded = await self.journal.load(ids)
-        pair_ids = [item.pair for item in loaded.values() if item.pair]
-        known = await instructions.load_pairs(self.pool, pair_ids)
-        for item in loaded.values():
-            self.runner.adopt(item, self._origin(item, known, waits))
-
-    def _origin(
-        self, item: Loaded, known: Mapping[str, MatchedPair], waits: dict[str, PendingPair]
-    ) -> Origin:
-        if item.pair is None:
-            return self._swap_origin(item.state.swap)
-        assert item.attempt is not None, "a pair's settlement is one of its attempts"
-        advised = waits[item.pair].advised if item.pair in waits else ""
-        return self._pair_origin(known[item.pair], item.attempt, advised)
 
     def _heard(self, settlement: str) -> None:
         self.runner.changed_elsewhere(SettlementId(settlement))
@@ -383,7 +336,7 @@ async def open_engine(settings: Settings, say: Callable[[str], None]) -> AsyncIt
         engine = Engine(settings, pool, await _journal(pool, settings), session, say)
         await pool.execute(QUERIES["ensure_mailboxes"], list(engine.directory.members))
         await engine.acquaintance.remember()
-        await engine.recover()
+        await engine.recovery.now()
         yield engine
 
 

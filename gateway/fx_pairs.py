@@ -30,6 +30,7 @@ class FxSide(msgspec.Struct, frozen=True, kw_only=True):
     member: str
     related: Related
     instruction: FxTrade
+    entered_at: int
 
     @property
     def reference(self) -> str:
@@ -173,13 +174,17 @@ class FxPair(msgspec.Struct, frozen=True, kw_only=True):
             for (side, _), code in zip(self.sides, codes, strict=True)
         ]
 
-    def told_pending(self, codes: Sequence[str], now: int) -> Told:
-        return self.told(TradeStatus.PENDING, now, codes)
+    @property
+    def instruction(self) -> FxTrade:
+        return self.a.instruction
+
+    def told_pending(self, codes: Sequence[str], now: int, *, failing: bool) -> Told:  # noqa: ARG002
+        return self.told(TradeStatus.PENDING, now, codes)  # fxtr.017 has no status of its own
 
     def told_settled(self, state: Settlement) -> Told:
         return self.told(TradeStatus.SETTLED, ended_at(state))
 
-    def told_cancelled(self, now: int) -> Told:
+    def told_cancelled(self, now: int, *, by_system: bool) -> Told:  # noqa: ARG002
         return self.told(TradeStatus.RESCINDED, now)
 
     def told_selected(self, now: int) -> Told:

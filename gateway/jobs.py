@@ -56,12 +56,20 @@ class SwapJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AttemptJob(msgspec.Struct, frozen=True, kw_only=True):
-    """Another attempt of a pair that waited."""
+    """The next attempt of a pair; `wait` is where the pair stands before it."""
 
     pair: MatchedPair
-    attempt: int
-    advised: str
+    wait: PendingPair
     trace: Trace | None = None
+
+    @property
+    def attempt(self) -> int:
+        return self.wait.attempts + 1
+
+    @property
+    def advised(self) -> str:
+        """The first side's reason code, as told before; empty: nothing was."""
+        return self.wait.advised
 
 
 Job = MessageJob | SwapJob | AttemptJob

@@ -36,7 +36,8 @@ from protocols.iso20022.advice import (
     TransactionDetails,
 )
 from protocols.iso20022.advice import Reason as AdviceReason
-from protocols.iso20022.codes import CancellationReason, PendingReason
+from protocols.iso20022.codes import CancellationReason, FailingReason, PendingReason
+from protocols.iso20022.fx import FxTrade
 from protocols.iso20022.header import Related
 from protocols.iso20022.instruction import SettlementInstruction
 
@@ -54,6 +55,7 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
     member: str
     related: Related
     instruction: SettlementInstruction
+    entered_at: int
 
     @property
     def reference(self) -> str:
@@ -74,6 +76,13 @@ class Addressee(Protocol):
 Told = list[tuple[Addressee, Outbound]]
 
 
+class MatchedSide(Addressee, Protocol):
+    """One side of a pair, whatever it is a pair of."""
+
+    @property
+    def entered_at(self) -> int: ...
+
+
 class MatchedPair(Protocol):
     """What every kind of pair knows of itself: how to say what becomes of it to its two sides.
     Reason codes go in the order of the sides."""
@@ -92,15 +101,29 @@ class MatchedPair(Protocol):
     @property
     def settlement_date(self) -> date: ...
 
+    @property
+    def instruction(self) -> SettlementInstruction | FxTrade:
+        """One side's, for what both agree on: the assets, and so the ledgers."""
+        ...
+
+    @property
+    def sides(self) -> Sequence[tuple[MatchedSide, MatchedSide]]:
+        """Each side with its counterparty."""
+        ...
+
     def reasons(self, state: Settlement, decided: Decided) -> tuple[str, str]:
         """Why an attempt did not settle."""
         ...
 
-    def told_pending(self, codes: Sequence[str], now: int) -> Told: ...
+    def told_pending(self, codes: Sequence[str], now: int, *, failing: bool) -> Told:
+        """Why it does not settle; `failing`: its settlement date is over."""
+        ...
 
     def told_settled(self, state: Settlement) -> Told: ...
 
-    def told_cancelled(self, now: int) -> Told: ...
+    def told_cancelled(self, now: int, *, by_system: bool) -> Told:
+        """By both sides or an authority, or because its time is over."""
+        ...
 
     def told_selected(self, now: int) -> Told:
         """Its settlement date has come, its first attempt begins."""
@@ -135,9 +158,19 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
         deliverer, receiver = why_pending(state, decided)
         return (str(deliverer.value), str(receiver.value))
 
-    def told_pending(self, codes: Sequence[str], now: int) -> Told:  # noqa: ARG002
+    @property
+    def instruction(self) -> SettlementInstruction:
+        return self.deliver.instruction
+
+    def told_pending(
+        self,
+        codes: Sequence[str],
+        now: int,  # noqa: ARG002
+        *,
+        failing: bool,
+    ) -> Told:
         return [
-            (side, pending(side, other, PendingReason(code)))
+            (side, pending(side, other, code, failing=failing))
             for (side, other), code in zip(self.sides, codes, strict=True)
         ]
 
@@ -156,10 +189,9 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
             for side, other in self.sides
         ]
 
-    def told_cancelled(self, now: int) -> Told:  # noqa: ARG002
-        return [
-            (side, cancelled(side, other, CancellationReason.CANI)) for side, other in self.sides
-        ]
+    def told_cancelled(self, now: int, *, by_system: bool) -> Told:  # noqa: ARG002
+        code = CancellationReason.CANS if by_system else CancellationReason.CANI
+        return [(side, cancelled(side, other, code)) for side, other in self.sides]
 
     def told_selected(self, now: int) -> Told:  # noqa: ARG002
         return []  # a custodian hears of its locks only when they last
@@ -248,12 +280,14 @@ def references(side: Side, other: Side | None = None) -> References:
     )
 
 
-def pending(side: Side, other: Side, code: PendingReason) -> StatusAdvice:
-    """Matched, and settlement is pending for this reason."""
+def pending(side: Side, other: Side, code: str, *, failing: bool) -> StatusAdvice:
+    """Matched, and settlement is pending, or failing, for this reason."""
+    status = Settling.FAILING if failing else Settling.PENDING
+    reason = FailingReason(code) if failing else PendingReason(code)
     return StatusAdvice(
         references=references(side, other),
         matching=MatchingStatus(status=Matching.MATCHED),
-        settlement=SettlementStatus(status=Settling.PENDING, reasons=(AdviceReason.of(code),)),
+        settlement=SettlementStatus(status=status, reasons=(AdviceReason.of(reason),)),
         details=TransactionDetails.of(side.instruction),
     )
 
@@ -292,15 +326,15 @@ class PairOrigin:
         self,
         pair: MatchedPair,
         *,
-        attempt: int,
-        advised: str,
+        wait: PendingPair,
         now: Callable[[], int],
+        today: Callable[[], date],
         retry_at: Callable[[int], int],
         over: Callable[["PairOrigin", Settlement], None],
     ) -> None:
         self.pair = pair
-        self.attempt = attempt
-        self.advised = advised  # the deliverer's reason code, as told before this attempt
+        self._wait = wait  # as the pair stood before this attempt
+        self._today = today
         self._now = now
         self._retry_at = retry_at
         self._over = over
@@ -314,7 +348,7 @@ class PairOrigin:
         if after.phase is Phase.SETTLED and before.phase is not Phase.SETTLED:
             messages += self.pair.told_settled(after)
         if after.phase is Phase.CANCELLED and self.cancelled_by_users(after):
-            messages += self.pair.told_cancelled(now)
+            messages += self.pair.told_cancelled(now, by_system=False)
         return Advice(
             notices=tuple(notice(side, message, now, after.swap.id) for side, message in messages),
             pending=self.waits(after),
@@ -328,9 +362,9 @@ class PairOrigin:
         if self.cancelled_by_users(after):
             return []
         codes = self.pair.reasons(after, after.decided)
-        if codes[0] == self.advised:
+        if codes[0] == self._wait.advised:
             return []
-        return self.pair.told_pending(codes, now)
+        return self.pair.told_pending(codes, now, failing=self._wait.failing)
 
     def cancelled_by_users(self, state: Settlement) -> bool:
         """Both sides, or an authority, wanted it ended: the pair is over with the attempt."""
@@ -338,7 +372,7 @@ class PairOrigin:
 
     def _is_over(self, state: Settlement) -> bool:
         if state.phase is Phase.SETTLED:
-            return bool(self.advised)  # else it never waited
+            return bool(self._wait.advised)  # else it never waited
         return state.phase is Phase.CANCELLED and self.cancelled_by_users(state)
 
     def _end(self, state: Settlement) -> PairEnd | None:
@@ -354,11 +388,16 @@ class PairOrigin:
         if state.phase is not Phase.CANCELLED or self.cancelled_by_users(state):
             return None
         assert state.decided is not None
-        return PendingPair(
-            pair=self.pair.id,
-            due_at=self._retry_at(self.attempt),
-            attempts=self.attempt,
-            advised=self.pair.reasons(state, state.decided)[0],
+        attempt = self._wait.attempts + 1
+        codes = self.pair.reasons(state, state.decided)
+        same = codes[0] == self._wait.advised
+        return msgspec.structs.replace(
+            self._wait,
+            due_at=self._retry_at(attempt),
+            attempts=attempt,
+            advised=codes[0],
+            mirrored=codes[1],
+            told_on=self._wait.told_on if same else self._today(),
         )
 
     def ended(self, state: Settlement) -> None:

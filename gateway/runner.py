@@ -92,6 +92,7 @@ class Runner:
         id = loaded.state.swap.id
         if id in self.lives or loaded.state.ended:
             return
+        trace = self.tally.adopt(loaded.state, loaded.created_at, trace)
         live = self.lives[id] = Live(loaded, origin, trace)
         self.mark(live)
 
@@ -118,7 +119,7 @@ class Runner:
         live = self.lives.pop(id, None)
         if live is None:
             return
-        self.tally.relinquished += 1
+        self.tally.relinquish(id)
         if live.timer is not None:
             live.timer.cancel()
         for request in live.requests:

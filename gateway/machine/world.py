@@ -13,11 +13,13 @@ from typing import Final, Literal
 
 import msgspec
 
+from gateway.calendars import CalendarSettings
 from gateway.config import (
     ConfigurationError,
     LatencySettings,
     LimitSettings,
     MatchingSettings,
+    check_calendars,
     read,
 )
 from htlc.hashlock import HashFunction
@@ -66,6 +68,7 @@ class LedgerSpec(_Table, frozen=True, kw_only=True):
     hash_function: HashFunction = HashFunction()
     dsn: str | None = None  # of its PostgreSQL database; None is an embedded one
     latency: LatencySettings = LatencySettings()
+    calendar: CalendarSettings = CalendarSettings()
     assets: dict[str, AssetSpec]
 
 
@@ -124,8 +127,11 @@ def load(path: Path) -> World:
     world = read(path, World)
     try:
         _check(world)
+        check_calendars({name: ledger.calendar for name, ledger in world.ledgers.items()})
     except ReferenceDataError as error:
         raise ConfigurationError(f"{path}: {error.field}: {error.rule}") from None
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error}") from None
     return world
 
 
