@@ -104,6 +104,14 @@ class MatchingSettings(_Table, frozen=True, kw_only=True):
     matched_days: int = 60
 
 
+class StatementSettings(_Table, frozen=True, kw_only=True):
+    """Statements of accounts (semt.002, semt.017, camt.053)."""
+
+    #: Sent at the end of each business day of a ledger (its cut-off, else its midnight), to the
+    #: owner of each account. A business date that is set by hand has no end: none are sent then.
+    daily: bool = True
+
+
 class ShutdownSettings(_Table, frozen=True, kw_only=True):
     """What a gateway does between SIGTERM and its end."""
 
@@ -168,6 +176,7 @@ class Settings(_Table, frozen=True, kw_only=True):
     limits: LimitSettings = LimitSettings()
     matching: MatchingSettings = MatchingSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
+    statements: StatementSettings = StatementSettings()
 
 
 SECRET_MODE: Final = 0o600

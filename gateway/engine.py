@@ -37,6 +37,7 @@ from gateway.recovery import Recovery
 from gateway.rulebook import Rulebook
 from gateway.runner import Runner
 from gateway.sql import Pool, open_pool
+from gateway.statements.service import Statements
 from gateway.swaps import SwapOrigin
 from gateway.tally import Tally
 from gateway.vault import Vault, load_master
@@ -72,7 +73,11 @@ class Engine:
         self._say = say
         self.directory = Directory(settings)
         self.days = Days(calendars_of(settings), self.directory, now_ns)
-        self.links = {LedgerId(name): self._link(name, session) for name in settings.ledgers}
+        self.ledgers = {
+            LedgerId(name): RemoteLedger(session, its.url, config.secret(its.token_file))
+            for name, its in settings.ledgers.items()
+        }
+        self.links = {name: self._link(name, ledger) for name, ledger in self.ledgers.items()}
         vault = Vault(load_master(settings.master_file))
         self.agreements = Agreements(
             vault,
@@ -94,18 +99,11 @@ class Engine:
         )
         self.allegements = self._allegements()
         self.end_of_day = self._end_of_day()
+        self.statements = self._statements()
         self.pending = PendingPairs(
             needs=self.directory.needs, attempt=self.intake.put, days=self.days
         )
-        self.recovery = Recovery(
-            pool,
-            journal,
-            self.runner,
-            self.pending,
-            days=self.days,
-            pair_origin=self._pair_origin,
-            swap_origin=self._swap_origin,
-        )
+        self.recovery = self._recovery()
         self.acquaintance = Acquaintance(
             self.links, self.directory, pool, learned=self._learned, say=say
         )
@@ -118,6 +116,31 @@ class Engine:
             say=say,
         )
         self.draining = False  # no new intake; what is open is brought to its end
+
+    def _recovery(self) -> Recovery:
+        return Recovery(
+            self.pool,
+            self.journal,
+            self.runner,
+            self.pending,
+            days=self.days,
+            pair_origin=self._pair_origin,
+            swap_origin=self._swap_origin,
+        )
+
+    def _statements(self) -> Statements:
+        by_hand = self.settings.business_date is not None
+        return Statements(
+            self.pool,
+            self.directory,
+            calendars_of(self.settings),
+            self.ledgers,
+            daily=self.settings.statements.daily and not by_hand,
+            now=now_ns,
+            learned=self.rulebook.changed,
+            delivered=self.mailboxes.delivered,
+            say=self._say,
+        )
 
     def _runner(self, vault: Vault) -> Runner:
         kinds = {LedgerId(name): its.kind for name, its in self.settings.ledgers.items()}
@@ -161,12 +184,11 @@ class Engine:
             clock=lambda name: self._time(name) or Instant(now_ns()),
         )
 
-    def _link(self, name: str, session: aiohttp.ClientSession) -> Link:
-        access = self.settings.ledgers[name]
+    def _link(self, name: LedgerId, ledger: RemoteLedger) -> Link:
         return Link(
-            LedgerId(name),
-            RemoteLedger(session, access.url, config.secret(access.token_file)),
-            skew=seconds(access.latency.skew_seconds),
+            name,
+            ledger,
+            skew=seconds(self.settings.ledgers[name].latency.skew_seconds),
             batch_max=LINK_BATCH_MAX,
             in_flight_max=LINK_IN_FLIGHT,
             told=lambda task, answer: self.runner.told(task, answer),
@@ -283,6 +305,7 @@ class Engine:
             self.recovery.run(),
             self.allegements.run(),
             self.end_of_day.run(),
+            self.statements.run(),
             Forgetting(self.pool, self._say).run(),
             listener.run(dsn, self._heard, self._say),
             *(self.acquaintance.run(name) for name in self.links),

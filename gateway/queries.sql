@@ -108,8 +108,12 @@ WHERE h.member = top.member;
 INSERT INTO mailbox_head (member) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING;
 
 -- name: read_mailbox
+-- A page ends earlier where its messages are large (statements): at $4 bytes, with one at least.
 SELECT sequence, id, definition, related, created_at, settlement, content
-FROM mailbox WHERE member = $1 AND sequence > $2 ORDER BY sequence LIMIT $3;
+FROM (SELECT *, sum(octet_length(content)) OVER (ORDER BY sequence) - octet_length(content) AS before
+      FROM (SELECT * FROM mailbox
+            WHERE member = $1 AND sequence > $2 ORDER BY sequence LIMIT $3) AS page) AS counted
+WHERE before < $4 ORDER BY sequence;
 
 -- name: mailbox_last
 SELECT last FROM mailbox_head WHERE member = $1;
@@ -338,3 +342,7 @@ DELETE FROM idempotency WHERE (member, key) IN (
     SELECT member, key FROM idempotency WHERE kept_at < now() - $1::interval
     ORDER BY kept_at LIMIT $2 FOR UPDATE SKIP LOCKED
 ) RETURNING 1;
+
+-- name: pairs_of_settlements
+-- The matched instructions that settlements are attempts of, where they are.
+SELECT settlement, pair FROM settlement WHERE settlement = ANY ($1::uuid[]) AND pair IS NOT NULL;
