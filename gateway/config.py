@@ -133,6 +133,7 @@ class MemberSettings(_Table, frozen=True, kw_only=True):
     bic: str
     name: str
     token_sha256: str
+    next_token_sha256: str | None = None  # while its token is changed: both are good
     lei: str | None = None
     accounts: dict[str, tuple[str, ...]] = {}
     power_of_attorney: bool = False  # agreed swaps that name it as a payer need no further consent
@@ -144,6 +145,7 @@ class OperatorSettings(_Table, frozen=True, kw_only=True):
     name: str
     role: Literal["gateway", "ledger", "central-bank"]
     token_sha256: str
+    next_token_sha256: str | None = None  # while its token is changed: both are good
     ledger: str | None = None
 
 
@@ -164,6 +166,9 @@ class Settings(_Table, frozen=True, kw_only=True):
     matching: MatchingSettings = MatchingSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
 
+
+EXPIRY_DAYS_MAX: Final = 200
+"""Business days; what is older than a year is no trade that waits but one that was forgotten."""
 
 SECRET_MODE: Final = 0o600
 
@@ -209,7 +214,29 @@ def database(dsn: str) -> str:
 
 
 def check(settings: Settings) -> Settings:
-    """What the types do not say: names that refer to each other, files that are there."""
+    """What the types do not say: names that refer to each other, delays that are some."""
+    _check_members(settings)
+    for n, operator in enumerate(settings.operators):
+        if operator.role == "ledger" and operator.ledger not in settings.ledgers:
+            raise ConfigurationError(
+                f"operators[{n}].ledger: expected one of {sorted(settings.ledgers)}"
+            )
+    after = settings.matching.allege_after_seconds
+    if not 0 < after < float("inf"):  # nan, which TOML can write, is not either
+        raise ConfigurationError(
+            f"matching.allege_after_seconds: expected more than 0 seconds, found {after}"
+        )
+    for key in ("unmatched_days", "matched_days"):
+        if not 1 <= getattr(settings.matching, key) <= EXPIRY_DAYS_MAX:
+            raise ConfigurationError(f"matching.{key}: expected 1 to {EXPIRY_DAYS_MAX} days")
+    for name, access in settings.ledgers.items():
+        if access.kind == "securities" and access.depository is None:
+            raise ConfigurationError(f"ledgers.{name}.depository: expected the CSD's BIC")
+    check_calendars({name: access.calendar for name, access in settings.ledgers.items()})
+    return settings
+
+
+def _check_members(settings: Settings) -> None:
     for n, member in enumerate(settings.members):
         for ledger in member.accounts:
             if ledger not in settings.ledgers:
@@ -220,16 +247,6 @@ def check(settings: Settings) -> Settings:
     for n, bic in enumerate(bics):
         if bic in bics[:n]:
             raise ConfigurationError(f"members[{n}].bic: {bic} is a member already")
-    for n, operator in enumerate(settings.operators):
-        if operator.role == "ledger" and operator.ledger not in settings.ledgers:
-            raise ConfigurationError(
-                f"operators[{n}].ledger: expected one of {sorted(settings.ledgers)}"
-            )
-    for name, access in settings.ledgers.items():
-        if access.kind == "securities" and access.depository is None:
-            raise ConfigurationError(f"ledgers.{name}.depository: expected the CSD's BIC")
-    check_calendars({name: access.calendar for name, access in settings.ledgers.items()})
-    return settings
 
 
 def check_calendars(ledgers: Mapping[str, CalendarSettings]) -> None:

@@ -6,14 +6,14 @@ and its supervisor starts it again; recovery is the normal path, so nothing is l
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
 import aiohttp
-import msgspec
 
-from gateway import cancellations, config, instructions, listener, preflight, swaps, waiting
+from gateway import cancellations, config, listener, swaps, waiting
+from gateway.acquaintance import Acquaintance
 from gateway.agreements import Agreements
 from gateway.allegements import Allegements
 from gateway.config import Settings, calendars_of
@@ -21,16 +21,17 @@ from gateway.days import Days
 from gateway.desk import Desk
 from gateway.directory import Directory, now_ns
 from gateway.end_of_day import EndOfDay
+from gateway.forgetting import Forgetting
 from gateway.ids import new_id
 from gateway.intake import Intake, Openers
 from gateway.jobs import AttemptJob, Done, Job, MessageJob, SwapJob
-from gateway.journal import LOST, QUERIES, Journal, Loaded, Notice, PendingPair
-from gateway.lease import HEARTBEAT_SECONDS, Lease
+from gateway.journal import QUERIES, Journal, Notice, PendingPair
+from gateway.lease import Lease
 from gateway.links import Link
-from gateway.live import Origin
 from gateway.mailbox import Mailboxes
 from gateway.pairs import MatchedPair, PairOrigin
 from gateway.pending import PendingPairs
+from gateway.recovery import Recovery
 from gateway.rulebook import Rulebook
 from gateway.runner import Runner
 from gateway.sql import Pool, open_pool
@@ -41,8 +42,7 @@ from htlc.settlement import Phase, Settlement
 from htlc.swap import Swap
 from htlc.units import Instant, LedgerId, SettlementId, seconds
 from ledgers.migrate import migrate
-from ledgers.port import Description, LedgerUnreachable
-from ledgers.remote import RemoteLedger, RemoteLedgerError
+from ledgers.remote import RemoteLedger
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 
@@ -51,12 +51,6 @@ LINK_BATCH_MAX: Final = 500
 
 LINK_IN_FLIGHT: Final = 2
 """Requests under way at one ledger: one that it works on, one that waits there."""
-
-PREFLIGHT_AGAIN_SECONDS: Final = 30.0
-"""A ledger that failed the preflight is asked again: it is repaired without us being restarted."""
-
-ADOPT_MAX: Final = 1_000
-"""Settlements folded at once after a start: some megabytes of journal."""
 
 
 class Engine:
@@ -83,14 +77,7 @@ class Engine:
             settings.limits.limits(),
             lambda name: self.directory.profile(name, self._time(name)),
         )
-        self.runner = Runner(
-            journal=journal,
-            vault=vault,
-            links=self.links,
-            agreements=self.agreements,
-            tally=Tally({LedgerId(name): its.kind for name, its in settings.ledgers.items()}),
-            say=say,
-        )
+        self.runner = self._runner(vault)
         self.rulebook = self._rules()
         self.mailboxes = Mailboxes(pool)
         self.intake = Intake(
@@ -102,38 +89,64 @@ class Engine:
             lost=self._lost,
             say=say,
         )
-        self.allegements = Allegements(
-            pool,
-            after=settings.matching.allege_after_seconds,
-            is_member=lambda bic: self.directory.member(bic) is not None,
-            now=now_ns,
-            delivered=self.mailboxes.delivered,
-            say=say,
-        )
-        self.end_of_day = EndOfDay(
-            pool,
-            journal,
-            self.days,
-            unmatched_days=settings.matching.unmatched_days,
-            matched_days=settings.matching.matched_days,
-            delivered=self.mailboxes.delivered,
-            changed=lambda wait, pair: self.pending.wait(wait, pair),
-            over=lambda id: self.pending.forget(id),
-            say=say,
-        )
+        self.allegements = self._allegements()
         self.pending = PendingPairs(
             needs=self.directory.needs, attempt=self.intake.put, days=self.days
+        )
+        self.recovery = Recovery(
+            pool,
+            journal,
+            self.runner,
+            self.pending,
+            pair_origin=self._pair_origin,
+            swap_origin=self._swap_origin,
+        )
+        self.acquaintance = Acquaintance(
+            self.links, self.directory, pool, learned=self._learned, say=say
         )
         self.lease = Lease(
             pool,
             journal.replica,
-            recover=self._take_back,
-            relinquish=self._relinquish,
+            recover=self.recovery.take_back,
+            relinquish=self.recovery.relinquish,
             tally=self.runner.tally,
             say=say,
         )
-        self._recover = asyncio.Event()
         self.draining = False  # no new intake; what is open is brought to its end
+
+    def _runner(self, vault: Vault) -> Runner:
+        kinds = {LedgerId(name): its.kind for name, its in self.settings.ledgers.items()}
+        return Runner(
+            journal=self.journal,
+            vault=vault,
+            links=self.links,
+            agreements=self.agreements,
+            tally=Tally(kinds),
+            say=self._say,
+        )
+
+    def _allegements(self) -> Allegements:
+        return Allegements(
+            self.pool,
+            after=self.settings.matching.allege_after_seconds,
+            is_member=lambda bic: self.directory.member(bic) is not None,
+            now=now_ns,
+            delivered=self.mailboxes.delivered,
+            say=self._say,
+        )
+
+    def _end_of_day(self) -> EndOfDay:
+        return EndOfDay(
+            self.pool,
+            self.journal,
+            self.days,
+            unmatched_days=self.settings.matching.unmatched_days,
+            matched_days=self.settings.matching.matched_days,
+            delivered=self.mailboxes.delivered,
+            changed=self.pending.wait,
+            over=self.pending.forget,
+            say=self._say,
+        )
 
     def _rules(self) -> Rulebook:
         return Rulebook(
@@ -173,10 +186,10 @@ class Engine:
             days=self.days,
         )
 
-    def _pair_origin(self, pair: MatchedPair, wait: PendingPair) -> PairOrigin:
+    def _pair_origin(self, pair: MatchedPair, wait: PendingPair | None) -> PairOrigin:
         return PairOrigin(
             pair,
-            wait=wait,
+            wait=wait or waiting.fresh(pair, self.days),
             now=now_ns,
             today=self.days.today,
             retry_at=self._retry_at,
@@ -236,7 +249,7 @@ class Engine:
 
     def _lost(self) -> None:
         """A connection was lost in the middle of an intake: what it wrote has to be found."""
-        self._recover.set()
+        self.recovery.lost()
 
     # ------------------------------------------------------------------ the end
 
@@ -256,119 +269,27 @@ class Engine:
 
     async def run(self) -> None:
         """Everything that goes on until the process ends."""
+        dsn = config.database(self.settings.dsn)
+        tasks = (
+            self.runner.run(),
+            self.intake.writer.run(),
+            self.lease.run(),
+            self.recovery.run(),
+            self.allegements.run(),
+            self._end_of_day().run(),
+            Forgetting(self.pool, self._say).run(),
+            listener.run(dsn, self._heard, self._say),
+            *(self.acquaintance.run(name) for name in self.links),
+        )
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.runner.run())
-            group.create_task(self.intake.writer.run())
-            group.create_task(self.lease.run())
-            group.create_task(self.allegements.run())
-            group.create_task(self.end_of_day.run())
-            group.create_task(
-                listener.run(config.database(self.settings.dsn), self._heard, self._say)
-            )
-            group.create_task(self._recoveries())
-            for name in self.links:
-                group.create_task(self._acquaint(name))
+            for task in tasks:
+                group.create_task(task)
 
-    async def _acquaint(self, name: LedgerId) -> None:
-        """Ask a ledger what it is until it says so, and until it can be trusted; it may start
-        after us."""
-        link = self.links[name]
-        while (
-            fault := preflight.fault(name, description := await self._describe(link))
-        ) is not None:
-            if self.directory.distrusted.get(name) != fault:
-                self._say(f"PAGE: nothing settles on ledger {name}: {fault}")
-            self.directory.distrusted[name] = fault
-            await asyncio.sleep(PREFLIGHT_AGAIN_SECONDS)
-        self.directory.distrusted.pop(name, None)
-        link.trusted = True
-        link.read(description.at)
-        self._learn(name, description)
-        text = msgspec.json.encode(description).decode()
-        await self.pool.execute(QUERIES["store_description"], name, text)
+    def _learned(self) -> None:
+        """A ledger has told what it is: what waited for that may go on."""
+        self.rulebook.changed()
         for live in self.runner.lives.values():
             self.runner.mark(live)
-
-    def _learn(self, name: LedgerId, description: Description) -> None:
-        self.directory.learn(name, description)
-        self.rulebook.changed()
-
-    async def remember_ledgers(self) -> None:
-        """What the ledgers told before the last start."""
-        for row in await self.pool.fetch(QUERIES["load_descriptions"]):
-            if (name := LedgerId(row["ledger"])) in self.links:
-                self._learn(name, msgspec.json.decode(row["description"], type=Description))
-
-    async def _describe(self, link: Link) -> Description:
-        pause = 0.05
-        while True:
-            try:
-                return await link.ledger.describe()
-            except (LedgerUnreachable, RemoteLedgerError) as error:
-                self._say(f"ledger {link.name} does not tell what it is yet: {error}")
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, 2.0)
-
-    async def _take_back(self) -> None:
-        """What has become ours is adopted, if not now then as soon as the database allows."""
-        try:
-            await self.recover()
-        except LOST:
-            self._recover.set()
-            raise
-
-    async def _relinquish(self) -> None:
-        """Drop what other replicas took over while we were frozen or cut off."""
-        lives, waiting = list(self.runner.lives), list(self.pending)
-        own = self.journal.replica
-        rows = await self.pool.fetch(QUERIES["open_settlements"], own)
-        for id in set(lives) - {SettlementId(str(row["settlement"])) for row in rows}:
-            self.runner.relinquish(id)
-        rows = await self.pool.fetch(QUERIES["open_pairs"], own)
-        for pair in set(waiting) - {str(row["pair"]) for row in rows}:
-            self.pending.forget(pair)
-
-    async def _recoveries(self) -> None:
-        """After a lost connection: adopt whatever of ours is open and not in memory."""
-        while True:
-            await self._recover.wait()
-            await asyncio.sleep(HEARTBEAT_SECONDS)
-            self._recover.clear()
-            try:
-                await self.recover()
-            except LOST:
-                self._recover.set()
-
-    async def recover(self) -> None:
-        """Adopt everything that is open and ours. The same at the start, after a takeover, and
-        after a lost connection."""
-        rows = await self.pool.fetch(QUERIES["open_pairs"], self.journal.replica)
-        waits = {str(row["pair"]): PendingPair.of(row) for row in rows}
-        rows = await self.pool.fetch(QUERIES["open_settlements"], self.journal.replica)
-        missing = [SettlementId(str(row["settlement"])) for row in rows]
-        missing = [id for id in missing if id not in self.runner.lives]
-        for start in range(0, len(missing), ADOPT_MAX):
-            await self._adopt(missing[start : start + ADOPT_MAX], waits)
-        known = await instructions.load_pairs(self.pool, list(waits))
-        for id, wait in waits.items():
-            self.pending.wait(wait, known[id])
-
-    async def _adopt(self, ids: Sequence[SettlementId], waits: dict[str, PendingPair]) -> None:
-        loaded = await self.journal.load(ids)
-        pair_ids = [item.pair for item in loaded.values() if item.pair]
-        known = await instructions.load_pairs(self.pool, pair_ids)
-        for item in loaded.values():
-            self.runner.adopt(item, self._origin(item, known, waits))
-
-    def _origin(
-        self, item: Loaded, known: Mapping[str, MatchedPair], waits: dict[str, PendingPair]
-    ) -> Origin:
-        if item.pair is None:
-            return self._swap_origin(item.state.swap)
-        assert item.attempt is not None, "a pair's settlement is one of its attempts"
-        pair = known[item.pair]
-        wait = waits.get(item.pair) or waiting.fresh(pair, self.days)
-        return self._pair_origin(pair, msgspec.structs.replace(wait, attempts=item.attempt - 1))
 
     def _heard(self, settlement: str) -> None:
         self.runner.changed_elsewhere(SettlementId(settlement))
@@ -408,8 +329,8 @@ async def open_engine(settings: Settings, say: Callable[[str], None]) -> AsyncIt
     ):
         engine = Engine(settings, pool, await _journal(pool, settings), session, say)
         await pool.execute(QUERIES["ensure_mailboxes"], list(engine.directory.members))
-        await engine.remember_ledgers()
-        await engine.recover()
+        await engine.acquaintance.remember()
+        await engine.recovery.now()
         yield engine
 
 

@@ -332,3 +332,9 @@ SELECT digest, status, answer FROM idempotency WHERE member = $1 AND key = $2;
 INSERT INTO idempotency (member, key, digest, status, answer) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (member, key) DO UPDATE SET status = excluded.status, answer = excluded.answer
 WHERE idempotency.digest = excluded.digest AND idempotency.status = 0;
+
+-- name: forget_idempotent
+DELETE FROM idempotency WHERE (member, key) IN (
+    SELECT member, key FROM idempotency WHERE kept_at < now() - $1::interval
+    ORDER BY kept_at LIMIT $2 FOR UPDATE SKIP LOCKED
+) RETURNING 1;

@@ -173,7 +173,12 @@ _leaf_decoder = msgspec.json.Decoder(Leaf)
 
 
 def read_leaf(data: bytes) -> Leaf:
-    return _leaf_decoder.decode(data)
+    """The entry in a leaf. Raises msgspec.DecodeError for whatever is none, bytes that are no UTF-8
+    included."""
+    try:
+        return _leaf_decoder.decode(data)
+    except UnicodeDecodeError as error:  # msgspec lets it through
+        raise msgspec.DecodeError(str(error)) from None
 
 
 def cursor(height: int, position: int) -> str:

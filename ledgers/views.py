@@ -44,7 +44,12 @@ class FactsJson(WireStruct, frozen=True, kw_only=True):
     next: str  # the cursor to ask with next; as asked when there was nothing
 
 
-class DescriptionJson(WireStruct, frozen=True, kw_only=True, omit_defaults=False):
+class DescriptionJson(
+    WireStruct, frozen=True, kw_only=True, omit_defaults=False, forbid_unknown_fields=False
+):
+    """What a ledger says of itself. One of a later release may say more than we know of: it would
+    be cut off, during its own upgrade, from every gateway that is not upgraded yet."""
+
     ledger: str
     lock_kinds: tuple[LockKind, ...]
     hash_functions: tuple[HashFunction, ...]

@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from gateway.cli.printing import print_json, print_table
-from gateway.cli.terminal import Failure, failing, json_option
+from gateway.cli.terminal import content, failing, files_argument, json_option
 from gateway.cli.up import day
 from gateway.config import LedgerSettings, MemberSettings, Settings, calendars_of
 from gateway.days import Days
@@ -35,13 +35,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @click.command("validate")
-@click.argument(
-    "files",
-    metavar="FILE…",
-    nargs=-1,
-    required=True,
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-)
+@files_argument
 @click.option(
     "--world",
     "name",
@@ -69,10 +63,7 @@ def command(files: Sequence[Path], name: str, business_date: str | None, as_json
 
 
 def _file(file: Path, rulebook: Rulebook) -> Iterator[Verdict]:
-    try:
-        body = file.read_bytes()
-    except OSError as error:
-        raise Failure(f"{file}: {error.strerror}") from None
+    body = content(file)
     try:
         items = json_form.split(body) if file.suffix == ".json" else envelope.split(body)
     except ProtocolError as error:

@@ -6,7 +6,7 @@ read, who trades, what is exchanged at which rate, from which accounts, when.
 
 from collections.abc import Iterator
 from datetime import date
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Final
 
 from protocols.iso20022.codes import RejectionReason as Reason
@@ -24,6 +24,10 @@ from protocols.iso20022.rules import (
     every_day_open,
     is_plain,
 )
+
+#: Significant digits of the arithmetic. An amount has 18 and a rate 11: a product has at most 29,
+#: one more than Decimal keeps by itself, and a sum or half of it a few more.
+_DIGITS: Final = 50
 
 _ROOTS: Final = {"014": "/Document/FXTradInstr", "015": "/Document/FXTradInstrAmdmnt"}
 _OPERATIONS: Final = {"014": Operation.NEW, "015": Operation.AMEND}
@@ -118,6 +122,8 @@ def _rate(t: FxTrade) -> Iterator[_Fault]:
     if len(set(named)) != len(named) or not known.issuperset(named):
         rule = f"the rate is one of {' and '.join(sorted(known))}"
         yield Reason.DDEA, field, rule
+    elif t.rate.value == "0":
+        yield Reason.DDEA, f"{field}/XchgRate", "a rate is greater than zero"
     elif not rate_holds(t.rate, t.buys, t.sells):
         rule = f"{t.rate.value} is not the rate of these amounts, however they were rounded"
         yield Reason.DDEA, f"{field}/XchgRate", rule
@@ -135,15 +141,16 @@ def rate_holds(rate: Rate, buys: FxAmount, sells: FxAmount) -> bool:
 
 
 def _holds(rate: Rate, unit: FxAmount, quoted: FxAmount) -> bool:
-    """In exact arithmetic: amounts have 18 digits and the rate 11, no division is needed. A last
-    digit more than half a unit off is let pass: some round down, some to even."""
+    """In exact arithmetic: no division is needed. A last digit more than half a unit off is let
+    pass: some round down, some to even."""
     value, one, other = (Decimal(text) for text in (rate.value, unit.amount, quoted.amount))
-    difference = abs(other - one * value)
-    return (
-        difference <= _smallest(quoted)
-        or difference <= _smallest(unit) * value
-        or difference <= one * Decimal(1).scaleb(-rate.decimals) / 2
-    )
+    with localcontext(prec=_DIGITS):
+        difference = abs(other - one * value)
+        return (
+            difference <= _smallest(quoted)
+            or difference <= _smallest(unit) * value
+            or difference <= one * Decimal(1).scaleb(-rate.decimals) / 2
+        )
 
 
 def _smallest(amount: FxAmount) -> Decimal:

@@ -10,13 +10,11 @@ import msgspec
 from lxml import etree
 
 from protocols.iso20022.errors import ProtocolError, RejectCode
-from protocols.iso20022.lexical import escaped, instant, instant_text
+from protocols.iso20022.lexical import boolean, escaped, instant, instant_text
 from protocols.iso20022.schemas import ISO, namespace_of, validate
 
 VERSIONS: Final = frozenset(f"{ISO}head.001.001.0{version}" for version in (1, 2, 3, 4))
 WRITTEN: Final = ISO + "head.001.001.02"
-
-_TRUE: Final = ("true", "1")
 
 
 class Related(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,7 +77,7 @@ def _read(element: etree._Element, ns: str) -> Header:
         definition=_text(parts, "MsgDefIdr"),
         business_service=parts["BizSvc"].text if "BizSvc" in parts else None,
         created_at=_created(parts),
-        possible_duplicate="PssblDplct" in parts and _text(parts, "PssblDplct").strip() in _TRUE,
+        possible_duplicate="PssblDplct" in parts and boolean(_text(parts, "PssblDplct")),
         related=None if related is None else _related(related, ns),
     )
 

@@ -1,4 +1,4 @@
-"""Lexical forms of the ISO 20022 simple types: instants, decimals, BICs, text.
+"""Lexical forms of the ISO 20022 simple types: instants, decimals, booleans, BICs, text.
 
 The schemas allow more than one spelling of the same value (XML Schema part 2); here is the one
 place that reads the spellings and writes one of them.
@@ -60,6 +60,20 @@ def instant_text(at: int) -> str:
     if fraction == 0:
         return _second_text(second) + "Z"
     return f"{_second_text(second)}.{fraction:09d}".rstrip("0") + "Z"
+
+
+def boolean(text: str) -> bool:
+    """The value of a valid xs:boolean: `true` or `1`, else it is false.
+
+    XML Schema part 2 collapses white space around it (section 3.2.2) before it says what is valid,
+    so a schema lets ` true ` pass.
+    """
+    return text.strip() in ("true", "1")
+
+
+def boolean_text(value: bool) -> str:
+    """xs:boolean in its canonical form."""
+    return "true" if value else "false"
 
 
 def decimal_text(text: str) -> str:

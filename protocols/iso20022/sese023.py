@@ -28,7 +28,7 @@ from protocols.iso20022.instruction import (
     SettlementParties,
     Unreadable,
 )
-from protocols.iso20022.lexical import decimal_text
+from protocols.iso20022.lexical import boolean, decimal_text
 from protocols.iso20022.lock_block import LockBlock
 from protocols.iso20022.schemas import SUPL
 from protocols.iso20022.sese023_write import encode
@@ -38,7 +38,6 @@ __all__ = ["decode", "encode"]
 ROOT: Final = "/Document/SctiesSttlmTxInstr"
 
 _SUPPLEMENT: Final = f"{{{SUPL}}}Document"
-_TRUE: Final = ("true", "1")
 _CUM_EX: Final = {"CCPN": CumEx.CUM, "XCPN": CumEx.EX}
 # A dictionary is a third of the price of calling the enumeration, and this is the hot path.
 _QUANTITY_TYPES: Final = {kind.value: kind for kind in QuantityType}
@@ -96,7 +95,7 @@ class _Reading:
             account_kind=account_kind,
             cash_account=cash_account,
             cash_account_kind=cash_kind,
-            hold="HldInd" in parameters and _text(parameters["HldInd"][0]) in _TRUE,
+            hold="HldInd" in parameters and boolean(_text(parameters["HldInd"][0])),
             priority=self._priority(parameters.get("Prty")),
             transaction_type=transaction_type,
             proprietary_type=proprietary_type,

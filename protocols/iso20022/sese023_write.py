@@ -15,7 +15,7 @@ from protocols.iso20022.blocks import (
     transaction_type,
 )
 from protocols.iso20022.instruction import AccountKind, QuantityType, SettlementInstruction
-from protocols.iso20022.lexical import escaped
+from protocols.iso20022.lexical import boolean_text, escaped
 from protocols.iso20022.schemas import ISO
 
 #: Versions without wallets and token units, and with a mandatory safekeeping account.
@@ -67,7 +67,7 @@ def _position(i: SettlementInstruction) -> str:
 
 def _parameters(i: SettlementInstruction) -> str:
     return (
-        f"<SttlmParams><HldInd><Ind>{'true' if i.hold else 'false'}</Ind></HldInd>"
+        f"<SttlmParams><HldInd><Ind>{boolean_text(i.hold)}</Ind></HldInd>"
         + (f"<Prty><Nmrc>{escaped(i.priority)}</Nmrc></Prty>" if i.priority else "")
         + transaction_type(i.transaction_type, i.proprietary_type)
         + ("<SttlmTxCond><Cd>NOMC</Cd></SttlmTxCond>" if i.opt_out else "")
