@@ -16,7 +16,7 @@ from gateway import cancellations, config, listener, swaps, waiting
 from gateway.acquaintance import Acquaintance
 from gateway.agreements import Agreements
 from gateway.allegements import Allegements
-from gateway.config import Settings, calendars_of
+from gateway.config import Settings, calendars_of, tolerance_of
 from gateway.days import Days
 from gateway.desk import Desk
 from gateway.directory import Directory, now_ns
@@ -184,6 +184,7 @@ class Engine:
             new_id=new_id,
             now=now_ns,
             days=self.days,
+            tolerance=tolerance_of(self.settings.matching),
         )
 
     def _pair_origin(self, pair: MatchedPair, wait: PendingPair | None) -> PairOrigin:
