@@ -6,17 +6,13 @@ decimals. What they said is stored, so that intake does not depend on which of t
 
 import time
 
+from gateway.amounts import CASH, SECURITIES, Amounts, Holding, minor_units
 from gateway.config import LedgerSettings, MemberSettings, Settings
 from gateway.fx_pairs import FxAmounts, FxPair, FxSide
 from gateway.pairs import (
-    CASH,
-    SECURITIES,
-    Amounts,
-    Holding,
     MatchedPair,
     Pair,
     Side,
-    minor_units,
 )
 from htlc.agreement import LedgerProfile
 from htlc.swap import Amount, Party, Swap
