@@ -17,7 +17,7 @@ from gateway.pairs import (
 from htlc.agreement import LedgerProfile
 from htlc.swap import Amount, Party, Swap
 from htlc.units import AccountId, AssetId, Instant, LedgerId, MemberId, Quantity, SettlementId
-from ledgers.port import Description, LockKind
+from ledgers.port import AssetDescription, Description, LockKind
 from protocols.iso20022.lexical import bic11
 
 
@@ -31,6 +31,7 @@ class Directory:
         self.distrusted: dict[str, str] = {}  # ledgers that failed the preflight, and why
         self._assets: dict[tuple[str, AssetId], LedgerId] = {}
         self._scales: dict[tuple[LedgerId, AssetId], int] = {}
+        self._described: dict[tuple[LedgerId, AssetId], AssetDescription] = {}
 
     def learn(self, name: LedgerId, description: Description) -> None:
         """A ledger has told what it is and keeps."""
@@ -39,6 +40,7 @@ class Directory:
         for asset in description.assets:
             self._assets[kind, asset.asset] = name
             self._scales[name, asset.asset] = asset.scale
+            self._described[name, asset.asset] = asset
 
     @property
     def complete(self) -> bool:
@@ -61,6 +63,10 @@ class Directory:
 
     def scale(self, ledger: str, asset: str) -> int | None:
         return self._scales.get((LedgerId(ledger), AssetId(asset)))
+
+    def asset(self, ledger: str, asset: str) -> AssetDescription:
+        """What a ledger told of an asset that it keeps."""
+        return self._described[LedgerId(ledger), AssetId(asset)]
 
     def keeper(self, kind: str, asset: str) -> LedgerId | None:
         """The ledger of that kind that keeps an asset."""
