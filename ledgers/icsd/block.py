@@ -24,7 +24,7 @@ class Fault(StrEnum):
     WRONG_PREVIOUS = "wrong-previous"  # the bundle before it is another one
     # Of cuts only:
     WRONG_HEIGHT = "wrong-height"
-    NOT_LATER = "not-later"  # ledger time must advance
+    WRONG_TIME = "wrong-time"  # ledger time never goes back; it may stand, as a clock may
     UNCERTIFIED = "uncertified"  # no valid certificate of the block before
 
 

@@ -112,6 +112,7 @@ class Replica:
         assert view.height == 0 or statement is not None, "what we make of the head is stored"
         self._votes: dict[int, dict[RegistryId, tuple[Signed, Statement]]] = {}
         self._bundles: dict[tuple[RegistryId, int, int], Signed] = {}
+        self._parent_at = view.at  # ledger time of the block before the head
         self._seen_until = view.at  # our clock when the log was last read to its end
         self._head_has_entries = statement is not None  # after a restart: perhaps
         self._rest = _Rest()
@@ -141,6 +142,7 @@ class Replica:
     def _close(self, cut: Cut, data: bytes) -> Block | None:
         if cut.certificate is not None and not self._certify(cut.certificate):
             return None
+        self._parent_at = self.view.at
         block = self.view.apply(self.pending, data)
         self.pending = []
         self._statement = block.statement
@@ -239,8 +241,9 @@ class Replica:
 
     def _reason_to_withhold(self, now: Instant) -> str | None:
         """The time of the head is not believable: it lies ahead of our clock, or before the time
-        at which we knew that it had not been cut yet."""
-        if self.view.at > now + CLOCK_TOLERANCE:
+        at which we knew that it had not been cut yet. A time that a quorum has certified already
+        is believed even if our clock was set back since."""
+        if self.view.at > max(now, self._parent_at) + CLOCK_TOLERANCE:
             return "the time of the block is ahead of our clock by more than 30 s"
         if self.view.at < self._seen_until - CLOCK_TOLERANCE:
             return "the time of the block is behind our clock by more than 30 s"
@@ -257,14 +260,15 @@ class Replica:
             return None
         if now < self._due_at(now, waiting) + 3 * epoch.rank(self.me, height) * self.pace.tick:
             return None
-        if self._rest.cut_made is not None and now < self._rest.cut_made + self.pace.again:
+        made = self._rest.cut_made
+        if made is not None and made <= now < made + self.pace.again:
             return None
         self._rest.cut_made = now
         return Cut(
             epoch=epoch.number,
             registry=self.me,
             height=height,
-            at=Instant(max(now, self.view.at + 1)),
+            at=max(now, self.view.at),
             certificate=self.certified,
         )
 
@@ -272,12 +276,13 @@ class Replica:
         """When the first in rank cuts. A block with entries gets its child as soon as it is
         certified, because that makes it final."""
         rest = self._rest
-        rest.since = now if rest.since is None else rest.since
+        # A clock that was set back must not hold up the blocks for as long.
+        rest.since = now if rest.since is None else min(now, rest.since)
         if self._head_has_entries:
             return rest.since
         due = rest.since + self.pace.heartbeat
         if waiting or self.pending:
-            rest.asked = now if rest.asked is None else rest.asked
+            rest.asked = now if rest.asked is None else min(now, rest.asked)
             due = min(due, rest.asked + self.pace.tick)
         return Instant(due)
 

@@ -106,8 +106,8 @@ class View:
             return fault
         if cut.height != height:
             return Fault.WRONG_HEIGHT
-        if not self.at < cut.at <= INSTANT_MAX:
-            return Fault.NOT_LATER
+        if not self.at <= cut.at <= INSTANT_MAX:
+            return Fault.WRONG_TIME
         return None if self._carries(cut.certificate) else Fault.UNCERTIFIED
 
     def _carries(self, certificate: Certificate | None) -> bool:
