@@ -185,3 +185,41 @@ def _client(tls: Tls | None) -> ssl.SSLContext | None:
     context = ssl.create_default_context(cafile=str(tls.authority))
     context.load_cert_chain(str(tls.certificate), str(tls.key))
     return context
+
+
+class BlackHole:
+    """Stands before a server; from `swallow()` on nothing passes, and nobody is told."""
+
+    def __init__(self, url: str) -> None:
+        self._host, self._port = url.removeprefix("nats://").split(":")
+        self._swallowing = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> str:
+        """Its own address."""
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        port = self._server.sockets[0].getsockname()[1]
+        return f"nats://127.0.0.1:{port}"
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def swallow(self) -> None:
+        self._swallowing.set()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(self._host, int(self._port))
+        for source, sink in ((reader, back), (there, writer)):
+            self._tasks.add(asyncio.create_task(self._pump(source, sink)))
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        try:
+            while data := await source.read(65536):
+                if self._swallowing.is_set():
+                    await asyncio.Event().wait()
+                sink.write(data)
+        finally:
+            sink.close()

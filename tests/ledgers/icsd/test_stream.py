@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -24,7 +25,8 @@ from ledgers.icsd.log import (
 from ledgers.icsd.stream import JetStreamLog
 from ledgers.icsd.stream_setup import configuration, create, self_test
 from tests.ledgers.icsd.log_contract import Connect, LogContract, hears, whole
-from tests.ledgers.icsd.servers import STREAM, Servers, running
+from tests.ledgers.icsd.log_faults import disk_lost, suffer
+from tests.ledgers.icsd.servers import STREAM, BlackHole, Servers, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -225,3 +227,26 @@ async def test_the_description_of_a_stream_is_what_the_engine_says(log_of_one: S
     log = await log_of_one.open()
     told = msgspec.json.decode(await log_of_one.administer(f"STREAM.INFO.{STREAM}"))
     assert (await log.info()).created == told["created"]
+
+
+async def test_a_link_that_swallows_everything_is_left_for_another_server(
+    log_of_one: Servers,
+) -> None:
+    hole = BlackHole(log_of_one.urls[0])
+    async with hole as url:
+        log = await log_of_one.open("A", [url, *log_of_one.urls])
+        await log.append("ord.A", b"one", id="1")
+        hole.swallow()
+        began = time.monotonic()
+        assert isinstance(await log.append("ord.A", b"two", id="2"), Stored)
+        assert time.monotonic() - began < 6
+        assert [message.data for message in await whole(log)] == [b"one", b"two"]
+        await log.close()
+
+
+async def test_a_server_that_has_lost_its_disk_gets_the_log_from_the_others(
+    log_of_three: Servers,
+) -> None:
+    """The other faults take long and have a command: `python -m tests.ledgers.icsd.log_faults`."""
+    seen = await suffer(log_of_three, disk_lost)
+    assert seen.unresolved == 0
