@@ -164,13 +164,12 @@ class JetStreamLog:
     async def read(self, first: int, limit: int) -> Sequence[Message]:
         assert first >= 1, "sequences begin at 1"
         found: list[Message] = []
-        while len(found) < limit:
-            batch = min(BATCH, limit - len(found))
-            page = await self._read(first + len(found), batch)
+        more = True
+        while more and len(found) < limit:
+            page, more = await self._read(first + len(found), min(BATCH, limit - len(found)))
             found += page
-            if len(page) < batch:
-                break
-        self._seen = max(self._seen, first + len(found) - 1) if found else self._seen
+        if found:
+            self._seen = max(self._seen, found[-1].sequence)
         return found
 
     async def last(self) -> int:
@@ -265,8 +264,8 @@ class JetStreamLog:
 
     # --- reading ----------------------------------------------------------------------------------
 
-    async def _read(self, first: int, limit: int) -> list[Message]:
-        """What came of one batch, without a gap."""
+    async def _read(self, first: int, limit: int) -> tuple[list[Message], bool]:
+        """One batch, without a gap, and whether there is more after it."""
         asked = {"seq": first, "batch": limit, "max_bytes": BATCH_BYTES}
         replies = await self._ask(
             self._direct, msgspec.json.encode(asked), READ_SECONDS, enough=_is_status
@@ -274,22 +273,25 @@ class JetStreamLog:
         found: list[Message] = []
         for reply in replies:
             if _is_status(reply):
-                return self._ended(reply, found)
+                return found, self._more(reply)
             message = self._message(reply)
             if message.sequence != first + len(found):
                 if found:
-                    return found  # a lost reply; the next read begins there
+                    return found, True  # a reply was lost; the next read begins there
                 raise LogBroken(f"message {first} is missing: {message.sequence} stands there")
             found.append(message)
         if not found:
             raise LogUnreachable("the read was not answered")
-        return found
+        return found, True  # its end was lost
 
-    def _ended(self, reply: Msg, found: list[Message]) -> list[Message]:
-        status = (reply.headers or {})[STATUS]
-        if status not in ("204", "404") and not found:  # end of batch, nothing there
-            raise LogUnreachable(f"the read was answered with status {status}")
-        return found
+    def _more(self, end: Msg) -> bool:
+        """What the end of a batch says of what comes after it."""
+        headers = end.headers or {}
+        if headers[STATUS] == "404":  # nothing there
+            return False
+        if headers[STATUS] != "204":  # 204: end of batch
+            raise LogUnreachable(f"the read was answered with status {headers[STATUS]}")
+        return int(headers.get("Nats-Num-Pending", 0)) > 0
 
     async def _single(self, asked: dict[str, Any]) -> Message | None:
         [reply] = await self._ask(self._direct, msgspec.json.encode(asked), ATTEMPT_SECONDS)
