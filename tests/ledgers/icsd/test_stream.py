@@ -180,9 +180,9 @@ async def test_a_gap_breaks_the_log(log_of_one: Servers) -> None:
     for number in range(5):
         await log.append("ord.A", b"%d" % number, id=str(number))
     await log_of_one.administer("STREAM.MSG.DELETE.GAP", b'{"seq":3}')
-    assert [message.sequence for message in await log.read(1, 10)] == [1, 2]
+    assert [message.sequence for message in await log.read(1, 2)] == [1, 2]
     with pytest.raises(LogBroken, match="message 3 is missing: 4 stands there"):
-        await log.read(3, 10)
+        await log.read(1, 10)
     await log.close()
     await log_of_one.administer("STREAM.DELETE.GAP")
     await log_of_one.make()
