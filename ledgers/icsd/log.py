@@ -63,8 +63,8 @@ class OrderedLog(Protocol):
         ...
 
     async def read(self, first: int, limit: int) -> Sequence[Message]:
-        """The messages from `first` on, without a gap, at most `limit`; none past the end. May
-        be behind the last append. Raises LogUnreachable, LogBroken, LogRefused."""
+        """The messages from `first` on, without a gap: `limit` of them, or fewer if there are no
+        more. May be behind the last append. Raises LogUnreachable, LogBroken, LogRefused."""
         ...
 
     async def last(self) -> int:

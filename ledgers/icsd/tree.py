@@ -31,23 +31,35 @@ from htlc.units import QUANTITY_MAX
 EMPTY_HASH: Final = bytes(32)
 """The hash of an empty subtree. No preimage of it is known, so no leaf or branch has it."""
 
+EMPTY: Final = EMPTY_HASH + bytes(8)
+"""The commitment of an empty subtree: its hash and its sum."""
+
 KEY_BITS: Final = 256
 
 
 class Leaf(msgspec.Struct, frozen=True, gc=False):
-    """One member of the map. `content` is what a proof shows of it, at most some 100 bytes."""
+    """One member of the map. `content` is what a proof shows of it, at most some 100 bytes;
+    `commitment` is hash and sum, as the node above takes them in."""
 
-    hash: bytes
+    commitment: bytes
     sum: int
     key: bytes
     content: bytes
 
+    @property
+    def hash(self) -> bytes:
+        return self.commitment[:32]
+
 
 class Branch(msgspec.Struct, frozen=True, gc=False):
-    hash: bytes
+    commitment: bytes
     sum: int
     left: "Leaf | Branch | None"
     right: "Leaf | Branch | None"
+
+    @property
+    def hash(self) -> bytes:
+        return self.commitment[:32]
 
 
 Tree = Leaf | Branch | None
@@ -80,7 +92,7 @@ def key_of(name: str) -> bytes:
 
 def leaf(key: bytes, sum: int, content: bytes) -> Leaf:
     assert len(key) == 32, "a place in the tree is 32 bytes"
-    return Leaf(_leaf_hash(key, sum, content), sum, key, content)
+    return Leaf(_leaf_hash(key, sum, content) + sum.to_bytes(8, "big"), sum, key, content)
 
 
 def root(tree: Tree) -> bytes:
@@ -95,20 +107,24 @@ def _leaf_hash(key: bytes, sum: int, content: bytes) -> bytes:
     return hashlib.sha256(b"\x00" + key + sum.to_bytes(8, "big") + content).digest()
 
 
-def _branch_hash(left: bytes, left_sum: int, right: bytes, right_sum: int) -> bytes:
-    sums = left_sum.to_bytes(8, "big"), right_sum.to_bytes(8, "big")
-    return hashlib.sha256(b"\x01" + left + sums[0] + right + sums[1]).digest()
+def _branch_hash(left: bytes, right: bytes) -> bytes:
+    """Of the commitments of both sides."""
+    return hashlib.sha256(b"\x01" + left + right).digest()
 
 
 def _branch(left: Tree, right: Tree) -> Tree:
     """The two subtrees under one node; a leaf that is alone moves up."""
-    if left is None and not isinstance(right, Branch):
-        return right
-    if right is None and not isinstance(left, Branch):
-        return left
-    left_sum, right_sum = total(left), total(right)
-    hashed = _branch_hash(root(left), left_sum, root(right), right_sum)
-    return Branch(hashed, left_sum + right_sum, left, right)
+    if left is None:
+        if not isinstance(right, Branch):
+            return right
+        total, hashed = right.sum, _branch_hash(EMPTY, right.commitment)
+    elif right is None:
+        if not isinstance(left, Branch):
+            return left
+        total, hashed = left.sum, _branch_hash(left.commitment, EMPTY)
+    else:
+        total, hashed = left.sum + right.sum, _branch_hash(left.commitment, right.commitment)
+    return Branch(hashed + total.to_bytes(8, "big"), total, left, right)
 
 
 # --- changing a tree -----------------------------------------------------------------------------
@@ -131,14 +147,31 @@ def update(tree: Tree, changes: Mapping[bytes, Leaf | None]) -> Tree:
 
 def _updated(tree: Tree, changes: Changes, low: int, high: int, depth: int) -> Tree:
     """`tree`, whose keys share their first `depth` bits, after changes[low:high]."""
-    if low == high:
-        return tree
+    if high - low < 2:
+        return tree if low == high else _with(tree, *changes[low], depth)
     if not isinstance(tree, Branch):
         return _grown(tree, changes[low:high], depth)
     middle = _first_right(changes, low, high, depth)
     left = _updated(tree.left, changes, low, middle, depth + 1)
     right = _updated(tree.right, changes, middle, high, depth + 1)
     return _branch(left, right)
+
+
+def _with(tree: Tree, key: bytes, leaf: Leaf | None, depth: int) -> Tree:
+    """After one change: most of the way of many changes is walked by one alone."""
+    siblings: list[Tree] = []
+    while isinstance(tree, Branch):
+        right = key[depth >> 3] >> (7 - (depth & 7)) & 1
+        siblings.append(tree.left if right else tree.right)
+        tree = tree.right if right else tree.left
+        depth += 1
+    node = _grown(tree, [(key, leaf)], depth)
+    while siblings:
+        depth -= 1
+        right = key[depth >> 3] >> (7 - (depth & 7)) & 1
+        sibling = siblings.pop()
+        node = _branch(sibling, node) if right else _branch(node, sibling)
+    return node
 
 
 def _grown(old: Leaf | None, changes: Changes, depth: int) -> Tree:
@@ -226,19 +259,19 @@ def _checked_sum(sum: int) -> int:
 
 def _climb(siblings: Sequence[Sibling | None], key: bytes, end: Leaf | None) -> tuple[bytes, int]:
     """Root and total that the way to `key` leads to."""
-    hashed, summed = root(end), total(end)
+    node, summed = EMPTY if end is None else end.commitment, total(end)
     for depth in range(len(siblings) - 1, -1, -1):
-        sibling = siblings[depth]
-        other, other_sum = (EMPTY_HASH, 0) if sibling is None else (sibling.hash, sibling.sum)
-        if len(other) != 32:
+        sibling = siblings[depth] or _EMPTY_SIBLING
+        if len(sibling.hash) != 32:
             raise ForgedProof("a hash is 32 bytes")
-        _checked_sum(other_sum)
-        if _bit(key, depth):
-            hashed = _branch_hash(other, other_sum, hashed, summed)
-        else:
-            hashed = _branch_hash(hashed, summed, other, other_sum)
-        summed = _checked_sum(summed + other_sum)
-    return hashed, summed
+        summed = _checked_sum(summed + _checked_sum(sibling.sum))
+        other = sibling.hash + sibling.sum.to_bytes(8, "big")
+        hashed = _branch_hash(other, node) if _bit(key, depth) else _branch_hash(node, other)
+        node = hashed + summed.to_bytes(8, "big")
+    return node[:32], summed
+
+
+_EMPTY_SIBLING: Final = Sibling(EMPTY_HASH, 0)
 
 
 # --- comparing two trees -------------------------------------------------------------------------

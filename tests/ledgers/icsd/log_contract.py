@@ -121,6 +121,14 @@ class LogContract:
             assert isinstance(await log.append("ord.A", data, id=str(data[0])), Stored)
         assert [message.data for message in await whole(log)] == large
 
+    async def test_fewer_than_asked_are_the_end(self, connect: Connect) -> None:
+        """However many bytes that is: a reader takes a short answer for the end of the log."""
+        log = await connect()
+        for number in range(6):
+            await log.append("ord.A", bytes([number]) * 900_000, id=str(number))
+        await whole(log)
+        assert len(await log.read(1, 500)) == 6
+
     async def test_what_is_told_is_heard_by_the_others_and_kept_nowhere(
         self, connect: Connect
     ) -> None:
