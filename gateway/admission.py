@@ -28,7 +28,7 @@ from protocols.iso20022.advice import (
 from protocols.iso20022.advice import Reason as AdviceReason
 from protocols.iso20022.codes import AcknowledgementReason, RejectionReason, UnmatchedReason
 from protocols.iso20022.instruction import Movement, SettlementInstruction
-from protocols.matching import Candidate, MatchKeys, NearMiss
+from protocols.matching import Candidate, MatchKeys, NearMiss, Tolerance
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,10 +63,16 @@ class Admission:
     """The course of one batch. Feed it with `take`, then read `rows`, `pairs` and `notices`."""
 
     def __init__(
-        self, known: Known, now: int, late: Callable[[SettlementInstruction], bool]
+        self,
+        known: Known,
+        now: int,
+        *,
+        late: Callable[[SettlementInstruction], bool],
+        tolerance: Tolerance,
     ) -> None:
         self._now = now
         self._late = late
+        self._tolerance = tolerance
         self._references = set(known.references)
         self._by_key: defaultdict[bytes, list[Waiting]] = defaultdict(list)
         self._paired: dict[str, Pair] = {}
@@ -129,7 +135,7 @@ class Admission:
             for id, w in near.items()
             if id not in self._paired
         ]
-        found = matching.best(arrival.instruction, candidates)
+        found = matching.best(arrival.instruction, candidates, self._tolerance)
         if found is None or isinstance(found, NearMiss):
             if found is not None:
                 self._missed[side.id] = self._missed[found.id] = found.reason

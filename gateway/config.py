@@ -6,6 +6,7 @@ A wrong file stops the start with one line that names the key and what was expec
 import itertools
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
@@ -16,6 +17,9 @@ from gateway.calendars import Calendars, CalendarSettings
 from htlc.agreement import Limits
 from htlc.schedule import Latency
 from htlc.units import seconds
+from protocols.iso20022.currencies import minor_units
+from protocols.iso20022.lexical import decimal_text
+from protocols.matching import Band, Tolerance
 
 T = TypeVar("T")
 
@@ -86,6 +90,19 @@ class LimitSettings(_Table, frozen=True, kw_only=True):
         )
 
 
+class BandSettings(_Table, frozen=True, kw_only=True):
+    """Amounts up to and including `up_to` (absent: all others) match within `difference`. Decimal
+    text, as TOML's numbers are binary fractions."""
+
+    up_to: str | None = None
+    difference: str
+
+
+def _t2s_bands() -> dict[str, tuple[BandSettings, ...]]:
+    euro = (BandSettings(up_to="100000", difference="2.00"), BandSettings(difference="25.00"))
+    return {"EUR": euro}
+
+
 class MatchingSettings(_Table, frozen=True, kw_only=True):
     """How pairs are tried again, and what amounts may differ by."""
 
@@ -102,6 +119,10 @@ class MatchingSettings(_Table, frozen=True, kw_only=True):
     unmatched_days: int = 20
     #: The same for what is matched: three months; by then a failed trade is closed out otherwise.
     matched_days: int = 60
+    #: By how much the two amounts may differ, by currency, chosen by the deliverer's amount; one
+    #: without bands matches exactly. The bands of TARGET2-Securities, which are those of the EU
+    #: settlement discipline (Delegated Regulation 2018/1229): 2.00 up to 100,000, 25.00 above.
+    tolerance: dict[str, tuple[BandSettings, ...]] = msgspec.field(default_factory=_t2s_bands)
 
 
 class StatementSettings(_Table, frozen=True, kw_only=True):
@@ -179,6 +200,9 @@ class Settings(_Table, frozen=True, kw_only=True):
     statements: StatementSettings = StatementSettings()
 
 
+EXPIRY_DAYS_MAX: Final = 200
+"""Business days; what is older than a year is no trade that waits but one that was forgotten."""
+
 SECRET_MODE: Final = 0o600
 
 
@@ -235,11 +259,43 @@ def check(settings: Settings) -> Settings:
         raise ConfigurationError(
             f"matching.allege_after_seconds: expected more than 0 seconds, found {after}"
         )
+    for key in ("unmatched_days", "matched_days"):
+        if not 1 <= getattr(settings.matching, key) <= EXPIRY_DAYS_MAX:
+            raise ConfigurationError(f"matching.{key}: expected 1 to {EXPIRY_DAYS_MAX} days")
     for name, access in settings.ledgers.items():
         if access.kind == "securities" and access.depository is None:
             raise ConfigurationError(f"ledgers.{name}.depository: expected the CSD's BIC")
     check_calendars({name: access.calendar for name, access in settings.ledgers.items()})
+    tolerance_of(settings.matching)
     return settings
+
+
+def tolerance_of(matching: MatchingSettings) -> Tolerance:
+    """The tolerance bands; ConfigurationError if they are not in order."""
+    return {code: _bands(code, given) for code, given in matching.tolerance.items()}
+
+
+def _bands(currency: str, given: tuple[BandSettings, ...]) -> tuple[Band, ...]:
+    place = f"matching.tolerance.{currency}"
+    if minor_units(currency) is None:
+        raise ConfigurationError(f"{place}: expected an active currency (ISO 4217)")
+    try:
+        bands = tuple(
+            Band(
+                up_to=None if item.up_to is None else Decimal(decimal_text(item.up_to)),
+                difference=Decimal(decimal_text(item.difference)),
+            )
+            for item in given
+        )
+    except ValueError as error:
+        raise ConfigurationError(f"{place}: {error}") from None
+    limits = [band.up_to for band in bands[:-1]]
+    rising = all(x is not None and y is not None and x < y for x, y in itertools.pairwise(limits))
+    if not bands or bands[-1].up_to is not None or None in limits or not rising:
+        raise ConfigurationError(
+            f"{place}: expected bands with rising up_to, and a last one without for all above"
+        )
+    return bands
 
 
 def _check_members(settings: Settings) -> None:

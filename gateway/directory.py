@@ -6,17 +6,15 @@ decimals. What they said is stored, so that intake does not depend on which of t
 
 import time
 
+import msgspec
+
+from gateway.amounts import CASH, SECURITIES, Amounts, Holding, minor_units
 from gateway.config import LedgerSettings, MemberSettings, Settings
 from gateway.fx_pairs import FxAmounts, FxPair, FxSide
 from gateway.pairs import (
-    CASH,
-    SECURITIES,
-    Amounts,
-    Holding,
     MatchedPair,
     Pair,
     Side,
-    minor_units,
 )
 from htlc.agreement import LedgerProfile
 from htlc.swap import Amount, Party, Swap
@@ -36,10 +34,18 @@ class Directory:
         self._assets: dict[tuple[str, AssetId], LedgerId] = {}
         self._scales: dict[tuple[LedgerId, AssetId], int] = {}
         self._described: dict[tuple[LedgerId, AssetId], AssetDescription] = {}
+        self._profiles: dict[LedgerId, LedgerProfile] = {}  # as at the time they were told
 
     def learn(self, name: LedgerId, description: Description) -> None:
         """A ledger has told what it is and keeps."""
         self.descriptions[name] = description
+        self._profiles[name] = LedgerProfile(
+            two_key=LockKind.TWO_KEY in description.lock_kinds,
+            htlc=LockKind.HTLC in description.lock_kinds,
+            functions=description.hash_functions,
+            latency=self._ledgers[name].latency.latency(),
+            now=description.at,
+        )
         kind = self._ledgers[name].kind
         for asset in description.assets:
             self._assets[kind, asset.asset] = name
@@ -87,16 +93,10 @@ class Directory:
     def profile(self, name: LedgerId, at: Instant | None) -> LedgerProfile | None:
         """What an agreement needs to know of a ledger, at its time; None until it was heard, and
         for one that is not trusted."""
-        description = self.descriptions.get(name)
-        if description is None or at is None or name in self.distrusted:
+        profile = self._profiles.get(name)
+        if profile is None or at is None or name in self.distrusted:
             return None
-        return LedgerProfile(
-            two_key=LockKind.TWO_KEY in description.lock_kinds,
-            htlc=LockKind.HTLC in description.lock_kinds,
-            functions=description.hash_functions,
-            latency=self._ledgers[name].latency.latency(),
-            now=at,
-        )
+        return msgspec.structs.replace(profile, now=at)
 
     def amounts(self, pair: Pair) -> Amounts | None:
         """What a pair moves from where to where; None if reference data no longer tells."""

@@ -12,11 +12,11 @@ from typing import Final, TypeVar
 
 import aiohttp
 
-from gateway import cancellations, config, listener, swaps
+from gateway import cancellations, config, listener, swaps, waiting
 from gateway.acquaintance import Acquaintance
 from gateway.agreements import Agreements
 from gateway.allegements import Allegements
-from gateway.config import Settings, calendars_of
+from gateway.config import Settings, calendars_of, tolerance_of
 from gateway.days import Days
 from gateway.desk import Desk
 from gateway.directory import Directory, now_ns
@@ -98,7 +98,6 @@ class Engine:
             say=say,
         )
         self.allegements = self._allegements()
-        self.end_of_day = self._end_of_day()
         self.statements = self._statements()
         self.pending = PendingPairs(
             needs=self.directory.needs, attempt=self.intake.put, days=self.days
@@ -123,7 +122,6 @@ class Engine:
             self.journal,
             self.runner,
             self.pending,
-            days=self.days,
             pair_origin=self._pair_origin,
             swap_origin=self._swap_origin,
         )
@@ -171,8 +169,8 @@ class Engine:
             unmatched_days=self.settings.matching.unmatched_days,
             matched_days=self.settings.matching.matched_days,
             delivered=self.mailboxes.delivered,
-            changed=lambda wait, pair: self.pending.wait(wait, pair),
-            over=lambda id: self.pending.forget(id),
+            changed=self.pending.wait,
+            over=self.pending.forget,
             say=self._say,
         )
 
@@ -211,12 +209,13 @@ class Engine:
             new_id=new_id,
             now=now_ns,
             days=self.days,
+            tolerance=tolerance_of(self.settings.matching),
         )
 
-    def _pair_origin(self, pair: MatchedPair, wait: PendingPair) -> Origin:
+    def _pair_origin(self, pair: MatchedPair, wait: PendingPair | None) -> Origin:
         origin = PairOrigin(
             pair,
-            wait=wait,
+            wait=wait or waiting.fresh(pair, self.days),
             now=now_ns,
             today=self.days.today,
             retry_at=self._retry_at,
@@ -304,8 +303,8 @@ class Engine:
             self.lease.run(),
             self.recovery.run(),
             self.allegements.run(),
-            self.end_of_day.run(),
             self.statements.run(),
+            self._end_of_day().run(),
             Forgetting(self.pool, self._say).run(),
             listener.run(dsn, self._heard, self._say),
             *(self.acquaintance.run(name) for name in self.links),

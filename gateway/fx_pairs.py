@@ -11,8 +11,9 @@ from typing import Final
 
 import msgspec
 
+from gateway.amounts import Holding
 from gateway.journal import Notice
-from gateway.pairs import Holding, Told, ended_at, notice
+from gateway.pairs import NORMAL, Told, ended_at, notice
 from htlc.contract import Refusal
 from htlc.events import Decided
 from htlc.settlement import Settlement
@@ -177,6 +178,10 @@ class FxPair(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def instruction(self) -> FxTrade:
         return self.a.instruction
+
+    @property
+    def priority(self) -> str:
+        return NORMAL  # fxtr.014 has none
 
     def told_pending(self, codes: Sequence[str], now: int, *, failing: bool) -> Told:  # noqa: ARG002
         return self.told(TradeStatus.PENDING, now, codes)  # fxtr.017 has no status of its own

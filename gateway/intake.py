@@ -43,6 +43,7 @@ from htlc.settlement import Settlement
 from htlc.swap import Swap
 from htlc.units import MemberId, SettlementId
 from protocols.iso20022.codes import PendingReason
+from protocols.matching import Tolerance
 
 BATCH_MAX: Final = 100
 """Jobs (requests) in one transaction: with up to 500 items each it stays within a second."""
@@ -71,6 +72,7 @@ class Openers(msgspec.Struct, frozen=True, kw_only=True):
     new_id: Callable[[], str]
     now: Callable[[], int]
     days: Days
+    tolerance: Tolerance
 
 
 class Intake:
@@ -181,7 +183,9 @@ class Intake:
     ) -> list[Begun]:
         known = await instructions.known(connection, [arrival for _, arrival in arrivals])
         days = self._openers.days
-        admission = Admission(known, self._openers.now(), days.late)
+        admission = Admission(
+            known, self._openers.now(), late=days.late, tolerance=self._openers.tolerance
+        )
         for _, arrival in arrivals:
             admission.take(arrival)
         brought = {arrival.key: n for n, arrival in arrivals}
@@ -263,7 +267,8 @@ class Intake:
         for row in await connection.fetch(QUERIES["cancellations"], list(asking)):
             asking[str(row["pair"])].add(MemberId(row["member"]))
         openings = []
-        for pair, members in asking.items():
+        for pair in (id for id in wanted if id in asking):  # in the order in which they were put
+            members = asking[pair]
             n, job = wanted[pair]
             job = msgspec.structs.replace(job, wait=stands[pair])  # told more meanwhile, perhaps
             if len(members) == 2:

@@ -7,11 +7,11 @@ reason and is tried again. Every status that one side is told has its mirror for
 
 from collections.abc import Callable, Sequence
 from datetime import date
-from decimal import Decimal
 from typing import Final, Protocol
 
 import msgspec
 
+from gateway.amounts import CASH, SECURITIES
 from gateway.ids import new_id
 from gateway.journal import Notice, PairEnd, PendingPair
 from gateway.live import Advice
@@ -19,7 +19,6 @@ from htlc.contract import Refusal
 from htlc.events import Decided, Decision, Reason
 from htlc.leg import LegState
 from htlc.settlement import Phase, Settlement
-from htlc.swap import Amount, Party, Swap, dvp
 from htlc.units import SettlementId
 from protocols.iso20022 import render
 from protocols.iso20022.advice import (
@@ -41,9 +40,9 @@ from protocols.iso20022.fx import FxTrade
 from protocols.iso20022.header import Related
 from protocols.iso20022.instruction import SettlementInstruction
 
-SECURITIES: Final = 0
-CASH: Final = 1
-"""The legs of a DvP, in the order of `htlc.swap.dvp`."""
+NORMAL: Final = "0004"
+"""The priority of an instruction that names none (TARGET2-Securities: 0001 reserved, 0002 top, 0003
+high, 0004 normal)."""
 
 _encoder = msgspec.json.Encoder()
 
@@ -111,6 +110,11 @@ class MatchedPair(Protocol):
         """Each side with its counterparty."""
         ...
 
+    @property
+    def priority(self) -> str:
+        """Four digits, 0001 first: which of several is tried first."""
+        ...
+
     def reasons(self, state: Settlement, decided: Decided) -> tuple[str, str]:
         """Why an attempt did not settle."""
         ...
@@ -162,6 +166,11 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     def instruction(self) -> SettlementInstruction:
         return self.deliver.instruction
 
+    @property
+    def priority(self) -> str:
+        deliver, receive = self.deliver.instruction.priority, self.receive.instruction.priority
+        return min(deliver or NORMAL, receive or NORMAL)  # the more urgent of the two
+
     def told_pending(
         self,
         codes: Sequence[str],
@@ -199,49 +208,6 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     def other(self, side: Side) -> Side:
         """The counterparty of a side."""
         return self.receive if side.id == self.deliver.id else self.deliver
-
-
-Holding = tuple[str, str, str]
-"""A ledger, an account on it, and an asset."""
-
-
-class Amounts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a pair moves, in integers, and from which accounts to which (reference data)."""
-
-    securities: Amount
-    cash: Amount
-    seller: tuple[Party, Party]  # on the securities ledger, on the cash ledger
-    buyer: tuple[Party, Party]
-
-    @property
-    def needs(self) -> tuple[Holding, ...]:
-        """What the payers must hold."""
-        securities, cash = self.securities, self.cash
-        return (
-            (securities.ledger, self.seller[SECURITIES].account, securities.asset),
-            (cash.ledger, self.buyer[CASH].account, cash.asset),
-        )
-
-    def swap(self, id: SettlementId) -> Swap:
-        """The swap of an attempt: securities against the deliverer's amount (the matched one)."""
-        seller, buyer = self.seller, self.buyer
-        drawn = dvp(
-            id,
-            seller=seller[SECURITIES],
-            buyer=buyer[SECURITIES],
-            securities=self.securities,
-            cash=self.cash,
-        )
-        secu, cash = drawn.legs
-        cash = msgspec.structs.replace(cash, payer=buyer[CASH], payee=seller[CASH])
-        return msgspec.structs.replace(drawn, legs=(secu, cash))
-
-
-def minor_units(text: str, scale: int) -> int:
-    """Canonical decimal text in the smallest unit; its digits were checked at intake."""
-    units = Decimal(text).scaleb(scale)
-    assert units == units.to_integral_value(), "excess digits are refused at intake"
-    return int(units)
 
 
 def notice(

@@ -1,7 +1,8 @@
 """Pairs that wait: for their settlement date, for what they lack, for another attempt.
 
 A pair is tried again when its time has come, and at once when a settlement of ours brings its payer
-the asset that it lacks: a chain of deliveries settles as fast as its first link.
+the asset that it lacks: a chain of deliveries settles as fast as its first link. Of several that
+wait for the same asset the one with the higher priority is tried first.
 """
 
 import asyncio
@@ -9,10 +10,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from gateway.amounts import Holding
 from gateway.days import Days
 from gateway.jobs import FOREVER, AttemptJob
 from gateway.journal import PendingPair
-from gateway.pairs import Holding, MatchedPair
+from gateway.pairs import MatchedPair
 from htlc.settlement import Settlement
 
 DATE_SECONDS: Final = 1.0
@@ -73,9 +75,16 @@ class PendingPairs:
     def settled(self, state: Settlement) -> None:
         """A settlement has brought its payees something: whoever lacked it is tried again."""
         for leg in state.swap.legs:
-            for id in tuple(self._needs.get((leg.ledger, leg.payee.account, leg.asset), ())):
+            needed = self._needs.get((leg.ledger, leg.payee.account, leg.asset), ())
+            for id in sorted(needed, key=self._order):
                 if self._waiting[id][0].attempts:  # not one that only waits for its date
                     self._try(id)
+
+    def _order(self, id: str) -> tuple[str, int, str]:
+        """Of several that want the same: by priority, and then the oldest first."""
+        pair = self._waiting[id][1]
+        entered_at = max(side.entered_at for side, _ in pair.sides)
+        return pair.priority, entered_at, id
 
     def _try(self, id: str) -> None:
         pending, pair = self._waiting[id]

@@ -10,8 +10,7 @@ from typing import Final
 
 import msgspec
 
-from gateway import instructions, waiting
-from gateway.days import Days
+from gateway import instructions
 from gateway.journal import LOST, QUERIES, Journal, Loaded, PendingPair
 from gateway.lease import HEARTBEAT_SECONDS
 from gateway.live import Origin
@@ -36,15 +35,13 @@ class Recovery:
         runner: Runner,
         pending: PendingPairs,
         *,
-        days: Days,
-        pair_origin: Callable[[MatchedPair, PendingPair], Origin],
+        pair_origin: Callable[[MatchedPair, PendingPair | None], Origin],
         swap_origin: Callable[[Swap], Origin],
     ) -> None:
         self._pool = pool
         self._journal = journal
         self._runner = runner
         self._pending = pending
-        self._days = days
         self._pair_origin = pair_origin
         self._swap_origin = swap_origin
         self._wanted = asyncio.Event()
@@ -109,6 +106,7 @@ class Recovery:
         if item.pair is None:
             return self._swap_origin(item.state.swap)
         assert item.attempt is not None, "a pair's settlement is one of its attempts"
-        pair = known[item.pair]
-        wait = waits.get(item.pair) or waiting.fresh(pair, self._days)
-        return self._pair_origin(pair, msgspec.structs.replace(wait, attempts=item.attempt - 1))
+        wait = waits.get(item.pair)
+        if wait is not None:  # as it stood before this attempt
+            wait = msgspec.structs.replace(wait, attempts=item.attempt - 1)
+        return self._pair_origin(known[item.pair], wait)

@@ -166,10 +166,10 @@ JOIN postings p USING (height, position) ORDER BY height, position;
 
 -- name: read_holdings
 -- A page of all balances, and as of which posting they are: one statement, so one snapshot. The row
--- of `head` is there also when there is no balance.
+-- of the last block is there also when there is no balance.
 SELECT coalesce(b.height::text || '.' || (b.count - 1)::text, '') AS as_of,
        p.account, p.asset, p.available, p.locked
-FROM head h LEFT JOIN blocks b ON b.height = h.height
+FROM (SELECT max(height) AS height FROM blocks) h LEFT JOIN blocks b USING (height)
 LEFT JOIN LATERAL (
     SELECT account, asset, available, locked FROM balances
     WHERE (account, asset) > ($1, $2) ORDER BY account, asset LIMIT $3
@@ -180,7 +180,7 @@ ORDER BY p.account, p.asset;
 -- The same of one account.
 SELECT coalesce(b.height::text || '.' || (b.count - 1)::text, '') AS as_of,
        p.account, p.asset, p.available, p.locked
-FROM head h LEFT JOIN blocks b ON b.height = h.height
+FROM (SELECT max(height) AS height FROM blocks) h LEFT JOIN blocks b USING (height)
 LEFT JOIN LATERAL (
     SELECT account, asset, available, locked FROM balances
     WHERE account = $1 AND asset > $2 ORDER BY asset LIMIT $3
@@ -204,7 +204,7 @@ JOIN postings p USING (height, position) ORDER BY height, position;
 -- The last block before an instant. Ledger time never decreases, so the heights are searched by
 -- halves: some twenty rows of a million.
 WITH RECURSIVE search (low, high) AS (
-    SELECT 0::bigint, height FROM head
+    SELECT 0::bigint, coalesce(max(height), 0) FROM blocks
     UNION ALL
     SELECT CASE WHEN b.at < $1 THEN b.height ELSE s.low END,
            CASE WHEN b.at < $1 THEN s.high ELSE b.height - 1 END

@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import web
 
 from htlc.units import AccountId, HtlcId, Instant
-from ledgers import views
+from ledgers import preference, views
 from ledgers.access import PRINCIPAL, TOKENS, authentication
 from ledgers.administration import Act, BlockAccount, UnblockAccount
 from ledgers.block import Proof, place, read_leaf
@@ -23,7 +23,14 @@ from ledgers.names import is_name
 from ledgers.parties import Principal, Role
 from ledgers.port import Operation
 from ledgers.problems import ProblemError, bad_field, problems
-from ledgers.wire import OperationJson, WireError, answer_json, integer, operation_of
+from ledgers.wire import (
+    OperationJson,
+    WireError,
+    answer_json,
+    integer,
+    minimal_answer_json,
+    operation_of,
+)
 
 BODY_BYTES_MAX: Final = 4 * 1024 * 1024
 """A full batch of locks is about 1.6 MB of JSON, 2.6 MB with the longest names there can be."""
@@ -84,6 +91,8 @@ async def post_operations(request: web.Request) -> web.Response:
     _require_count(wanted)
     operations: list[Operation] = _each(wanted, operation_of)
     answers = await request.app[LEDGER].submit(by, operations)
+    if preference.wants_minimal(request.headers.get(preference.HEADER)):
+        return _json(list(map(minimal_answer_json, operations, answers)))
     return _json([answer_json(answer) for answer in answers])
 
 
