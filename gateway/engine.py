@@ -33,6 +33,7 @@ from gateway.mailbox import Mailboxes
 from gateway.pairs import MatchedPair, PairOrigin
 from gateway.pending import PendingPairs
 from gateway.positions import PositionMessages
+from gateway.reconciliation.service import Reconciliation
 from gateway.recovery import Recovery
 from gateway.rulebook import Rulebook
 from gateway.runner import Runner
@@ -99,6 +100,7 @@ class Engine:
         )
         self.allegements = self._allegements()
         self.statements = self._statements()
+        self.reconciliation = self._reconciliation()
         self.pending = PendingPairs(
             needs=self.directory.needs, attempt=self.intake.put, days=self.days
         )
@@ -136,6 +138,18 @@ class Engine:
             daily=self.settings.statements.daily and not by_hand,
             now=now_ns,
             learned=self.rulebook.changed,
+            delivered=self.mailboxes.delivered,
+            say=self._say,
+        )
+
+    def _reconciliation(self) -> Reconciliation:
+        return Reconciliation(
+            self.pool,
+            self.directory,
+            self.ledgers,
+            daily_at=self.settings.reconciliation.at(),
+            now=now_ns,
+            today=self.days.today,
             delivered=self.mailboxes.delivered,
             say=self._say,
         )
@@ -191,6 +205,7 @@ class Engine:
             in_flight_max=LINK_IN_FLIGHT,
             told=lambda task, answer: self.runner.told(task, answer),
             say=self._say,
+            stopped=lambda asset: self.directory.is_stopped(name, asset),
         )
 
     def _time(self, name: LedgerId) -> Instant | None:
@@ -201,7 +216,7 @@ class Engine:
 
     def _openers(self) -> Openers:
         return Openers(
-            pair_swap=self.directory.swap,
+            pair_swap=self._pair_swap,
             opening=lambda state: self.agreements.opening(state),
             pair_origin=self._pair_origin,
             swap_origin=self._swap_origin,
@@ -211,6 +226,9 @@ class Engine:
             days=self.days,
             tolerance=tolerance_of(self.settings.matching),
         )
+
+    def _pair_swap(self, id: SettlementId, pair: MatchedPair) -> Swap | None:
+        return None if self.directory.is_pair_stopped(pair) else self.directory.swap(id, pair)
 
     def _pair_origin(self, pair: MatchedPair, wait: PendingPair | None) -> Origin:
         origin = PairOrigin(
@@ -304,6 +322,7 @@ class Engine:
             self.recovery.run(),
             self.allegements.run(),
             self.statements.run(),
+            self.reconciliation.run(),
             self._end_of_day().run(),
             Forgetting(self.pool, self._say).run(),
             listener.run(dsn, self._heard, self._say),

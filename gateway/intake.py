@@ -51,12 +51,6 @@ BATCH_MAX: Final = 100
 QUEUE_MAX: Final = 2_000
 """Requests that may wait: some seconds of work. Beyond it, members are told to come back."""
 
-UNHEARD_AGAIN: Final = 1_000_000_000
-"""Nanoseconds until a matched pair is tried again whose ledger has not told what it keeps."""
-
-UNTOLD: Final = "----"
-"""`advised` of a pair that waits and whose sides were told no reason yet."""
-
 
 class Openers(msgspec.Struct, frozen=True, kw_only=True):
     """What intake asks of the rest of the gateway; all pure or in memory."""
@@ -288,11 +282,9 @@ class Intake:
         id = SettlementId(self._openers.new_id())
         swap = self._openers.pair_swap(id, job.pair)
         if swap is None:
-            again = msgspec.structs.replace(
-                job.wait,
-                due_at=self._openers.now() + UNHEARD_AGAIN,
-                advised=job.advised or UNTOLD,
-            )
+            again, notices = waiting.put_off(job, self._openers.days)
+            await deliver(connection, notices)
+            done.told.update(notice.member for notice in notices)
             await self._journal.put_pending(connection, [again])
             done.waits.append((again, job.pair))
             return []

@@ -6,14 +6,24 @@ ends nothing: it is tried again on each business day until it settles, is cancel
 """
 
 from datetime import date
+from typing import Final
 
 import msgspec
 
 from gateway.days import Days
-from gateway.jobs import FOREVER
-from gateway.journal import PendingPair
-from gateway.pairs import MatchedPair, Pair
+from gateway.jobs import FOREVER, AttemptJob
+from gateway.journal import Notice, PendingPair
+from gateway.pairs import MatchedPair, Pair, notice
 from protocols.iso20022.codes import FailingReason, PendingReason, ReasonCode
+
+UNHEARD_AGAIN: Final = 1_000_000_000
+"""Nanoseconds until a matched pair is tried again whose ledger has not told what it keeps."""
+
+STOPPED_AGAIN: Final = 10_000_000_000
+"""The same where reconciliation has stopped it: hours, until somebody has repaired the ledger."""
+
+UNTOLD: Final = "----"
+"""`advised` of a pair that waits and whose sides were told no reason yet."""
 
 
 class Wait(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,7 +35,8 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def must_wait(pair: MatchedPair, days: Days) -> Wait | None:
-    """A side holds it, its date lies ahead, or the ledgers are closed; None if it settles now."""
+    """A side holds it, its date lies ahead, the ledgers are closed, or reconciliation has stopped
+    what it moves; None if it settles now."""
     day = days.current(pair.instruction)
     closed = not day.is_open(days.now())
     failing = closed and pair.settlement_date < day.date
@@ -39,9 +50,18 @@ def must_wait(pair: MatchedPair, days: Days) -> Wait | None:
             until=day.opens_at if own is None else own.opens_at,
         )
     if not closed:
-        return None
+        return _stopped(days) if days.is_stopped(pair) else None
     codes = _late(pair, days) if failing else (PendingReason.FUTU, PendingReason.FUTU)
     return Wait(codes=_texts(*codes), failing=failing, until=day.opens_at)
+
+
+def _stopped(days: Days) -> Wait:
+    """Until reconciliation agrees again: on hold by the system."""
+    return Wait(
+        codes=_texts(PendingReason.PRSY, PendingReason.PRSY),
+        failing=False,
+        until=days.now() + STOPPED_AGAIN,
+    )
 
 
 def _held(pair: Pair) -> tuple[ReasonCode, ReasonCode] | None:
@@ -101,3 +121,23 @@ def kept(before: PendingPair, wait: Wait, today: date) -> PendingPair:
         failing=before.failing or wait.failing,
         told_on=today,
     )
+
+
+def put_off(job: AttemptJob, days: Days) -> tuple[PendingPair, list[Notice]]:
+    """A pair that has no swap at this time: its ledger has not told what it keeps, or is stopped
+    by reconciliation, which both sides are told once (`PRSY`, on hold by the system)."""
+    now = days.now()
+    if not days.is_stopped(job.pair):
+        unheard = msgspec.structs.replace(
+            job.wait, due_at=now + UNHEARD_AGAIN, advised=job.advised or UNTOLD
+        )
+        return unheard, []
+    code = str(PendingReason.PRSY.value)
+    told_on = job.wait.told_on if job.advised == code else days.today()
+    held = msgspec.structs.replace(
+        job.wait, due_at=now + STOPPED_AGAIN, advised=code, mirrored=code, told_on=told_on
+    )
+    if job.advised == code:
+        return held, []
+    told = job.pair.told_pending((code, code), now, failing=job.wait.failing)
+    return held, [notice(side, message, now) for side, message in told]

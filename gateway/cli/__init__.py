@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "ledger": "Run one ledger process.",
     "migrate": "Bring a database to this release.",
     "scenario": "Run settlement situations and check the end of each.",
+    "reconcile": "Hold the ledgers against what they told before.",
     "audit": "Check that journal, ledgers and mailboxes hold what they must.",
     "simulate": "Play random lives with faults and check every invariant.",
     "bench": "Measure what a settlement costs on this machine.",

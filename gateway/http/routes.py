@@ -15,6 +15,7 @@ from gateway.http import (
     mailbox,
     messages,
     notation,
+    reconciliation,
     report_wire,
     settlements,
     statements,
@@ -29,6 +30,7 @@ Handled = Reply | web.StreamResponse
 Place = Literal["query", "header", "path"]
 
 MEMBERS: Final = frozenset({"member"})
+OPERATORS: Final = frozenset({"gateway", "ledger", "central-bank"})
 EVERYBODY: Final = frozenset({"member", "gateway", "ledger", "central-bank"})
 
 
@@ -143,6 +145,12 @@ _SHOWN: Final = Answer(
     status=200,
     description="The settlement now",
     contents=_json(wire.SettlementView, sample.SETTLEMENT),
+)
+
+_RECONCILIATION: Final = Answer(
+    status=200,
+    description="The last run of each ledger, open breaks, and those lifted within a week",
+    contents=_json(report_wire.ReconciliationView, sample.RECONCILIATION),
 )
 
 ROUTES: Final = (
@@ -339,6 +347,29 @@ ROUTES: Final = (
             ),
         ),
         refusals=(Kind.DENIED,),
+    ),
+    Route(
+        method="GET",
+        path="/v1/reconciliation",
+        name="showReconciliation",
+        summary="Where reconciliation stands, and its breaks by age",
+        handler=reconciliation.show,
+        roles=OPERATORS,
+        answers=(_RECONCILIATION,),
+        head=True,
+    ),
+    Route(
+        method="POST",
+        path="/v1/reconciliation",
+        name="reconcile",
+        summary="Reconcile the ledgers now",
+        description=reconciliation.DESCRIPTION,
+        handler=reconciliation.reconcile,
+        roles=OPERATORS,
+        parameters=(_KEY,),
+        request=_json(report_wire.ReconciliationRequest, {}),
+        body_required=False,
+        answers=(_RECONCILIATION,),
     ),
     Route(
         method="GET",

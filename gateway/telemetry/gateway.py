@@ -47,6 +47,7 @@ class GatewaySource:
         yield from self._links()
         yield from self._writers()
         yield from self._members()
+        yield from self._reconciliation()
         yield from self._replica()
 
     def _settlements(self) -> Iterator[Metric]:
@@ -145,6 +146,21 @@ class GatewaySource:
             metrics.MAILBOX_BACKLOG, *(((member,), n) for member, n in self._backlogs.items())
         )
         yield number(metrics.STREAMS, self._traffic.streams)
+
+    def _reconciliation(self) -> Iterator[Metric]:
+        service = self._engine.reconciliation
+        runs = service.runs.items()
+        yield numbers(
+            metrics.RECONCILIATION_BREAKS,
+            *(((name,), service.breaks.get(name, 0)) for name in self._engine.settings.ledgers),
+        )
+        yield numbers(
+            metrics.RECONCILIATION_LAST, *(((name,), run.ended_at / 1e9) for name, run in runs)
+        )
+        yield numbers(
+            metrics.RECONCILIATION_SECONDS,
+            *(((name,), (run.ended_at - run.started_at) / 1e9) for name, run in runs),
+        )
 
     def _replica(self) -> Iterator[Metric]:
         tally = self._engine.runner.tally

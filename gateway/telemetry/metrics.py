@@ -290,6 +290,25 @@ MAILBOX_BACKLOG = _gauge(
 )
 STREAMS = _gauge("lockstep_mailbox_streams", "Open streams of mailboxes.")
 
+# ------------------------------------------------------------------ gateway: reconciliation
+
+RECONCILIATION_BREAKS = _gauge(
+    "lockstep_reconciliation_breaks",
+    "Open breaks: what a ledger tells that does not agree with what it told. Must be 0. Of the "
+    "database: the same on every replica.",
+    "ledger",
+)
+RECONCILIATION_LAST = _gauge(
+    "lockstep_reconciliation_last_run_timestamp_seconds",
+    "When the last reconciliation of a ledger ended. Absent before the first one.",
+    "ledger",
+)
+RECONCILIATION_SECONDS = _gauge(
+    "lockstep_reconciliation_duration_seconds",
+    "How long the last reconciliation of a ledger took.",
+    "ledger",
+)
+
 # ------------------------------------------------------------------ gateway: replicas
 
 HEARTBEAT = _gauge(
