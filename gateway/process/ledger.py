@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.config import ConfigurationError, database
 from gateway.process import health
-from gateway.process.life import Ready, live
+from gateway.process.life import Ready, addresses, live
 from gateway.process.pulse import Pulse
 from gateway.process.serving import serve_app
 from gateway.process.sockets import Descriptors, Listening, sockets
@@ -91,7 +91,7 @@ def run(settings: LedgerProcess, fds: Descriptors, *, lifeline: bool) -> None:
     listening = sockets((settings.listen, settings.metrics_listen), fds)
     live(
         settings.ledger,
-        listening,
+        addresses(listening),
         lambda ready, _: serve(settings, seal, listening, ready),
         lifeline=lifeline,
     )
