@@ -70,15 +70,19 @@ class LedgerProcess(_Table, frozen=True, kw_only=True):
             skew=seconds(self.skew_seconds),
         )
 
-    def seal(self) -> Seal:
-        """The name and key of the ledger. Raises ConfigurationError."""
+    def key(self) -> Ed25519PrivateKey:
+        """What the ledger signs with. Raises ConfigurationError."""
         try:
             secret = self.key_file.read_bytes()
         except OSError as error:
             raise ConfigurationError(f"{self.key_file}: {error.strerror}") from None
         if len(secret) != SEED_BYTES:
             raise ConfigurationError(f"{self.key_file}: expected {SEED_BYTES} bytes, a key's seed")
-        return Seal(LedgerId(self.ledger), Ed25519PrivateKey.from_private_bytes(secret))
+        return Ed25519PrivateKey.from_private_bytes(secret)
+
+    def seal(self) -> Seal:
+        """The name and key of the ledger. Raises ConfigurationError."""
+        return Seal(LedgerId(self.ledger), self.key())
 
     def principals(self) -> dict[str, Principal]:
         """Who the tokens stand for, by the SHA-256 of the token."""

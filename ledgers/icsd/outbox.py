@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from ledgers.distribution import SIZES, Distribution
 from ledgers.icsd.entry import (
     ENTRIES_MAX,
     MESSAGE_MAX,
@@ -87,6 +88,7 @@ class Outbox:
         self._awake = asyncio.Event()
         self.waiting = 0  # entries that are not answered yet
         self.overloaded = 0  # entries turned away
+        self.sizes = Distribution(SIZES)  # entries of the bundles
 
     def begin(self, epoch: int, last: tuple[int, Hash], kept: Sequence[bytes]) -> None:
         """Go on after the last bundle that counted, with those kept from before a restart."""
@@ -139,6 +141,7 @@ class Outbox:
             entries=tuple(entry for one in asked for entry in one.entries),
         )
         signed = sign(bundle, self._key)
+        self.sizes.observe(len(bundle.entries))
         sent = self._sent[bundle.sequence] = Sent(bundle, signed, asked)
         self._last = (bundle.sequence, signed.hash)
         await self._keep(bundle.sequence, pack(signed))
