@@ -112,9 +112,7 @@ class Node:
         self.numbers = Numbers()
         self.stopped: str | None = None
         self.head = part.head
-        self.outbox = Outbox(
-            self.me, part.key, part.log, part.store.keep_bundle, replica.pace.tick / 1e9
-        )
+        self.outbox = Outbox(self.me, part.key, part.log, part.store, replica.pace.tick / 1e9)
         self.outbox.begin(replica.view.epoch.number, replica.view.tables.last(self.me), part.kept)
         self.inbox = Inbox(part.log, part.head.position + 1, part.clock)
         self.caught_up = False
@@ -240,12 +238,22 @@ class Node:
             self.numbers.messages += 1
             if (block := self.replica.take(message)) is not None:
                 self._unfinal.append((block, message.sequence))
+                self._look_for_own(block)
+                view = self.replica.view
+                self.outbox.enter(view.epoch.number, view.tables.last(self.me))
                 self._count(block)
                 if time.monotonic() > begun + STEP_SECONDS:
                     return
         if self.inbox.read_until is not None:
             self.replica.caught_up(self.inbox.read_until)
             self.caught_up = True
+
+    def _look_for_own(self, block: Block) -> None:
+        """A bundle in our name that we did not send: from before our database was lost, as long as
+        we are reading what happened without us; later, somebody else has our key."""
+        for outcome in self._own([block]):
+            if not self.outbox.counted(outcome.sequence, outcome.bundle) and self.caught_up:
+                raise Fenced("another process publishes bundles in the name of this registry")
 
     def _count(self, block: Block) -> None:
         self.numbers.blocks += 1
