@@ -7,6 +7,7 @@ same bytes until the log has it: the log may forget an answer, the network count
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Sequence
 from typing import Final
@@ -55,6 +56,7 @@ class Asked(msgspec.Struct, eq=False):
     entries: Sequence[Entry]
     future: "asyncio.Future[list[Result]]"
     size: int  # bytes
+    begun: float  # monotonic clock, when it was asked
 
 
 class Sent(msgspec.Struct, eq=False):
@@ -123,7 +125,7 @@ class Outbox:
         if size > BYTES_MAX:
             raise LedgerUnreachable(f"{size} bytes are more than a bundle holds ({BYTES_MAX})")
         future: asyncio.Future[list[Result]] = asyncio.get_running_loop().create_future()
-        self._queue.append(Asked(entries, future, size))
+        self._queue.append(Asked(entries, future, size, time.monotonic()))
         self.waiting += len(entries)
         self._awake.set()
         return future
@@ -212,6 +214,11 @@ class Outbox:
             return True
         self._last = (sequence, bundle)
         return False
+
+    def begun(self, sequence: int) -> list[float]:
+        """When each of the callers asked whose entries are in a bundle of ours."""
+        sent = self._sent.get(sequence)
+        return [] if sent is None else [asked.begun for asked in sent.asked]
 
     def answered(self, sequence: int, results: Sequence[Result]) -> None:
         """A bundle of ours is final: tell those who asked."""
