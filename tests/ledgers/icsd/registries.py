@@ -8,7 +8,6 @@ import asyncpg
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from htlc.units import Duration, LedgerId
-from ledgers.block import Seal
 from ledgers.hosted import Clock
 from ledgers.icsd.epoch import Epoch, Member, RegistryId
 from ledgers.icsd.hosted import RegistryLedger
@@ -16,15 +15,14 @@ from ledgers.icsd.log import OrderedLog
 from ledgers.icsd.memory_log import MemoryLog
 from ledgers.icsd.node import Node
 from ledgers.icsd.replica import Pace
-from ledgers.icsd.start import Network, start
-from ledgers.icsd.store import Store, prepare
-from ledgers.postgres import open_pool
+from ledgers.icsd.start import Identity, Network, registry
 from tests import postgres
-from tests.ledgers.worlds import LEDGER, TRAITS, ManualClock, World, furnish
+from tests.ledgers.worlds import LEDGER, TEST_KEY, TRAITS, ManualClock, World, furnish
 
 NAMES = tuple(RegistryId(name) for name in ("DE", "FR", "KZ", "UZ"))
 KEYS = {
-    name: Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32)
+    # The first signs as the other ledgers of the tests do: its blocks can be compared with theirs.
+    name: TEST_KEY if number == 1 else Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32)
     for number, name in enumerate(NAMES, 1)
 }
 AT_ONCE = Pace(tick=Duration(0), heartbeat=Duration(10**18), again=Duration(0))
@@ -51,20 +49,18 @@ class Registry:
         self.name = name
         self.dsn = dsn
         self._its = its
-        self._connect = log
+        self.connect = log
         self._clock = clock
 
     @contextlib.asynccontextmanager
     async def alive(self) -> AsyncIterator[RegistryLedger]:
         """One life of the node. Cancelled at the end of the block, wherever it is then."""
-        async with await open_pool(self.dsn) as pool:
-            await prepare(pool, self._its.network, self.name, self._its.epoch)
-            log = self._connect()
-            node = await start(self._its, self.name, KEYS[self.name], Store(pool), log, self._clock)
-            running = asyncio.create_task(node.run())
-            seal = Seal(self._its.network, KEYS[self.name])
+        log = self.connect()
+        identity = Identity(registry=self.name, key=KEYS[self.name], clock=self._clock)
+        async with registry(self._its, identity, self.dsn, log, TRAITS, Duration(0)) as ledger:
+            running = asyncio.create_task(ledger.node.run())
             try:
-                yield RegistryLedger(node, pool, seal, self._clock, TRAITS, fresh=Duration(0))
+                yield ledger
             finally:
                 running.cancel()
                 await asyncio.gather(running, return_exceptions=True)
@@ -110,7 +106,7 @@ async def registries(
 async def all_alive(four: Sequence[Registry]) -> AsyncIterator[list[RegistryLedger]]:
     """One life of all of them together."""
     async with contextlib.AsyncExitStack() as stack:
-        ledgers = [await stack.enter_async_context(registry.alive()) for registry in four]
+        ledgers = [await stack.enter_async_context(each.alive()) for each in four]
         for ledger in ledgers:
             await serving(ledger.node)
         yield ledgers
