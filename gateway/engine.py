@@ -6,10 +6,10 @@ and its supervisor starts it again; recovery is the normal path, so nothing is l
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import aiohttp
 import msgspec
@@ -20,25 +20,24 @@ from gateway.allegements import Allegements
 from gateway.config import Settings
 from gateway.desk import Desk
 from gateway.directory import Directory, now_ns
+from gateway.epoch import SupersededError
 from gateway.ids import new_id
 from gateway.intake import Intake, Openers
-from gateway.jobs import AttemptJob, Done, Job, MessageJob, SwapJob
-from gateway.journal import LOST, QUERIES, Journal, Loaded, Notice, PendingPair
+from gateway.jobs import AttemptJob, Done, Job, MessageJob, SwapJob, answer
+from gateway.journal import LOST, QUERIES, Journal, PendingPair, registered
 from gateway.lease import HEARTBEAT_SECONDS, Lease
 from gateway.links import Link
-from gateway.live import Origin
 from gateway.mailbox import Mailboxes
-from gateway.pairs import MatchedPair, PairOrigin
+from gateway.origins import Origins
 from gateway.pending import PendingPairs
 from gateway.rulebook import Rulebook
 from gateway.runner import Runner
 from gateway.sql import Pool, open_pool
-from gateway.swaps import SwapOrigin
+from gateway.taking_up import TakingUp
 from gateway.tally import Tally
 from gateway.vault import Vault, load_master
-from htlc.settlement import Phase, Settlement
-from htlc.swap import Swap
-from htlc.units import Instant, LedgerId, SettlementId, seconds
+from htlc.settlement import Phase
+from htlc.units import Duration, Instant, LedgerId, SettlementId, seconds
 from ledgers.migrate import migrate
 from ledgers.port import Description, LedgerUnreachable
 from ledgers.remote import RemoteLedger, RemoteLedgerError
@@ -91,6 +90,7 @@ class Engine:
         )
         self.rulebook = self._rules()
         self.mailboxes = Mailboxes(pool)
+        self.origins = Origins(settings.matching, self.mailboxes, lambda: self.pending)
         self.intake = Intake(
             pool,
             journal,
@@ -100,27 +100,49 @@ class Engine:
             lost=self._lost,
             say=say,
         )
-        self.allegements = Allegements(
-            pool,
-            after=settings.matching.allege_after_seconds,
-            is_member=lambda bic: self.directory.member(bic) is not None,
-            now=now_ns,
-            delivered=self.mailboxes.delivered,
-            say=say,
-        )
+        self.allegements = self._allegements()
         self.pending = PendingPairs(
-            needs=self.directory.needs, attempt=self.intake.put, now=now_ns, today=self.today
+            needs=self.directory.needs,
+            # Nothing new is opened before it is known what a restore has lost.
+            attempt=lambda job: not self.agreements.paused and self.intake.put(job),
+            now=now_ns,
+            today=self.today,
         )
         self.lease = Lease(
             pool,
-            journal.replica,
+            journal,
             recover=self._take_back,
             relinquish=self._relinquish,
             tally=self.runner.tally,
             say=say,
         )
+        self.taking_up = self._taking_up(vault)
         self._recover = asyncio.Event()
         self.draining = False  # no new intake; what is open is brought to its end
+
+    def _allegements(self) -> Allegements:
+        return Allegements(
+            self.pool,
+            after=self.settings.matching.allege_after_seconds,
+            is_member=lambda bic: self.directory.member(bic) is not None,
+            now=now_ns,
+            delivered=self.mailboxes.delivered,
+            say=self._say,
+        )
+
+    def _taking_up(self, vault: Vault) -> TakingUp:
+        return TakingUp(
+            self.pool,
+            self.journal,
+            links=self.links,
+            vault=vault,
+            agreements=self.agreements,
+            member_of=self.directory.owner,
+            quiet_after=_quiet_after(self.settings),
+            adopt=lambda lost: self.runner.adopt(lost, self.origins.swap(lost.state.swap)),
+            over=self._mark_all,
+            say=self._say,
+        )
 
     def _rules(self) -> Rulebook:
         return Rulebook(
@@ -157,47 +179,13 @@ class Engine:
         return Openers(
             pair_swap=self.directory.swap,
             opening=lambda state: self.agreements.opening(state),
-            pair_origin=self._pair_origin,
-            swap_origin=self._swap_origin,
-            proposed=self._proposed,
+            pair_origin=self.origins.pair,
+            swap_origin=self.origins.swap,
+            proposed=swaps.proposed,
             new_id=new_id,
             now=now_ns,
             today=self.today,
         )
-
-    def _pair_origin(self, pair: MatchedPair, attempt: int, advised: str) -> PairOrigin:
-        return PairOrigin(
-            pair,
-            attempt=attempt,
-            advised=advised,
-            now=now_ns,
-            retry_at=self._retry_at,
-            over=self._pair_over,
-        )
-
-    def _swap_origin(self, swap: Swap) -> SwapOrigin:
-        return SwapOrigin(swap, now=now_ns, over=self._over)
-
-    def _proposed(self, state: Settlement, now: int) -> tuple[Notice, ...]:
-        return swaps.proposed(state, now)
-
-    def _retry_at(self, attempt: int) -> int:
-        matching = self.settings.matching
-        pause = min(matching.retry_first_seconds * 2 ** (attempt - 1), matching.retry_max_seconds)
-        return now_ns() + seconds(pause)
-
-    def _over(self, state: Settlement) -> None:
-        self.mailboxes.delivered(state.swap.parties)
-        if state.phase is Phase.SETTLED:
-            self.pending.settled(state)
-
-    def _pair_over(self, origin: PairOrigin, state: Settlement) -> None:
-        self._over(state)
-        waits = origin.waits(state)
-        if waits is None:
-            self.pending.forget(origin.pair.id)
-        else:
-            self.pending.wait(waits, origin.pair)
 
     # ------------------------------------------------------------------ intake's results
 
@@ -213,10 +201,10 @@ class Engine:
         self.mailboxes.delivered(done.told)
         match job:
             case MessageJob():
-                _answer(job.answer, done.messages)
+                answer(job.answer, done.messages)
                 self.mailboxes.delivered({arrival.member for arrival in job.arrivals})
             case SwapJob():
-                _answer(job.answer, done.swaps)
+                answer(job.answer, done.swaps)
             case AttemptJob():
                 pass
 
@@ -247,11 +235,23 @@ class Engine:
     # ------------------------------------------------------------------ tasks
 
     async def run(self) -> None:
-        """Everything that goes on until the process ends."""
+        """Everything that goes on until the process ends. Raises SupersededError."""
+        try:
+            await self._run()
+        except BaseExceptionGroup as group:
+            over: BaseException | None = group.subgroup(SupersededError)
+            while isinstance(over, BaseExceptionGroup):  # a group of tasks in a group of tasks
+                over = over.exceptions[0]
+            if over is not None:
+                raise over from None
+            raise
+
+    async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.runner.run())
             group.create_task(self.intake.writer.run())
             group.create_task(self.lease.run())
+            group.create_task(self.taking_up.run())
             group.create_task(self.allegements.run())
             group.create_task(
                 listener.run(config.database(self.settings.dsn), self._heard, self._say)
@@ -277,6 +277,9 @@ class Engine:
         self._learn(name, description)
         text = msgspec.json.encode(description).decode()
         await self.pool.execute(QUERIES["store_description"], name, text)
+        self._mark_all()
+
+    def _mark_all(self) -> None:
         for live in self.runner.lives.values():
             self.runner.mark(live)
 
@@ -357,27 +360,10 @@ class Engine:
         pair_ids = [item.pair for item in loaded.values() if item.pair]
         known = await instructions.load_pairs(self.pool, pair_ids)
         for item in loaded.values():
-            self.runner.adopt(item, self._origin(item, known, waits))
-
-    def _origin(
-        self, item: Loaded, known: Mapping[str, MatchedPair], waits: dict[str, PendingPair]
-    ) -> Origin:
-        if item.pair is None:
-            return self._swap_origin(item.state.swap)
-        assert item.attempt is not None, "a pair's settlement is one of its attempts"
-        advised = waits[item.pair].advised if item.pair in waits else ""
-        return self._pair_origin(known[item.pair], item.attempt, advised)
+            self.runner.adopt(item, self.origins.loaded(item, known, waits))
 
     def _heard(self, settlement: str) -> None:
         self.runner.changed_elsewhere(SettlementId(settlement))
-
-
-_T = TypeVar("_T")
-
-
-def _answer(future: "asyncio.Future[_T]", value: _T) -> None:
-    if not future.done():  # whoever asked may have gone away
-        future.set_result(value)
 
 
 def desk_of(engine: Engine) -> Desk:
@@ -407,13 +393,18 @@ async def open_engine(settings: Settings, say: Callable[[str], None]) -> AsyncIt
         engine = Engine(settings, pool, await _journal(pool, settings), session, say)
         await pool.execute(QUERIES["ensure_mailboxes"], list(engine.directory.members))
         await engine.remember_ledgers()
+        await engine.taking_up.begin()
         await engine.recover()
         yield engine
+
+
+def _quiet_after(settings: Settings) -> Duration:
+    """After how long nothing that was sent before can change a ledger any more."""
+    skew = max(its.latency.skew_seconds for its in settings.ledgers.values())
+    return seconds(settings.limits.lock_within_seconds + 2 * skew)
 
 
 async def _journal(pool: Pool, settings: Settings) -> Journal:
     async with pool.acquire() as connection:
         await migrate(connection, MIGRATIONS)  # type: ignore[arg-type]
-    replica = await pool.fetchval(QUERIES["register_replica"], settings.replica)
-    epoch = await pool.fetchval(QUERIES["current_epoch"])
-    return Journal(pool, cancellations.conclude, epoch=epoch, replica=replica)
+    return await registered(pool, cancellations.conclude, settings.replica)
