@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -93,3 +93,12 @@ Admit = Callable[
     [Connection, Sequence[tuple[int, Arrival]], Sequence[Done]], Awaitable[list[Begun]]
 ]
 """Deals with new messages of one family inside the transaction; each with its job's number."""
+
+
+_T = TypeVar("_T")
+
+
+def answer(future: "asyncio.Future[_T]", value: _T) -> None:
+    """Tell whoever waits, if it still does: it may have gone away."""
+    if not future.done():
+        future.set_result(value)

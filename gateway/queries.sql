@@ -7,7 +7,10 @@ ON CONFLICT (name) DO UPDATE SET seen_at = now()
 RETURNING replica;
 
 -- name: heartbeat
-UPDATE replica SET seen_at = now() WHERE replica = $1;
+-- Only within the epoch ($2) in which the replica started, and while it is known.
+UPDATE replica SET seen_at = now()
+WHERE replica = $1 AND EXISTS (SELECT FROM epoch WHERE mark = $2)
+RETURNING replica;
 
 -- name: release
 -- The replica stops in order: whoever looks next takes over.
@@ -36,7 +39,7 @@ SELECT pair, due_at, attempts, advised, mirrored, failing, settle_on, told_on
 FROM pending_pair WHERE replica = $1;
 
 -- name: current_epoch
-SELECT epoch FROM epoch;
+SELECT epoch, mark FROM epoch;
 
 -- name: load_settlements
 SELECT s.settlement, s.pair, s.attempt, s.created_at, s.replica, j.sequence, j.events
@@ -53,7 +56,7 @@ WITH entry AS (
 ), written AS (
     INSERT INTO journal (settlement, sequence, epoch, decision, phase, events)
     SELECT settlement, sequence, $7, decision, phase, events FROM entry
-    WHERE EXISTS (SELECT FROM epoch WHERE epoch = $7 FOR SHARE)
+    WHERE EXISTS (SELECT FROM epoch WHERE epoch = $7 AND mark = $8 FOR SHARE)
     ON CONFLICT DO NOTHING
     RETURNING settlement
 ), closed AS (
@@ -338,3 +341,56 @@ DELETE FROM idempotency WHERE (member, key) IN (
     SELECT member, key FROM idempotency WHERE kept_at < now() - $1::interval
     ORDER BY kept_at LIMIT $2 FOR UPDATE SKIP LOCKED
 ) RETURNING 1;
+
+-- name: begin_epoch
+UPDATE epoch SET epoch = epoch + 1, mark = gen_random_uuid() RETURNING epoch, mark;
+
+-- name: lock_epoch
+-- Appends wait from here on.
+SELECT epoch FROM epoch FOR UPDATE;
+
+-- name: declare_restore
+INSERT INTO restore (epoch) VALUES ($1) RETURNING declared_at;
+
+-- name: restore
+-- Of the epoch that lasts, if a restore began it.
+SELECT r.epoch, r.declared_at, r.begun_at, r.done_at FROM restore r JOIN epoch e USING (epoch);
+
+-- name: begin_restore
+UPDATE restore SET begun_at = coalesce(begun_at, now()) WHERE epoch = $1;
+
+-- name: end_restore
+UPDATE restore SET done_at = coalesce(done_at, now()) WHERE epoch = $1;
+
+-- name: all_open
+SELECT settlement FROM settlement WHERE replica IS NOT NULL AND settlement > $1
+ORDER BY settlement LIMIT $2;
+
+-- name: phases_known
+-- Of settlements that the journal knows: the phase after the last row.
+SELECT DISTINCT ON (settlement) settlement, phase FROM journal
+WHERE settlement = ANY ($1::uuid[]) ORDER BY settlement, sequence DESC;
+
+-- name: note_found
+INSERT INTO found (settlement, epoch, legs) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING;
+
+-- name: claim_found
+-- A settlement that was found and moves just this becomes that of a pair, unless it is another's or
+-- went back.
+UPDATE found SET pair = $2 WHERE settlement = (
+    SELECT f.settlement FROM found f
+    WHERE f.legs = $1 AND (f.pair = $2 OR f.pair IS NULL)
+      AND NOT EXISTS (SELECT FROM journal j
+                      WHERE j.settlement = f.settlement AND j.phase = 'CANCELLED')
+    ORDER BY f.pair NULLS LAST, f.settlement LIMIT 1 FOR UPDATE SKIP LOCKED
+) RETURNING settlement;
+
+-- name: store_resolution
+INSERT INTO resolution (settlement, operator, decision, evidence, said_at)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (settlement, operator) DO UPDATE
+SET decision = excluded.decision, evidence = excluded.evidence, said_at = excluded.said_at;
+
+-- name: resolutions
+SELECT operator, decision, evidence, said_at FROM resolution
+WHERE settlement = $1 ORDER BY said_at, operator;

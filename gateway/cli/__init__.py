@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "gateway": "Run one gateway process.",
     "ledger": "Run one ledger process.",
     "migrate": "Bring a database to this release.",
+    "restore": "Declare that the gateway's journal was restored from a copy.",
     "scenario": "Run settlement situations and check the end of each.",
     "audit": "Check that journal, ledgers and mailboxes hold what they must.",
     "simulate": "Play random lives with faults and check every invariant.",
