@@ -85,3 +85,15 @@ Admit = Callable[
     [Connection, Sequence[tuple[int, Arrival]], Sequence[Done]], Awaitable[list[Begun]]
 ]
 """Deals with new messages of one family inside the transaction; each with its job's number."""
+
+
+def nothing_done(jobs: Sequence[Job]) -> list[Done]:
+    """A result for each job, to be filled in."""
+    return [Done(started=[], messages=[], swaps=[], waits=[]) for _ in jobs]
+
+
+def note_started(openings: Sequence[Begun], new: Sequence[bool], done: Sequence[Done]) -> None:
+    """What was opened starts for the job that opened it."""
+    for (n, _, started), is_new in zip(openings, new, strict=True):
+        if is_new:
+            done[n].started.append(started)
