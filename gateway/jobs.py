@@ -102,3 +102,15 @@ def answer(future: "asyncio.Future[_T]", value: _T) -> None:
     """Tell whoever waits, if it still does: it may have gone away."""
     if not future.done():
         future.set_result(value)
+
+
+def nothing_done(jobs: Sequence[Job]) -> list[Done]:
+    """A result for each job, to be filled in."""
+    return [Done(started=[], messages=[], swaps=[], waits=[]) for _ in jobs]
+
+
+def note_started(openings: Sequence[Begun], new: Sequence[bool], done: Sequence[Done]) -> None:
+    """What was opened starts for the job that opened it."""
+    for (n, _, started), is_new in zip(openings, new, strict=True):
+        if is_new:
+            done[n].started.append(started)
