@@ -8,7 +8,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from gateway.client import Received, Rejected
+from gateway.client import ISO_JSON, Received, Rejected
 from gateway.config import (
     ConfigurationError,
     ConnectionSettings,
@@ -17,7 +17,7 @@ from gateway.config import (
     SigningSettings,
 )
 from gateway.connections import Connections
-from protocols.iso20022 import envelope, render, sese023, signature, versions
+from protocols.iso20022 import envelope, json_form, render, sese023, signature, versions
 from protocols.iso20022.envelope import Enveloped
 from protocols.iso20022.header import Header
 from protocols.iso20022.instruction import Movement, SettlementInstruction
@@ -91,8 +91,8 @@ async def test_a_member_that_must_sign_is_taken_signed_only_and_is_answered_sign
             assert isinstance(taken, Received)
             (again,) = await seller.send(signer.sign(text).encode())
             assert again == taken
-            answer = await seller.send(b'{"AppHdr": {}}', "application/vnd.iso20022+json; form=1")
-            assert _code(answer) != "taken"
+            form = msgspec.json.encode(json_form.to_json(text))
+            assert _code(await seller.send(form, ISO_JSON)) == "XSIG"  # signed as XML only
             other = written(instruction(Movement.RECE), "B1")
             assert _code(await buyer.send(stranger.sign(other).encode())) == "XSIG"
             assert _code(await buyer.send(other.encode())) == "taken"
@@ -128,12 +128,12 @@ async def test_a_connection_has_its_versions_and_a_chain_of_answers_keeps_them(
     )
     async with system(dsns, tmp_path) as made:
         deliver = instruction(Movement.DELI)
-        async with made.gateway(**connected(made.settings, SELA=newer)) as running:
-            async with served(running) as client:
-                seller = client(SELLER)
-                assert _code(await seller.send(written(deliver, "S0").encode())) == "XVER"
-                text = written(deliver, "S1", "sese.023.001.12")
-                assert _code(await seller.send(text.encode())) == "taken"
+        changes = connected(made.settings, SELA=newer)
+        async with made.gateway(**changes) as running, served(running) as client:
+            seller = client(SELLER)
+            assert _code(await seller.send(written(deliver, "S0").encode())) == "XVER"
+            text = written(deliver, "S1", "sese.023.001.12")
+            assert _code(await seller.send(text.encode())) == "taken"
         # The connection is changed while the instruction waits: its answers are not.
         async with made.gateway(**connected(made.settings)) as running:
             await running.desk.take_messages(SELLER, [cancellation(instruction(Movement.DELI))])
