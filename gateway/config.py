@@ -181,6 +181,9 @@ class MemberSettings(_Table, frozen=True, kw_only=True):
     next_token_sha256: str | None = None  # while its token is changed: both are good
     lei: str | None = None
     accounts: dict[str, tuple[str, ...]] = {}
+    #: It is told what happens to positions: a depository of every lock in its registry (semt.013 to
+    #: .015), an account owner of its own (.014, .015). Off: custodians have sese.024 and sese.025.
+    position_messages: bool = False
     power_of_attorney: bool = False  # agreed swaps that name it as a payer need no further consent
     connection: ConnectionSettings = ConnectionSettings()
 

@@ -29,9 +29,11 @@ from gateway.jobs import AttemptJob, Done, Job, MessageJob, SwapJob
 from gateway.journal import QUERIES, Journal, Notice, PendingPair
 from gateway.lease import Lease
 from gateway.links import Link
+from gateway.live import Origin
 from gateway.mailbox import Mailboxes
 from gateway.pairs import MatchedPair, PairOrigin
 from gateway.pending import PendingPairs
+from gateway.positions import PositionMessages
 from gateway.recovery import Recovery
 from gateway.rulebook import Rulebook
 from gateway.runner import Runner
@@ -80,6 +82,7 @@ class Engine:
             lambda name: self.directory.profile(name, self._time(name)),
         )
         self.runner = self._runner(vault)
+        self.positions = PositionMessages(self.directory, now=now_ns)
         self.rulebook = self._rules()
         self.mailboxes = Mailboxes(pool)
         self.intake = Intake(
@@ -189,8 +192,8 @@ class Engine:
             tolerance=tolerance_of(self.settings.matching),
         )
 
-    def _pair_origin(self, pair: MatchedPair, wait: PendingPair | None) -> PairOrigin:
-        return PairOrigin(
+    def _pair_origin(self, pair: MatchedPair, wait: PendingPair | None) -> Origin:
+        origin = PairOrigin(
             pair,
             wait=wait or waiting.fresh(pair, self.days),
             now=now_ns,
@@ -198,9 +201,10 @@ class Engine:
             retry_at=self._retry_at,
             over=self._pair_over,
         )
+        return self.positions.beside(origin, pair.market_reference)
 
-    def _swap_origin(self, swap: Swap) -> SwapOrigin:
-        return SwapOrigin(swap, now=now_ns, over=self._over)
+    def _swap_origin(self, swap: Swap) -> Origin:
+        return self.positions.beside(SwapOrigin(swap, now=now_ns, over=self._over), None)
 
     def _proposed(self, state: Settlement, now: int) -> tuple[Notice, ...]:
         return swaps.proposed(state, now)

@@ -144,6 +144,10 @@ class FxPair(msgspec.Struct, frozen=True, kw_only=True):
         return self.b if side.id == self.a.id else self.a
 
     @property
+    def market_reference(self) -> str:
+        return self.a.reference
+
+    @property
     def settlement_date(self) -> date:
         return self.a.instruction.settlement_date
 

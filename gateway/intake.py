@@ -336,11 +336,12 @@ class Intake:
         """The first journal entry: PROPOSED, and OPEN with it where it is due at once. Nothing
         depends on the one without the other, so they share the record."""
         now = self._openers.now()
-        state = propose(proposed)
+        state = before = propose(proposed)
         events: tuple[Event, ...] = (proposed,)
         if opened is not None:
             state, requests = cancellations.asked(evolve(state, opened), cancelling)
             events = (proposed, opened, *requests)
+            notices = (*notices, *origin.advise(before, state).notices)
         entry = Entry(
             settlement=proposed.swap.id,
             sequence=1,

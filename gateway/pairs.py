@@ -93,6 +93,11 @@ class MatchedPair(Protocol):
     def members(self) -> frozenset[str]: ...
 
     @property
+    def market_reference(self) -> str:
+        """Ours, by which messages about the whole of it are linked (35 characters)."""
+        ...
+
+    @property
     def settlement_date(self) -> date: ...
 
     @property
@@ -144,6 +149,10 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def members(self) -> frozenset[str]:
         return frozenset((self.deliver.member, self.receive.member))
+
+    @property
+    def market_reference(self) -> str:
+        return self.deliver.reference
 
     @property
     def settlement_date(self) -> date:
