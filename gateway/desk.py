@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from gateway.connections import Connections
 from gateway.directory import Directory, now_ns
 from gateway.ids import new_id
 from gateway.inbound import Arrival, verdict
@@ -77,6 +78,7 @@ class Desk:
         intake: Intake,
         directory: Directory,
         rulebook: Rulebook,
+        connections: Connections,
         mailboxes: Mailboxes,
         open_max: int,
         legs_max: int,
@@ -89,6 +91,7 @@ class Desk:
         self._intake = intake
         self._directory = directory
         self._rulebook = rulebook
+        self._connections = connections
         self._mailboxes = mailboxes
         self._open_max = open_max
         self._legs_max = legs_max
@@ -150,15 +153,17 @@ class Desk:
                 location="/AppHdr/Fr",
                 reference=header.business_message_id,
             )
+        received_at, connection = now_ns(), self._connections.of(member)
         try:
-            envelope.validate(enveloped)
+            enveloped = connection.admit(enveloped, received_at)
+            envelope.validate(enveloped, connection.accepted)
         except ProtocolError as error:
             return error
         content = inbound.decode(enveloped)
         return Arrival(
             id=new_id(),
             member=bic11(member),
-            received_at=now_ns(),
+            received_at=received_at,
             enveloped=enveloped,
             content=content,
             refusal=self._rulebook.check(content),

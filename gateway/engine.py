@@ -17,6 +17,7 @@ from gateway.acquaintance import Acquaintance
 from gateway.agreements import Agreements
 from gateway.allegements import Allegements
 from gateway.config import Settings, calendars_of, tolerance_of
+from gateway.connections import Connections
 from gateway.days import Days
 from gateway.desk import Desk
 from gateway.directory import Directory, now_ns
@@ -70,6 +71,7 @@ class Engine:
         self.journal = journal
         self._say = say
         self.directory = Directory(settings)
+        self.connections = Connections(settings)
         self.days = Days(calendars_of(settings), self.directory, now_ns)
         self.links = {LedgerId(name): self._link(name, session) for name in settings.ledgers}
         vault = Vault(load_master(settings.master_file))
@@ -321,6 +323,7 @@ def desk_of(engine: Engine) -> Desk:
         intake=engine.intake,
         directory=engine.directory,
         rulebook=engine.rulebook,
+        connections=engine.connections,
         mailboxes=engine.mailboxes,
         open_max=engine.settings.limits.open_max,
         legs_max=engine.settings.limits.legs_max,
