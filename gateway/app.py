@@ -97,6 +97,7 @@ def _interface(
     app = build_app(
         desk,
         sign=engine.connections.sign,
+        statements=engine.statements,
         bic=settings.bic,
         auth=Authenticator(settings.members, settings.operators),
         body_bytes_max=settings.limits.body_bytes_max,

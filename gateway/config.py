@@ -125,6 +125,14 @@ class MatchingSettings(_Table, frozen=True, kw_only=True):
     tolerance: dict[str, tuple[BandSettings, ...]] = msgspec.field(default_factory=_t2s_bands)
 
 
+class StatementSettings(_Table, frozen=True, kw_only=True):
+    """Statements of accounts (semt.002, semt.017, camt.053)."""
+
+    #: Sent at the end of each business day of a ledger (its cut-off, else its midnight), to the
+    #: owner of each account. A business date that is set by hand has no end: none are sent then.
+    daily: bool = True
+
+
 class ShutdownSettings(_Table, frozen=True, kw_only=True):
     """What a gateway does between SIGTERM and its end."""
 
@@ -215,6 +223,7 @@ class Settings(_Table, frozen=True, kw_only=True):
     matching: MatchingSettings = MatchingSettings()
     signing: SigningSettings | None = None
     shutdown: ShutdownSettings = ShutdownSettings()
+    statements: StatementSettings = StatementSettings()
 
 
 EXPIRY_DAYS_MAX: Final = 200

@@ -13,6 +13,7 @@ import msgspec
 
 from gateway.connections import Connections
 from gateway.directory import Directory, now_ns
+from gateway.forgetting import remember
 from gateway.ids import new_id
 from gateway.inbound import Arrival, verdict
 from gateway.intake import Intake
@@ -385,16 +386,7 @@ class Desk:
     async def remember(
         self, member: str, key: str, digest: bytes, status: int, answer: str
     ) -> tuple[int, str] | Conflict:
-        """Bind an `Idempotency-Key` to a request (status 0), or keep its answer, once; what is
-        kept afterwards, or Conflict if the key came with another body."""
-        await self._pool.execute(
-            QUERIES["store_idempotent"], bic11(member), key, digest, status, answer
-        )
-        row = await self._pool.fetchrow(QUERIES["load_idempotent"], bic11(member), key)
-        assert row is not None, "what was bound is never removed"
-        if row["digest"] != digest:
-            return Conflict(what=f"Idempotency-Key {key} came with another body before")
-        return (row["status"], row["answer"])
+        return await remember(self._pool, bic11(member), key, digest, status, answer)
 
     # ------------------------------------------------------------------ ledgers
 

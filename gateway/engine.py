@@ -38,6 +38,7 @@ from gateway.recovery import Recovery
 from gateway.rulebook import Rulebook
 from gateway.runner import Runner
 from gateway.sql import Pool, open_pool
+from gateway.statements.service import Statements
 from gateway.taking_up import TakingUp
 from gateway.tally import Tally
 from gateway.vault import Vault, load_master
@@ -73,7 +74,11 @@ class Engine:
         self.directory = Directory(settings)
         self.connections = Connections(settings)
         self.days = Days(calendars_of(settings), self.directory, now_ns)
-        self.links = {LedgerId(name): self._link(name, session) for name in settings.ledgers}
+        self.ledgers = {
+            LedgerId(name): RemoteLedger(session, its.url, config.secret(its.token_file))
+            for name, its in settings.ledgers.items()
+        }
+        self.links = {name: self._link(name, ledger) for name, ledger in self.ledgers.items()}
         vault = Vault(load_master(settings.master_file))
         self.agreements = Agreements(
             vault,
@@ -96,19 +101,37 @@ class Engine:
         )
         self.allegements = self._allegements()
         self.pending = self._pending()
-        self.recovery = Recovery(
-            pool,
-            journal,
-            self.runner,
-            self.pending,
-            self.origins,
-        )
+        self.recovery = self._recovery()
+        self.statements = self._statements()
         self.acquaintance = Acquaintance(
             self.links, self.directory, pool, learned=self._learned, say=say
         )
         self.lease = self._lease()
         self.taking_up = self._taking_up(vault)
         self.draining = False  # no new intake; what is open is brought to its end
+
+    def _recovery(self) -> Recovery:
+        return Recovery(
+            self.pool,
+            self.journal,
+            self.runner,
+            self.pending,
+            self.origins,
+        )
+
+    def _statements(self) -> Statements:
+        by_hand = self.settings.business_date is not None
+        return Statements(
+            self.pool,
+            self.directory,
+            calendars_of(self.settings),
+            self.ledgers,
+            daily=self.settings.statements.daily and not by_hand,
+            now=now_ns,
+            learned=self.rulebook.changed,
+            delivered=self.mailboxes.delivered,
+            say=self._say,
+        )
 
     def _runner(self, vault: Vault) -> Runner:
         kinds = {LedgerId(name): its.kind for name, its in self.settings.ledgers.items()}
@@ -193,12 +216,11 @@ class Engine:
             clock=lambda name: self._time(name) or Instant(now_ns()),
         )
 
-    def _link(self, name: str, session: aiohttp.ClientSession) -> Link:
-        access = self.settings.ledgers[name]
+    def _link(self, name: LedgerId, ledger: RemoteLedger) -> Link:
         return Link(
-            LedgerId(name),
-            RemoteLedger(session, access.url, config.secret(access.token_file)),
-            skew=seconds(access.latency.skew_seconds),
+            name,
+            ledger,
+            skew=seconds(self.settings.ledgers[name].latency.skew_seconds),
             batch_max=LINK_BATCH_MAX,
             in_flight_max=LINK_IN_FLIGHT,
             told=lambda task, answer: self.runner.told(task, answer),
@@ -292,6 +314,7 @@ class Engine:
             self.recovery.run(),
             self.taking_up.run(),
             self.allegements.run(),
+            self.statements.run(),
             self._end_of_day().run(),
             Forgetting(self.pool, self._say).run(),
             listener.run(dsn, self._heard, self._say),

@@ -153,8 +153,12 @@ WHERE h.member = top.member
 INSERT INTO mailbox_head (member) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING;
 
 -- name: read_mailbox
+-- A page ends earlier where its messages are large (statements): at $4 bytes, with one at least.
 SELECT sequence, id, definition, related, created_at, settlement, content
-FROM mailbox WHERE member = $1 AND sequence > $2 ORDER BY sequence LIMIT $3;
+FROM (SELECT *, sum(octet_length(content)) OVER (ORDER BY sequence) - octet_length(content) AS before
+      FROM (SELECT * FROM mailbox
+            WHERE member = $1 AND sequence > $2 ORDER BY sequence LIMIT $3) AS page) AS counted
+WHERE before < $4 ORDER BY sequence;
 
 -- name: mailbox_last
 SELECT last FROM mailbox_head WHERE member = $1;
@@ -436,3 +440,7 @@ SET decision = excluded.decision, evidence = excluded.evidence, said_at = exclud
 -- name: resolutions
 SELECT operator, decision, evidence, said_at FROM resolution
 WHERE settlement = $1 ORDER BY said_at, operator;
+
+-- name: pairs_of_settlements
+-- The matched instructions that settlements are attempts of, where they are.
+SELECT settlement, pair FROM settlement WHERE settlement = ANY ($1::uuid[]) AND pair IS NOT NULL;

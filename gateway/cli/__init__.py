@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "send": "Send files of messages to the gateway as a member.",
     "inbox": "Read a member's mailbox.",
     "settlement": "Propose, show, list or cancel settlements.",
+    "statement": "Ask for statements of one's accounts.",
     "validate": "Tell what intake would answer to files, without a gateway.",
     "gateway": "Run one gateway process.",
     "ledger": "Run one ledger process.",

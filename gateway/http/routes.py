@@ -10,7 +10,17 @@ from typing import Any, Final, Literal
 import msgspec
 from aiohttp import web
 
-from gateway.http import exchange, mailbox, messages, notation, settlements, stream, wire
+from gateway.http import (
+    exchange,
+    mailbox,
+    messages,
+    notation,
+    report_wire,
+    settlements,
+    statements,
+    stream,
+    wire,
+)
 from gateway.http import samples as sample
 from gateway.http.exchange import Call, Reply
 from gateway.http.problems import Kind
@@ -326,6 +336,25 @@ ROUTES: Final = (
         request=_json(wire.Resolving, sample.RESOLVING),
         answers=(_SHOWN,),
         refusals=(Kind.NOT_FOUND, Kind.DENIED),
+    ),
+    Route(
+        method="POST",
+        path="/v1/statements",
+        name="requestStatements",
+        summary="Ask for statements of one's own accounts",
+        description=statements.DESCRIPTION,
+        handler=statements.state,
+        roles=MEMBERS,
+        parameters=(_KEY,),
+        request=_json(report_wire.StatementRequest, sample.STATEMENT_REQUEST),
+        answers=(
+            Answer(
+                status=202,
+                description="What was made and delivered",
+                contents=_json(report_wire.StatementList, sample.STATEMENTS),
+            ),
+        ),
+        refusals=(Kind.DENIED,),
     ),
     Route(
         method="GET",
