@@ -170,6 +170,11 @@ class View:
         assert block.header.hash == self.head, "the last block is undone first"
         self._put(block.before)
 
+    def begin(self, epoch: Epoch) -> None:
+        """The next block is the first of an epoch that a quorum has begun (`recovery`)."""
+        assert epoch.start == self.height + 1, "an epoch goes on from its start block"
+        self.following = epoch
+
     def _put(self, rows: Rows) -> None:
         gone = [id for id, homed in rows.accounts.items() if homed is None]
         homes = {id: self.tables.homes[id] for id in gone if id in self.tables.homes}
