@@ -17,10 +17,11 @@ from typing import Final
 
 import msgspec
 
-from htlc.units import MILLISECOND, SECOND, Duration, Instant
+from htlc.units import INSTANT_MAX, MILLISECOND, SECOND, Duration, Instant
 from ledgers.icsd.block import Block
 from ledgers.icsd.entry import (
     CUT_SUBJECT,
+    STEP_MAX,
     Bundle,
     Certificate,
     Cut,
@@ -119,6 +120,7 @@ class Replica:
         self._bundles: dict[tuple[RegistryId, int, int], Signed] = {}
         self._seen_until = view.at  # our clock when the log was last read to its end,
         self._head_since = view.at  # and when it was so before the head stood there
+        self._latest_possible = view.at  # time that the head could have, after the block before
         self._head_has_entries = statement is not None  # after a restart: perhaps
         self._rest = _Rest()
         self._recovered = recovered
@@ -153,6 +155,8 @@ class Replica:
         self.pending = []
         self._statement = block.statement
         self._head_since = self._seen_until
+        before = block.before.place
+        self._latest_possible = Instant(before.at + STEP_MAX) if before.height else INSTANT_MAX
         self._head_has_entries = bool(block.messages)
         self._rest, self.withheld, self._recovered = _Rest(), None, False
         self._forget()
@@ -261,7 +265,7 @@ class Replica:
         at which we knew that it had not been cut yet."""
         if self.view.at > now + CLOCK_TOLERANCE:
             return "the time of the block is ahead of our clock by more than 30 s"
-        if self.view.at < self._head_since - CLOCK_TOLERANCE:
+        if self.view.at < min(self._head_since - CLOCK_TOLERANCE, self._latest_possible):
             return "the time of the block is behind our clock by more than 30 s"
         return None
 
@@ -288,17 +292,19 @@ class Replica:
         )
 
     def _time_of_cut(self, now: Instant) -> Instant:
-        earliest = Instant(self.view.at + 1)
-        return earliest if self._recovered and self.view.height else max(now, earliest)
+        earliest, latest = Instant(self.view.at + 1), Instant(self.view.at + STEP_MAX)
+        if self.view.height == 0:
+            return max(now, earliest)
+        return earliest if self._recovered else min(max(now, earliest), latest)
 
     def _due_at(self, now: Instant, waiting: bool) -> Instant:
         """When the first in rank cuts. A block with entries gets its child as soon as it is
-        certified, because that makes it final."""
+        certified, because that makes it final; and a time that has stood still is brought up."""
         rest = self._rest
         rest.since = now if rest.since is None else rest.since
         if self._recovered:
             return Instant(rest.since + self.pace.gather)
-        if self._head_has_entries:
+        if self._head_has_entries or (self.view.height and now > self.view.at + STEP_MAX):
             return rest.since
         due = rest.since + self.pace.heartbeat
         if waiting or self.pending:

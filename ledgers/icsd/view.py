@@ -17,6 +17,7 @@ from ledgers.icsd import roots, tree
 from ledgers.icsd.block import Block, Fault, Outcome
 from ledgers.icsd.entry import (
     NOTHING,
+    STEP_MAX,
     Certificate,
     Cut,
     Hash,
@@ -108,6 +109,8 @@ class View:
             return Fault.WRONG_HEIGHT
         if not self.at < cut.at <= INSTANT_MAX:
             return Fault.NOT_LATER
+        if self.height and cut.at > self.at + STEP_MAX:
+            return Fault.TOO_FAR
         return None if self._carries(cut.certificate) else Fault.UNCERTIFIED
 
     def _carries(self, certificate: Certificate | None) -> bool:
