@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from ledgers.distribution import SIZES, Distribution
 from ledgers.icsd.entry import (
     ENTRIES_MAX,
     MESSAGE_MAX,
@@ -91,6 +92,7 @@ class Outbox:
         self._awake = asyncio.Event()
         self.waiting = 0  # entries that are not answered yet
         self.overloaded = 0  # entries turned away
+        self.sizes = Distribution(SIZES)  # entries of the bundles
 
     @property
     def under_way(self) -> int:
@@ -179,6 +181,7 @@ class Outbox:
             entries=entries,
         )
         signed = sign(bundle, self._key)
+        self.sizes.observe(len(bundle.entries))
         sent = self._sent[bundle.sequence] = Sent(bundle, signed, asked)
         self._last = (bundle.sequence, signed.hash)
         return sent
