@@ -25,11 +25,10 @@ from htlc.units import Instant, seconds
 from ledgers.icsd.epoch import RegistryId
 from ledgers.icsd.hosted import RegistryLedger
 from ledgers.icsd.node import Node
-from ledgers.icsd.start import start
-from ledgers.icsd.store import Store, prepare
+from ledgers.icsd.start import Identity, registry
+from ledgers.icsd.store import Store
 from ledgers.icsd.stream import JetStreamLog
 from ledgers.icsd.stream_setup import self_test
-from ledgers.postgres import open_pool
 from ledgers.reading import LOST
 from ledgers.service import build_app
 
@@ -37,12 +36,15 @@ from ledgers.service import build_app
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """What a running node consists of."""
 
-    node: Node
     ledger: RegistryLedger
     store: Store
     log: JetStreamLog
     pool: "asyncpg.Pool[asyncpg.Record]"
     pulse: Pulse
+
+    @property
+    def node(self) -> Node:
+        return self.ledger.node
 
 
 def run(settings: NodeProcess, fds: Descriptors, *, lifeline: bool) -> None:
@@ -109,21 +111,27 @@ def _watch(state: health.Health, parts: Parts) -> None:
 
 @asynccontextmanager
 async def _parts(settings: NodeProcess) -> AsyncIterator[Parts]:
-    network, registry = settings.network(), RegistryId(settings.registry)
-    seal, access = settings.seal(), settings.log.access(settings.registry)
-    async with await open_pool(database(settings.dsn)) as pool:
-        await prepare(pool, network.network, registry, network.epoch)
-        log = await JetStreamLog.open(settings.log.servers, access, settings.log.stream)
-        try:
-            await self_test(log, settings.log.stream, settings.log.monitors)
-            store = Store(pool)
-            node = await start(network, registry, settings.key(), store, log, _wall_clock)
-            fresh = seconds(settings.fresh_seconds)
-            ledger = RegistryLedger(node, pool, seal, _wall_clock, settings.traits(), fresh)
+    identity = Identity(
+        registry=RegistryId(settings.registry), key=settings.key(), clock=_wall_clock
+    )
+    access, stream = settings.log.access(settings.registry), settings.log.stream
+    log = await JetStreamLog.open(settings.log.servers, access, stream)
+    try:
+        await self_test(log, stream, settings.log.monitors)
+        opened = registry(
+            settings.network(),
+            identity,
+            database(settings.dsn),
+            log,
+            settings.traits(),
+            seconds(settings.fresh_seconds),
+        )
+        async with opened as ledger:
+            pool = ledger.pool
             pulse = Pulse(lambda: _touch(pool), LOST)
-            yield Parts(node=node, ledger=ledger, store=store, log=log, pool=pool, pulse=pulse)
-        finally:
-            await log.close()
+            yield Parts(ledger=ledger, store=Store(pool), log=log, pool=pool, pulse=pulse)
+    finally:
+        await log.close()
 
 
 async def _touch(pool: "asyncpg.Pool[asyncpg.Record]") -> None:

@@ -81,7 +81,9 @@ def test_a_world_that_is_not_there_is_exit_code_1(
 ) -> None:
     code, err = refused(capsys, "up", "--world", "mars", "--data", str(tmp_path / "d"))
     assert code == 1
-    assert "there is no world 'mars': take one of cross-border, cross-currency, dvp, pvp, ring" in err
+    assert (
+        "there is no world 'mars': take one of cross-border, cross-currency, dvp, pvp, ring" in err
+    )
     assert not (tmp_path / "d" / "running.json").exists()
 
 
