@@ -29,7 +29,7 @@ from gateway.intake import Intake, Openers
 from gateway.jobs import AttemptJob, Done, Job, MessageJob, SwapJob, answer
 from gateway.journal import QUERIES, Journal, registered
 from gateway.lease import Lease
-from gateway.links import Link
+from gateway.links import Link, ledger
 from gateway.mailbox import Mailboxes
 from gateway.origins import Origins
 from gateway.pending import PendingPairs
@@ -45,7 +45,7 @@ from gateway.vault import Vault, load_master
 from htlc.settlement import Phase
 from htlc.units import Duration, Instant, LedgerId, SettlementId, seconds
 from ledgers.migrate import migrate
-from ledgers.remote import RemoteLedger
+from ledgers.port import Ledger
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 
@@ -75,10 +75,9 @@ class Engine:
         self.connections = Connections(settings)
         self.days = Days(calendars_of(settings), self.directory, now_ns)
         self.ledgers = {
-            LedgerId(name): RemoteLedger(session, its.url, config.secret(its.token_file))
-            for name, its in settings.ledgers.items()
+            LedgerId(name): ledger(session, its) for name, its in settings.ledgers.items()
         }
-        self.links = {name: self._link(name, ledger) for name, ledger in self.ledgers.items()}
+        self.links = {name: self._link(name, its) for name, its in self.ledgers.items()}
         vault = Vault(load_master(settings.master_file))
         self.agreements = Agreements(
             vault,
@@ -216,7 +215,7 @@ class Engine:
             clock=lambda name: self._time(name) or Instant(now_ns()),
         )
 
-    def _link(self, name: LedgerId, ledger: RemoteLedger) -> Link:
+    def _link(self, name: LedgerId, ledger: Ledger) -> Link:
         return Link(
             name,
             ledger,

@@ -126,3 +126,15 @@ def test_a_vote_is_given_once() -> None:
     assert statement is not None
     replica.signed(statement)
     assert replica.to_vote(net.now) is None
+
+
+def test_after_a_long_stop_time_is_brought_up_at_once() -> None:
+    net = Net()
+    net.bundle("KZ", opened("KZ", "kz-1"))
+    net.run(8)
+    head = net.replicas["KZ"].view.at
+    net.now = Instant(net.now + 600 * SECOND)
+    net.run(120)
+    view = net.replicas["KZ"].view
+    assert view.at > head + 600 * SECOND
+    assert net.replicas["KZ"].withheld is None
