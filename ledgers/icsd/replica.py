@@ -28,6 +28,7 @@ from ledgers.icsd.entry import (
     Signed,
     Statement,
     Vote,
+    encode,
     unpack,
     verified,
 )
@@ -46,6 +47,10 @@ second, so nothing is lost by keeping few; a liar cannot fill our memory."""
 
 HEIGHTS_BEHIND: Final = 64
 """Votes are kept so far back, to convict who signs another one later: some seconds of blocks."""
+
+
+EVIDENCE_MAX: Final = 10
+"""Records kept of one offence of one registry: one convicts, some more show that it goes on."""
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,8 +154,10 @@ class Replica:
         return None
 
     def _close(self, cut: Cut, data: bytes) -> Block | None:
-        if cut.certificate is not None and not self._certify(cut.certificate):
-            return None
+        if cut.certificate is not None:
+            self._hear_all(cut.certificate)
+            if not self._certify(cut.certificate):
+                return None
         block = self.view.apply(self.pending, data)
         self.pending = []
         self._statement = block.statement
@@ -192,6 +199,12 @@ class Replica:
             self._convict(first, signed)
         elif height == self.view.height:
             self._count()
+
+    def _hear_all(self, certificate: Certificate) -> None:
+        """The votes of a certificate, too: who told us another one is convicted by the two."""
+        for registry, signature in certificate.signatures:
+            vote = Vote(registry=registry, statement=certificate.statement)
+            self.hear(Signed(registry, encode(vote), signature), vote)
 
     def _is_signed(self, signed: Signed, statement: Statement, epoch: Epoch) -> bool:
         return voted(statement, signed.registry, signed.signature, epoch)
@@ -316,8 +329,14 @@ class Replica:
 
     def _convict(self, first: Signed, second: Signed) -> None:
         shown = evidence(first, second)
-        known = {(e.offence, e.registry, e.epoch, e.place) for e in self.evidence}
-        if shown and (shown.offence, shown.registry, shown.epoch, shown.place) not in known:
+        if shown is None:
+            return
+        alike = [
+            known.place
+            for known in self.evidence
+            if (known.offence, known.registry) == (shown.offence, shown.registry)
+        ]
+        if shown.place not in alike and len(alike) < EVIDENCE_MAX:
             self.evidence.append(shown)
 
     def _compare_bundles(self, signed: Signed, bundle: Bundle) -> None:
