@@ -110,6 +110,9 @@ class LedgerSettings(_Table, frozen=True, kw_only=True):
 
     kind: Literal["securities", "currency"]
     url: str
+    #: Of a network of registries: the node of each. Accounts begin with their registry's name. A
+    #: lock goes to its payer's registry, all else to any; `url` is then not asked.
+    registries: dict[str, str] = {}
     token_file: Path
     depository: str | None = None  # BIC of the CSD: what sese.023 names (securities)
     latency: LatencySettings = LatencySettings()

@@ -25,7 +25,7 @@ from gateway.intake import Intake, Openers
 from gateway.jobs import AttemptJob, Done, Job, MessageJob, SwapJob
 from gateway.journal import LOST, QUERIES, Journal, Loaded, Notice, PendingPair
 from gateway.lease import HEARTBEAT_SECONDS, Lease
-from gateway.links import Link
+from gateway.links import Link, ledger
 from gateway.live import Origin
 from gateway.mailbox import Mailboxes
 from gateway.pairs import MatchedPair, PairOrigin
@@ -41,7 +41,7 @@ from htlc.swap import Swap
 from htlc.units import Instant, LedgerId, SettlementId, seconds
 from ledgers.migrate import migrate
 from ledgers.port import Description, LedgerUnreachable
-from ledgers.remote import RemoteLedger, RemoteLedgerError
+from ledgers.remote import RemoteLedgerError
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 
@@ -134,7 +134,7 @@ class Engine:
         access = self.settings.ledgers[name]
         return Link(
             LedgerId(name),
-            RemoteLedger(session, access.url, config.secret(access.token_file)),
+            ledger(session, access),
             skew=seconds(access.latency.skew_seconds),
             batch_max=LINK_BATCH_MAX,
             in_flight_max=LINK_IN_FLIGHT,

@@ -9,7 +9,7 @@ import msgspec
 from gateway.app import serve
 from gateway.cli.terminal import failing
 from gateway.config import Settings, check, read
-from gateway.process.life import live
+from gateway.process.life import addresses, live
 from gateway.process.sockets import sockets
 from ledgers.migrate import MigrationError
 
@@ -44,7 +44,7 @@ def command(
         listen, metrics = sockets((settings.listen, settings.metrics_listen), (fd, metrics_fd))
         live(
             settings.replica,
-            (listen, metrics),
+            addresses((listen, metrics)),
             lambda ready, say: serve(
                 settings, listen=listen, metrics=metrics, ready=ready, say=say
             ),

@@ -24,8 +24,8 @@ class Fault(StrEnum):
     WRONG_PREVIOUS = "wrong-previous"  # the bundle before it is another one
     # Of cuts only:
     WRONG_HEIGHT = "wrong-height"
-    NOT_LATER = "not-later"  # ledger time must advance,
-    TOO_FAR = "too-far"  # but not by more than `entry.STEP_MAX`
+    WRONG_TIME = "wrong-time"  # ledger time never goes back; it may stand, as a clock may,
+    TOO_FAR = "too-far"  # nor advances by more than `entry.STEP_MAX`
     UNCERTIFIED = "uncertified"  # no valid certificate of the block before
 
 

@@ -47,6 +47,11 @@ class LogBroken(Exception):
     retried: people decide (`README.md`, "When the log is lost")."""
 
 
+class LogRefused(Exception):
+    """The log does not let us, or is not set up as it must be. Asking again changes nothing: the
+    text says what to mend, here or there."""
+
+
 class OrderedLog(Protocol):
     """The log as one registry (or a reader) is connected to it."""
 
@@ -54,19 +59,21 @@ class OrderedLog(Protocol):
         self, subject: str, data: bytes, *, id: str, after: int | None = None
     ) -> Stored | Conflict | Unresolved:
         """Publish. `id` makes a repetition harmless; with `after`, only if the last message of
-        this subject has that sequence (0: there is none)."""
+        this subject has that sequence (0: there is none). Raises LogRefused."""
         ...
 
     async def read(self, first: int, limit: int) -> Sequence[Message]:
-        """The messages from `first` on, without a gap, at most `limit`; none past the end."""
+        """The messages from `first` on, without a gap: `limit` of them, or fewer if there are no
+        more. May be behind the last append. Raises LogUnreachable, LogBroken, LogRefused."""
         ...
 
     async def last(self) -> int:
-        """The sequence of the last message; 0 if there is none."""
+        """The sequence of the last message; 0 if there is none. Raises as `read` does."""
         ...
 
     async def last_of(self, subject: str) -> int:
-        """The sequence of the last message of a subject; 0 if there is none."""
+        """The sequence of the last message of a subject; 0 if there is none. May be behind: a
+        guard made of it then ends in Conflict. Raises as `read` does."""
         ...
 
     async def tell(self, subject: str, data: bytes) -> None:

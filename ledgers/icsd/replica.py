@@ -123,6 +123,7 @@ class Replica:
         assert view.height == 0 or statement is not None, "what we make of the head is stored"
         self._votes: dict[int, dict[RegistryId, tuple[Signed, Statement]]] = {}
         self._bundles: dict[tuple[RegistryId, int, int], Signed] = {}
+        self._parent_at = Instant(0)  # ledger time of the block before the head, if we read both
         self._seen_until = view.at  # our clock when the log was last read to its end,
         self._head_since = view.at  # and when it was so before the head stood there
         self._latest_possible = view.at  # time that the head could have, after the block before
@@ -163,6 +164,7 @@ class Replica:
         self._statement = block.statement
         self._head_since = self._seen_until
         before = block.before.place
+        self._parent_at = before.at
         self._latest_possible = Instant(before.at + STEP_MAX) if before.height else INSTANT_MAX
         self._head_has_entries = bool(block.messages)
         self._rest, self.withheld, self._recovered = _Rest(), None, False
@@ -275,8 +277,10 @@ class Replica:
 
     def _reason_to_withhold(self, now: Instant) -> str | None:
         """The time of the head is not believable: it lies ahead of our clock, or before the time
-        at which we knew that it had not been cut yet."""
-        if self.view.at > now + CLOCK_TOLERANCE:
+        at which we knew that it had not been cut yet. A time that stands is believed even if our
+        clock was set back since: a quorum has certified it before. One that goes on is not, or
+        many small steps would lead anywhere."""
+        if self.view.at > max(now + CLOCK_TOLERANCE, self._parent_at):
             return "the time of the block is ahead of our clock by more than 30 s"
         if self.view.at < min(self._head_since - CLOCK_TOLERANCE, self._latest_possible):
             return "the time of the block is behind our clock by more than 30 s"
@@ -293,7 +297,8 @@ class Replica:
             return None
         if now < self._due_at(now, waiting) + 3 * epoch.rank(self.me, height) * self.pace.tick:
             return None
-        if self._rest.cut_made is not None and now < self._rest.cut_made + self.pace.again:
+        made = self._rest.cut_made
+        if made is not None and made <= now < made + self.pace.again:
             return None
         self._rest.cut_made = now
         return Cut(
@@ -305,7 +310,7 @@ class Replica:
         )
 
     def _time_of_cut(self, now: Instant) -> Instant:
-        earliest, latest = Instant(self.view.at + 1), Instant(self.view.at + STEP_MAX)
+        earliest, latest = self.view.at, Instant(self.view.at + STEP_MAX)
         if self.view.height == 0:
             return max(now, earliest)
         return earliest if self._recovered else min(max(now, earliest), latest)
@@ -314,14 +319,15 @@ class Replica:
         """When the first in rank cuts. A block with entries gets its child as soon as it is
         certified, because that makes it final; and a time that has stood still is brought up."""
         rest = self._rest
-        rest.since = now if rest.since is None else rest.since
+        # A clock that was set back must not hold up the blocks for as long.
+        rest.since = now if rest.since is None else min(now, rest.since)
         if self._recovered:
             return Instant(rest.since + self.pace.gather)
         if self._head_has_entries or (self.view.height and now > self.view.at + STEP_MAX):
             return rest.since
         due = rest.since + self.pace.heartbeat
         if waiting or self.pending:
-            rest.asked = now if rest.asked is None else rest.asked
+            rest.asked = now if rest.asked is None else min(now, rest.asked)
             due = min(due, rest.asked + self.pace.tick)
         return Instant(due)
 

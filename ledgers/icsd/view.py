@@ -107,8 +107,8 @@ class View:
             return fault
         if cut.height != height:
             return Fault.WRONG_HEIGHT
-        if not self.at < cut.at <= INSTANT_MAX:
-            return Fault.NOT_LATER
+        if not self.at <= cut.at <= INSTANT_MAX:
+            return Fault.WRONG_TIME
         if self.height and cut.at > self.at + STEP_MAX:
             return Fault.TOO_FAR
         return None if self._carries(cut.certificate) else Fault.UNCERTIFIED
