@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "icsd-log": "Run one server of the log that a network of registries shares.",
     "icsd-node": "Run the node of one registry of a network.",
     "migrate": "Bring a database to this release.",
+    "restore": "Declare that the gateway's journal was restored from a copy.",
     "scenario": "Run settlement situations and check the end of each.",
     "audit": "Check that journal, ledgers and mailboxes hold what they must.",
     "simulate": "Play random lives with faults and check every invariant.",

@@ -19,7 +19,8 @@ Handled = Reply | web.StreamResponse
 Place = Literal["query", "header", "path"]
 
 MEMBERS: Final = frozenset({"member"})
-EVERYBODY: Final = frozenset({"member", "gateway", "ledger", "central-bank"})
+OPERATORS: Final = frozenset({"gateway", "ledger", "central-bank"})
+EVERYBODY: Final = MEMBERS | OPERATORS
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True):
@@ -308,6 +309,21 @@ ROUTES: Final = (
         handler=settlements.cancel,
         parameters=(_ID, _KEY),
         request=_json(wire.Cancellation, sample.CANCELLATION),
+        answers=(_SHOWN,),
+        refusals=(Kind.NOT_FOUND, Kind.DENIED),
+    ),
+    Route(
+        method="POST",
+        path="/v1/settlements/{id}/resolve",
+        name="resolveSettlement",
+        summary="Say how the lost decision of a FROZEN settlement went, as an operator",
+        description="After a restore nobody knows whether COMMIT was recorded. When two different "
+        "operators have said the same decision with the same evidence, it is journalled, and "
+        "irrevocable; until then the answer shows what was said. An operator may say it anew.",
+        handler=settlements.resolve,
+        roles=OPERATORS,
+        parameters=(_ID, _KEY),
+        request=_json(wire.Resolving, sample.RESOLVING),
         answers=(_SHOWN,),
         refusals=(Kind.NOT_FOUND, Kind.DENIED),
     ),
