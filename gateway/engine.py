@@ -6,41 +6,47 @@ and its supervisor starts it again; recovery is the normal path, so nothing is l
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import UTC, date, datetime
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import aiohttp
-import msgspec
 
-from gateway import cancellations, config, instructions, listener, preflight, swaps
+from gateway import cancellations, config, listener, swaps, waiting
+from gateway.acquaintance import Acquaintance
 from gateway.agreements import Agreements
 from gateway.allegements import Allegements
-from gateway.config import Settings
+from gateway.config import Settings, calendars_of, tolerance_of
+from gateway.days import Days
 from gateway.desk import Desk
 from gateway.directory import Directory, now_ns
+from gateway.end_of_day import EndOfDay
 from gateway.epoch import SupersededError
+from gateway.forgetting import Forgetting
 from gateway.ids import new_id
 from gateway.intake import Intake, Openers
-from gateway.jobs import AttemptJob, Done, Job, MessageJob, SwapJob, answer
-from gateway.journal import LOST, QUERIES, Journal, PendingPair, registered
-from gateway.lease import HEARTBEAT_SECONDS, Lease
+from gateway.jobs import AttemptJob, Done, Job, MessageJob, SwapJob
+from gateway.journal import QUERIES, Journal, Notice, PendingPair, registered
+from gateway.lease import Lease
 from gateway.links import Link
+from gateway.live import Origin
 from gateway.mailbox import Mailboxes
-from gateway.origins import Origins
+from gateway.pairs import MatchedPair, PairOrigin
 from gateway.pending import PendingPairs
+from gateway.positions import PositionMessages
+from gateway.recovery import Recovery
 from gateway.rulebook import Rulebook
 from gateway.runner import Runner
 from gateway.sql import Pool, open_pool
+from gateway.swaps import SwapOrigin
 from gateway.taking_up import TakingUp
 from gateway.tally import Tally
 from gateway.vault import Vault, load_master
-from htlc.settlement import Phase
+from htlc.settlement import Phase, Settlement
+from htlc.swap import Swap
 from htlc.units import Duration, Instant, LedgerId, SettlementId, seconds
 from ledgers.migrate import migrate
-from ledgers.port import Description, LedgerUnreachable
-from ledgers.remote import RemoteLedger, RemoteLedgerError
+from ledgers.remote import RemoteLedger
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 
@@ -49,12 +55,6 @@ LINK_BATCH_MAX: Final = 500
 
 LINK_IN_FLIGHT: Final = 2
 """Requests under way at one ledger: one that it works on, one that waits there."""
-
-PREFLIGHT_AGAIN_SECONDS: Final = 30.0
-"""A ledger that failed the preflight is asked again: it is repaired without us being restarted."""
-
-ADOPT_MAX: Final = 1_000
-"""Settlements folded at once after a start: some megabytes of journal."""
 
 
 class Engine:
@@ -73,6 +73,7 @@ class Engine:
         self.journal = journal
         self._say = say
         self.directory = Directory(settings)
+        self.days = Days(calendars_of(settings), self.directory, now_ns)
         self.links = {LedgerId(name): self._link(name, session) for name in settings.ledgers}
         vault = Vault(load_master(settings.master_file))
         self.agreements = Agreements(
@@ -80,17 +81,10 @@ class Engine:
             settings.limits.limits(),
             lambda name: self.directory.profile(name, self._time(name)),
         )
-        self.runner = Runner(
-            journal=journal,
-            vault=vault,
-            links=self.links,
-            agreements=self.agreements,
-            tally=Tally({LedgerId(name): its.kind for name, its in settings.ledgers.items()}),
-            say=say,
-        )
+        self.runner = self._runner(vault)
+        self.positions = PositionMessages(self.directory, now=now_ns)
         self.rulebook = self._rules()
         self.mailboxes = Mailboxes(pool)
-        self.origins = Origins(settings.matching, self.mailboxes, lambda: self.pending)
         self.intake = Intake(
             pool,
             journal,
@@ -105,28 +99,30 @@ class Engine:
             needs=self.directory.needs,
             # Nothing new is opened before it is known what a restore has lost.
             attempt=lambda job: not self.agreements.paused and self.intake.put(job),
-            now=now_ns,
-            today=self.today,
+            days=self.days,
         )
-        self.lease = Lease(
+        self.recovery = Recovery(
             pool,
             journal,
-            recover=self._take_back,
-            relinquish=self._relinquish,
-            tally=self.runner.tally,
-            say=say,
+            self.runner,
+            self.pending,
+            pair_origin=self._pair_origin,
+            swap_origin=self._swap_origin,
         )
+        self.acquaintance = Acquaintance(
+            self.links, self.directory, pool, learned=self._learned, say=say
+        )
+        self.lease = self._lease()
         self.taking_up = self._taking_up(vault)
-        self._recover = asyncio.Event()
         self.draining = False  # no new intake; what is open is brought to its end
 
-    def _allegements(self) -> Allegements:
-        return Allegements(
+    def _lease(self) -> Lease:
+        return Lease(
             self.pool,
-            after=self.settings.matching.allege_after_seconds,
-            is_member=lambda bic: self.directory.member(bic) is not None,
-            now=now_ns,
-            delivered=self.mailboxes.delivered,
+            self.journal,
+            recover=self.recovery.take_back,
+            relinquish=self.recovery.relinquish,
+            tally=self.runner.tally,
             say=self._say,
         )
 
@@ -139,15 +135,49 @@ class Engine:
             agreements=self.agreements,
             member_of=self.directory.owner,
             quiet_after=_quiet_after(self.settings),
-            adopt=lambda lost: self.runner.adopt(lost, self.origins.swap(lost.state.swap)),
+            adopt=lambda lost: self.runner.adopt(lost, self._swap_origin(lost.state.swap)),
             over=self._mark_all,
+            say=self._say,
+        )
+
+    def _runner(self, vault: Vault) -> Runner:
+        kinds = {LedgerId(name): its.kind for name, its in self.settings.ledgers.items()}
+        return Runner(
+            journal=self.journal,
+            vault=vault,
+            links=self.links,
+            agreements=self.agreements,
+            tally=Tally(kinds),
+            say=self._say,
+        )
+
+    def _allegements(self) -> Allegements:
+        return Allegements(
+            self.pool,
+            after=self.settings.matching.allege_after_seconds,
+            is_member=lambda bic: self.directory.member(bic) is not None,
+            now=now_ns,
+            delivered=self.mailboxes.delivered,
+            say=self._say,
+        )
+
+    def _end_of_day(self) -> EndOfDay:
+        return EndOfDay(
+            self.pool,
+            self.journal,
+            self.days,
+            unmatched_days=self.settings.matching.unmatched_days,
+            matched_days=self.settings.matching.matched_days,
+            delivered=self.mailboxes.delivered,
+            changed=self.pending.wait,
+            over=self.pending.forget,
             say=self._say,
         )
 
     def _rules(self) -> Rulebook:
         return Rulebook(
             self.directory,
-            today=self.today,
+            days=self.days,
             consent_within=seconds(self.settings.limits.consent_within_seconds),
             clock=lambda name: self._time(name) or Instant(now_ns()),
         )
@@ -168,24 +198,55 @@ class Engine:
         clock = self.links[name].clock
         return None if clock is None else clock.at
 
-    def today(self) -> date:
-        """The business date: configured, or the day it is in UTC."""
-        fixed = self.settings.business_date
-        return date.fromisoformat(fixed) if fixed else datetime.now(UTC).date()
-
     # ------------------------------------------------------------------ origins
 
     def _openers(self) -> Openers:
         return Openers(
             pair_swap=self.directory.swap,
             opening=lambda state: self.agreements.opening(state),
-            pair_origin=self.origins.pair,
-            swap_origin=self.origins.swap,
-            proposed=swaps.proposed,
+            pair_origin=self._pair_origin,
+            swap_origin=self._swap_origin,
+            proposed=self._proposed,
             new_id=new_id,
             now=now_ns,
-            today=self.today,
+            days=self.days,
+            tolerance=tolerance_of(self.settings.matching),
         )
+
+    def _pair_origin(self, pair: MatchedPair, wait: PendingPair | None) -> Origin:
+        origin = PairOrigin(
+            pair,
+            wait=wait or waiting.fresh(pair, self.days),
+            now=now_ns,
+            today=self.days.today,
+            retry_at=self._retry_at,
+            over=self._pair_over,
+        )
+        return self.positions.beside(origin, pair.market_reference)
+
+    def _swap_origin(self, swap: Swap) -> Origin:
+        return self.positions.beside(SwapOrigin(swap, now=now_ns, over=self._over), None)
+
+    def _proposed(self, state: Settlement, now: int) -> tuple[Notice, ...]:
+        return swaps.proposed(state, now)
+
+    def _retry_at(self, attempt: int) -> int:
+        matching = self.settings.matching
+        pause = min(matching.retry_first_seconds * 2 ** (attempt - 1), matching.retry_max_seconds)
+        return now_ns() + seconds(pause)
+
+    def _over(self, state: Settlement) -> None:
+        self.mailboxes.delivered(state.swap.parties)
+        if state.phase is Phase.SETTLED:
+            self.pending.settled(state)
+
+    def _pair_over(self, origin: PairOrigin, state: Settlement) -> None:
+        self._over(state)
+        waits = origin.waits(state)
+        if waits is None:
+            self.pending.forget(origin.pair.id)
+        else:
+            self.pending.wait(waits, origin.pair)
 
     # ------------------------------------------------------------------ intake's results
 
@@ -201,10 +262,10 @@ class Engine:
         self.mailboxes.delivered(done.told)
         match job:
             case MessageJob():
-                answer(job.answer, done.messages)
+                _answer(job.answer, done.messages)
                 self.mailboxes.delivered({arrival.member for arrival in job.arrivals})
             case SwapJob():
-                answer(job.answer, done.swaps)
+                _answer(job.answer, done.swaps)
             case AttemptJob():
                 pass
 
@@ -216,7 +277,7 @@ class Engine:
 
     def _lost(self) -> None:
         """A connection was lost in the middle of an intake: what it wrote has to be found."""
-        self._recover.set()
+        self.recovery.lost()
 
     # ------------------------------------------------------------------ the end
 
@@ -247,123 +308,42 @@ class Engine:
             raise
 
     async def _run(self) -> None:
+        dsn = config.database(self.settings.dsn)
+        tasks = (
+            self.runner.run(),
+            self.intake.writer.run(),
+            self.lease.run(),
+            self.recovery.run(),
+            self.taking_up.run(),
+            self.allegements.run(),
+            self._end_of_day().run(),
+            Forgetting(self.pool, self._say).run(),
+            listener.run(dsn, self._heard, self._say),
+            *(self.acquaintance.run(name) for name in self.links),
+        )
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.runner.run())
-            group.create_task(self.intake.writer.run())
-            group.create_task(self.lease.run())
-            group.create_task(self.taking_up.run())
-            group.create_task(self.allegements.run())
-            group.create_task(
-                listener.run(config.database(self.settings.dsn), self._heard, self._say)
-            )
-            group.create_task(self._recoveries())
-            for name in self.links:
-                group.create_task(self._acquaint(name))
+            for task in tasks:
+                group.create_task(task)
 
-    async def _acquaint(self, name: LedgerId) -> None:
-        """Ask a ledger what it is until it says so, and until it can be trusted; it may start
-        after us."""
-        link = self.links[name]
-        while (
-            fault := preflight.fault(name, description := await self._describe(link))
-        ) is not None:
-            if self.directory.distrusted.get(name) != fault:
-                self._say(f"PAGE: nothing settles on ledger {name}: {fault}")
-            self.directory.distrusted[name] = fault
-            await asyncio.sleep(PREFLIGHT_AGAIN_SECONDS)
-        self.directory.distrusted.pop(name, None)
-        link.trusted = True
-        link.read(description.at)
-        self._learn(name, description)
-        text = msgspec.json.encode(description).decode()
-        await self.pool.execute(QUERIES["store_description"], name, text)
+    def _learned(self) -> None:
+        """A ledger has told what it is: what waited for that may go on."""
+        self.rulebook.changed()
         self._mark_all()
 
     def _mark_all(self) -> None:
         for live in self.runner.lives.values():
             self.runner.mark(live)
 
-    def _learn(self, name: LedgerId, description: Description) -> None:
-        self.directory.learn(name, description)
-        self.rulebook.changed()
-
-    async def remember_ledgers(self) -> None:
-        """What the ledgers told before the last start."""
-        for row in await self.pool.fetch(QUERIES["load_descriptions"]):
-            if (name := LedgerId(row["ledger"])) in self.links:
-                self._learn(name, msgspec.json.decode(row["description"], type=Description))
-
-    async def _describe(self, link: Link) -> Description:
-        pause = 0.05
-        while True:
-            try:
-                return await link.ledger.describe()
-            except (LedgerUnreachable, RemoteLedgerError) as error:
-                self._say(f"ledger {link.name} does not tell what it is yet: {error}")
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, 2.0)
-
-    async def _take_back(self) -> None:
-        """What has become ours is adopted, if not now then as soon as the database allows."""
-        try:
-            await self.recover()
-        except LOST:
-            self._recover.set()
-            raise
-
-    async def _relinquish(self) -> None:
-        """Drop what other replicas took over while we were frozen or cut off."""
-        lives, waiting = list(self.runner.lives), list(self.pending)
-        own = self.journal.replica
-        rows = await self.pool.fetch(QUERIES["open_settlements"], own)
-        for id in set(lives) - {SettlementId(str(row["settlement"])) for row in rows}:
-            self.runner.relinquish(id)
-        rows = await self.pool.fetch(QUERIES["open_pairs"], own)
-        for pair in set(waiting) - {str(row["pair"]) for row in rows}:
-            self.pending.forget(pair)
-
-    async def _recoveries(self) -> None:
-        """After a lost connection: adopt whatever of ours is open and not in memory."""
-        while True:
-            await self._recover.wait()
-            await asyncio.sleep(HEARTBEAT_SECONDS)
-            self._recover.clear()
-            try:
-                await self.recover()
-            except LOST:
-                self._recover.set()
-
-    async def recover(self) -> None:
-        """Adopt everything that is open and ours. The same at the start, after a takeover, and
-        after a lost connection."""
-        rows = await self.pool.fetch(QUERIES["open_pairs"], self.journal.replica)
-        waits = {
-            str(row["pair"]): PendingPair(
-                pair=str(row["pair"]),
-                due_at=row["due_at"],
-                attempts=row["attempts"],
-                advised=row["advised"],
-            )
-            for row in rows
-        }
-        rows = await self.pool.fetch(QUERIES["open_settlements"], self.journal.replica)
-        missing = [SettlementId(str(row["settlement"])) for row in rows]
-        missing = [id for id in missing if id not in self.runner.lives]
-        for start in range(0, len(missing), ADOPT_MAX):
-            await self._adopt(missing[start : start + ADOPT_MAX], waits)
-        known = await instructions.load_pairs(self.pool, list(waits))
-        for id, wait in waits.items():
-            self.pending.wait(wait, known[id])
-
-    async def _adopt(self, ids: Sequence[SettlementId], waits: dict[str, PendingPair]) -> None:
-        loaded = await self.journal.load(ids)
-        pair_ids = [item.pair for item in loaded.values() if item.pair]
-        known = await instructions.load_pairs(self.pool, pair_ids)
-        for item in loaded.values():
-            self.runner.adopt(item, self.origins.loaded(item, known, waits))
-
     def _heard(self, settlement: str) -> None:
         self.runner.changed_elsewhere(SettlementId(settlement))
+
+
+_T = TypeVar("_T")
+
+
+def _answer(future: "asyncio.Future[_T]", value: _T) -> None:
+    if not future.done():  # whoever asked may have gone away
+        future.set_result(value)
 
 
 def desk_of(engine: Engine) -> Desk:
@@ -392,19 +372,19 @@ async def open_engine(settings: Settings, say: Callable[[str], None]) -> AsyncIt
     ):
         engine = Engine(settings, pool, await _journal(pool, settings), session, say)
         await pool.execute(QUERIES["ensure_mailboxes"], list(engine.directory.members))
-        await engine.remember_ledgers()
+        await engine.acquaintance.remember()
         await engine.taking_up.begin()
-        await engine.recover()
+        await engine.recovery.now()
         yield engine
-
-
-def _quiet_after(settings: Settings) -> Duration:
-    """After how long nothing that was sent before can change a ledger any more."""
-    skew = max(its.latency.skew_seconds for its in settings.ledgers.values())
-    return seconds(settings.limits.lock_within_seconds + 2 * skew)
 
 
 async def _journal(pool: Pool, settings: Settings) -> Journal:
     async with pool.acquire() as connection:
         await migrate(connection, MIGRATIONS)  # type: ignore[arg-type]
     return await registered(pool, cancellations.conclude, settings.replica)
+
+
+def _quiet_after(settings: Settings) -> Duration:
+    """After how long nothing that was sent before can change a ledger any more."""
+    skew = max(its.latency.skew_seconds for its in settings.ledgers.values())
+    return seconds(settings.limits.lock_within_seconds + 2 * skew)

@@ -8,8 +8,9 @@ attempt) is in the same transaction: it is there exactly if the entry is.
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import date
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import asyncpg
 import msgspec
@@ -58,12 +59,31 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PendingPair(msgspec.Struct, frozen=True, kw_only=True):
-    """A matched pair that waits: what was last advised (a reason code), and when to try again."""
+    """A matched pair that waits: what both sides were last told (the first side's reason code and
+    the second's, pending or failing) and on which business day, and when to try again."""
 
     pair: str
     due_at: int
     attempts: int
     advised: str
+    mirrored: str = ""
+    failing: bool = False
+    settle_on: date  # the business day from whose end on it fails
+    told_on: date
+
+    @classmethod
+    def of(cls, row: Record) -> Self:
+        """As the store has it."""
+        return cls(
+            pair=str(row["pair"]),
+            due_at=row["due_at"],
+            attempts=row["attempts"],
+            advised=row["advised"],
+            mirrored=row["mirrored"],
+            failing=row["failing"],
+            settle_on=row["settle_on"],
+            told_on=row["told_on"],
+        )
 
 
 class PairEnd(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,6 +218,10 @@ class Journal:
                 [wait.attempts for wait in waits],
                 [wait.advised for wait in waits],
                 self.replica,
+                [wait.mirrored for wait in waits],
+                [wait.failing for wait in waits],
+                [wait.settle_on for wait in waits],
+                [wait.told_on for wait in waits],
             )
 
     async def notify(self, id: SettlementId) -> None:

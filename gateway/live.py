@@ -90,11 +90,12 @@ class Live:
 
 
 class Append(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry on its way into the journal: `events` are the ones in it that are not facts, and
-    `after` is the state once it is written."""
+    """An entry on its way into the journal: `events` are the ones in it that are not facts,
+    `before` is the state that they were decided on, and `after` the state once it is written."""
 
     live: Live
     entry: Entry
+    before: Settlement
     after: Settlement
     events: tuple[Event, ...]
     request: Request | None = None

@@ -35,7 +35,8 @@ RETURNING pair;
 SELECT settlement FROM settlement WHERE replica = $1;
 
 -- name: open_pairs
-SELECT pair, due_at, attempts, advised FROM pending_pair WHERE replica = $1;
+SELECT pair, due_at, attempts, advised, mirrored, failing, settle_on, told_on
+FROM pending_pair WHERE replica = $1;
 
 -- name: current_epoch
 SELECT epoch, mark FROM epoch;
@@ -153,15 +154,18 @@ SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[
 
 -- name: update_instructions
 -- Matched at last (`pair`), or told a nearer miss than before (`advised`).
-UPDATE instruction i SET pair = t.pair, advised = t.advised
+UPDATE instruction i
+SET pair = t.pair, advised = t.advised,
+    changed_at = (extract(epoch FROM now()) * 1000000000)::bigint
 FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS t (instruction, pair, advised)
 WHERE i.instruction = t.instruction;
 
 -- name: load_pairs
-SELECT pair, instruction, member, header, content FROM instruction WHERE pair = ANY ($1::uuid[]);
+SELECT pair, instruction, member, entered_at, header, content FROM instruction
+WHERE pair = ANY ($1::uuid[]);
 
 -- name: find_instruction
-SELECT instruction, member, pair, ended, cancelled, alleged, header, content
+SELECT instruction, member, entered_at, pair, ended, cancelled, alleged, header, content
 FROM instruction WHERE member = $1 AND transaction_id = $2;
 
 -- name: cancel_instructions
@@ -186,7 +190,7 @@ WITH due AS (
     )
     RETURNING instruction, entered_at, member, header, content
 )
-SELECT instruction, member, header, content FROM due ORDER BY entered_at, instruction;
+SELECT instruction, member, entered_at, header, content FROM due ORDER BY entered_at, instruction;
 
 -- name: store_request
 INSERT INTO request (instruction, message_id, header) VALUES ($1, $2, $3);
@@ -218,7 +222,33 @@ ORDER BY sequence;
 UPDATE instruction SET content = $2 WHERE instruction = $1;
 
 -- name: lock_pending
-SELECT due_at, attempts, advised FROM pending_pair WHERE pair = $1 FOR UPDATE;
+SELECT pair, due_at, attempts, advised, mirrored, failing, settle_on, told_on
+FROM pending_pair WHERE pair = $1 FOR UPDATE;
+
+-- name: resting_pairs
+-- Of these pairs, the ones of which no attempt is under way, as they stand.
+SELECT pair, due_at, attempts, advised, mirrored, failing, settle_on, told_on
+FROM pending_pair p
+WHERE pair = ANY ($1::uuid[])
+  AND NOT EXISTS (SELECT FROM settlement s WHERE s.pair = p.pair AND s.replica IS NOT NULL);
+
+-- name: lock_resting_pairs
+-- The same, and none begins before we are done. The order keeps replicas out of each other's way.
+SELECT pair, due_at, attempts, advised, mirrored, failing, settle_on, told_on
+FROM pending_pair p
+WHERE pair = ANY ($1::uuid[])
+  AND NOT EXISTS (SELECT FROM settlement s WHERE s.pair = p.pair AND s.replica IS NOT NULL)
+ORDER BY pair FOR UPDATE OF p;
+
+-- name: unmatched
+-- What waits for a counterpart, its date and its last status being before $1: a page after id $2.
+SELECT instruction, member, entered_at, alleged, header, content,
+       coalesce(changed_at, entered_at) AS changed_at
+FROM instruction
+WHERE pair IS NULL AND NOT ended AND (content::json ->> 'settlement_date')::date < $1
+  AND coalesce(changed_at, entered_at) < extract(epoch FROM $1::date + 1) * 1000000000
+  AND instruction > $2
+ORDER BY instruction LIMIT $3;
 
 -- name: last_attempt
 SELECT settlement FROM settlement WHERE pair = $1 ORDER BY attempt DESC LIMIT 1;
@@ -242,7 +272,8 @@ DELETE FROM cancellation WHERE pair = ANY ($1::uuid[]);
 -- name: due_pairs
 -- Of pairs to be tried again: those that still wait for it. Held, settling, cancelled, or taken by
 -- another replica meanwhile, a pair is tried no more. Locked against a cancellation at the same time.
-SELECT p.pair FROM pending_pair p
+SELECT p.pair, p.due_at, p.attempts, p.advised, p.mirrored, p.failing, p.settle_on, p.told_on
+FROM pending_pair p
 JOIN unnest($1::uuid[], $2::int[]) AS t (pair, attempt)
     ON p.pair = t.pair AND p.attempts = t.attempt - 1
 WHERE p.due_at < $3
@@ -255,12 +286,16 @@ SELECT member, last - acknowledged AS backlog FROM mailbox_head;
 SELECT count(*) FROM instruction WHERE pair IS NULL AND NOT ended;
 
 -- name: put_pending
-INSERT INTO pending_pair (pair, due_at, attempts, advised, replica)
-SELECT pair, due_at, attempts, advised, $5
-FROM unnest($1::uuid[], $2::bigint[], $3::int[], $4::text[]) AS t (pair, due_at, attempts, advised)
+INSERT INTO pending_pair (pair, due_at, attempts, advised, replica, mirrored, failing, settle_on,
+                          told_on)
+SELECT pair, due_at, attempts, advised, $5, mirrored, failing, settle_on, told_on
+FROM unnest($1::uuid[], $2::bigint[], $3::int[], $4::text[], $6::text[], $7::bool[], $8::date[],
+            $9::date[])
+    AS t (pair, due_at, attempts, advised, mirrored, failing, settle_on, told_on)
 ON CONFLICT (pair) DO UPDATE
-SET due_at = excluded.due_at, attempts = excluded.attempts,
-    advised = excluded.advised, replica = excluded.replica;
+SET due_at = excluded.due_at, attempts = excluded.attempts, advised = excluded.advised,
+    replica = excluded.replica, mirrored = excluded.mirrored, failing = excluded.failing,
+    settle_on = excluded.settle_on, told_on = excluded.told_on;
 
 -- name: drop_pending
 DELETE FROM pending_pair WHERE pair = ANY ($1::uuid[]);
@@ -353,3 +388,9 @@ SET decision = excluded.decision, evidence = excluded.evidence, said_at = exclud
 -- name: resolutions
 SELECT operator, decision, evidence, said_at FROM resolution
 WHERE settlement = $1 ORDER BY said_at, operator;
+
+-- name: forget_idempotent
+DELETE FROM idempotency WHERE (member, key) IN (
+    SELECT member, key FROM idempotency WHERE kept_at < now() - $1::interval
+    ORDER BY kept_at LIMIT $2 FOR UPDATE SKIP LOCKED
+) RETURNING 1;

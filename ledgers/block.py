@@ -186,6 +186,10 @@ def cursor(height: int, position: int) -> str:
     return f"{height}.{position}"
 
 
+LAST: Final = (2**63 - 1, 2**31 - 1)
+"""Behind every place."""
+
+
 def place(text: str) -> tuple[int, int]:
     """Height and position of a cursor; the empty text is before everything. Raises WireError."""
     if not text:

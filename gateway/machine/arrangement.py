@@ -1,6 +1,7 @@
 """The configuration of each process of one machine, from its world: what `up` writes down."""
 
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,7 @@ def gateway_process(
                 token_file=directory.service(f"gateway-{name}.token"),
                 depository=spec.depository,
                 latency=spec.latency,
+                calendar=spec.calendar,
             )
             for name, spec in world.ledgers.items()
         },
@@ -88,7 +90,13 @@ def write(directory: DataDirectory, name: str, settings: msgspec.Struct) -> Path
 
 def plain(settings: msgspec.Struct) -> dict[str, Any]:
     """Settings as a TOML file has them."""
-    content: dict[str, Any] = _without_none(msgspec.to_builtins(settings, enc_hook=str))
+    content: dict[str, Any] = _without_none(
+        msgspec.to_builtins(
+            settings,
+            builtin_types=(date,),  # TOML has dates of its own
+            enc_hook=str,
+        )
+    )
     return content
 
 

@@ -37,7 +37,7 @@ def check(
     trade: FxTrade, reference: Reference, today: date, is_open: Calendar = every_day_open
 ) -> BusinessRefusal | None:
     """The first rule that the trade breaks, or None. `today` is the business date: a value date in
-    the past settles today."""
+    the past stands for the current business day."""
     return next(_broken(trade, reference, today, is_open), None)
 
 
@@ -174,7 +174,9 @@ def _dates(t: FxTrade, reference: Reference, today: date, is_open: Calendar) -> 
     if t.trade_date > t.settlement_date:
         rule = f"traded {t.trade_date}, after its value date {t.settlement_date}"
         yield Reason.DTRD, "TradInf/TradDt", rule
-    day = max(t.settlement_date, today)
+    day = t.settlement_date
+    if day < today:
+        return
     for given in (t.buys, t.sells):
         currency = reference.currencies.get(given.currency)
         if currency is not None and not is_open(currency.ledger, day):

@@ -102,6 +102,13 @@ def units(canonical: str, scale: int) -> int:
     return int(whole + fraction.ljust(scale, "0"))
 
 
+def from_units(quantity: int, scale: int) -> str:
+    """The canonical decimal of a quantity in units of 10**-scale; the other way of `units`."""
+    assert quantity >= 0, "what is written has no sign"
+    whole, fraction = divmod(quantity, 10**scale)
+    return decimal_text(f"{whole}.{fraction:0{scale}d}") if fraction else str(whole)
+
+
 def padded(canonical: str, scale: int) -> str:
     """The value with at least `scale` decimals: 998750 in EUR is written 998750.00."""
     whole, _, fraction = canonical.partition(".")

@@ -6,6 +6,7 @@ from protocols.iso20022 import (
     admi,
     fxtr017,
     header,
+    reports,
     sese024,
     sese025,
     sese027,
@@ -26,7 +27,13 @@ from protocols.iso20022.advice import (
 )
 from protocols.iso20022.fx import FxStatus
 from protocols.iso20022.header import Header
+from protocols.iso20022.positions import (
+    PositionConfirmation,
+    PositionInstruction,
+    PositionStatus,
+)
 from protocols.iso20022.schemas import BIZMSG
+from protocols.iso20022.statements import CashPage, HoldingsPage, MovementsPage
 
 
 def definition(message: Outbound) -> str:
@@ -46,10 +53,17 @@ def definition(message: Outbound) -> str:
             return sese028.DEFINITION
         case AllegementRemoval():
             return sese029.DEFINITION
-        case Rejection():
-            return admi.REJECTION
-        case Receipt():
-            return admi.RECEIPT
+        case Rejection() | Receipt():
+            return admi.definition(message)
+        case (
+            PositionInstruction()
+            | PositionStatus()
+            | PositionConfirmation()
+            | HoldingsPage()
+            | MovementsPage()
+            | CashPage()
+        ):
+            return reports.definition(message)
         case _:
             assert_never(message)
 
@@ -77,10 +91,17 @@ def document(message: Outbound, head: Header) -> str:
             return sese028.write(message)
         case AllegementRemoval():
             return sese029.write(message)
-        case Rejection():
-            return admi.write_rejection(message)
-        case Receipt():
-            return admi.write_receipt(message)
+        case Rejection() | Receipt():
+            return admi.write(message)
+        case (
+            PositionInstruction()
+            | PositionStatus()
+            | PositionConfirmation()
+            | HoldingsPage()
+            | MovementsPage()
+            | CashPage()
+        ):
+            return reports.document(message, head)
         case _:
             assert_never(message)
 

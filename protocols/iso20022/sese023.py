@@ -20,6 +20,7 @@ from protocols.iso20022.instruction import (
     Client,
     CreditDebit,
     CumEx,
+    Link,
     Movement,
     Payment,
     ProprietaryCode,
@@ -108,6 +109,7 @@ class _Reading:
             currency=currency,
             credit_debit=credit_debit,
             lock=self._lock(),
+            links=tuple(self._links()) if "Lnkgs" in root else (),
             unreadable=tuple(self._unreadable),
         )
 
@@ -263,6 +265,18 @@ class _Reading:
         amount = self._decimal(parts["Amt"], RejectionReason.DMON, "SttlmAmt/Amt")
         currency = str(parts["Amt"].get("Ccy"))
         return amount, currency, _DIRECTIONS[_text(parts["CdtDbtInd"])]
+
+    def _links(self) -> Iterator[Link]:
+        for linkage in self._root.iterchildren(self._ns + "Lnkgs"):
+            parts = self._children(linkage)
+            position = parts.get("PrcgPos")
+            coded = position is not None and self._name(position[0]) == "Cd"
+            reference = parts["Ref"][0]
+            yield Link(
+                position=_text(position[0]) if position is not None and coded else None,
+                reference=_text(reference),
+                kind=self._name(reference),
+            )
 
     def _lock(self) -> LockBlock | None:
         blocks = [

@@ -14,7 +14,7 @@ from protocols.iso20022.blocks import (
     tag,
     transaction_type,
 )
-from protocols.iso20022.instruction import AccountKind, QuantityType, SettlementInstruction
+from protocols.iso20022.instruction import AccountKind, Link, QuantityType, SettlementInstruction
 from protocols.iso20022.lexical import boolean_text, escaped
 from protocols.iso20022.schemas import ISO
 
@@ -33,7 +33,8 @@ def encode(instruction: SettlementInstruction, version: str = "sese.023.001.11")
         f"<SttlmTpAndAddtlParams><SctiesMvmntTp>{i.movement}</SctiesMvmntTp><Pmt>{i.payment}</Pmt>"
         + tag("CmonId", i.common_id, 35)
         + "</SttlmTpAndAddtlParams>"
-        f"<TradDtls><TradDt><Dt><Dt>{i.trade_date}</Dt></Dt></TradDt>"
+        + "".join(_link(link) for link in i.links)
+        + f"<TradDtls><TradDt><Dt><Dt>{i.trade_date}</Dt></Dt></TradDt>"
         f"<SttlmDt><Dt><Dt>{i.settlement_date}</Dt></Dt></SttlmDt>"
         + (f"<TradTxCond><Cd>{i.cum_ex}</Cd></TradTxCond>" if i.cum_ex else "")
         + f"</TradDtls><FinInstrmId><ISIN>{escaped(i.isin)}</ISIN></FinInstrmId>"
@@ -51,6 +52,14 @@ def _fits_before_tokens(i: SettlementInstruction) -> bool:
     kinds = {i.account_kind, i.delivering.account_kind, i.receiving.account_kind}
     tokens = AccountKind.WALLET in kinds or i.quantity_type is QuantityType.DIGITAL
     return not tokens and i.safekeeping_account is not None
+
+
+def _link(link: Link) -> str:
+    return (
+        "<Lnkgs>"
+        + (f"<PrcgPos><Cd>{link.position}</Cd></PrcgPos>" if link.position else "")
+        + f"<Ref>{tag(link.kind, link.reference, 35)}</Ref></Lnkgs>"
+    )
 
 
 def _position(i: SettlementInstruction) -> str:

@@ -6,6 +6,7 @@ import re
 
 import aiohttp
 import pytest
+from aiohttp.test_utils import make_mocked_request
 from openapi_spec_validator import validate
 
 from gateway.config import ConfigurationError, MemberSettings
@@ -68,6 +69,16 @@ async def test_an_unknown_caller_is_refused_before_its_body_is_read(served: Serv
 def test_tokens_are_kept_as_digests_only() -> None:
     known = Authenticator([MemberSettings(bic=SELLER, name="S", token_sha256=sha256("secret"))])
     assert "secret" not in repr(vars(known))
+
+
+@pytest.mark.parametrize(("token", "who"), [("old", SELLER), ("new", SELLER), ("other", None)])
+def test_while_a_token_is_changed_both_are_good(token: str, who: str | None) -> None:
+    member = MemberSettings(
+        bic=SELLER, name="S", token_sha256=sha256("old"), next_token_sha256=sha256("new")
+    )
+    request = make_mocked_request("GET", "/", headers={"Authorization": f"Bearer {token}"})
+    principal = Authenticator([member]).principal(request)
+    assert (principal and principal.name) == who
 
 
 @pytest.mark.parametrize(
