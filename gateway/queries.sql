@@ -431,6 +431,15 @@ UPDATE found SET pair = $2 WHERE settlement = (
     ORDER BY f.pair NULLS LAST, f.settlement LIMIT 1 FOR UPDATE SKIP LOCKED
 ) RETURNING settlement;
 
+-- name: post_found
+UPDATE settlement s SET digest = t.digest
+FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS t (settlement, digest, legs)
+JOIN found f USING (settlement, legs)
+WHERE s.settlement = t.settlement AND s.digest IS NULL;
+
+-- name: settle_claimed
+UPDATE settlement SET pair = $2, attempt = $3 WHERE settlement = $1;
+
 -- name: store_resolution
 INSERT INTO resolution (settlement, operator, decision, evidence, said_at)
 VALUES ($1, $2, $3, $4, $5)
