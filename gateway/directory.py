@@ -8,22 +8,18 @@ import time
 
 import msgspec
 
+from gateway.amounts import CASH, SECURITIES, Amounts, Holding, minor_units
 from gateway.config import LedgerSettings, MemberSettings, Settings
 from gateway.fx_pairs import FxAmounts, FxPair, FxSide
 from gateway.pairs import (
-    CASH,
-    SECURITIES,
-    Amounts,
-    Holding,
     MatchedPair,
     Pair,
     Side,
-    minor_units,
 )
 from htlc.agreement import LedgerProfile
 from htlc.swap import Amount, Party, Swap
 from htlc.units import AccountId, AssetId, Instant, LedgerId, MemberId, Quantity, SettlementId
-from ledgers.port import Description, LockKind
+from ledgers.port import AssetDescription, Description, LockKind
 from protocols.iso20022.lexical import bic11
 
 
@@ -37,6 +33,7 @@ class Directory:
         self.distrusted: dict[str, str] = {}  # ledgers that failed the preflight, and why
         self._assets: dict[tuple[str, AssetId], LedgerId] = {}
         self._scales: dict[tuple[LedgerId, AssetId], int] = {}
+        self._described: dict[tuple[LedgerId, AssetId], AssetDescription] = {}
         self._profiles: dict[LedgerId, LedgerProfile] = {}  # as at the time they were told
 
     def learn(self, name: LedgerId, description: Description) -> None:
@@ -53,6 +50,7 @@ class Directory:
         for asset in description.assets:
             self._assets[kind, asset.asset] = name
             self._scales[name, asset.asset] = asset.scale
+            self._described[name, asset.asset] = asset
 
     @property
     def complete(self) -> bool:
@@ -76,6 +74,10 @@ class Directory:
     def scale(self, ledger: str, asset: str) -> int | None:
         return self._scales.get((LedgerId(ledger), AssetId(asset)))
 
+    def asset(self, ledger: str, asset: str) -> AssetDescription:
+        """What a ledger told of an asset that it keeps."""
+        return self._described[LedgerId(ledger), AssetId(asset)]
+
     def keeper(self, kind: str, asset: str) -> LedgerId | None:
         """The ledger of that kind that keeps an asset."""
         return self._assets.get((kind, AssetId(asset)))
@@ -87,6 +89,13 @@ class Directory:
         if named is not None:
             return AccountId(named) if named in accounts else None
         return AccountId(accounts[0]) if accounts else None
+
+    def owner(self, ledger: LedgerId, account: AccountId) -> MemberId | None:
+        """The member whose account it is."""
+        for bic, member in self._members.items():
+            if account in member.accounts.get(ledger, ()):
+                return MemberId(bic)
+        return None
 
     def profile(self, name: LedgerId, at: Instant | None) -> LedgerProfile | None:
         """What an agreement needs to know of a ledger, at its time; None until it was heard, and

@@ -7,7 +7,6 @@ A sender is answered when its batch is durable.
 """
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from datetime import date
 from itertools import groupby
 from typing import Final
 
@@ -17,6 +16,7 @@ from gateway import cancellations, fx_trades, inbound, instructions, waiting
 from gateway.admission import Admission
 from gateway.agreed import AgreedSwaps
 from gateway.cancellations import Cancellations
+from gateway.days import Days
 from gateway.fx_pairs import FxPair
 from gateway.fx_requests import FxRequests
 from gateway.group import GroupWriter, Overloaded
@@ -55,6 +55,7 @@ from htlc.settlement import Settlement
 from htlc.swap import Swap
 from htlc.units import MemberId, SettlementId
 from protocols.iso20022.codes import PendingReason
+from protocols.matching import Tolerance
 
 BATCH_MAX: Final = 100
 """Jobs (requests) in one transaction: with up to 500 items each it stays within a second."""
@@ -69,10 +70,6 @@ UNTOLD: Final = "----"
 """`advised` of a pair that waits and whose sides were told no reason yet."""
 
 
-FUTURE: Final = (PendingReason.FUTU, PendingReason.FUTU)
-"""What both sides of a pair are told that waits for its date."""
-
-
 class Openers(msgspec.Struct, frozen=True, kw_only=True):
     """What intake asks of the rest of the gateway; all pure or in memory."""
 
@@ -80,13 +77,14 @@ class Openers(msgspec.Struct, frozen=True, kw_only=True):
     pair_swap: Callable[[SettlementId, MatchedPair], Swap | None]
     #: The event that opens a settlement at once, if everything is known for it.
     opening: Callable[[Settlement], Event | None]
-    pair_origin: Callable[[MatchedPair, int, str], Origin]
+    pair_origin: Callable[[MatchedPair, PendingPair], Origin]
     swap_origin: Callable[[Swap], Origin]
     #: Notices to payers who have not consented yet.
     proposed: Callable[[Settlement, int], tuple[Notice, ...]]
     new_id: Callable[[], str]
     now: Callable[[], int]
-    today: Callable[[], date]
+    days: Days
+    tolerance: Tolerance
 
 
 class Intake:
@@ -110,7 +108,7 @@ class Intake:
         self._agreed = AgreedSwaps(pool, journal, begin=self._begin, origin=openers.swap_origin)
         self._cancellations = Cancellations(journal, openers.now)
         self._fx = FxRequests(journal, openers.now)
-        holds = Holds(journal, self._attempt, today=openers.today, now=openers.now)
+        holds = Holds(journal, self._attempt, openers.days)
         #: What becomes of each family of messages that `protocols.iso20022.inbound` reads.
         self._families: Mapping[str, Admit] = {
             "fxtr.014": self._trades,
@@ -199,22 +197,25 @@ class Intake:
         done: Sequence[Done],
     ) -> list[Begun]:
         known = await instructions.known(connection, [arrival for _, arrival in arrivals])
-        admission = Admission(known, self._openers.now())
+        days = self._openers.days
+        admission = Admission(
+            known, self._openers.now(), late=days.late, tolerance=self._openers.tolerance
+        )
         for _, arrival in arrivals:
             admission.take(arrival)
         brought = {arrival.key: n for n, arrival in arrivals}
         openings: list[Begun] = []
-        waits: dict[str, waiting.Reasons] = {}
+        waits: dict[str, waiting.Wait] = {}
         kept: list[tuple[PendingPair, Pair]] = []
         for pair in admission.pairs:
-            reasons = waiting.must_wait(pair, self._openers.today())
-            if reasons is None:
-                begun = AttemptJob(pair=pair, attempt=1, advised="")
+            wait, fresh = waiting.must_wait(pair, days), waiting.fresh(pair, days)
+            if wait is None:
+                begun = AttemptJob(pair=pair, wait=fresh)
                 n = _completed_by(pair, brought)
                 openings += await self._attempt(connection, n, begun, done[n])
                 continue
-            waits[pair.id] = reasons
-            kept.append((waiting.pending(pair, reasons), pair))
+            waits[pair.id] = wait
+            kept.append((waiting.kept(fresh, wait, days.today()), pair))
         admission.tell(waits)
         await instructions.store(connection, admission)
         await deliver(connection, admission.notices)
@@ -229,9 +230,8 @@ class Intake:
         done: Sequence[Done],
     ) -> list[Begun]:
         openers, last = self._openers, arrivals[-1][0]
-        today = openers.today()
         found, told = await fx_trades.admit(
-            connection, [arrival for _, arrival in arrivals], openers.now(), today
+            connection, [arrival for _, arrival in arrivals], openers.now(), openers.days
         )
         done[last].told.update(told)
         return await self._found(connection, found, last, done)
@@ -244,7 +244,7 @@ class Intake:
     ) -> list[Begun]:
         openings: list[Begun] = []
         for n, arrival in arrivals:
-            found = await self._fx.take(connection, arrival, self._openers.today(), done[n])
+            found = await self._fx.take(connection, arrival, self._openers.days, done[n])
             openings += await self._found(connection, found, n, done)
         return openings
 
@@ -252,18 +252,17 @@ class Intake:
         self, connection: Connection, pairs: Sequence[FxPair], n: int, done: Sequence[Done]
     ) -> list[Begun]:
         """Pairs of trades that are matched now: those of today settle, the others wait."""
-        today = self._openers.today()
-        waits = [
-            (waiting.pending(pair, FUTURE), pair) for pair in pairs if pair.settlement_date > today
-        ]
-        done[n].waits.extend(waits)
-        await self._journal.put_pending(connection, [wait for wait, _ in waits])
-        due = [
-            AttemptJob(pair=p, attempt=1, advised="") for p in pairs if p.settlement_date <= today
-        ]
+        days = self._openers.days
         openings: list[Begun] = []
-        for job in due:
-            openings += await self._attempt(connection, n, job, done[n])
+        for pair in pairs:
+            wait, fresh = waiting.must_wait(pair, days), waiting.fresh(pair, days)
+            if wait is None:
+                job = AttemptJob(pair=pair, wait=fresh)
+                openings += await self._attempt(connection, n, job, done[n])
+                continue
+            kept = waiting.kept(fresh, wait, days.today())
+            await self._journal.put_pending(connection, [kept])
+            done[n].waits.append((kept, pair))
         return openings
 
     async def _attempts(
@@ -278,12 +277,15 @@ class Intake:
             return []
         tries = [job.attempt for _, job in wanted.values()]
         due = await connection.fetch(QUERIES["due_pairs"], list(wanted), tries, FOREVER)
-        asking: dict[str, set[MemberId]] = {str(row["pair"]): set() for row in due}
+        stands = {str(row["pair"]): PendingPair.of(row) for row in due}
+        asking: dict[str, set[MemberId]] = {pair: set() for pair in stands}
         for row in await connection.fetch(QUERIES["cancellations"], list(asking)):
             asking[str(row["pair"])].add(MemberId(row["member"]))
         openings = []
-        for pair, members in asking.items():
+        for pair in (id for id in wanted if id in asking):  # in the order in which they were put
+            members = asking[pair]
             n, job = wanted[pair]
+            job = msgspec.structs.replace(job, wait=stands[pair])  # told more meanwhile, perhaps
             if len(members) == 2:
                 await self._cancellations.end(connection, job.pair, done[n])
             else:
@@ -301,10 +303,9 @@ class Intake:
         id = SettlementId(self._openers.new_id())
         swap = self._openers.pair_swap(id, job.pair)
         if swap is None:
-            again = PendingPair(
-                pair=job.pair.id,
+            again = msgspec.structs.replace(
+                job.wait,
                 due_at=self._openers.now() + UNHEARD_AGAIN,
-                attempts=job.attempt - 1,
                 advised=job.advised or UNTOLD,
             )
             await self._journal.put_pending(connection, [again])
@@ -314,13 +315,11 @@ class Intake:
         opened = self._openers.opening(propose(proposed))
         if isinstance(opened, Decided):
             opened = None  # the runner finds the same, and tells the sides what it means to them
-        running = PendingPair(
-            pair=job.pair.id, due_at=FOREVER, attempts=job.attempt, advised=job.advised
-        )
+        running = msgspec.structs.replace(job.wait, due_at=FOREVER, attempts=job.attempt)
         opening, started = self._begin(
             proposed,
             opened,
-            self._openers.pair_origin(job.pair, job.attempt, job.advised),
+            self._openers.pair_origin(job.pair, job.wait),
             pair=job.pair.id,
             attempt=job.attempt,
             pending=running if job.advised else None,
@@ -352,11 +351,12 @@ class Intake:
         """The first journal entry: PROPOSED, and OPEN with it where it is due at once. Nothing
         depends on the one without the other, so they share the record."""
         now = self._openers.now()
-        state = propose(proposed)
+        state = before = propose(proposed)
         events: tuple[Event, ...] = (proposed,)
         if opened is not None:
             state, requests = cancellations.asked(evolve(state, opened), cancelling)
             events = (proposed, opened, *requests)
+            notices = (*notices, *origin.advise(before, state).notices)
         entry = Entry(
             settlement=proposed.swap.id,
             sequence=1,

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -56,12 +56,20 @@ class SwapJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AttemptJob(msgspec.Struct, frozen=True, kw_only=True):
-    """Another attempt of a pair that waited."""
+    """The next attempt of a pair; `wait` is where the pair stands before it."""
 
     pair: MatchedPair
-    attempt: int
-    advised: str
+    wait: PendingPair
     trace: Trace | None = None
+
+    @property
+    def attempt(self) -> int:
+        return self.wait.attempts + 1
+
+    @property
+    def advised(self) -> str:
+        """The first side's reason code, as told before; empty: nothing was."""
+        return self.wait.advised
 
 
 Job = MessageJob | SwapJob | AttemptJob
@@ -85,6 +93,15 @@ Admit = Callable[
     [Connection, Sequence[tuple[int, Arrival]], Sequence[Done]], Awaitable[list[Begun]]
 ]
 """Deals with new messages of one family inside the transaction; each with its job's number."""
+
+
+_T = TypeVar("_T")
+
+
+def answer(future: "asyncio.Future[_T]", value: _T) -> None:
+    """Tell whoever waits, if it still does: it may have gone away."""
+    if not future.done():
+        future.set_result(value)
 
 
 def nothing_done(jobs: Sequence[Job]) -> list[Done]:

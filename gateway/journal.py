@@ -8,12 +8,14 @@ attempt) is in the same transaction: it is there exactly if the entry is.
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import date
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import asyncpg
 import msgspec
 
+from gateway.epoch import Epoch, SupersededError, superseded
 from gateway.sql import Connection, Executor, Pool, Record
 from htlc.coordinator import evolve, propose
 from htlc.events import Decision, Event, Proposed
@@ -57,12 +59,31 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PendingPair(msgspec.Struct, frozen=True, kw_only=True):
-    """A matched pair that waits: what was last advised (a reason code), and when to try again."""
+    """A matched pair that waits: what both sides were last told (the first side's reason code and
+    the second's, pending or failing) and on which business day, and when to try again."""
 
     pair: str
     due_at: int
     attempts: int
     advised: str
+    mirrored: str = ""
+    failing: bool = False
+    settle_on: date  # the business day from whose end on it fails
+    told_on: date
+
+    @classmethod
+    def of(cls, row: Record) -> Self:
+        """As the store has it."""
+        return cls(
+            pair=str(row["pair"]),
+            due_at=row["due_at"],
+            attempts=row["attempts"],
+            advised=row["advised"],
+            mirrored=row["mirrored"],
+            failing=row["failing"],
+            settle_on=row["settle_on"],
+            told_on=row["told_on"],
+        )
 
 
 class PairEnd(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,14 +137,26 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
 class Journal:
     """The store of one gateway; shared by its replicas."""
 
-    def __init__(self, pool: Pool, conclude: Conclude, *, epoch: int, replica: int) -> None:
+    def __init__(self, pool: Pool, conclude: Conclude, *, epoch: Epoch, replica: int) -> None:
         self._pool = pool
         self._conclude = conclude
-        self._epoch = epoch
+        self.epoch = epoch
         self.replica = replica
+        self._over: SupersededError | None = None
+
+    def require_current(self) -> None:
+        """Raises SupersededError once it is known that another epoch has begun."""
+        if self._over is not None:
+            raise self._over
+
+    async def ask_current(self, connection: Executor) -> None:
+        """Ask the database whether our epoch still lasts; raises SupersededError if not."""
+        if (current := await current_epoch(connection)) != self.epoch:
+            self._over = superseded(self.epoch, current)
+        self.require_current()
 
     async def append(self, entries: Sequence[Entry]) -> list[bool]:
-        """Write what can be written, durably; per entry whether it was."""
+        """Write what can be written, durably; per entry whether it was. Raises SupersededError."""
         if not any(entry.end or entry.pending for entry in entries):
             return await self._append(self._pool, entries)  # a transaction by itself
         async with self._pool.acquire() as connection, connection.transaction():
@@ -155,8 +188,11 @@ class Journal:
             [_encoder.encode(entry.events).decode() for entry in entries],
             [entry.ended for entry in entries],
             [entry.settled_pair for entry in entries],
-            self._epoch,
+            self.epoch.number,
+            self.epoch.mark,
         )
+        if len(rows) < len(entries):
+            await self.ask_current(executor)
         written = {str(row["settlement"]) for row in rows}
         return [entry.settlement in written for entry in entries]
 
@@ -193,10 +229,13 @@ class Journal:
             [entry.phase for entry in entries],
             [_encoder.encode(entry.events).decode() for entry in entries],
             self.replica,
-            self._epoch,
+            self.epoch.number,
+            self.epoch.mark,
             [member for opening in openings for member in opening.members],
             [opening.entry.settlement for opening in openings for _ in opening.members],
         )
+        if len(rows) < len(entries):
+            await self.ask_current(executor)
         new = {str(row["settlement"]) for row in rows}
         return [entry.settlement in new for entry in entries]
 
@@ -210,6 +249,10 @@ class Journal:
                 [wait.attempts for wait in waits],
                 [wait.advised for wait in waits],
                 self.replica,
+                [wait.mirrored for wait in waits],
+                [wait.failing for wait in waits],
+                [wait.settle_on for wait in waits],
+                [wait.told_on for wait in waits],
             )
 
     async def notify(self, id: SettlementId) -> None:
@@ -222,22 +265,36 @@ class Journal:
 
     async def load(self, ids: Sequence[SettlementId]) -> dict[SettlementId, Loaded]:
         """Fold the journals of `ids`; unknown ones are left out."""
-        return await self._load(self._pool, ids)
+        return await self.load_in(self._pool, ids)
 
     async def last_attempt(self, connection: Connection, pair: str) -> Loaded | None:
         """The last attempt of a pair as its journal tells it now, seen by a transaction."""
         id = await connection.fetchval(QUERIES["last_attempt"], pair)
-        return None if id is None else (await self._load(connection, [id]))[SettlementId(str(id))]
+        return None if id is None else (await self.load_in(connection, [id]))[SettlementId(str(id))]
 
-    async def _load(
+    async def load_in(
         self, connection: Executor, ids: Sequence[SettlementId]
     ) -> dict[SettlementId, Loaded]:
+        """The same as a transaction of the caller's sees them."""
         rows = await connection.fetch(QUERIES["load_settlements"], list(ids))
         loaded: dict[SettlementId, Loaded] = {}
         for row in rows:
             id = SettlementId(str(row["settlement"]))
             loaded[id] = _fold(loaded.get(id), row)
         return loaded
+
+
+async def registered(pool: Pool, conclude: Conclude, name: str) -> Journal:
+    """The journal for the replica of that name, in the epoch that lasts now."""
+    replica = await pool.fetchval(QUERIES["register_replica"], name)
+    return Journal(pool, conclude, epoch=await current_epoch(pool), replica=replica)
+
+
+async def current_epoch(connection: Executor) -> Epoch:
+    """The epoch that lasts."""
+    row = await connection.fetchrow(QUERIES["current_epoch"])
+    assert row is not None, "the first migration makes the row"
+    return Epoch(number=row["epoch"], mark=str(row["mark"]))
 
 
 def _fold(before: Loaded | None, row: Record) -> Loaded:

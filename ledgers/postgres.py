@@ -29,16 +29,16 @@ from typing import Any, Final
 
 import asyncpg
 
-from htlc.units import AccountId, HtlcId
+from htlc.units import AccountId, HtlcId, Instant
 from ledgers import store
 from ledgers.administration import Act
 from ledgers.batch import Reply, Request, Statistics, Writer
 from ledgers.block import Block, Proof, Seal
+from ledgers.books import Holdings, Position
 from ledgers.hosted import (
     BATCH_MAX,
     AccountView,
     Clock,
-    Position,
     Spoken,
     Traits,
     description,
@@ -201,6 +201,17 @@ class PostgresLedger:
 
     async def facts(self, by: Principal, after: Cursor, limit: int) -> list[Fact]:
         return await self._reader.facts(by, after, limit)
+
+    async def holdings(self, account: AccountId | None, after: str, limit: int) -> Holdings:
+        return await self._reader.holdings(account, after, limit)
+
+    async def movements(
+        self, account: AccountId, after: Cursor, until: Cursor | None, limit: int
+    ) -> list[Fact]:
+        return await self._reader.movements(account, after, until, limit)
+
+    async def last_before(self, at: Instant) -> Cursor:
+        return await self._reader.last_before(at)
 
     async def conservation(self) -> list[Position]:
         return await self._reader.conservation()

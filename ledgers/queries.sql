@@ -173,10 +173,62 @@ FROM (
 ) AS own
 JOIN postings p USING (height, position) ORDER BY height, position;
 
+-- name: read_holdings
+-- A page of all balances, and as of which posting they are: one statement, so one snapshot. The row
+-- of the last block is there also when there is no balance.
+SELECT coalesce(b.height::text || '.' || (b.count - 1)::text, '') AS as_of,
+       p.account, p.asset, p.available, p.locked
+FROM (SELECT max(height) AS height FROM blocks) h LEFT JOIN blocks b USING (height)
+LEFT JOIN LATERAL (
+    SELECT account, asset, available, locked FROM balances
+    WHERE (account, asset) > ($1, $2) ORDER BY account, asset LIMIT $3
+) AS p ON true
+ORDER BY p.account, p.asset;
+
+-- name: read_holdings_of
+-- The same of one account.
+SELECT coalesce(b.height::text || '.' || (b.count - 1)::text, '') AS as_of,
+       p.account, p.asset, p.available, p.locked
+FROM (SELECT max(height) AS height FROM blocks) h LEFT JOIN blocks b USING (height)
+LEFT JOIN LATERAL (
+    SELECT account, asset, available, locked FROM balances
+    WHERE account = $1 AND asset > $2 ORDER BY asset LIMIT $3
+) AS p ON true
+ORDER BY p.asset;
+
+-- name: read_movements
+-- The postings of one account after a place and up to another.
+SELECT p.height, p.position, p.leaf
+FROM (
+    SELECT m.height, place.position
+    FROM movements m CROSS JOIN LATERAL unnest(m.positions) AS place (position)
+    WHERE m.account = $1 AND m.height BETWEEN $2 AND $4
+      AND (m.height, place.position) > ($2, $3::bigint)
+      AND (m.height, place.position) <= ($4, $5::bigint)
+    ORDER BY m.height, place.position LIMIT $6
+) AS own
+JOIN postings p USING (height, position) ORDER BY height, position;
+
+-- name: read_last_before
+-- The last block before an instant. Ledger time never decreases, so the heights are searched by
+-- halves: some twenty rows of a million.
+WITH RECURSIVE search (low, high) AS (
+    SELECT 0::bigint, coalesce(max(height), 0) FROM blocks
+    UNION ALL
+    SELECT CASE WHEN b.at < $1 THEN b.height ELSE s.low END,
+           CASE WHEN b.at < $1 THEN s.high ELSE b.height - 1 END
+    FROM search s JOIN blocks b ON b.height = (s.low + s.high + 1) / 2
+    WHERE s.low < s.high
+)
+SELECT b.height, b.count - 1 AS position
+FROM search s JOIN blocks b ON b.height = s.low WHERE s.low = s.high;
+
 -- name: read_conservation
 SELECT i.asset,
        -coalesce(sum(b.available) FILTER (WHERE b.counter), 0)::bigint AS issued,
        coalesce(sum(b.available) FILTER (WHERE NOT b.counter), 0)::bigint AS available,
-       coalesce(sum(b.locked) FILTER (WHERE NOT b.counter), 0)::bigint AS locked
+       coalesce(sum(b.locked) FILTER (WHERE NOT b.counter), 0)::bigint AS locked,
+       coalesce((SELECT l.height::text || '.' || (l.count - 1)::text
+                 FROM head h JOIN blocks l ON l.height = h.height), '') AS as_of
 FROM instruments i LEFT JOIN balances b USING (asset)
 GROUP BY i.asset ORDER BY i.asset;

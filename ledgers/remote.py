@@ -4,13 +4,15 @@ import asyncio
 import io
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final, TypeVar
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
 
 from htlc.contract import Status
-from htlc.units import HtlcId
+from htlc.units import AccountId, HtlcId, Instant
 from ledgers import preference, trace, views
+from ledgers.books import Holdings, Position
 from ledgers.port import (
     Answer,
     Cursor,
@@ -46,6 +48,9 @@ U = TypeVar("U")
 
 _answers = msgspec.json.Decoder(list[AnswerJson])
 _facts = msgspec.json.Decoder(views.FactsJson)
+_holdings = msgspec.json.Decoder(views.HoldingsJson)
+_positions = msgspec.json.Decoder(list[views.PositionJson])
+_place = msgspec.json.Decoder(views.PlaceJson)
 _description = msgspec.json.Decoder(views.DescriptionJson)
 
 
@@ -125,6 +130,29 @@ class RemoteLedger:
             for wire in page.facts:
                 yield _converted(views.fact_of, wire)
             after = page.next
+
+    # --- books: raise LedgerUnreachable, RemoteLedgerError ---------------------------------------
+
+    async def holdings(self, account: AccountId | None, after: str = "") -> Holdings:
+        if account is None:
+            told = await self._request("GET", "/v1/holdings", after=after)
+        else:
+            told = await self._request("GET", "/v1/holdings", after=after, account=account)
+        page = _decoded(_holdings, told)
+        return _converted(views.holdings_of, page)
+
+    async def movements(self, account: AccountId, after: Cursor, until: Cursor) -> Sequence[Fact]:
+        path = f"/v1/accounts/{quote(account, safe='')}/facts"
+        page = _decoded(_facts, await self._request("GET", path, None, after=after, until=until))
+        return [_converted(views.fact_of, wire) for wire in page.facts]
+
+    async def conservation(self) -> Sequence[Position]:
+        wires = _decoded(_positions, await self._request("GET", "/v1/conservation"))
+        return [_converted(views.position_of, wire) for wire in wires]
+
+    async def last_before(self, at: Instant) -> Cursor:
+        answer = await self._request("GET", "/v1/cursor", None, before=str(at))
+        return _decoded(_place, answer).cursor
 
     async def _ask(
         self, path: str, content: Any, known: Sequence[Terms | None]

@@ -223,7 +223,7 @@ async def write_batch(
         header.at,
         block.hash,
         block.signature,
-        _movement_rows(effects, header.height),
+        movement_rows(effects, header.height),
         administration,
     )
     if not counted["advanced"]:
@@ -270,7 +270,7 @@ def _contract_rows(
     return [rows.contract_values(htlc) for htlc in made.values()], ended
 
 
-def _movement_rows(effects: Iterable[Effect], height: int) -> list[tuple[Any, ...]]:
+def movement_rows(effects: Iterable[Effect], height: int) -> list[tuple[Any, ...]]:
     """Which postings of the block belong to each account."""
     positions: dict[AccountId, list[int]] = {}
     for position, effect in enumerate(effects):

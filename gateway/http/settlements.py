@@ -39,6 +39,7 @@ _one: Final = msgspec.json.Decoder(wire.Proposal)
 _many: Final = msgspec.json.Decoder(list[wire.Proposal])
 _items: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _cancellation: Final = msgspec.json.Decoder(wire.Cancellation)
+_resolving: Final = msgspec.json.Decoder(wire.Resolving)
 _acceptance: Final = msgspec.json.Decoder(wire.Acceptance)
 
 T = TypeVar("T")
@@ -158,6 +159,16 @@ async def cancel(call: Call) -> Reply:
     if not notation.is_reason(reason):
         raise RequestError.field("reason", notation.REASON.rule)
     return _shown(call, await call.gateway.cancel(call.principal, id, reason))
+
+
+async def resolve(call: Call) -> Reply:
+    """An operator's word on how a lost decision went."""
+    id = SettlementId(call.settlement())
+    said = await call.json(_resolving)
+    if not notation.is_reason(said.evidence):
+        raise RequestError.field("evidence", notation.REASON.rule)
+    answer = await call.gateway.resolve(call.principal, id, said.decision, said.evidence)
+    return _shown(call, answer)
 
 
 def _shown(call: Call, answer: View | Denied | None) -> Reply:

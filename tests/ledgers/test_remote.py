@@ -6,14 +6,16 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from htlc.contract import Answer, Refusal, Unknown
-from htlc.units import HtlcId
-from ledgers import remote
+from htlc.units import HtlcId, Instant, LedgerId
+from ledgers import remote, views
 from ledgers.access import token_digest
+from ledgers.hosted import Traits, description
 from ledgers.port import Execute, LedgerUnreachable, Lock
 from ledgers.remote import RemoteLedger, RemoteLedgerError
 from ledgers.service import build_app
@@ -69,6 +71,13 @@ async def test_a_server_that_cannot_is_unknown(status: int) -> None:
 async def test_a_page_of_a_proxy_is_unknown() -> None:
     async with client(saying(200, "<html>welcome</html>")) as ledger:
         assert "malformed" in (await no_answer(ledger))[0]
+
+
+async def test_a_ledger_of_a_later_release_may_say_more_of_itself() -> None:
+    described = description(LedgerId("bank"), Traits(), [], Instant(1), bytes(32))
+    told = msgspec.to_builtins(views.description_json(described)) | {"more": {"of": "it"}}
+    async with client(saying(200, msgspec.json.encode(told).decode())) as ledger:
+        assert await ledger.describe() == described
 
 
 async def test_a_refused_connection_is_unknown() -> None:

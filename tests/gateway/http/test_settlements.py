@@ -325,3 +325,32 @@ async def test_ledgers_say_what_they_are_once_they_were_heard(served: Served) ->
     assert found["registry"]["assets"][0]["asset"] == ISIN
     assert found["eur"]["hash_functions"] == [{"algorithm": "sha256", "encoding": "raw"}]
     assert (found["silent"]["reachable"], found["silent"]["skew_seconds"]) == (False, None)
+
+
+# ---------------------------------------------------------------------- resolve
+
+WORD = {"decision": "COMMIT", "evidence": "both parties hold the confirmation, ref. 77"}
+
+
+async def test_an_operator_says_how_a_lost_decision_went(served: Served) -> None:
+    await served.seller.ask("POST", "/v1/settlements", proposal())
+    await served.buyer.ask("POST", "/v1/settlements", proposal())
+    answer = await served.operator.ask("POST", f"/v1/settlements/{ID}/resolve", WORD)
+    assert answer.status == 200
+    (said,) = answer.json["resolutions"]
+    assert said == WORD | {"operator": "ops", "at": "2026-10-06T09:00:00Z"}
+
+
+async def test_a_member_cannot_and_an_unfrozen_one_is_denied(served: Served) -> None:
+    await served.seller.ask("POST", "/v1/settlements", proposal())
+    path = f"/v1/settlements/{ID}/resolve"
+    assert (await served.seller.ask("POST", path, WORD)).status == 403
+    denied = await served.operator.ask("POST", path, WORD)
+    assert (denied.status, denied.json["code"]) == (409, "DPRG")
+    for wrong, field in (
+        (WORD | {"evidence": ""}, "evidence"),
+        (WORD | {"decision": "MAYBE"}, "decision"),
+        ({"decision": "COMMIT"}, "evidence"),
+    ):
+        refused = await served.operator.ask("POST", path, wrong)
+        assert refused.status == 422 and field in refused.text
