@@ -293,9 +293,7 @@ def _lockable(state: Settlement) -> list[int]:
     """The legs to ask for now. Where a party holds the secret they go one by one: the anchor after
     all followers (rule 8), `htlc` legs in descending order of expiry (rule 12)."""
     missing = [
-        n
-        for n, leg in enumerate(state.legs)
-        if leg.status in _LOCKABLE and leg.refusal is None
+        n for n, leg in enumerate(state.legs) if leg.status in _LOCKABLE and leg.refusal is None
     ]
     if state.agreed.holder is None:
         return missing
