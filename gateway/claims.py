@@ -15,7 +15,7 @@ from gateway import found
 from gateway.jobs import UNTOLD, AttemptJob, Done
 from gateway.journal import QUERIES, Journal, PairEnd, deliver
 from gateway.pairs import notice
-from gateway.sql import Connection
+from gateway.sql import Connection, Executor
 from htlc.settlement import Phase, Settlement
 from htlc.swap import Swap
 from htlc.units import SettlementId, seconds
@@ -45,11 +45,9 @@ async def take(
     return True
 
 
-async def post(
-    connection: Connection, journal: Journal, swaps: Sequence[tuple[Swap, bytes]]
-) -> None:
+async def post(connection: Executor, journal: Journal, swaps: Sequence[tuple[Swap, bytes]]) -> None:
     """Found settlements whose id is posted with terms that they carry out, all or some of them, are
-    those proposals (with the digest of each as posted), within the transaction of an intake."""
+    those proposals (with the digest of each as posted)."""
     if journal.epoch.number == FIRST_EPOCH:
         return
     posted = {swap.id: (swap, digest) for swap, digest in swaps}

@@ -11,7 +11,9 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from gateway.connections import Connections
 from gateway.directory import Directory, now_ns
+from gateway.forgetting import remember
 from gateway.ids import new_id
 from gateway.inbound import Arrival, verdict
 from gateway.intake import Intake
@@ -77,6 +79,7 @@ class Desk:
         intake: Intake,
         directory: Directory,
         rulebook: Rulebook,
+        connections: Connections,
         mailboxes: Mailboxes,
         open_max: int,
         legs_max: int,
@@ -89,6 +92,7 @@ class Desk:
         self._intake = intake
         self._directory = directory
         self._rulebook = rulebook
+        self._connections = connections
         self._mailboxes = mailboxes
         self._open_max = open_max
         self._legs_max = legs_max
@@ -150,15 +154,17 @@ class Desk:
                 location="/AppHdr/Fr",
                 reference=header.business_message_id,
             )
+        received_at, connection = now_ns(), self._connections.of(member)
         try:
-            envelope.validate(enveloped)
+            enveloped = connection.admit(enveloped, received_at)
+            envelope.validate(enveloped, connection.accepted)
         except ProtocolError as error:
             return error
         content = inbound.decode(enveloped)
         return Arrival(
             id=new_id(),
             member=bic11(member),
-            received_at=now_ns(),
+            received_at=received_at,
             enveloped=enveloped,
             content=content,
             refusal=self._rulebook.check(content),
@@ -380,16 +386,7 @@ class Desk:
     async def remember(
         self, member: str, key: str, digest: bytes, status: int, answer: str
     ) -> tuple[int, str] | Conflict:
-        """Bind an `Idempotency-Key` to a request (status 0), or keep its answer, once; what is
-        kept afterwards, or Conflict if the key came with another body."""
-        await self._pool.execute(
-            QUERIES["store_idempotent"], bic11(member), key, digest, status, answer
-        )
-        row = await self._pool.fetchrow(QUERIES["load_idempotent"], bic11(member), key)
-        assert row is not None, "what was bound is never removed"
-        if row["digest"] != digest:
-            return Conflict(what=f"Idempotency-Key {key} came with another body before")
-        return (row["status"], row["answer"])
+        return await remember(self._pool, bic11(member), key, digest, status, answer)
 
     # ------------------------------------------------------------------ ledgers
 

@@ -140,6 +140,7 @@ def related(header: Header) -> Related:
         business_message_id=header.business_message_id,
         definition=header.definition,
         created_at=header.created_at,
+        emits=header.emits,
     )
 
 

@@ -6,6 +6,7 @@ told the same as if it did not exist.
 """
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Literal, Protocol
 
 import msgspec
@@ -120,6 +121,42 @@ class LedgerState(msgspec.Struct, frozen=True, kw_only=True):
     clock_at: int | None
     reachable: bool
     fault: str | None = None  # why nothing is locked on it
+
+
+class StatementWanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Which statements a member asks for; what is left out stands for all of its own. `day` is a
+    business day that is over; without one, from the end of the last one up to now."""
+
+    kind: Literal["holdings", "movements", "cash"] | None = None
+    ledger: str | None = None
+    account: str | None = None
+    day: date | None = None
+
+
+class StatementMade(msgspec.Struct, frozen=True, kw_only=True):
+    """A statement that was put into its owner's mailbox, in pages."""
+
+    id: str
+    kind: str
+    ledger: str
+    account: str
+    asset: str | None  # of a cash statement
+    frequency: str
+    business_date: date
+    number: int
+    pages: int
+    definition: str
+
+
+class Statements(Protocol):
+    """Statements on demand."""
+
+    async def state(
+        self, member: str, wanted: StatementWanted
+    ) -> Sequence[StatementMade] | Refused | Denied | Busy:
+        """Make what is asked for and deliver it; Busy if a ledger is away, Denied if its postings
+        do not agree with what it told before."""
+        ...
 
 
 class Gateway(Protocol):

@@ -10,7 +10,7 @@ from gateway.app import serve
 from gateway.cli.terminal import config_option, failing, process_options
 from gateway.config import Settings, check, read
 from gateway.epoch import SupersededError
-from gateway.process.life import live
+from gateway.process.life import addresses, live
 from gateway.process.sockets import sockets
 from ledgers.migrate import MigrationError
 
@@ -37,7 +37,7 @@ def command(
         listen, metrics = sockets((settings.listen, settings.metrics_listen), (fd, metrics_fd))
         live(
             settings.replica,
-            (listen, metrics),
+            addresses((listen, metrics)),
             lambda ready, say: serve(
                 settings, listen=listen, metrics=metrics, ready=ready, say=say
             ),

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import date
 
 import msgspec
 
@@ -17,6 +18,8 @@ from gateway.port import (
     Received,
     Refused,
     Resolution,
+    StatementMade,
+    StatementWanted,
     Stored,
     Summary,
     Taken,
@@ -313,3 +316,36 @@ def _description(name: str, asset: str, scale: int) -> Description:
         assets=(AssetDescription(asset=AssetId(asset), scale=scale),),
         public_key=bytes(32),
     )
+
+
+class FakeStatements:
+    """Implements `gateway.port.Statements`: the seller has one account, of euros."""
+
+    def __init__(self, fake: FakeGateway) -> None:
+        self._fake = fake
+
+    async def state(
+        self, member: str, wanted: StatementWanted
+    ) -> list[StatementMade] | Refused | Denied | Busy:
+        self._fake._check()
+        if wanted.account not in (None, "EUR-SELADE"):
+            rule = f"{wanted.account} is no account of {member}"
+            return Refused(faults=(swaps.Fault(field="account", rule=rule),))
+        if wanted.ledger == "silent":
+            return Busy()
+        if wanted.ledger == "registry":
+            return Denied(code="OTHR", why="the ledger's postings do not agree")
+        return [
+            StatementMade(
+                id="0192f3c45d6e7f809a1b2c3d4e5f6071",
+                kind="cash",
+                ledger="eur",
+                account="EUR-SELADE",
+                asset="EUR",
+                frequency="INDA" if wanted.day is None else "DAIL",
+                business_date=wanted.day or date(2026, 10, 6),
+                number=1,
+                pages=1,
+                definition="camt.053.001.08",
+            )
+        ]

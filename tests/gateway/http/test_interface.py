@@ -218,6 +218,7 @@ async def test_an_error_of_ours_is_logged_once_and_hides_our_inside(
             "/v1/messages/ack": {"through": "m0000000000000001"},
             f"/v1/settlements/{ID}/cancel": {"reason": "x"},
             RESOLVE: {"decision": "COMMIT", "evidence": "x"},
+            "/v1/statements": {},
         }.get(path)
         if method == "POST"
         else None
