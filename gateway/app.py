@@ -96,6 +96,7 @@ def _interface(
     settings = engine.settings
     app = build_app(
         desk,
+        sign=engine.connections.sign,
         statements=engine.statements,
         reconciliation=engine.reconciliation,
         bic=settings.bic,
@@ -140,6 +141,7 @@ def gateway_health(engine: Engine) -> Health:
     state = Health()
     state.checks["database"] = lambda: _database_fault(engine)
     state.checks["ledgers"] = lambda: _unheard(engine)
+    state.checks["restore"] = lambda: engine.taking_up.why
     for name in engine.settings.ledgers:
         state.remarks[f"ledger {name}"] = lambda name=name: _ledger_fault(engine, name)  # type: ignore[misc]
     return state

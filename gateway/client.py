@@ -163,6 +163,11 @@ class GatewayClient:
         body = msgspec.json.encode({"reason": reason})
         return await self._ask("POST", f"/v1/settlements/{id}/cancel", wire.SettlementView, body)
 
+    async def resolve(self, id: str, decision: str, evidence: str) -> wire.SettlementView:
+        """Say, as an operator, how the lost decision of a frozen settlement went."""
+        body = msgspec.json.encode({"decision": decision, "evidence": evidence})
+        return await self._ask("POST", f"/v1/settlements/{id}/resolve", wire.SettlementView, body)
+
     async def settlement(self, id: str) -> wire.SettlementView:
         """One settlement, as it is now."""
         return await self._ask("GET", f"/v1/settlements/{id}", wire.SettlementView)

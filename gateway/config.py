@@ -165,10 +165,37 @@ class LedgerSettings(_Table, frozen=True, kw_only=True):
 
     kind: Literal["securities", "currency"]
     url: str
+    #: Of a network of registries: the node of each. Accounts begin with their registry's name. A
+    #: lock goes to its payer's registry, all else to any; `url` is then not asked.
+    registries: dict[str, str] = {}
     token_file: Path
     depository: str | None = None  # BIC of the CSD: what sese.023 names (securities)
     latency: LatencySettings = LatencySettings()
     calendar: CalendarSettings = CalendarSettings()
+
+
+class ConnectionSettings(_Table, frozen=True, kw_only=True):
+    """What is agreed with a member about its messages."""
+
+    #: Definitions that it may send (`sese.023.001.12`); absent: all that are read here.
+    accept: tuple[str, ...] | None = None
+    #: Versions in which it is written to (`"sese.024" = "13"`); others as in the recommended
+    #: profile. The answers to one instruction keep the version that held when it came.
+    emit: dict[str, str] = {}
+    #: Of what it sends: `required`, `optional` (checked where there is one), `off` (not looked at).
+    signatures: Literal["off", "optional", "required"] = "off"
+    #: Its certificates (PEM), two while one is replaced. No other verifies, whoever issued it.
+    certificate_files: tuple[Path, ...] = ()
+    #: Whether what it is sent as XML is signed with the gateway's key.
+    sign: bool = False
+
+
+class SigningSettings(_Table, frozen=True, kw_only=True):
+    """The gateway's own key for signatures, and its certificate: PEM, PKCS #8 without a password;
+    ECDSA on P-256, or RSA of 2048 bits and more."""
+
+    key_file: Path
+    certificate_file: Path
 
 
 class MemberSettings(_Table, frozen=True, kw_only=True):
@@ -184,6 +211,7 @@ class MemberSettings(_Table, frozen=True, kw_only=True):
     #: .015), an account owner of its own (.014, .015). Off: custodians have sese.024 and sese.025.
     position_messages: bool = False
     power_of_attorney: bool = False  # agreed swaps that name it as a payer need no further consent
+    connection: ConnectionSettings = ConnectionSettings()
 
 
 class OperatorSettings(_Table, frozen=True, kw_only=True):
@@ -211,6 +239,7 @@ class Settings(_Table, frozen=True, kw_only=True):
     operators: tuple[OperatorSettings, ...] = ()
     limits: LimitSettings = LimitSettings()
     matching: MatchingSettings = MatchingSettings()
+    signing: SigningSettings | None = None
     shutdown: ShutdownSettings = ShutdownSettings()
     statements: StatementSettings = StatementSettings()
     reconciliation: ReconciliationSettings = ReconciliationSettings()

@@ -92,6 +92,13 @@ class Directory:
             return AccountId(named) if named in accounts else None
         return AccountId(accounts[0]) if accounts else None
 
+    def owner(self, ledger: LedgerId, account: AccountId) -> MemberId | None:
+        """The member whose account it is."""
+        for bic, member in self._members.items():
+            if account in member.accounts.get(ledger, ()):
+                return MemberId(bic)
+        return None
+
     def profile(self, name: LedgerId, at: Instant | None) -> LedgerProfile | None:
         """What an agreement needs to know of a ledger, at its time; None until it was heard, and
         for one that is not trusted."""
@@ -151,7 +158,10 @@ class Directory:
         )
 
     def swap(self, id: SettlementId, pair: MatchedPair) -> Swap | None:
-        """The swap of a pair's attempt; None if reference data no longer tells."""
+        """The swap of a pair's attempt; None if reference data no longer tells, or reconciliation
+        has stopped what it moves."""
+        if self.is_pair_stopped(pair):
+            return None
         amounts = self._moved(pair)
         return None if amounts is None else amounts.swap(id)
 

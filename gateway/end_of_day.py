@@ -20,10 +20,10 @@ from gateway import allegements, cancellations, instructions
 from gateway.days import Days
 from gateway.fx_pairs import FxPair, FxSide, status
 from gateway.instructions import Unmatched
+from gateway.jobs import UNTOLD
 from gateway.journal import LOST, QUERIES, Journal, Notice, PairEnd, PendingPair, deliver
 from gateway.pairs import Pair, Side, cancelled, notice
 from gateway.sql import Connection, Pool
-from gateway.waiting import UNTOLD
 from protocols.iso20022.codes import CancellationReason, FailingReason
 from protocols.iso20022.fx import TradeStatus
 

@@ -8,29 +8,30 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import aiohttp
 
-from gateway import cancellations, config, listener, swaps, waiting
+from gateway import cancellations, config, listener, swaps
 from gateway.acquaintance import Acquaintance
 from gateway.agreements import Agreements
 from gateway.allegements import Allegements
 from gateway.config import Settings, calendars_of, tolerance_of
+from gateway.connections import Connections
 from gateway.days import Days
 from gateway.desk import Desk
 from gateway.directory import Directory, now_ns
 from gateway.end_of_day import EndOfDay
+from gateway.epoch import SupersededError
 from gateway.forgetting import Forgetting
 from gateway.ids import new_id
 from gateway.intake import Intake, Openers
-from gateway.jobs import AttemptJob, Done, Job, MessageJob, SwapJob
-from gateway.journal import QUERIES, Journal, Notice, PendingPair
+from gateway.jobs import AttemptJob, Done, Job, MessageJob, SwapJob, answer
+from gateway.journal import QUERIES, Journal, registered
 from gateway.lease import Lease
-from gateway.links import Link
-from gateway.live import Origin
+from gateway.links import Link, ledger
 from gateway.mailbox import Mailboxes
-from gateway.pairs import MatchedPair, PairOrigin
+from gateway.origins import Origins
 from gateway.pending import PendingPairs
 from gateway.positions import PositionMessages
 from gateway.reconciliation.service import Reconciliation
@@ -39,14 +40,13 @@ from gateway.rulebook import Rulebook
 from gateway.runner import Runner
 from gateway.sql import Pool, open_pool
 from gateway.statements.service import Statements
-from gateway.swaps import SwapOrigin
+from gateway.taking_up import TakingUp
 from gateway.tally import Tally
 from gateway.vault import Vault, load_master
-from htlc.settlement import Phase, Settlement
-from htlc.swap import Swap
-from htlc.units import Instant, LedgerId, SettlementId, seconds
+from htlc.settlement import Phase
+from htlc.units import Duration, Instant, LedgerId, SettlementId, seconds
 from ledgers.migrate import migrate
-from ledgers.remote import RemoteLedger
+from ledgers.port import Ledger
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 
@@ -73,12 +73,12 @@ class Engine:
         self.journal = journal
         self._say = say
         self.directory = Directory(settings)
+        self.connections = Connections(settings)
         self.days = Days(calendars_of(settings), self.directory, now_ns)
         self.ledgers = {
-            LedgerId(name): RemoteLedger(session, its.url, config.secret(its.token_file))
-            for name, its in settings.ledgers.items()
+            LedgerId(name): ledger(session, its) for name, its in settings.ledgers.items()
         }
-        self.links = {name: self._link(name, ledger) for name, ledger in self.ledgers.items()}
+        self.links = {name: self._link(name, its) for name, its in self.ledgers.items()}
         vault = Vault(load_master(settings.master_file))
         self.agreements = Agreements(
             vault,
@@ -89,6 +89,7 @@ class Engine:
         self.positions = PositionMessages(self.directory, now=now_ns)
         self.rulebook = self._rules()
         self.mailboxes = Mailboxes(pool)
+        self.origins = self._origins()
         self.intake = Intake(
             pool,
             journal,
@@ -99,23 +100,15 @@ class Engine:
             say=say,
         )
         self.allegements = self._allegements()
+        self.pending = self._pending()
+        self.recovery = self._recovery()
         self.statements = self._statements()
         self.reconciliation = self._reconciliation()
-        self.pending = PendingPairs(
-            needs=self.directory.needs, attempt=self.intake.put, days=self.days
-        )
-        self.recovery = self._recovery()
         self.acquaintance = Acquaintance(
             self.links, self.directory, pool, learned=self._learned, say=say
         )
-        self.lease = Lease(
-            pool,
-            journal.replica,
-            recover=self.recovery.take_back,
-            relinquish=self.recovery.relinquish,
-            tally=self.runner.tally,
-            say=say,
-        )
+        self.lease = self._lease()
+        self.taking_up = self._taking_up(vault)
         self.draining = False  # no new intake; what is open is brought to its end
 
     def _recovery(self) -> Recovery:
@@ -124,8 +117,19 @@ class Engine:
             self.journal,
             self.runner,
             self.pending,
-            pair_origin=self._pair_origin,
-            swap_origin=self._swap_origin,
+            self.origins,
+        )
+
+    def _reconciliation(self) -> Reconciliation:
+        return Reconciliation(
+            self.pool,
+            self.directory,
+            self.ledgers,
+            daily_at=self.settings.reconciliation.at(),
+            now=now_ns,
+            today=self.days.today,
+            delivered=self.mailboxes.delivered,
+            say=self._say,
         )
 
     def _statements(self) -> Statements:
@@ -138,18 +142,6 @@ class Engine:
             daily=self.settings.statements.daily and not by_hand,
             now=now_ns,
             learned=self.rulebook.changed,
-            delivered=self.mailboxes.delivered,
-            say=self._say,
-        )
-
-    def _reconciliation(self) -> Reconciliation:
-        return Reconciliation(
-            self.pool,
-            self.directory,
-            self.ledgers,
-            daily_at=self.settings.reconciliation.at(),
-            now=now_ns,
-            today=self.days.today,
             delivered=self.mailboxes.delivered,
             say=self._say,
         )
@@ -175,6 +167,47 @@ class Engine:
             say=self._say,
         )
 
+    def _pending(self) -> PendingPairs:
+        return PendingPairs(
+            needs=self.directory.needs,
+            # Nothing new is opened before it is known what a restore has lost.
+            attempt=lambda job: not self.agreements.paused and self.intake.put(job),
+            days=self.days,
+        )
+
+    def _lease(self) -> Lease:
+        return Lease(
+            self.pool,
+            self.journal,
+            recover=self.recovery.take_back,
+            relinquish=self.recovery.relinquish,
+            tally=self.runner.tally,
+            say=self._say,
+        )
+
+    def _origins(self) -> Origins:
+        return Origins(
+            self.settings.matching,
+            self.days,
+            self.mailboxes,
+            self.positions,
+            lambda: self.pending,
+        )
+
+    def _taking_up(self, vault: Vault) -> TakingUp:
+        return TakingUp(
+            self.pool,
+            self.journal,
+            links=self.links,
+            vault=vault,
+            agreements=self.agreements,
+            member_of=self.directory.owner,
+            quiet_after=_quiet_after(self.settings),
+            adopt=lambda lost: self.runner.adopt(lost, self.origins.swap(lost.state.swap)),
+            over=self._mark_all,
+            say=self._say,
+        )
+
     def _end_of_day(self) -> EndOfDay:
         return EndOfDay(
             self.pool,
@@ -196,7 +229,7 @@ class Engine:
             clock=lambda name: self._time(name) or Instant(now_ns()),
         )
 
-    def _link(self, name: LedgerId, ledger: RemoteLedger) -> Link:
+    def _link(self, name: LedgerId, ledger: Ledger) -> Link:
         return Link(
             name,
             ledger,
@@ -216,54 +249,16 @@ class Engine:
 
     def _openers(self) -> Openers:
         return Openers(
-            pair_swap=self._pair_swap,
+            pair_swap=self.directory.swap,
             opening=lambda state: self.agreements.opening(state),
-            pair_origin=self._pair_origin,
-            swap_origin=self._swap_origin,
-            proposed=self._proposed,
+            pair_origin=self.origins.pair,
+            swap_origin=self.origins.swap,
+            proposed=swaps.proposed,
             new_id=new_id,
             now=now_ns,
             days=self.days,
             tolerance=tolerance_of(self.settings.matching),
         )
-
-    def _pair_swap(self, id: SettlementId, pair: MatchedPair) -> Swap | None:
-        return None if self.directory.is_pair_stopped(pair) else self.directory.swap(id, pair)
-
-    def _pair_origin(self, pair: MatchedPair, wait: PendingPair | None) -> Origin:
-        origin = PairOrigin(
-            pair,
-            wait=wait or waiting.fresh(pair, self.days),
-            now=now_ns,
-            today=self.days.today,
-            retry_at=self._retry_at,
-            over=self._pair_over,
-        )
-        return self.positions.beside(origin, pair.market_reference)
-
-    def _swap_origin(self, swap: Swap) -> Origin:
-        return self.positions.beside(SwapOrigin(swap, now=now_ns, over=self._over), None)
-
-    def _proposed(self, state: Settlement, now: int) -> tuple[Notice, ...]:
-        return swaps.proposed(state, now)
-
-    def _retry_at(self, attempt: int) -> int:
-        matching = self.settings.matching
-        pause = min(matching.retry_first_seconds * 2 ** (attempt - 1), matching.retry_max_seconds)
-        return now_ns() + seconds(pause)
-
-    def _over(self, state: Settlement) -> None:
-        self.mailboxes.delivered(state.swap.parties)
-        if state.phase is Phase.SETTLED:
-            self.pending.settled(state)
-
-    def _pair_over(self, origin: PairOrigin, state: Settlement) -> None:
-        self._over(state)
-        waits = origin.waits(state)
-        if waits is None:
-            self.pending.forget(origin.pair.id)
-        else:
-            self.pending.wait(waits, origin.pair)
 
     # ------------------------------------------------------------------ intake's results
 
@@ -279,10 +274,10 @@ class Engine:
         self.mailboxes.delivered(done.told)
         match job:
             case MessageJob():
-                _answer(job.answer, done.messages)
+                answer(job.answer, done.messages)
                 self.mailboxes.delivered({arrival.member for arrival in job.arrivals})
             case SwapJob():
-                _answer(job.answer, done.swaps)
+                answer(job.answer, done.swaps)
             case AttemptJob():
                 pass
 
@@ -313,13 +308,25 @@ class Engine:
     # ------------------------------------------------------------------ tasks
 
     async def run(self) -> None:
-        """Everything that goes on until the process ends."""
+        """Everything that goes on until the process ends. Raises SupersededError."""
+        try:
+            await self._run()
+        except BaseExceptionGroup as group:
+            over: BaseException | None = group.subgroup(SupersededError)
+            while isinstance(over, BaseExceptionGroup):  # a group of tasks in a group of tasks
+                over = over.exceptions[0]
+            if over is not None:
+                raise over from None
+            raise
+
+    async def _run(self) -> None:
         dsn = config.database(self.settings.dsn)
         tasks = (
             self.runner.run(),
             self.intake.writer.run(),
             self.lease.run(),
             self.recovery.run(),
+            self.taking_up.run(),
             self.allegements.run(),
             self.statements.run(),
             self.reconciliation.run(),
@@ -335,19 +342,14 @@ class Engine:
     def _learned(self) -> None:
         """A ledger has told what it is: what waited for that may go on."""
         self.rulebook.changed()
+        self._mark_all()
+
+    def _mark_all(self) -> None:
         for live in self.runner.lives.values():
             self.runner.mark(live)
 
     def _heard(self, settlement: str) -> None:
         self.runner.changed_elsewhere(SettlementId(settlement))
-
-
-_T = TypeVar("_T")
-
-
-def _answer(future: "asyncio.Future[_T]", value: _T) -> None:
-    if not future.done():  # whoever asked may have gone away
-        future.set_result(value)
 
 
 def desk_of(engine: Engine) -> Desk:
@@ -359,6 +361,7 @@ def desk_of(engine: Engine) -> Desk:
         intake=engine.intake,
         directory=engine.directory,
         rulebook=engine.rulebook,
+        connections=engine.connections,
         mailboxes=engine.mailboxes,
         open_max=engine.settings.limits.open_max,
         legs_max=engine.settings.limits.legs_max,
@@ -377,13 +380,18 @@ async def open_engine(settings: Settings, say: Callable[[str], None]) -> AsyncIt
         engine = Engine(settings, pool, await _journal(pool, settings), session, say)
         await pool.execute(QUERIES["ensure_mailboxes"], list(engine.directory.members))
         await engine.acquaintance.remember()
+        await engine.taking_up.begin()
         await engine.recovery.now()
         yield engine
+
+
+def _quiet_after(settings: Settings) -> Duration:
+    """After how long nothing that was sent before can change a ledger any more."""
+    skew = max(its.latency.skew_seconds for its in settings.ledgers.values())
+    return seconds(settings.limits.lock_within_seconds + 2 * skew)
 
 
 async def _journal(pool: Pool, settings: Settings) -> Journal:
     async with pool.acquire() as connection:
         await migrate(connection, MIGRATIONS)  # type: ignore[arg-type]
-    replica = await pool.fetchval(QUERIES["register_replica"], settings.replica)
-    epoch = await pool.fetchval(QUERIES["current_epoch"])
-    return Journal(pool, cancellations.conclude, epoch=epoch, replica=replica)
+    return await registered(pool, cancellations.conclude, settings.replica)

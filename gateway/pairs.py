@@ -229,7 +229,7 @@ def notice_to(
     return Notice(
         member=member,
         id=new_id(),
-        definition=render.definition(message),
+        definition=render.definition(message, {} if about is None else about.emits),
         related=None if about is None else _encoder.encode(about).decode(),
         created_at=now,
         settlement=settlement,

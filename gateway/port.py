@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from htlc.events import Decision
 from htlc.settlement import Settlement
 from htlc.swap import Fault, Swap
 from htlc.units import SettlementId
@@ -51,6 +52,16 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[Fault, ...]
 
 
+class Resolution(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator says that the lost decision of a frozen settlement was, and by what
+    evidence."""
+
+    operator: str
+    decision: Decision
+    evidence: str
+    said_at: int
+
+
 class View(msgspec.Struct, frozen=True, kw_only=True):
     """A settlement to be shown: its state, when it was proposed, and how long (nanoseconds)
     everything may be down before a principal is at risk; None: however long."""
@@ -60,6 +71,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     state: Settlement
     pair: str | None = None  # of matched instructions, where it came from messages
     safe_downtime: int | None = None
+    resolutions: tuple[Resolution, ...] = ()  # of a restored one, as operators see it
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -234,6 +246,13 @@ class Gateway(Protocol):
     async def cancel(
         self, principal: Principal, id: SettlementId, reason: str
     ) -> View | Denied | None: ...
+
+    async def resolve(
+        self, principal: Principal, id: SettlementId, decision: Decision, evidence: str
+    ) -> View | Denied | None:
+        """An operator says how the lost decision of a frozen settlement went. Two different ones
+        with the same evidence decide."""
+        ...
 
     async def conversation(
         self, member: str, id: SettlementId

@@ -16,14 +16,9 @@ from gateway.journal import Notice, PendingPair
 from gateway.pairs import MatchedPair, Pair, notice
 from protocols.iso20022.codes import FailingReason, PendingReason, ReasonCode
 
-UNHEARD_AGAIN: Final = 1_000_000_000
-"""Nanoseconds until a matched pair is tried again whose ledger has not told what it keeps."""
-
 STOPPED_AGAIN: Final = 10_000_000_000
-"""The same where reconciliation has stopped it: hours, until somebody has repaired the ledger."""
-
-UNTOLD: Final = "----"
-"""`advised` of a pair that waits and whose sides were told no reason yet."""
+"""Nanoseconds until a pair is tried again that reconciliation has stopped: it takes hours until
+somebody has repaired the ledger."""
 
 
 class Wait(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,20 +119,18 @@ def kept(before: PendingPair, wait: Wait, today: date) -> PendingPair:
 
 
 def put_off(job: AttemptJob, days: Days) -> tuple[PendingPair, list[Notice]]:
-    """A pair that has no swap at this time: its ledger has not told what it keeps, or is stopped
-    by reconciliation, which both sides are told once (`PRSY`, on hold by the system)."""
-    now = days.now()
-    if not days.is_stopped(job.pair):
-        unheard = msgspec.structs.replace(
-            job.wait, due_at=now + UNHEARD_AGAIN, advised=job.advised or UNTOLD
-        )
-        return unheard, []
-    code = str(PendingReason.PRSY.value)
-    told_on = job.wait.told_on if job.advised == code else days.today()
+    """A pair that reconciliation has stopped, and what both sides are told of it, once (`PRSY`, on
+    hold by the system)."""
+    now, code = days.now(), str(PendingReason.PRSY.value)
+    new = job.advised != code
     held = msgspec.structs.replace(
-        job.wait, due_at=now + STOPPED_AGAIN, advised=code, mirrored=code, told_on=told_on
+        job.wait,
+        due_at=now + STOPPED_AGAIN,
+        advised=code,
+        mirrored=code,
+        told_on=days.today() if new else job.wait.told_on,
     )
-    if job.advised == code:
+    if not new:
         return held, []
     told = job.pair.told_pending((code, code), now, failing=job.wait.failing)
     return held, [notice(side, message, now) for side, message in told]

@@ -12,7 +12,7 @@ import msgspec
 
 from htlc.units import AccountId, AssetId, Instant
 from ledgers.book import SIDES, Kind, Side
-from ledgers.port import Cursor, Fact
+from ledgers.port import Cursor, Fact, Ledger
 
 
 class Holding(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +69,10 @@ class Books(Protocol):
     async def last_before(self, at: Instant) -> Cursor:
         """The last posting before an instant of the ledger's time; empty if there is none."""
         ...
+
+
+class KeptLedger(Ledger, Books, Protocol):
+    """A ledger that also tells its books."""
 
 
 def key(holding: Holding) -> str:

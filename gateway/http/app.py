@@ -38,12 +38,14 @@ def build_app(
     body_bytes_max: int,
     batch_max: int,
     say: Callable[[str], None],
+    sign: Callable[[str, str], str] = lambda _, message: message,
     heartbeat_seconds: float = HEARTBEAT_SECONDS,
     now: Callable[[], int] = time.time_ns,
     away: tuple[type[Exception], ...] = (),
 ) -> web.Application:
     """The application over a gateway's services. `say` gets a line for each error of ours; what
-    is `away` means that the store cannot be reached: ask again."""
+    is `away` means that the store cannot be reached: ask again; `sign` puts our signature into an
+    XML message to a member where that is agreed."""
     desk = Desk(
         gateway=gateway,
         statements=statements,
@@ -52,6 +54,7 @@ def build_app(
         body_bytes_max=body_bytes_max,
         batch_max=batch_max,
         heartbeat_seconds=heartbeat_seconds,
+        sign=sign,
         now=now,
         say=say,
         closing=asyncio.Event(),

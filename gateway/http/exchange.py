@@ -61,6 +61,7 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
     body_bytes_max: int
     batch_max: int
     heartbeat_seconds: float
+    sign: Callable[[str, str], str]  # a message to a member, signed where that is agreed
     now: Callable[[], int]
     say: Callable[[str], None]
     closing: asyncio.Event  # set when the application shuts down: streams end

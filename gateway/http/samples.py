@@ -9,6 +9,7 @@ from typing import Final
 from gateway.http import notation, report_wire, wire
 from gateway.http.heads import SERVICE, message_id
 from htlc.agreement import TRUSTS, PrincipalRisk
+from htlc.events import Decision
 from htlc.hashlock import HashFunction
 from htlc.leg import LegStatus
 from htlc.swap import LockProtocol, Party
@@ -106,6 +107,9 @@ SETTLEMENTS: Final = wire.SettlementPage(
     settlements=(wire.SettlementLine(id=_ID, created_at=_AT_TEXT, state="SETTLED"),), next=None
 )
 
+RESOLVING: Final = wire.Resolving(
+    decision=Decision.COMMIT, evidence="both parties hold the confirmation, ref. 2026/77"
+)
 CANCELLATION: Final = wire.Cancellation(reason="agreed with the counterparty")
 ACKNOWLEDGEMENT: Final = wire.Acknowledgement(through=notation.cursor(42))
 

@@ -16,9 +16,11 @@ import msgspec
 from gateway.calendars import CalendarSettings
 from gateway.config import (
     ConfigurationError,
+    ConnectionSettings,
     LatencySettings,
     LimitSettings,
     MatchingSettings,
+    SigningSettings,
     check_calendars,
     read,
 )
@@ -34,6 +36,9 @@ WORLDS: Final = Path(__file__).parent / "worlds"
 """The worlds that come with the program."""
 
 DEFAULT: Final = "dvp"
+
+NETWORK: Final = "cross-border"
+"""The world that has a network of registries."""
 
 REPLICAS_MAX: Final = 8
 """Gateway processes of one machine: more than its cores would only share them."""
@@ -93,6 +98,7 @@ class MemberSpec(_Table, frozen=True, kw_only=True):
     name: str
     lei: str
     accounts: dict[str, dict[str, dict[str, str]]]
+    connection: ConnectionSettings = ConnectionSettings()
 
 
 class GatewaySpec(_Table, frozen=True, kw_only=True):
@@ -103,6 +109,7 @@ class GatewaySpec(_Table, frozen=True, kw_only=True):
     dsn: str | None = None  # of its PostgreSQL database; None is an embedded one
     limits: LimitSettings = LimitSettings()
     matching: MatchingSettings = MatchingSettings()
+    signing: SigningSettings | None = None
 
 
 class World(_Table, frozen=True, kw_only=True):

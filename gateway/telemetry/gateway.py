@@ -12,12 +12,12 @@ from gateway.links import Link
 from gateway.telemetry import census as counting
 from gateway.telemetry import metrics
 from gateway.telemetry.census import Census
-from gateway.telemetry.metrics import histogram, number, numbers
+from gateway.telemetry.families import histogram, number, numbers
 from gateway.telemetry.traffic import Traffic
 from htlc.settlement import Phase
 from htlc.units import LedgerId
 
-CAUSES = ("draining", "ledgers", "open", "queue", "database")
+CAUSES = ("draining", "restore", "ledgers", "open", "queue", "database")
 """Why a request is told to come back; each is shown from the start, for the alerts."""
 
 

@@ -52,6 +52,7 @@ class RegistryLedger:
         self.node = node
         self.seal = seal
         self.traits = traits
+        self.pool = pool
         self._store = Store(pool)
         self._reader = Reader(pool, seal.ledger)
         self._clock = clock

@@ -17,6 +17,7 @@ from ledgers.icsd import roots, tree
 from ledgers.icsd.block import Block, Fault, Outcome
 from ledgers.icsd.entry import (
     NOTHING,
+    STEP_MAX,
     Certificate,
     Cut,
     Hash,
@@ -108,6 +109,8 @@ class View:
             return Fault.WRONG_HEIGHT
         if not self.at <= cut.at <= INSTANT_MAX:
             return Fault.WRONG_TIME
+        if self.height and cut.at > self.at + STEP_MAX:
+            return Fault.TOO_FAR
         return None if self._carries(cut.certificate) else Fault.UNCERTIFIED
 
     def _carries(self, certificate: Certificate | None) -> bool:
@@ -132,6 +135,7 @@ class View:
         self.height, self.head, self.at = cut.height, header.hash, cut.at
         changes = self.tables.now(work.touched.before, self.place)
         self._replant(changes)
+        self._check(changes)
         return Block(
             header=header,
             statement=self._statement(header, work.outcomes),
@@ -170,6 +174,11 @@ class View:
         assert block.header.hash == self.head, "the last block is undone first"
         self._put(block.before)
 
+    def begin(self, epoch: Epoch) -> None:
+        """The next block is the first of an epoch that a quorum has begun (`recovery`)."""
+        assert epoch.start == self.height + 1, "an epoch goes on from its start block"
+        self.following = epoch
+
     def _put(self, rows: Rows) -> None:
         gone = [id for id, homed in rows.accounts.items() if homed is None]
         homes = {id: self.tables.homes[id] for id in gone if id in self.tables.homes}
@@ -185,14 +194,17 @@ class View:
     # --- the trees -------------------------------------------------------------------------------
 
     def _replant(self, rows: Rows) -> None:
-        """Bring the trees to what these rows are now, and check the instruments among them."""
+        """Bring the trees to what these rows are now."""
         self._hold(rows)
         assets = {asset for _, asset in rows.balances} | rows.instruments.keys()
-        issuances = {asset: self.issuance(asset) for asset in assets}
-        for issuance in issuances.values():
-            assert issuance is None or issuance.is_whole, "the CSD links of an issue agree"
-        self.roots.list(issuances)
+        self.roots.list({asset: self.issuance(asset) for asset in assets})
         self.roots.record(_records(rows))
+
+    def _check(self, rows: Rows) -> None:
+        """What a block has done leaves every issue whole, or it was done wrong."""
+        for asset in {asset for _, asset in rows.balances}:
+            issuance = self.issuance(asset)
+            assert issuance is not None and issuance.is_whole, "the CSD links of an issue agree"
 
     def _hold(self, rows: Rows) -> None:
         by_tree: dict[tuple[AssetId, RegistryId], list[roots.Holding]] = {}

@@ -19,6 +19,7 @@ from gateway.port import (
     Received,
     Reconciled,
     Refused,
+    Resolution,
     StatementMade,
     StatementWanted,
     Stored,
@@ -29,7 +30,7 @@ from gateway.port import (
 from htlc import swap as swaps
 from htlc.agreement import LedgerProfile, Limits, Pair, Role, draw_up
 from htlc.coordinator import evolve, propose
-from htlc.events import CancelRequested, Consented, Opened, Proposed
+from htlc.events import CancelRequested, Consented, Decision, Opened, Proposed
 from htlc.hashlock import HashFunction, Hashlock
 from htlc.schedule import Latency
 from htlc.settlement import Settlement
@@ -219,6 +220,22 @@ class FakeGateway:
         box.append(stored)
         self._arrivals.pop(member, asyncio.Event()).set()
         return stored
+
+    async def resolve(
+        self, principal: Principal, id: SettlementId, decision: Decision, evidence: str
+    ) -> View | Denied | None:
+        view = await self.show(principal, id)
+        if view is None:
+            return None
+        if view.state.agreement is None:
+            return Denied(code="DPRG", why="it is not frozen")
+        said = Resolution(
+            operator=principal.name, decision=decision, evidence=evidence, said_at=NOW
+        )
+        digest, kept = self.settlements[id]
+        kept = msgspec.structs.replace(kept, resolutions=(*kept.resolutions, said))
+        self.settlements[id] = (digest, kept)
+        return kept
 
     async def conversation(
         self, member: str, id: SettlementId
