@@ -14,6 +14,7 @@ from gateway.ids import new_id
 from gateway.inbound import Arrival, related
 from gateway.journal import Notice
 from gateway.pairs import Pair, Side, notice, pending, references
+from gateway.waiting import text
 from protocols import matching
 from protocols.iso20022.advice import (
     Matching,
@@ -25,7 +26,7 @@ from protocols.iso20022.advice import (
     TransactionDetails,
 )
 from protocols.iso20022.advice import Reason as AdviceReason
-from protocols.iso20022.codes import PendingReason, RejectionReason, UnmatchedReason
+from protocols.iso20022.codes import PendingReason, ReasonCode, RejectionReason, UnmatchedReason
 from protocols.iso20022.instruction import Movement
 from protocols.matching import Candidate, MatchKeys, NearMiss
 
@@ -106,7 +107,7 @@ class Admission:
         self._sides.append((arrival, side, keys))
         self._match(arrival, side, keys)
 
-    def _refuse(self, side: Side, code: RejectionReason, text: str) -> None:
+    def _refuse(self, side: Side, code: ReasonCode, text: str) -> None:
         self._tell(
             side,
             StatusAdvice(
@@ -148,7 +149,10 @@ class Admission:
         for pair in self.pairs:
             codes = waits.get(pair.id)
             for n, (side, other) in enumerate(pair.sides):
-                self._tell(side, pending(side, other, codes[n]) if codes else _mtchd(side, other))
+                told = _mtchd(side, other)
+                if codes is not None:
+                    told = pending(side, other, codes[n], text(codes))
+                self._tell(side, told)
         for id, waiting in self._earlier.items():
             if waiting.alleged and id in self._paired:
                 self.notices.append(allegements.removed(waiting.side, self._now))

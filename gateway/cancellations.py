@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from gateway import allegements, fx_pairs, instructions
+from gateway import allegements, fx_pairs, instructions, payments
 from gateway.elsewhere import CONFLICTS_MAX
 from gateway.fx_pairs import FxPair
 from gateway.inbound import Arrival, related
@@ -109,6 +109,7 @@ class Cancellations:
         await connection.execute(QUERIES["cancel_instructions"], [side.id], None)
         now = self._now()
         return [
+            *await payments.reject_cancelled(connection, [side], now),
             told.answer(Answering.CANCELLED, CancellationReason.CANI),
             notice(side, cancelled(side, None, CancellationReason.CANI), now),
             *([allegements.removed(side, now)] if known.alleged else ()),
@@ -245,8 +246,10 @@ async def conclude(connection: Connection, ends: Sequence[PairEnd], now: int) ->
     """Pairs are over: the final answer to each request that was made about them."""
     settled = {end.pair for end in ends if end.settled}
     rows = await connection.fetch(QUERIES["cancellations"], [end.pair for end in ends])
-    pairs = await instructions.load_pairs(connection, sorted({str(row["pair"]) for row in rows}))
-    notices = []
+    pairs = await instructions.load_pairs(connection, sorted(end.pair for end in ends))
+    over = [end.pair for end in ends if not end.settled]
+    payers = [side for id in over for side, _ in pairs[id].sides]
+    notices = await payments.reject_cancelled(connection, payers, now)
     for row in rows:
         pair = pairs[str(row["pair"])]
         about = _related.decode(row["header"])
@@ -263,7 +266,6 @@ async def conclude(connection: Connection, ends: Sequence[PairEnd], now: int) ->
         notices.append(notice_to(side.member, answer, now, about=about))
     await deliver(connection, notices)
     await connection.execute(QUERIES["drop_cancellations"], [end.pair for end in ends])
-    over = [end.pair for end in ends if not end.settled]
     await connection.execute(QUERIES["cancel_instructions"], None, over)
 
 

@@ -157,7 +157,7 @@ class Desk:
             received_at=now_ns(),
             enveloped=enveloped,
             content=content,
-            refusal=self._rulebook.check(content),
+            refusal=self._rulebook.check(content, header.sender),
         )
 
     def _is_busy(self) -> bool:

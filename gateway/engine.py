@@ -6,7 +6,7 @@ and its supervisor starts it again; recovery is the normal path, so nothing is l
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final, TypeVar
@@ -14,21 +14,25 @@ from typing import Final, TypeVar
 import aiohttp
 import msgspec
 
-from gateway import cancellations, config, instructions, listener, preflight, swaps
+from gateway import cancellations, config, listener, preflight, swaps
+from gateway.adoption import Adoption
 from gateway.agreements import Agreements
 from gateway.allegements import Allegements
+from gateway.attempts import Openers
+from gateway.cash import CashLegs
 from gateway.config import Settings
 from gateway.desk import Desk
 from gateway.directory import Directory, now_ns
 from gateway.ids import new_id
-from gateway.intake import Intake, Openers
+from gateway.intake import Intake
 from gateway.jobs import AttemptJob, Done, Job, MessageJob, SwapJob
-from gateway.journal import LOST, QUERIES, Journal, Loaded, Notice, PendingPair
+from gateway.journal import LOST, QUERIES, Journal, Notice
 from gateway.lease import HEARTBEAT_SECONDS, Lease
 from gateway.links import Link
-from gateway.live import Origin
+from gateway.liquidity import Liquidity
 from gateway.mailbox import Mailboxes
 from gateway.pairs import MatchedPair, PairOrigin
+from gateway.payments import Standing
 from gateway.pending import PendingPairs
 from gateway.rulebook import Rulebook
 from gateway.runner import Runner
@@ -42,6 +46,7 @@ from htlc.units import Instant, LedgerId, SettlementId, seconds
 from ledgers.migrate import migrate
 from ledgers.port import Description, LedgerUnreachable
 from ledgers.remote import RemoteLedger, RemoteLedgerError
+from protocols.iso20022.payment import LiquidityTransfer
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 
@@ -53,9 +58,6 @@ LINK_IN_FLIGHT: Final = 2
 
 PREFLIGHT_AGAIN_SECONDS: Final = 30.0
 """A ledger that failed the preflight is asked again: it is repaired without us being restarted."""
-
-ADOPT_MAX: Final = 1_000
-"""Settlements folded at once after a start: some megabytes of journal."""
 
 
 class Engine:
@@ -100,14 +102,7 @@ class Engine:
             lost=self._lost,
             say=say,
         )
-        self.allegements = Allegements(
-            pool,
-            after=settings.matching.allege_after_seconds,
-            is_member=lambda bic: self.directory.member(bic) is not None,
-            now=now_ns,
-            delivered=self.mailboxes.delivered,
-            say=say,
-        )
+        self.allegements = self._allegements()
         self.pending = PendingPairs(
             needs=self.directory.needs, attempt=self.intake.put, now=now_ns, today=self.today
         )
@@ -119,6 +114,8 @@ class Engine:
             tally=self.runner.tally,
             say=say,
         )
+        self.liquidity = self._liquidity()
+        self._adoption = Adoption(pool, journal, self.runner, self._pair_origin, self._swap_origin)
         self._recover = asyncio.Event()
         self.draining = False  # no new intake; what is open is brought to its end
 
@@ -128,6 +125,26 @@ class Engine:
             today=self.today,
             consent_within=seconds(self.settings.limits.consent_within_seconds),
             clock=lambda name: self._time(name) or Instant(now_ns()),
+        )
+
+    def _liquidity(self) -> Liquidity:
+        return Liquidity(
+            self.pool,
+            self.links,
+            now=now_ns,
+            delivered=self.mailboxes.delivered,
+            funded=self.pending.brought,
+            say=self._say,
+        )
+
+    def _allegements(self) -> Allegements:
+        return Allegements(
+            self.pool,
+            after=self.settings.matching.allege_after_seconds,
+            is_member=lambda bic: self.directory.member(bic) is not None,
+            now=now_ns,
+            delivered=self.mailboxes.delivered,
+            say=self._say,
         )
 
     def _link(self, name: str, session: aiohttp.ClientSession) -> Link:
@@ -160,16 +177,21 @@ class Engine:
             pair_origin=self._pair_origin,
             swap_origin=self._swap_origin,
             proposed=self._proposed,
+            keeper=self.directory.money,
+            attorney=self.directory.has_power_of_attorney,
             new_id=new_id,
             now=now_ns,
             today=self.today,
         )
 
-    def _pair_origin(self, pair: MatchedPair, attempt: int, advised: str) -> PairOrigin:
+    def _pair_origin(
+        self, pair: MatchedPair, attempt: int, advised: str, standing: Standing
+    ) -> PairOrigin:
         return PairOrigin(
             pair,
             attempt=attempt,
             advised=advised,
+            cash=CashLegs(pair, standing.orders),
             now=now_ns,
             retry_at=self._retry_at,
             over=self._pair_over,
@@ -215,6 +237,8 @@ class Engine:
             case MessageJob():
                 _answer(job.answer, done.messages)
                 self.mailboxes.delivered({arrival.member for arrival in job.arrivals})
+                if any(isinstance(item.content, LiquidityTransfer) for item in job.arrivals):
+                    self.liquidity.wake()
             case SwapJob():
                 _answer(job.answer, done.swaps)
             case AttemptJob():
@@ -253,6 +277,7 @@ class Engine:
             group.create_task(self.intake.writer.run())
             group.create_task(self.lease.run())
             group.create_task(self.allegements.run())
+            group.create_task(self.liquidity.run())
             group.create_task(
                 listener.run(config.database(self.settings.dsn), self._heard, self._say)
             )
@@ -333,40 +358,9 @@ class Engine:
     async def recover(self) -> None:
         """Adopt everything that is open and ours. The same at the start, after a takeover, and
         after a lost connection."""
-        rows = await self.pool.fetch(QUERIES["open_pairs"], self.journal.replica)
-        waits = {
-            str(row["pair"]): PendingPair(
-                pair=str(row["pair"]),
-                due_at=row["due_at"],
-                attempts=row["attempts"],
-                advised=row["advised"],
-            )
-            for row in rows
-        }
-        rows = await self.pool.fetch(QUERIES["open_settlements"], self.journal.replica)
-        missing = [SettlementId(str(row["settlement"])) for row in rows]
-        missing = [id for id in missing if id not in self.runner.lives]
-        for start in range(0, len(missing), ADOPT_MAX):
-            await self._adopt(missing[start : start + ADOPT_MAX], waits)
-        known = await instructions.load_pairs(self.pool, list(waits))
+        waits, pairs = await self._adoption.recover()
         for id, wait in waits.items():
-            self.pending.wait(wait, known[id])
-
-    async def _adopt(self, ids: Sequence[SettlementId], waits: dict[str, PendingPair]) -> None:
-        loaded = await self.journal.load(ids)
-        pair_ids = [item.pair for item in loaded.values() if item.pair]
-        known = await instructions.load_pairs(self.pool, pair_ids)
-        for item in loaded.values():
-            self.runner.adopt(item, self._origin(item, known, waits))
-
-    def _origin(
-        self, item: Loaded, known: Mapping[str, MatchedPair], waits: dict[str, PendingPair]
-    ) -> Origin:
-        if item.pair is None:
-            return self._swap_origin(item.state.swap)
-        assert item.attempt is not None, "a pair's settlement is one of its attempts"
-        advised = waits[item.pair].advised if item.pair in waits else ""
-        return self._pair_origin(known[item.pair], item.attempt, advised)
+            self.pending.wait(wait, pairs[id])
 
     def _heard(self, settlement: str) -> None:
         self.runner.changed_elsewhere(SettlementId(settlement))

@@ -162,15 +162,21 @@ class FxPair(msgspec.Struct, frozen=True, kw_only=True):
             counterparty_market_tx=self.other(side).reference,
         )
 
-    def told(self, what: TradeStatus, now: int, codes: Sequence[str | None] = (None, None)) -> Told:
+    def told(
+        self,
+        what: TradeStatus,
+        now: int,
+        codes: Sequence[str | None] = (None, None),
+        text: str | None = None,
+    ) -> Told:
         """The same status for both sides, each with a reason of its own."""
         return [
-            (side, self.of_side(side, status(side, what, now, sub_status=code)))
+            (side, self.of_side(side, status(side, what, now, sub_status=code, text=text)))
             for (side, _), code in zip(self.sides, codes, strict=True)
         ]
 
-    def told_pending(self, codes: Sequence[str], now: int) -> Told:
-        return self.told(TradeStatus.PENDING, now, codes)
+    def told_pending(self, codes: Sequence[str], now: int, text: str | None = None) -> Told:
+        return self.told(TradeStatus.PENDING, now, codes, text)
 
     def told_settled(self, state: Settlement) -> Told:
         return self.told(TradeStatus.SETTLED, ended_at(state))

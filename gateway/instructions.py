@@ -14,6 +14,7 @@ from gateway.sql import Connection, Executor, Record
 from protocols.iso20022 import inbound
 from protocols.iso20022.header import Related
 from protocols.iso20022.instruction import SettlementInstruction
+from protocols.iso20022.payment import NO_REFERENCE, PaymentOrder
 from protocols.matching import MatchKeys
 
 _encoder = msgspec.json.Encoder()
@@ -89,6 +90,33 @@ class FoundTrade(msgspec.Struct, frozen=True, kw_only=True):
     pair: str | None
     ended: bool
     cancelled: bool
+
+
+class Named(msgspec.Struct, frozen=True, kw_only=True):
+    """An instruction or a trade that a payment order names."""
+
+    side: Side | FxSide
+    pair: str | None
+    ended: bool
+
+
+async def named(connection: Connection, member: str, order: PaymentOrder) -> Named | None:
+    """The instruction of the member that its payment order names."""
+    row = await connection.fetchrow(
+        QUERIES["named_instruction"],
+        member,
+        [id for id in (order.instruction_id, order.end_to_end_id) if id is not None],
+        None if order.end_to_end_id == NO_REFERENCE else order.end_to_end_id,
+        order.swap_id,
+    )
+    if row is None:
+        return None
+    plain = (row["instruction"], row["member"], row["header"], row["content"])
+    return Named(
+        side=fx_trades.side(row) if _is_fx(row) else _side(*plain),
+        pair=str(row["pair"]) if row["pair"] else None,
+        ended=row["ended"],
+    )
 
 
 async def find_trade(connection: Connection, member: str, transaction_id: str) -> FoundTrade | None:

@@ -6,42 +6,31 @@ is queued; what needs the store (duplicates, matching, ids) inside the transacti
 A sender is answered when its batch is durable.
 """
 
-from collections.abc import Callable, Mapping, Sequence, Set
-from datetime import date
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Final
 
 import msgspec
 
-from gateway import cancellations, fx_trades, inbound, instructions, waiting
+from gateway import fx_trades, inbound, instructions, waiting
 from gateway.admission import Admission
+from gateway.attempts import UNTOLD, Attempts, Openers
 from gateway.cancellations import Cancellations
 from gateway.fx_pairs import FxPair
 from gateway.fx_requests import FxRequests
 from gateway.group import GroupWriter, Overloaded
 from gateway.holds import Holds
 from gateway.inbound import Arrival
-from gateway.jobs import FOREVER, Admit, AttemptJob, Begun, Done, Job, MessageJob, Started, SwapJob
-from gateway.journal import (
-    LOST,
-    QUERIES,
-    Entry,
-    Journal,
-    Loaded,
-    Notice,
-    Opening,
-    PendingPair,
-    deliver,
-)
-from gateway.live import Origin
-from gateway.pairs import MatchedPair, Pair, notice
+from gateway.jobs import Admit, AttemptJob, Begun, Done, Job, MessageJob, SwapJob
+from gateway.journal import LOST, QUERIES, Journal, PendingPair, deliver
+from gateway.liquidity import LiquidityIntake
+from gateway.orders import Orders
+from gateway.pairs import Pair
+from gateway.payments import Payments
 from gateway.port import Conflict
+from gateway.recalls import Recalls
 from gateway.sql import Connection, Pool
-from htlc.coordinator import evolve, propose
-from htlc.events import Decided, Event, Proposed
-from htlc.settlement import Settlement
-from htlc.swap import Swap
-from htlc.units import MemberId, SettlementId
+from htlc.events import Proposed
 from protocols.iso20022.codes import PendingReason
 
 BATCH_MAX: Final = 100
@@ -50,31 +39,8 @@ BATCH_MAX: Final = 100
 QUEUE_MAX: Final = 2_000
 """Requests that may wait: some seconds of work. Beyond it, members are told to come back."""
 
-UNHEARD_AGAIN: Final = 1_000_000_000
-"""Nanoseconds until a matched pair is tried again whose ledger has not told what it keeps."""
-
-UNTOLD: Final = "----"
-"""`advised` of a pair that waits and whose sides were told no reason yet."""
-
-
 FUTURE: Final = (PendingReason.FUTU, PendingReason.FUTU)
 """What both sides of a pair are told that waits for its date."""
-
-
-class Openers(msgspec.Struct, frozen=True, kw_only=True):
-    """What intake asks of the rest of the gateway; all pure or in memory."""
-
-    #: The swap of a pair's attempt; None if reference data cannot tell (any more).
-    pair_swap: Callable[[SettlementId, MatchedPair], Swap | None]
-    #: The event that opens a settlement at once, if everything is known for it.
-    opening: Callable[[Settlement], Event | None]
-    pair_origin: Callable[[MatchedPair, int, str], Origin]
-    swap_origin: Callable[[Swap], Origin]
-    #: Notices to payers who have not consented yet.
-    proposed: Callable[[Settlement, int], tuple[Notice, ...]]
-    new_id: Callable[[], str]
-    now: Callable[[], int]
-    today: Callable[[], date]
 
 
 class Intake:
@@ -97,15 +63,22 @@ class Intake:
         self._lost = lost
         self._cancellations = Cancellations(journal, openers.now)
         self._fx = FxRequests(journal, openers.now)
-        holds = Holds(journal, self._attempt, today=openers.today, now=openers.now)
+        self._payments = Payments(openers.attorney, openers.now)
+        self._attempts = Attempts(
+            journal, lambda: self._openers, self._payments, self._cancellations
+        )
+        resumption = self._attempts.resumption
         #: What becomes of each family of messages that `protocols.iso20022.inbound` reads.
         self._families: Mapping[str, Admit] = {
+            "camt.050": LiquidityIntake(openers.keeper, openers.new_id, openers.now).admit,
+            "camt.056": Recalls(resumption, openers.now).admit,
             "fxtr.014": self._trades,
             "fxtr.015": self._fx_requests,
             "fxtr.016": self._fx_requests,
+            "pacs.009": Orders(resumption, openers.now).admit,
             "sese.020": self._cancellations.admit,
             "sese.023": self._instructions,
-            "sese.030": holds.admit,
+            "sese.030": Holds(resumption, openers.now).admit,
         }
         self.writer: GroupWriter[Job, Done] = GroupWriter(
             self._write, done, failed, batch_max=BATCH_MAX, queue_max=QUEUE_MAX, say=say
@@ -137,7 +110,7 @@ class Intake:
         ]
         if arrivals:
             await self._messages(connection, arrivals, done)
-        openings = await self._attempts(connection, jobs, done)
+        openings = await self._attempts.again(connection, jobs, done)
         openings += await self._swaps(connection, jobs, done)
         await self._open(connection, openings, done)
         return done
@@ -191,12 +164,15 @@ class Intake:
         openings: list[Begun] = []
         waits: dict[str, waiting.Reasons] = {}
         kept: list[tuple[PendingPair, Pair]] = []
+        last = done[arrivals[-1][0]]
+        standing = await self._payments.standing(connection, admission.pairs, last.told)
         for pair in admission.pairs:
-            reasons = waiting.must_wait(pair, self._openers.today())
+            paid = standing[pair.id]
+            reasons = waiting.must_wait(pair, self._openers.today(), paid.unpaid)
             if reasons is None:
                 begun = AttemptJob(pair=pair, attempt=1, advised="")
                 n = _completed_by(pair, brought)
-                openings += await self._attempt(connection, n, begun, done[n])
+                openings += await self._attempts.attempt(connection, n, begun, done[n], paid)
                 continue
             waits[pair.id] = reasons
             kept.append((waiting.pending(pair, reasons), pair))
@@ -204,7 +180,7 @@ class Intake:
         await instructions.store(connection, admission)
         await deliver(connection, admission.notices)
         await self._journal.put_pending(connection, [wait for wait, _ in kept])
-        done[arrivals[-1][0]].waits.extend(kept)
+        last.waits.extend(kept)
         return openings
 
     async def _trades(
@@ -236,139 +212,23 @@ class Intake:
     async def _found(
         self, connection: Connection, pairs: Sequence[FxPair], n: int, done: Sequence[Done]
     ) -> list[Begun]:
-        """Pairs of trades that are matched now: those of today settle, the others wait."""
-        today = self._openers.today()
-        waits = [
-            (waiting.pending(pair, FUTURE), pair) for pair in pairs if pair.settlement_date > today
-        ]
-        done[n].waits.extend(waits)
-        await self._journal.put_pending(connection, [wait for wait, _ in waits])
-        due = [
-            AttemptJob(pair=p, attempt=1, advised="") for p in pairs if p.settlement_date <= today
-        ]
+        """Pairs of trades that are matched now: those of today settle if they are paid, the others
+        wait."""
         openings: list[Begun] = []
-        for job in due:
-            openings += await self._attempt(connection, n, job, done[n])
+        standing = await self._payments.standing(connection, pairs, done[n].told)
+        for pair in pairs:
+            paid = standing[pair.id]
+            reasons = waiting.must_wait(pair, self._openers.today(), paid.unpaid)
+            if reasons is None:
+                job = AttemptJob(pair=pair, attempt=1, advised="")
+                openings += await self._attempts.attempt(connection, n, job, done[n], paid)
+                continue
+            # That its date lies ahead was told with the match.
+            future = waiting.pending(pair, FUTURE)
+            told = future.advised if reasons == FUTURE else UNTOLD
+            before = msgspec.structs.replace(future, advised=told)
+            await self._attempts.resumption.keep(connection, before, pair, reasons, done[n])
         return openings
-
-    async def _attempts(
-        self, connection: Connection, jobs: Sequence[Job], done: Sequence[Done]
-    ) -> list[Begun]:
-        """Further attempts of the pairs that still wait for one. A pair whose sides have both asked
-        for cancellation while the attempt before came to its end is cancelled instead."""
-        wanted = {
-            job.pair.id: (n, job) for n, job in enumerate(jobs) if isinstance(job, AttemptJob)
-        }
-        if not wanted:
-            return []
-        tries = [job.attempt for _, job in wanted.values()]
-        due = await connection.fetch(QUERIES["due_pairs"], list(wanted), tries, FOREVER)
-        asking: dict[str, set[MemberId]] = {str(row["pair"]): set() for row in due}
-        for row in await connection.fetch(QUERIES["cancellations"], list(asking)):
-            asking[str(row["pair"])].add(MemberId(row["member"]))
-        openings = []
-        for pair, members in asking.items():
-            n, job = wanted[pair]
-            if len(members) == 2:
-                await self._cancellations.end(connection, job.pair, done[n])
-            else:
-                openings += await self._attempt(connection, n, job, done[n], members)
-        return openings
-
-    async def _attempt(
-        self,
-        connection: Connection,
-        n: int,
-        job: AttemptJob,
-        done: Done,
-        cancelling: Set[MemberId] = frozenset(),
-    ) -> list[Begun]:
-        id = SettlementId(self._openers.new_id())
-        swap = self._openers.pair_swap(id, job.pair)
-        if swap is None:
-            again = PendingPair(
-                pair=job.pair.id,
-                due_at=self._openers.now() + UNHEARD_AGAIN,
-                attempts=job.attempt - 1,
-                advised=job.advised or UNTOLD,
-            )
-            await self._journal.put_pending(connection, [again])
-            done.waits.append((again, job.pair))
-            return []
-        proposed = Proposed(swap=swap, consents=tuple(sorted(swap.payers)))  # matched: consent
-        opened = self._openers.opening(propose(proposed))
-        if isinstance(opened, Decided):
-            opened = None  # the runner finds the same, and tells the sides what it means to them
-        running = PendingPair(
-            pair=job.pair.id, due_at=FOREVER, attempts=job.attempt, advised=job.advised
-        )
-        opening, started = self._begin(
-            proposed,
-            opened,
-            self._openers.pair_origin(job.pair, job.attempt, job.advised),
-            pair=job.pair.id,
-            attempt=job.attempt,
-            pending=running if job.advised else None,
-            notices=self._selected(job),
-            cancelling=cancelling,
-        )
-        return [(n, opening, started)]
-
-    def _selected(self, job: AttemptJob) -> tuple[Notice, ...]:
-        """Notices that a pair's settlement date has come."""
-        if job.attempt > 1 or job.advised != PendingReason.FUTU.value:
-            return ()
-        now = self._openers.now()
-        return tuple(notice(side, told, now) for side, told in job.pair.told_selected(now))
-
-    def _begin(
-        self,
-        proposed: Proposed,
-        opened: Event | None,
-        origin: Origin,
-        *,
-        digest: bytes | None = None,
-        pair: str | None = None,
-        attempt: int | None = None,
-        pending: PendingPair | None = None,
-        notices: tuple[Notice, ...] = (),
-        cancelling: Set[MemberId] = frozenset(),
-    ) -> tuple[Opening, Started]:
-        """The first journal entry: PROPOSED, and OPEN with it where it is due at once. Nothing
-        depends on the one without the other, so they share the record."""
-        now = self._openers.now()
-        state = propose(proposed)
-        events: tuple[Event, ...] = (proposed,)
-        if opened is not None:
-            state, requests = cancellations.asked(evolve(state, opened), cancelling)
-            events = (proposed, opened, *requests)
-        entry = Entry(
-            settlement=proposed.swap.id,
-            sequence=1,
-            events=events,
-            phase=state.phase,
-            decision=state.decision,
-            ended=state.ended,
-            notices=(*notices, *self._openers.proposed(state, now)),
-            pending=pending,
-        )
-        opening = Opening(
-            entry=entry,
-            created_at=now,
-            members=tuple(sorted(state.swap.parties)),
-            digest=digest,
-            pair=pair,
-            attempt=attempt,
-        )
-        loaded = Loaded(
-            state=state,
-            sequence=1,
-            created_at=now,
-            pair=pair,
-            attempt=attempt,
-            replica=self._journal.replica,
-        )
-        return opening, Started(loaded=loaded, origin=origin)
 
     # ------------------------------------------------------------------ agreed swaps
 
@@ -396,7 +256,7 @@ class Intake:
                 continue
             known[swap.id] = proposal.digest
             done[n].swaps.append(swap.id)
-            opening, started = self._begin(
+            opening, started = self._attempts.begin(
                 Proposed(swap=swap, consents=tuple(sorted(proposal.consents))),
                 proposal.opened,
                 self._openers.swap_origin(swap),

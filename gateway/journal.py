@@ -72,6 +72,13 @@ class PairEnd(msgspec.Struct, frozen=True, kw_only=True):
     settled: bool
 
 
+class PaymentEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """A payment order is over: SETTLED or REJECTED."""
+
+    payment: str
+    state: str
+
+
 Conclude = Callable[[Connection, Sequence[PairEnd], int], Awaitable[None]]
 """Gives those answers, at an instant (UTC nanoseconds), in the transaction of the end."""
 
@@ -89,6 +96,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     pending: PendingPair | None = None
     settled_pair: str | None = None  # it waits no more
     end: PairEnd | None = None
+    payments: tuple[PaymentEnd, ...] = ()
 
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,6 +179,12 @@ class Journal:
         over = [entry.settled_pair for entry in entries if entry.settled_pair]
         if over:
             await connection.execute(QUERIES["drop_pending"], over)
+        if ends := [end for entry in entries for end in entry.payments]:
+            await connection.execute(
+                QUERIES["end_payments"],
+                [end.payment for end in ends],
+                [end.state for end in ends],
+            )
 
     async def put_pending(self, connection: Connection, waits: Sequence[PendingPair]) -> None:
         """Note pairs that wait, within a transaction of the caller's."""

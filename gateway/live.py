@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from gateway.journal import Entry, Loaded, Notice, PairEnd, PendingPair
+from gateway.journal import Entry, Loaded, Notice, PairEnd, PaymentEnd, PendingPair
 from htlc.events import Event, Learned
 from htlc.leg import LegStatus
 from htlc.settlement import Phase, Settlement
@@ -22,6 +22,7 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
     pending: PendingPair | None = None
     settled_pair: str | None = None
     end: PairEnd | None = None
+    payments: tuple[PaymentEnd, ...] = ()
 
 
 class Origin(Protocol):

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 import msgspec
 
 from gateway.ids import new_id
-from gateway.journal import Notice, PairEnd, PendingPair
+from gateway.journal import Notice, PairEnd, PaymentEnd, PendingPair
 from gateway.live import Advice
 from htlc.contract import Refusal
 from htlc.events import Decided, Decision, Reason
@@ -37,6 +37,7 @@ from protocols.iso20022.advice import (
 )
 from protocols.iso20022.advice import Reason as AdviceReason
 from protocols.iso20022.codes import CancellationReason, PendingReason
+from protocols.iso20022.fx import FxTrade
 from protocols.iso20022.header import Related
 from protocols.iso20022.instruction import SettlementInstruction
 
@@ -74,6 +75,19 @@ class Addressee(Protocol):
 Told = list[tuple[Addressee, Outbound]]
 
 
+class Instructed(Addressee, Protocol):
+    """One side of a pair, whatever it has instructed."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def reference(self) -> str: ...
+
+    @property
+    def instruction(self) -> SettlementInstruction | FxTrade: ...
+
+
 class MatchedPair(Protocol):
     """What every kind of pair knows of itself: how to say what becomes of it to its two sides.
     Reason codes go in the order of the sides."""
@@ -87,11 +101,16 @@ class MatchedPair(Protocol):
     @property
     def settlement_date(self) -> date: ...
 
+    @property
+    def sides(self) -> Sequence[tuple[Instructed, Instructed]]:
+        """Each side with its counterparty."""
+        ...
+
     def reasons(self, state: Settlement, decided: Decided) -> tuple[str, str]:
         """Why an attempt did not settle."""
         ...
 
-    def told_pending(self, codes: Sequence[str], now: int) -> Told: ...
+    def told_pending(self, codes: Sequence[str], now: int, text: str | None = None) -> Told: ...
 
     def told_settled(self, state: Settlement) -> Told: ...
 
@@ -126,9 +145,9 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
         deliverer, receiver = why_pending(state, decided)
         return (str(deliverer.value), str(receiver.value))
 
-    def told_pending(self, codes: Sequence[str], now: int) -> Told:  # noqa: ARG002
+    def told_pending(self, codes: Sequence[str], now: int, text: str | None = None) -> Told:  # noqa: ARG002
         return [
-            (side, pending(side, other, PendingReason(code)))
+            (side, pending(side, other, PendingReason(code), text))
             for (side, other), code in zip(self.sides, codes, strict=True)
         ]
 
@@ -239,12 +258,14 @@ def references(side: Side, other: Side | None = None) -> References:
     )
 
 
-def pending(side: Side, other: Side, code: PendingReason) -> StatusAdvice:
+def pending(side: Side, other: Side, code: PendingReason, text: str | None = None) -> StatusAdvice:
     """Matched, and settlement is pending for this reason."""
     return StatusAdvice(
         references=references(side, other),
         matching=MatchingStatus(status=Matching.MATCHED),
-        settlement=SettlementStatus(status=Settling.PENDING, reasons=(AdviceReason.of(code),)),
+        settlement=SettlementStatus(
+            status=Settling.PENDING, reasons=(AdviceReason.of(code, text=text),)
+        ),
         details=TransactionDetails.of(side.instruction),
     )
 
@@ -276,6 +297,21 @@ def why_pending(state: Settlement, decided: Decided) -> tuple[PendingReason, Pen
     return _MIRRORED.get((leg, decided.refusal), (PendingReason.OTHR, PendingReason.OTHR))
 
 
+class CashAdvice(msgspec.Struct, frozen=True, kw_only=True):
+    """What is told of the money beside the trade, and the payment orders that are over with it."""
+
+    told: tuple[tuple[Addressee, Outbound], ...] = ()
+    ends: tuple[PaymentEnd, ...] = ()
+
+
+class CashTeller(Protocol):
+    """Says what becomes of the money of one attempt (`gateway.cash`)."""
+
+    def advise(self, before: Settlement, after: Settlement, *, news: bool) -> CashAdvice:
+        """`news`: why it does not settle is told with this change, for the first time."""
+        ...
+
+
 class PairOrigin:
     """Tells both sides of a pair what becomes of one attempt (`live.Origin`)."""
 
@@ -285,6 +321,7 @@ class PairOrigin:
         *,
         attempt: int,
         advised: str,
+        cash: CashTeller,
         now: Callable[[], int],
         retry_at: Callable[[int], int],
         over: Callable[["PairOrigin", Settlement], None],
@@ -292,6 +329,7 @@ class PairOrigin:
         self.pair = pair
         self.attempt = attempt
         self.advised = advised  # the deliverer's reason code, as told before this attempt
+        self._cash = cash
         self._now = now
         self._retry_at = retry_at
         self._over = over
@@ -299,7 +337,8 @@ class PairOrigin:
     def advise(self, before: Settlement, after: Settlement) -> Advice:
         """Notices of the change, and what is written about the pair."""
         now = self._now()
-        messages: Told = []
+        cash = self._cash.advise(before, after, news=self._is_news(after))
+        messages: Told = list(cash.told)
         if before.decided is None and after.decision is Decision.CANCEL:
             messages += self._not_now(after, now)
         if after.phase is Phase.SETTLED and before.phase is not Phase.SETTLED:
@@ -311,17 +350,21 @@ class PairOrigin:
             pending=self.waits(after),
             settled_pair=self.pair.id if self._is_over(after) else None,
             end=self._end(after),
+            payments=cash.ends,
         )
+
+    def _is_news(self, after: Settlement) -> bool:
+        """Whether the reason for which it does not settle is another than was told before."""
+        if after.decided is None or after.phase is Phase.SETTLED:
+            return False
+        return self.pair.reasons(after, after.decided)[0] != self.advised
 
     def _not_now(self, after: Settlement, now: int) -> Told:
         """The pair is pending for a reason; told once, not at every attempt."""
         assert after.decided is not None
-        if self.cancelled_by_users(after):
+        if self.cancelled_by_users(after) or not self._is_news(after):
             return []
-        codes = self.pair.reasons(after, after.decided)
-        if codes[0] == self.advised:
-            return []
-        return self.pair.told_pending(codes, now)
+        return self.pair.told_pending(self.pair.reasons(after, after.decided), now)
 
     def cancelled_by_users(self, state: Settlement) -> bool:
         """Both sides, or an authority, wanted it ended: the pair is over with the attempt."""

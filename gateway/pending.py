@@ -67,9 +67,13 @@ class PendingPairs:
     def settled(self, state: Settlement) -> None:
         """A settlement has brought its payees something: whoever lacked it is tried again."""
         for leg in state.swap.legs:
-            for id in tuple(self._needs.get((leg.ledger, leg.payee.account, leg.asset), ())):
-                if self._waiting[id][0].attempts:  # not one that only waits for its date
-                    self._try(id)
+            self.brought((leg.ledger, leg.payee.account, leg.asset))
+
+    def brought(self, holding: Holding) -> None:
+        """An account was given something: the pairs that lacked it are tried again."""
+        for id in tuple(self._needs.get(holding, ())):
+            if self._waiting[id][0].attempts:  # not one that only waits for its date
+                self._try(id)
 
     def _try(self, id: str) -> None:
         pending, pair = self._waiting[id]

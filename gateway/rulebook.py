@@ -9,12 +9,13 @@ from msgspec.structs import replace
 from gateway.directory import Directory
 from htlc.swap import Fault, Leg, Swap
 from htlc.units import Duration, Instant, LedgerId, MemberId
-from protocols.iso20022 import fx_rules, rules
+from protocols.iso20022 import fx_rules, payment_rules, rules
 from protocols.iso20022.codes import RejectionReason
 from protocols.iso20022.fx import FxAmendment, FxCancellation, FxTrade
 from protocols.iso20022.inbound import Content
 from protocols.iso20022.instruction import Payment, QuantityType, SettlementInstruction
 from protocols.iso20022.lexical import bic11
+from protocols.iso20022.payment import LiquidityTransfer, PaymentOrder, PaymentRecall
 from protocols.iso20022.requests import CancellationRequest, HoldRequest
 from protocols.iso20022.rules import BusinessRefusal, Currency, Instrument, Reference
 
@@ -43,7 +44,7 @@ class Rulebook:
         """A ledger has told what it keeps: reference data is made anew."""
         self._reference = None
 
-    def check(self, content: Content) -> BusinessRefusal | None:
+    def check(self, content: Content, sender: str) -> BusinessRefusal | None:
         """The first rule that a message breaks by itself. What is asked about an instruction is
         judged where that is known, and answered by a message of its own."""
         reference = self._reference or self._make_reference()
@@ -54,8 +55,12 @@ class Rulebook:
             case FxTrade():
                 return fx_rules.check(content, reference, self._today()) or _too_far(content)
             case FxAmendment():
-                return self.check(content.trade)
-            case FxCancellation() | CancellationRequest() | HoldRequest():
+                return self.check(content.trade, sender)
+            case PaymentOrder():
+                return payment_rules.check(content, reference)
+            case LiquidityTransfer():
+                return payment_rules.check_transfer(content, reference, sender, self._today())
+            case FxCancellation() | CancellationRequest() | HoldRequest() | PaymentRecall():
                 return None
             case _:
                 assert_never(content)
@@ -94,9 +99,7 @@ class Rulebook:
     def attorneys(self, swap: Swap) -> frozenset[MemberId]:
         """The payers whose standing power of attorney covers them (reference data)."""
         return frozenset(
-            payer
-            for payer in swap.payers
-            if (member := self._directory.member(payer)) is not None and member.power_of_attorney
+            payer for payer in swap.payers if self._directory.has_power_of_attorney(payer)
         )
 
     def with_consent_time(self, swap: Swap) -> Swap:

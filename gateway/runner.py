@@ -306,6 +306,7 @@ class Runner:
             pending=advice.pending,
             settled_pair=advice.settled_pair,
             end=advice.end,
+            payments=advice.payments,
         )
         self.writer.put(Append(live=live, entry=entry, after=after, events=events, request=request))
 

@@ -1,6 +1,8 @@
 """Why a matched pair does not settle now, and what is kept of it until it does."""
 
+from collections.abc import Set
 from datetime import UTC, date, datetime
+from typing import Final
 
 from gateway.jobs import FOREVER
 from gateway.journal import PendingPair
@@ -10,9 +12,27 @@ from protocols.iso20022.codes import PendingReason
 Reasons = tuple[PendingReason, PendingReason]
 """What the deliverer and what the receiver is told."""
 
+ORDER_AWAITED: Final = "the payment order (pacs.009) is awaited"
+"""What people are told beside MONY and CMON before there was any attempt."""
 
-def must_wait(pair: Pair, today: date) -> Reasons | None:
-    """A side holds it, or its date lies ahead; None if it is to be settled now."""
+
+def must_wait(pair: MatchedPair, today: date, unpaid: Set[str]) -> Reasons | None:
+    """A side holds it, its date lies ahead, or the payment order of a side is missing (`unpaid`:
+    the ids of such instructions); None if it is to be settled now."""
+    if isinstance(pair, Pair) and (held := _held(pair)) is not None:
+        return held
+    if pair.settlement_date > today:
+        return (PendingReason.FUTU, PendingReason.FUTU)
+    if unpaid:
+        first, second = (
+            PendingReason.MONY if side.id in unpaid else PendingReason.CMON
+            for side, _ in pair.sides
+        )
+        return (first, second)
+    return None
+
+
+def _held(pair: Pair) -> Reasons | None:
     deliver, receive = pair.deliver.instruction, pair.receive.instruction
     if deliver.hold and receive.hold:
         return (PendingReason.BOTH, PendingReason.BOTH)
@@ -20,13 +40,16 @@ def must_wait(pair: Pair, today: date) -> Reasons | None:
         return (PendingReason.PREA, PendingReason.PRCY)
     if receive.hold:
         return (PendingReason.PRCY, PendingReason.PREA)
-    if deliver.settlement_date > today:
-        return (PendingReason.FUTU, PendingReason.FUTU)
     return None
 
 
+def text(reasons: Reasons) -> str | None:
+    """What is said beside the codes of `must_wait`."""
+    return ORDER_AWAITED if PendingReason.MONY in reasons else None
+
+
 def pending(pair: MatchedPair, reasons: Reasons, attempts: int = 0) -> PendingPair:
-    """A pair that waits for this: for its date, or for a release."""
+    """A pair that waits for this: for its date, a release, a payment order."""
     future = reasons[0] is PendingReason.FUTU
     return PendingPair(
         pair=pair.id,

@@ -35,6 +35,13 @@ from protocols.iso20022.instruction import (
     SettlementInstruction,
 )
 from protocols.iso20022.lock_block import LockBlock
+from protocols.iso20022.payment import (
+    CashEntry,
+    PaymentStatus,
+    RecallAnswer,
+    SystemEvent,
+    TransferReceipt,
+)
 
 #: admi.002 must name a reference; this stands where the message's own could not be read.
 NO_REFERENCE: Final = "NOTPROVIDED"
@@ -351,6 +358,11 @@ Outbound = (
     | Allegement
     | AllegementRemoval
     | FxStatus
+    | PaymentStatus
+    | CashEntry
+    | RecallAnswer
+    | TransferReceipt
+    | SystemEvent
     | Rejection
     | Receipt
 )

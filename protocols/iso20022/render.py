@@ -1,11 +1,17 @@
 """Outbound values into whole business messages: header and document under one root, as XML text."""
 
-from typing import assert_never
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
 
 from protocols.iso20022 import (
     admi,
+    admi004,
+    camt025,
+    camt029,
+    camt054,
     fxtr017,
     header,
+    pacs002,
     sese024,
     sese025,
     sese027,
@@ -26,32 +32,50 @@ from protocols.iso20022.advice import (
 )
 from protocols.iso20022.fx import FxStatus
 from protocols.iso20022.header import Header
+from protocols.iso20022.payment import (
+    CashEntry,
+    PaymentStatus,
+    RecallAnswer,
+    SystemEvent,
+    TransferReceipt,
+)
 from protocols.iso20022.schemas import BIZMSG
+
+
+class Form(NamedTuple):
+    """How one kind of outbound value is written: in which message, and its Document, for which the
+    header tells the gateway's BIC and the identifier and time of the message."""
+
+    definition: str
+    document: Callable[[Any, Header], str]
+
+
+FORMS: Final[Mapping[type, Form]] = {
+    StatusAdvice: Form(sese024.DEFINITION, lambda value, head: sese024.write(value, head.sender)),
+    Confirmation: Form(sese025.DEFINITION, lambda value, _: sese025.write(value)),
+    FxStatus: Form(
+        fxtr017.DEFINITION, lambda value, head: fxtr017.write(value, head.business_message_id)
+    ),
+    CancellationAnswer: Form(
+        sese027.DEFINITION, lambda value, head: sese027.write(value, head.sender)
+    ),
+    HoldAnswer: Form(sese031.DEFINITION, lambda value, head: sese031.write(value, head.sender)),
+    Allegement: Form(sese028.DEFINITION, lambda value, _: sese028.write(value)),
+    AllegementRemoval: Form(sese029.DEFINITION, lambda value, _: sese029.write(value)),
+    PaymentStatus: Form(pacs002.DEFINITION, pacs002.write),
+    CashEntry: Form(camt054.DEFINITION, camt054.write),
+    RecallAnswer: Form(camt029.DEFINITION, camt029.write),
+    TransferReceipt: Form(camt025.DEFINITION, camt025.write),
+    SystemEvent: Form(admi004.DEFINITION, lambda value, _: admi004.write(value)),
+    Rejection: Form(admi.REJECTION, lambda value, _: admi.write_rejection(value)),
+    Receipt: Form(admi.RECEIPT, lambda value, _: admi.write_receipt(value)),
+}
+"""One row for every member of `Outbound` (tested)."""
 
 
 def definition(message: Outbound) -> str:
     """The message definition it is written in; the header's `definition` must say the same."""
-    match message:
-        case StatusAdvice():
-            return sese024.DEFINITION
-        case Confirmation():
-            return sese025.DEFINITION
-        case FxStatus():
-            return fxtr017.DEFINITION
-        case CancellationAnswer():
-            return sese027.DEFINITION
-        case HoldAnswer():
-            return sese031.DEFINITION
-        case Allegement():
-            return sese028.DEFINITION
-        case AllegementRemoval():
-            return sese029.DEFINITION
-        case Rejection():
-            return admi.REJECTION
-        case Receipt():
-            return admi.RECEIPT
-        case _:
-            assert_never(message)
+    return FORMS[type(message)].definition
 
 
 def render(message: Outbound, head: Header) -> str:
@@ -61,28 +85,8 @@ def render(message: Outbound, head: Header) -> str:
 
 
 def document(message: Outbound, head: Header) -> str:
-    """The Document alone; the header tells the gateway's BIC and the identifier of the message."""
-    match message:
-        case StatusAdvice():
-            return sese024.write(message, head.sender)
-        case Confirmation():
-            return sese025.write(message)
-        case FxStatus():
-            return fxtr017.write(message, head.business_message_id)
-        case CancellationAnswer():
-            return sese027.write(message, head.sender)
-        case HoldAnswer():
-            return sese031.write(message, head.sender)
-        case Allegement():
-            return sese028.write(message)
-        case AllegementRemoval():
-            return sese029.write(message)
-        case Rejection():
-            return admi.write_rejection(message)
-        case Receipt():
-            return admi.write_receipt(message)
-        case _:
-            assert_never(message)
+    """The Document alone."""
+    return FORMS[type(message)].document(message, head)
 
 
 def business_message(head: Header, written: str) -> str:

@@ -3,6 +3,7 @@
 import io
 import json
 from functools import cache
+from typing import get_args
 
 import msgspec
 import pytest
@@ -24,7 +25,7 @@ from protocols.iso20022.codes import (
     UnmatchedReason,
 )
 from protocols.iso20022.errors import ProtocolError, RejectCode
-from protocols.iso20022.render import batch, render
+from protocols.iso20022.render import FORMS, batch, render
 from protocols.iso20022.schemas import BIZMSG, ISO, SUPL, namespace_of, schema, source
 from protocols.iso20022.xml import digest, parse
 from tests.protocols import samples
@@ -49,6 +50,10 @@ def test_an_emitted_message_is_valid_by_lxml_and_by_xmlschema(name: str) -> None
         assert schema(namespace_of(element)).validate(element), element.tag
         text = etree.tostring(element, encoding="unicode")
         second_validator(namespace_of(element)).validate(text)
+
+
+def test_every_outbound_value_has_its_form() -> None:
+    assert set(FORMS) == set(get_args(Outbound))
 
 
 def test_a_lock_block_is_valid_against_its_own_schema_by_both() -> None:

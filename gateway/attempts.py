@@ -1,0 +1,219 @@
+"""Attempts of matched pairs, and the first journal entry of every settlement.
+
+Everything here happens inside the transaction of an intake: an attempt is opened with what caused
+it, or not at all.
+"""
+
+from collections.abc import Callable, Sequence, Set
+from datetime import date
+from typing import Final
+
+import msgspec
+
+from gateway import cancellations, payments
+from gateway.cancellations import Cancellations
+from gateway.jobs import FOREVER, AttemptJob, Begun, Done, Job, Started
+from gateway.journal import QUERIES, Entry, Journal, Loaded, Notice, Opening, PendingPair
+from gateway.liquidity import Keeper
+from gateway.live import Origin
+from gateway.pairs import MatchedPair, notice
+from gateway.payments import Payments, Standing
+from gateway.resumption import Resumption
+from gateway.sql import Connection
+from htlc.coordinator import evolve, propose
+from htlc.events import Decided, Event, Proposed
+from htlc.settlement import Settlement
+from htlc.swap import Swap
+from htlc.units import MemberId, SettlementId
+from protocols.iso20022.codes import PendingReason
+
+UNHEARD_AGAIN: Final = 1_000_000_000
+"""Nanoseconds until a matched pair is tried again whose ledger has not told what it keeps."""
+
+UNTOLD: Final = "----"
+"""`advised` of a pair that waits and whose sides were told no reason yet."""
+
+
+class Openers(msgspec.Struct, frozen=True, kw_only=True):
+    """What intake asks of the rest of the gateway; all pure or in memory."""
+
+    #: The swap of a pair's attempt; None if reference data cannot tell (any more).
+    pair_swap: Callable[[SettlementId, MatchedPair], Swap | None]
+    #: The event that opens a settlement at once, if everything is known for it.
+    opening: Callable[[Settlement], Event | None]
+    pair_origin: Callable[[MatchedPair, int, str, Standing], Origin]
+    swap_origin: Callable[[Swap], Origin]
+    #: Notices to payers who have not consented yet.
+    proposed: Callable[[Settlement, int], tuple[Notice, ...]]
+    #: Whether a member has given the gateway a power of attorney.
+    attorney: Callable[[str], bool]
+    #: The ledger of a currency, and its decimals there.
+    keeper: Keeper
+    new_id: Callable[[], str]
+    now: Callable[[], int]
+    today: Callable[[], date]
+
+
+class Attempts:
+    """Opens attempts, and gives every settlement its first entry."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        openers: Callable[[], Openers],
+        paid_by: Payments,
+        cancellations: Cancellations,
+    ) -> None:
+        self._journal = journal
+        self._ask = openers
+        self._payments = paid_by
+        self._cancellations = cancellations
+        asked = openers()
+        self.resumption = Resumption(
+            journal, paid_by, self.attempt, today=asked.today, now=asked.now
+        )
+
+    async def again(
+        self, connection: Connection, jobs: Sequence[Job], done: Sequence[Done]
+    ) -> list[Begun]:
+        """Further attempts of the pairs that still wait for one. A pair whose sides have both asked
+        for cancellation while the attempt before came to its end is cancelled instead."""
+        wanted = {
+            job.pair.id: (n, job) for n, job in enumerate(jobs) if isinstance(job, AttemptJob)
+        }
+        if not wanted:
+            return []
+        tries = [job.attempt for _, job in wanted.values()]
+        due = await connection.fetch(QUERIES["due_pairs"], list(wanted), tries, FOREVER)
+        asking: dict[str, set[MemberId]] = {str(row["pair"]): set() for row in due}
+        for row in await connection.fetch(QUERIES["cancellations"], list(asking)):
+            asking[str(row["pair"])].add(MemberId(row["member"]))
+        for id in [id for id, members in asking.items() if len(members) == 2]:
+            n, job = wanted[id]
+            await self._cancellations.end(connection, job.pair, done[n])
+            del asking[id]
+        pairs = [wanted[id][1].pair for id in asking]
+        told = done[0].told
+        standing = await self._payments.standing(connection, pairs, told)
+        openings = []
+        for id, members in asking.items():
+            n, job = wanted[id]
+            openings += await self._due(connection, n, job, done[n], standing[id], members)
+        return openings
+
+    async def _due(
+        self,
+        connection: Connection,
+        n: int,
+        job: AttemptJob,
+        done: Done,
+        standing: Standing,
+        members: Set[MemberId],
+    ) -> list[Begun]:
+        """The time of a pair has come; its payment order may still be missing."""
+        if not standing.unpaid:
+            return await self.attempt(connection, n, job, done, standing, members)
+        waits = PendingPair(
+            pair=job.pair.id, due_at=0, attempts=job.attempt - 1, advised=job.advised
+        )
+        return await self.resumption.resume(connection, n, waits, job.pair, done)
+
+    async def attempt(
+        self,
+        connection: Connection,
+        n: int,
+        job: AttemptJob,
+        done: Done,
+        standing: Standing,
+        cancelling: Set[MemberId] = frozenset(),
+    ) -> list[Begun]:
+        """Open an attempt; none where a ledger has not told what it keeps: then the pair waits."""
+        asked = self._ask()
+        id = SettlementId(asked.new_id())
+        swap = asked.pair_swap(id, job.pair)
+        if swap is None:
+            again = PendingPair(
+                pair=job.pair.id,
+                due_at=asked.now() + UNHEARD_AGAIN,
+                attempts=job.attempt - 1,
+                advised=job.advised or UNTOLD,
+            )
+            await self._journal.put_pending(connection, [again])
+            done.waits.append((again, job.pair))
+            return []
+        await payments.use(connection, job.pair, standing)
+        proposed = Proposed(swap=swap, consents=tuple(sorted(swap.payers)))  # matched: consent
+        opened = asked.opening(propose(proposed))
+        if isinstance(opened, Decided):
+            opened = None  # the runner finds the same, and tells the sides what it means to them
+        running = PendingPair(
+            pair=job.pair.id, due_at=FOREVER, attempts=job.attempt, advised=job.advised
+        )
+        opening, started = self.begin(
+            proposed,
+            opened,
+            asked.pair_origin(job.pair, job.attempt, job.advised, standing),
+            pair=job.pair.id,
+            attempt=job.attempt,
+            pending=running if job.advised else None,
+            notices=self._selected(job),
+            cancelling=cancelling,
+        )
+        return [(n, opening, started)]
+
+    def _selected(self, job: AttemptJob) -> tuple[Notice, ...]:
+        """Notices that a pair's settlement date has come."""
+        if job.attempt > 1 or job.advised != PendingReason.FUTU.value:
+            return ()
+        now = self._ask().now()
+        return tuple(notice(side, told, now) for side, told in job.pair.told_selected(now))
+
+    def begin(
+        self,
+        proposed: Proposed,
+        opened: Event | None,
+        origin: Origin,
+        *,
+        digest: bytes | None = None,
+        pair: str | None = None,
+        attempt: int | None = None,
+        pending: PendingPair | None = None,
+        notices: tuple[Notice, ...] = (),
+        cancelling: Set[MemberId] = frozenset(),
+    ) -> tuple[Opening, Started]:
+        """The first journal entry: PROPOSED, and OPEN with it where it is due at once. Nothing
+        depends on the one without the other, so they share the record."""
+        asked = self._ask()
+        now = asked.now()
+        state = propose(proposed)
+        events: tuple[Event, ...] = (proposed,)
+        if opened is not None:
+            state, requests = cancellations.asked(evolve(state, opened), cancelling)
+            events = (proposed, opened, *requests)
+        entry = Entry(
+            settlement=proposed.swap.id,
+            sequence=1,
+            events=events,
+            phase=state.phase,
+            decision=state.decision,
+            ended=state.ended,
+            notices=(*notices, *asked.proposed(state, now)),
+            pending=pending,
+        )
+        opening = Opening(
+            entry=entry,
+            created_at=now,
+            members=tuple(sorted(state.swap.parties)),
+            digest=digest,
+            pair=pair,
+            attempt=attempt,
+        )
+        loaded = Loaded(
+            state=state,
+            sequence=1,
+            created_at=now,
+            pair=pair,
+            attempt=attempt,
+            replica=self._journal.replica,
+        )
+        return opening, Started(loaded=loaded, origin=origin)
