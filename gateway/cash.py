@@ -13,7 +13,9 @@ import msgspec
 from gateway.fx_pairs import FxPair, FxSide
 from gateway.ids import as_version_4
 from gateway.journal import PaymentEnd
-from gateway.pairs import CASH, CashAdvice, MatchedPair, Pair, Side, Told
+from gateway.pair_origin import CashAdvice
+from gateway.pairs import CASH, MatchedPair, Pair, Side, Told
+from gateway.stages import Stage
 from htlc.agreement import PrincipalRisk as Risk
 from htlc.contract import Refusal
 from htlc.events import Decision, Reason
@@ -146,15 +148,21 @@ class CashLegs:
         if (code := _rejection(leg, before, after)) is not None and (news or ordered is not None):
             yield to, self._rejected(leg, after, code)
 
+    def lasting(self, stage: Stage, state: Settlement) -> Told:
+        """A payment under a power of attorney is locked, or decided and not yet claimed, for a
+        while. One that was ordered is told its lock in any case, with the journal."""
+        told: Told = []
+        for leg in self._legs:
+            ordered = self._orders.get(leg.payer.id)
+            if _status(state, leg.number) is not LegStatus.LOCKED:
+                continue
+            if state.decision is Decision.COMMIT:
+                told.append((ordered or leg.payer, self.claiming(leg, state)))
+            elif ordered is None and stage in _LOCKED[leg.number]:
+                told.append((leg.payer, self.locked(leg, state)))
+        return told
+
     # ------------------------------------------------------------------ messages
-
-    def addressee(self, leg: CashLeg) -> "Ordered | Side | FxSide":
-        """Who is told of a payment: the sender of its order, else of the instruction."""
-        return self._orders.get(leg.payer.id) or leg.payer
-
-    @property
-    def legs(self) -> tuple[CashLeg, ...]:
-        return self._legs
 
     def locked(self, leg: CashLeg, state: Settlement) -> PaymentStatus:
         agreed = state.agreed.legs[leg.number]
@@ -232,6 +240,13 @@ class CashLegs:
     def block(self, state: Settlement, number: int, status: LockStatus) -> LockBlock | None:
         """The terms of a leg's lock, for parties who speak of them."""
         return None if self._swap_id is None else lock_block(state, self._swap_id, number, status)
+
+
+_LOCKED: Final = (
+    (Stage.FIRST_LOCKED, Stage.ALL_LOCKED),
+    (Stage.SECOND_LOCKED, Stage.ALL_LOCKED),
+)
+"""By the number of a leg: the stages in which it is locked and nothing is claimed."""
 
 
 def _status(state: Settlement, number: int) -> LegStatus:

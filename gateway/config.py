@@ -123,7 +123,11 @@ class MemberSettings(_Table, frozen=True, kw_only=True):
     token_sha256: str
     lei: str | None = None
     accounts: dict[str, tuple[str, ...]] = {}
-    power_of_attorney: bool = False  # agreed swaps that name it as a payer need no further consent
+    #: Agreed swaps that name it as a payer need no further consent, and its matched instructions
+    #: are paid without a payment order (pacs.009) of its own.
+    power_of_attorney: bool = False
+    #: A state of the locks that has lasted this long is told: ten times what a settlement takes.
+    advise_after_seconds: float = 1.0
 
 
 class OperatorSettings(_Table, frozen=True, kw_only=True):

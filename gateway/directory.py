@@ -59,6 +59,12 @@ class Directory:
         member = self.member(bic)
         return member is not None and member.power_of_attorney
 
+    def advise_after(self, bic: str) -> float:
+        """Seconds after which a member is told of a state that lasts; at once where reference data
+        no longer knows it."""
+        member = self.member(bic)
+        return 0.0 if member is None else member.advise_after_seconds
+
     @property
     def members(self) -> dict[str, MemberSettings]:
         """By eleven-character BIC."""

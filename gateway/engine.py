@@ -17,7 +17,6 @@ import msgspec
 from gateway import cancellations, config, listener, preflight, swaps
 from gateway.adoption import Adoption
 from gateway.agreements import Agreements
-from gateway.allegements import Allegements
 from gateway.attempts import Openers
 from gateway.cash import CashLegs
 from gateway.config import Settings
@@ -29,9 +28,9 @@ from gateway.jobs import AttemptJob, Done, Job, MessageJob, SwapJob
 from gateway.journal import LOST, QUERIES, Journal, Notice
 from gateway.lease import HEARTBEAT_SECONDS, Lease
 from gateway.links import Link
-from gateway.liquidity import Liquidity
 from gateway.mailbox import Mailboxes
-from gateway.pairs import MatchedPair, PairOrigin
+from gateway.pair_origin import PairOrigin
+from gateway.pairs import MatchedPair
 from gateway.payments import Standing
 from gateway.pending import PendingPairs
 from gateway.rulebook import Rulebook
@@ -39,6 +38,7 @@ from gateway.runner import Runner
 from gateway.sql import Pool, open_pool
 from gateway.swaps import SwapOrigin
 from gateway.tally import Tally
+from gateway.tellers import Tellers
 from gateway.vault import Vault, load_master
 from htlc.settlement import Phase, Settlement
 from htlc.swap import Swap
@@ -102,7 +102,6 @@ class Engine:
             lost=self._lost,
             say=say,
         )
-        self.allegements = self._allegements()
         self.pending = PendingPairs(
             needs=self.directory.needs, attempt=self.intake.put, now=now_ns, today=self.today
         )
@@ -114,7 +113,8 @@ class Engine:
             tally=self.runner.tally,
             say=say,
         )
-        self.liquidity = self._liquidity()
+        self.tellers = Tellers(self, say)
+        self.allegements, self.liquidity = self.tellers.allegements, self.tellers.liquidity
         self._adoption = Adoption(pool, journal, self.runner, self._pair_origin, self._swap_origin)
         self._recover = asyncio.Event()
         self.draining = False  # no new intake; what is open is brought to its end
@@ -125,26 +125,6 @@ class Engine:
             today=self.today,
             consent_within=seconds(self.settings.limits.consent_within_seconds),
             clock=lambda name: self._time(name) or Instant(now_ns()),
-        )
-
-    def _liquidity(self) -> Liquidity:
-        return Liquidity(
-            self.pool,
-            self.links,
-            now=now_ns,
-            delivered=self.mailboxes.delivered,
-            funded=self.pending.brought,
-            say=self._say,
-        )
-
-    def _allegements(self) -> Allegements:
-        return Allegements(
-            self.pool,
-            after=self.settings.matching.allege_after_seconds,
-            is_member=lambda bic: self.directory.member(bic) is not None,
-            now=now_ns,
-            delivered=self.mailboxes.delivered,
-            say=self._say,
         )
 
     def _link(self, name: str, session: aiohttp.ClientSession) -> Link:
@@ -276,8 +256,7 @@ class Engine:
             group.create_task(self.runner.run())
             group.create_task(self.intake.writer.run())
             group.create_task(self.lease.run())
-            group.create_task(self.allegements.run())
-            group.create_task(self.liquidity.run())
+            group.create_task(self.tellers.run())
             group.create_task(
                 listener.run(config.database(self.settings.dsn), self._heard, self._say)
             )

@@ -12,14 +12,15 @@ from typing import Final
 import msgspec
 
 from gateway.journal import Notice
-from gateway.pairs import Holding, Told, ended_at, notice
+from gateway.pairs import Blocks, Holding, Told, ended_at, notice
+from gateway.stages import Stage
 from htlc.contract import Refusal
 from htlc.events import Decided
 from htlc.settlement import Settlement
 from htlc.swap import Amount, Party, Swap, pvp
 from htlc.units import SettlementId
 from protocols.iso20022.codes import DeniedReason, PendingReason
-from protocols.iso20022.fx import FxStatus, FxTrade, Operation, TradeStatus
+from protocols.iso20022.fx import FxLockStatus, FxStatus, FxTrade, Operation, TradeStatus
 from protocols.iso20022.header import Related
 
 
@@ -111,6 +112,16 @@ _WHY: Final = {
 """Refusal -> what the payer of the leg is told, what the payee is told."""
 
 
+LASTING: Final = {
+    Stage.FIRST_LOCKED: FxLockStatus.ALKD,
+    Stage.SECOND_LOCKED: FxLockStatus.BLKD,
+    Stage.ALL_LOCKED: FxLockStatus.HLKD,
+    Stage.FIRST_PAID: FxLockStatus.ACLM,
+    Stage.SECOND_PAID: FxLockStatus.BCLM,
+}
+"""A state of the locks that lasts, as `SubStsCd`."""
+
+
 class FxPair(msgspec.Struct, frozen=True, kw_only=True):
     """Two trades that match."""
 
@@ -183,6 +194,10 @@ class FxPair(msgspec.Struct, frozen=True, kw_only=True):
 
     def told_cancelled(self, now: int) -> Told:
         return self.told(TradeStatus.RESCINDED, now)
+
+    def told_lasting(self, stage: Stage, now: int, blocks: Blocks) -> Told:  # noqa: ARG002
+        code = str(LASTING[stage].value)
+        return self.told(TradeStatus.PENDING, now, (code, code), LASTING[stage].meaning)
 
     def told_selected(self, now: int) -> Told:
         return self.told(TradeStatus.SELECTED, now)

@@ -13,12 +13,12 @@ from typing import Final, Protocol
 import msgspec
 
 from gateway.ids import new_id
-from gateway.journal import Notice, PairEnd, PaymentEnd, PendingPair
-from gateway.live import Advice
+from gateway.journal import Notice
+from gateway.stages import Stage
 from htlc.contract import Refusal
-from htlc.events import Decided, Decision, Reason
+from htlc.events import Decided
 from htlc.leg import LegState
-from htlc.settlement import Phase, Settlement
+from htlc.settlement import Settlement
 from htlc.swap import Amount, Party, Swap, dvp
 from htlc.units import SettlementId
 from protocols.iso20022 import render
@@ -36,14 +36,17 @@ from protocols.iso20022.advice import (
     TransactionDetails,
 )
 from protocols.iso20022.advice import Reason as AdviceReason
-from protocols.iso20022.codes import CancellationReason, PendingReason
+from protocols.iso20022.codes import CancellationReason, HtlcReason, PendingReason
 from protocols.iso20022.fx import FxTrade
 from protocols.iso20022.header import Related
 from protocols.iso20022.instruction import SettlementInstruction
+from protocols.iso20022.lock_block import LockBlock, LockStatus
 
 SECURITIES: Final = 0
 CASH: Final = 1
 """The legs of a DvP, in the order of `htlc.swap.dvp`."""
+
+CDLR: Final = PendingReason.CDLR
 
 _encoder = msgspec.json.Encoder()
 
@@ -88,6 +91,19 @@ class Instructed(Addressee, Protocol):
     def instruction(self) -> SettlementInstruction | FxTrade: ...
 
 
+Blocks = Callable[[int, LockStatus], LockBlock | None]
+"""The terms of a leg's lock as a message tells them, for parties who speak of locks."""
+
+_LASTING: Final = {
+    # deliverer's code, receiver's code, proprietary code, the leg and lock state told (spec 4.6)
+    Stage.FIRST_LOCKED: (CDLR, CDLR, HtlcReason.SLCK, SECURITIES, LockStatus.LOCKED),
+    Stage.SECOND_LOCKED: (CDLR, CDLR, HtlcReason.CLCK, CASH, LockStatus.LOCKED),
+    Stage.ALL_LOCKED: (CDLR, CDLR, HtlcReason.HLKD, CASH, LockStatus.LOCKED),
+    Stage.SECOND_PAID: (CDLR, PendingReason.AWSH, HtlcReason.CCLM, CASH, LockStatus.CLAIMED),
+    Stage.FIRST_PAID: (PendingReason.AWMO, CDLR, None, SECURITIES, LockStatus.CLAIMED),
+}
+
+
 class MatchedPair(Protocol):
     """What every kind of pair knows of itself: how to say what becomes of it to its two sides.
     Reason codes go in the order of the sides."""
@@ -115,6 +131,10 @@ class MatchedPair(Protocol):
     def told_settled(self, state: Settlement) -> Told: ...
 
     def told_cancelled(self, now: int) -> Told: ...
+
+    def told_lasting(self, stage: Stage, now: int, blocks: Blocks) -> Told:
+        """Its locks stand so, and have for a while."""
+        ...
 
     def told_selected(self, now: int) -> Told:
         """Its settlement date has come, its first attempt begins."""
@@ -169,6 +189,14 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     def told_cancelled(self, now: int) -> Told:  # noqa: ARG002
         return [
             (side, cancelled(side, other, CancellationReason.CANI)) for side, other in self.sides
+        ]
+
+    def told_lasting(self, stage: Stage, now: int, blocks: Blocks) -> Told:  # noqa: ARG002
+        deliverer, receiver, proprietary, leg, lock = _LASTING[stage]
+        block = blocks(leg, lock)
+        return [
+            (side, pending(side, other, code, htlc=proprietary, lock=block))
+            for (side, other), code in zip(self.sides, (deliverer, receiver), strict=True)
         ]
 
     def told_selected(self, now: int) -> Told:  # noqa: ARG002
@@ -258,15 +286,24 @@ def references(side: Side, other: Side | None = None) -> References:
     )
 
 
-def pending(side: Side, other: Side, code: PendingReason, text: str | None = None) -> StatusAdvice:
+def pending(
+    side: Side,
+    other: Side,
+    code: PendingReason,
+    text: str | None = None,
+    *,
+    htlc: HtlcReason | None = None,
+    lock: LockBlock | None = None,
+) -> StatusAdvice:
     """Matched, and settlement is pending for this reason."""
     return StatusAdvice(
         references=references(side, other),
         matching=MatchingStatus(status=Matching.MATCHED),
         settlement=SettlementStatus(
-            status=Settling.PENDING, reasons=(AdviceReason.of(code, text=text),)
+            status=Settling.PENDING, reasons=(AdviceReason.of(code, htlc, text),)
         ),
         details=TransactionDetails.of(side.instruction),
+        lock=lock,
     )
 
 
@@ -295,108 +332,6 @@ def why_pending(state: Settlement, decided: Decided) -> tuple[PendingReason, Pen
     if decided.refusal is None:
         return (PendingReason.PRSY, PendingReason.PRSY)
     return _MIRRORED.get((leg, decided.refusal), (PendingReason.OTHR, PendingReason.OTHR))
-
-
-class CashAdvice(msgspec.Struct, frozen=True, kw_only=True):
-    """What is told of the money beside the trade, and the payment orders that are over with it."""
-
-    told: tuple[tuple[Addressee, Outbound], ...] = ()
-    ends: tuple[PaymentEnd, ...] = ()
-
-
-class CashTeller(Protocol):
-    """Says what becomes of the money of one attempt (`gateway.cash`)."""
-
-    def advise(self, before: Settlement, after: Settlement, *, news: bool) -> CashAdvice:
-        """`news`: why it does not settle is told with this change, for the first time."""
-        ...
-
-
-class PairOrigin:
-    """Tells both sides of a pair what becomes of one attempt (`live.Origin`)."""
-
-    def __init__(
-        self,
-        pair: MatchedPair,
-        *,
-        attempt: int,
-        advised: str,
-        cash: CashTeller,
-        now: Callable[[], int],
-        retry_at: Callable[[int], int],
-        over: Callable[["PairOrigin", Settlement], None],
-    ) -> None:
-        self.pair = pair
-        self.attempt = attempt
-        self.advised = advised  # the deliverer's reason code, as told before this attempt
-        self._cash = cash
-        self._now = now
-        self._retry_at = retry_at
-        self._over = over
-
-    def advise(self, before: Settlement, after: Settlement) -> Advice:
-        """Notices of the change, and what is written about the pair."""
-        now = self._now()
-        cash = self._cash.advise(before, after, news=self._is_news(after))
-        messages: Told = list(cash.told)
-        if before.decided is None and after.decision is Decision.CANCEL:
-            messages += self._not_now(after, now)
-        if after.phase is Phase.SETTLED and before.phase is not Phase.SETTLED:
-            messages += self.pair.told_settled(after)
-        if after.phase is Phase.CANCELLED and self.cancelled_by_users(after):
-            messages += self.pair.told_cancelled(now)
-        return Advice(
-            notices=tuple(notice(side, message, now, after.swap.id) for side, message in messages),
-            pending=self.waits(after),
-            settled_pair=self.pair.id if self._is_over(after) else None,
-            end=self._end(after),
-            payments=cash.ends,
-        )
-
-    def _is_news(self, after: Settlement) -> bool:
-        """Whether the reason for which it does not settle is another than was told before."""
-        if after.decided is None or after.phase is Phase.SETTLED:
-            return False
-        return self.pair.reasons(after, after.decided)[0] != self.advised
-
-    def _not_now(self, after: Settlement, now: int) -> Told:
-        """The pair is pending for a reason; told once, not at every attempt."""
-        assert after.decided is not None
-        if self.cancelled_by_users(after) or not self._is_news(after):
-            return []
-        return self.pair.told_pending(self.pair.reasons(after, after.decided), now)
-
-    def cancelled_by_users(self, state: Settlement) -> bool:
-        """Both sides, or an authority, wanted it ended: the pair is over with the attempt."""
-        return state.decided is not None and state.decided.reason is Reason.CANCEL_ACCEPTED
-
-    def _is_over(self, state: Settlement) -> bool:
-        if state.phase is Phase.SETTLED:
-            return bool(self.advised)  # else it never waited
-        return state.phase is Phase.CANCELLED and self.cancelled_by_users(state)
-
-    def _end(self, state: Settlement) -> PairEnd | None:
-        """The end of a pair about which a party has asked for cancellation."""
-        if not state.ended or not (state.cancel_by or state.cancel_ordered):
-            return None
-        if state.phase is Phase.SETTLED or self.cancelled_by_users(state):
-            return PairEnd(pair=self.pair.id, settled=state.phase is Phase.SETTLED)
-        return None
-
-    def waits(self, state: Settlement) -> PendingPair | None:
-        """An ended attempt that leaves the pair pending."""
-        if state.phase is not Phase.CANCELLED or self.cancelled_by_users(state):
-            return None
-        assert state.decided is not None
-        return PendingPair(
-            pair=self.pair.id,
-            due_at=self._retry_at(self.attempt),
-            attempts=self.attempt,
-            advised=self.pair.reasons(state, state.decided)[0],
-        )
-
-    def ended(self, state: Settlement) -> None:
-        self._over(self, state)
 
 
 def ended_at(state: Settlement) -> int:

@@ -378,3 +378,13 @@ FROM liquidity_transfer WHERE NOT answered ORDER BY transfer LIMIT $1;
 -- name: answer_transfer
 UPDATE liquidity_transfer SET answered = true
 WHERE transfer = $1 AND NOT answered RETURNING transfer;
+
+-- name: lock_open
+-- Of these settlements, those that have not ended, kept from ending until we are done.
+SELECT settlement FROM settlement
+WHERE settlement = ANY ($1::uuid[]) AND replica IS NOT NULL ORDER BY settlement FOR UPDATE;
+
+-- name: advise_stages
+INSERT INTO lock_advice (settlement, member, stage)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[])
+ON CONFLICT DO NOTHING RETURNING settlement, member, stage;

@@ -76,6 +76,8 @@ class Runner:
         self._wake = asyncio.Event()
         self._reloads: asyncio.Queue[Live] = asyncio.Queue()
         self.quarantined: dict[SettlementId, str] = {}
+        #: Told of every change of a lock; the engine says who listens.
+        self.changed: Callable[[Live], None] = lambda _: None
         self.writer: GroupWriter[Append, bool] = GroupWriter(
             lambda batch: journal.append([append.entry for append in batch]),
             self._appended,
@@ -93,6 +95,7 @@ class Runner:
         if id in self.lives or loaded.state.ended:
             return
         live = self.lives[id] = Live(loaded, origin, trace)
+        self.changed(live)
         self.mark(live)
 
     def mark(self, live: Live) -> None:
@@ -252,6 +255,7 @@ class Runner:
             live.state = evolve(live.state, Answered(leg=task.leg, answer=answer))
             if live.state.legs[task.leg].status is not known:
                 live.held.clear()
+                self.changed(live)
                 self.mark(live)
                 return
         self._hold(live, key)
@@ -309,6 +313,11 @@ class Runner:
             payments=advice.payments,
         )
         self.writer.put(Append(live=live, entry=entry, after=after, events=events, request=request))
+
+    def save(self, live: Live) -> None:
+        """Write what is known of its locks now, and not with the next record."""
+        if live.id in self.lives and live.saved.legs and facts(live.saved, live.state):
+            self._append(live, ())
 
     def _appended(self, append: Append, written: bool) -> None:
         live = append.live

@@ -41,3 +41,11 @@ CREATE TABLE liquidity_transfer (
 );
 CREATE UNIQUE INDEX liquidity_transfer_reference ON liquidity_transfer (member, transfer_id);
 CREATE INDEX liquidity_transfer_open ON liquidity_transfer (transfer) WHERE NOT answered;
+
+-- States of the locks of an attempt that lasted, and that a member was told of.
+CREATE TABLE lock_advice (
+    settlement uuid NOT NULL,
+    member     text NOT NULL,
+    stage      text NOT NULL,     -- gateway.stages
+    PRIMARY KEY (settlement, member, stage)
+);
