@@ -15,6 +15,7 @@ from gateway.inbound import Arrival
 from gateway.intake import Intake
 from gateway.jobs import MessageJob, Proposal, SwapJob
 from gateway.journal import QUERIES, Journal, Loaded
+from gateway.keys import Keys
 from gateway.live import Live
 from gateway.mailbox import Mailboxes
 from gateway.port import (
@@ -30,6 +31,8 @@ from gateway.port import (
     Taken,
     View,
 )
+from gateway.releases import Releases
+from gateway.requests import ask, may_cancel, may_consent
 from gateway.rulebook import Rulebook
 from gateway.runner import Runner
 from gateway.sql import Pool
@@ -37,7 +40,7 @@ from htlc import swap as swaps
 from htlc.events import CancelRequested, Consented, Event
 from htlc.settlement import Phase, Settlement
 from htlc.swap import Fault, Swap
-from htlc.units import LedgerId, MemberId, SettlementId
+from htlc.units import LedgerId, LegId, MemberId, SettlementId
 from ledgers import trace
 from protocols.iso20022 import envelope, inbound
 from protocols.iso20022.envelope import Enveloped
@@ -72,6 +75,7 @@ class Desk:
         journal: Journal,
         runner: Runner,
         intake: Intake,
+        keys: Keys,
         directory: Directory,
         rulebook: Rulebook,
         mailboxes: Mailboxes,
@@ -84,6 +88,7 @@ class Desk:
         self._journal = journal
         self._runner = runner
         self._intake = intake
+        self._releases = Releases(keys, runner)
         self._directory = directory
         self._rulebook = rulebook
         self._mailboxes = mailboxes
@@ -308,7 +313,7 @@ class Desk:
             return None
         if member not in view.state.swap.payers:
             return Denied(code="DPRG", why="only a payer's consent is asked for")
-        return await self._ask(view, Consented(member=member), _may_consent)
+        return await self._ask(view, Consented(member=member), may_consent)
 
     async def cancel(
         self, principal: Principal, id: SettlementId, reason: str
@@ -319,16 +324,24 @@ class Desk:
             return None
         by = MemberId(bic11(principal.name) if principal.role == "member" else principal.name)
         event = CancelRequested(by=by, ordered=principal.role != "member", why=reason)
-        return await self._ask(view, event, _may_cancel)
+        return await self._ask(view, event, may_cancel)
+
+    async def release(
+        self, principal: Principal, id: SettlementId, leg: str, preimage: bytes
+    ) -> View | Denied | Refused | None:
+        """The holder of a secret hands it over."""
+        view = await self.show(principal, id)
+        if view is None or principal.role != "member":
+            return None
+        by = MemberId(bic11(principal.name))
+        no = await self._releases.take(view.state, by, LegId(leg), preimage)
+        return no if no is not None else (await self._views([id]))[0]
 
     async def _ask(
         self, view: View, event: Event, check: Callable[[Settlement], str | None]
     ) -> View | Denied:
-        refused = await self._runner.request(view.id, event, check)
-        if refused is not None:
-            code, _, why = refused.partition(" ")
-            return Denied(code=code, why=why)
-        return (await self._views([view.id]))[0]
+        denied = await ask(self._runner, view.id, event, check)
+        return denied or (await self._views([view.id]))[0]
 
     # ------------------------------------------------------------------ mailboxes
 
@@ -396,20 +409,3 @@ def _verdict(
     if isinstance(judged, Arrival) and judged.refusal is not None:
         return definition, "refused", judged.refusal.code.value
     return definition, "accepted", ""
-
-
-def _may_consent(state: Settlement) -> str | None:
-    if state.phase is Phase.CANCELLED:
-        return "DCAN the proposal was withdrawn or has lapsed"
-    return None
-
-
-def _may_cancel(state: Settlement) -> str | None:
-    """Why a cancellation cannot be accepted any more, with the code of the denial."""
-    if state.phase is Phase.SETTLED:
-        return "DSET it is settled"
-    if state.phase is Phase.CANCELLED:
-        return "DCAN it is cancelled already"
-    if not state.cancellable:
-        return "DPRG settlement is in process and cannot be stopped"
-    return None

@@ -26,6 +26,7 @@ from gateway.ids import new_id
 from gateway.intake import Intake
 from gateway.jobs import AttemptJob, Done, Job, MessageJob, SwapJob
 from gateway.journal import LOST, QUERIES, Journal, Notice
+from gateway.keys import Keys
 from gateway.lease import HEARTBEAT_SECONDS, Lease
 from gateway.links import Link
 from gateway.mailbox import Mailboxes
@@ -83,9 +84,10 @@ class Engine:
             settings.limits.limits(),
             lambda name: self.directory.profile(name, self._time(name)),
         )
+        self.keys = Keys(pool, vault, say)
         self.runner = Runner(
             journal=journal,
-            vault=vault,
+            keys=self.keys,
             links=self.links,
             agreements=self.agreements,
             tally=Tally({LedgerId(name): its.kind for name, its in settings.ledgers.items()}),
@@ -360,6 +362,7 @@ def desk_of(engine: Engine) -> Desk:
         journal=engine.journal,
         runner=engine.runner,
         intake=engine.intake,
+        keys=engine.keys,
         directory=engine.directory,
         rulebook=engine.rulebook,
         mailboxes=engine.mailboxes,

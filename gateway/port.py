@@ -139,6 +139,13 @@ class Gateway(Protocol):
         self, principal: Principal, id: SettlementId, reason: str
     ) -> View | Denied | None: ...
 
+    async def release(
+        self, principal: Principal, id: SettlementId, leg: str, preimage: bytes
+    ) -> View | Denied | Refused | None:
+        """The holder of the secret hands it over; it opens the lock of this leg, or it is refused.
+        The same again is answered as before."""
+        ...
+
     async def conversation(
         self, member: str, id: SettlementId
     ) -> Sequence[Received | Stored] | None:

@@ -388,3 +388,14 @@ WHERE settlement = ANY ($1::uuid[]) AND replica IS NOT NULL ORDER BY settlement 
 INSERT INTO lock_advice (settlement, member, stage)
 SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[])
 ON CONFLICT DO NOTHING RETURNING settlement, member, stage;
+
+-- name: keep_secret
+INSERT INTO handed_secret (settlement, sealed) VALUES ($1, $2) ON CONFLICT DO NOTHING;
+
+-- name: handed_secret
+SELECT sealed FROM handed_secret WHERE settlement = $1;
+
+-- name: use_hash
+-- Whether nobody has used this hash before.
+INSERT INTO party_hash (digest, settlement) VALUES ($1, $2)
+ON CONFLICT DO NOTHING RETURNING settlement;

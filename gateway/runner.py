@@ -21,11 +21,11 @@ from gateway import elsewhere
 from gateway.agreements import Agreements
 from gateway.group import GroupWriter
 from gateway.journal import Entry, Journal, Loaded
+from gateway.keys import Keys
 from gateway.links import Link, Task
 from gateway.live import Append, Key, Live, Origin, Request, facts, must_save
 from gateway.tally import Tally
 from gateway.telemetry import logs
-from gateway.vault import Vault
 from htlc import commands
 from htlc.agreement import Role
 from htlc.commands import Command
@@ -58,14 +58,14 @@ class Runner:
         self,
         *,
         journal: Journal,
-        vault: Vault,
+        keys: Keys,
         links: Mapping[LedgerId, Link],
         agreements: Agreements,
         tally: Tally,
         say: Callable[[str], None],
     ) -> None:
         self._journal = journal
-        self._vault = vault
+        self._keys = keys
         self._links = links
         self.agreements = agreements
         self._say = say
@@ -113,6 +113,7 @@ class Runner:
             self._answer(live, request)
         if live.state.phase is not live.phase:
             self._moved(live)
+        self._keys.forget(live.id)
         self.tally.end(live.state, (time.time_ns() - live.created_at) / 1e9)
         live.origin.ended(live.state)
 
@@ -212,6 +213,8 @@ class Runner:
         key = (command.leg, type(command).__name__)
         if key in live.in_flight or self._is_held(live, key):
             return
+        if self._keys.is_unread(live.state, command, lambda: self.mark(live)):
+            return
         live.in_flight.add(key)
         leg = live.state.agreed.legs[command.leg]
         if _log.isEnabledFor(logging.DEBUG):
@@ -234,7 +237,7 @@ class Runner:
             case commands.Refund():
                 return Refund(id=state.agreed.legs[command.leg].terms.id)
             case commands.Unlock():
-                key = command.key or self._vault.key(state, command.leg, command.role)
+                key = command.key or self._keys.key(state, command.leg, command.role)
                 id = state.agreed.legs[command.leg].terms.id
                 execution = command.role is Role.EXECUTION
                 return Execute(id=id, key=key) if execution else Cancel(id=id, key=key)

@@ -12,6 +12,8 @@ import os
 from pathlib import Path
 from typing import Final
 
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 from htlc.agreement import Pair, Role
 from htlc.hashlock import HashFunction, Hashlock
 from htlc.keys import may_show
@@ -24,6 +26,9 @@ MASTER_BYTES: Final = 32
 _EXTRACT_SALT: Final = b"lockstep vault 1"
 """Tells these keys apart from any other use of the same master secret."""
 
+_NONCE_BYTES: Final = 12
+"""96 random bits, as AES-GCM takes them best; far fewer than 2**32 secrets are ever sealed."""
+
 
 class Vault:
     """Derives keys and locks. The master secret never leaves this object."""
@@ -33,6 +38,7 @@ class Vault:
             raise ValueError(f"the vault's master secret has {MASTER_BYTES} bytes")
         # HKDF-Extract, once.
         self._prk = hmac.digest(_EXTRACT_SALT, master, hashlib.sha256)
+        self._safe = AESGCM(hmac.digest(self._prk, b"handed secrets\x01", hashlib.sha256))
 
     def lock(
         self, settlement: SettlementId, pair: Pair, role: Role, function: HashFunction
@@ -44,6 +50,16 @@ class Vault:
         """The key itself, to be sent to a ledger. Asks the core once more whether it may be."""
         assert may_show(state, leg, role), f"{role} key of leg {leg} is not to be shown"
         return self._derive(state.swap.id, state.agreed.legs[leg].pair, role)
+
+    def seal(self, settlement: SettlementId, preimage: bytes) -> bytes:
+        """A secret that a party has handed over, for keeping (NIST SP 800-38D): nonce and text."""
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._safe.encrypt(nonce, preimage, settlement.encode())
+
+    def unseal(self, settlement: SettlementId, sealed: bytes) -> bytes:
+        """The same back; InvalidTag where it was sealed under another master secret."""
+        nonce, text = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
+        return self._safe.decrypt(nonce, text, settlement.encode())
 
     def _derive(self, settlement: SettlementId, pair: Pair, role: Role) -> bytes:
         # HKDF-Expand of one block: T(1) = HMAC(PRK, info | 0x01).

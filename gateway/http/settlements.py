@@ -1,4 +1,4 @@
-"""Settlements over HTTP: propose, accept, cancel, show, list; and the ledgers they settle on."""
+"""Settlements over HTTP: propose, accept, release, cancel, show, list; and their ledgers."""
 
 from collections.abc import Sequence
 from typing import Final, TypeVar
@@ -16,7 +16,7 @@ from gateway.http.exchange import (
     problem_reply,
 )
 from gateway.http.problems import Kind, RequestError
-from gateway.port import Denied, View
+from gateway.port import Denied, Refused, View
 from htlc.units import SettlementId
 from protocols.iso20022.errors import RejectCode
 from protocols.iso20022.lexical import bic11
@@ -37,6 +37,7 @@ _one: Final = msgspec.json.Decoder(wire.Proposal)
 _many: Final = msgspec.json.Decoder(list[wire.Proposal])
 _items: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _cancellation: Final = msgspec.json.Decoder(wire.Cancellation)
+_release: Final = msgspec.json.Decoder(wire.Release)
 _acceptance: Final = msgspec.json.Decoder(wire.Acceptance)
 
 T = TypeVar("T")
@@ -147,11 +148,21 @@ async def cancel(call: Call) -> Reply:
     return _shown(call, await call.gateway.cancel(call.principal, id, reason))
 
 
-def _shown(call: Call, answer: View | Denied | None) -> Reply:
+async def release(call: Call) -> Reply:
+    """The preimage is read, used and forgotten: it stands in no answer."""
+    id = SettlementId(call.settlement())
+    asked = await call.json(_release)
+    if not notation.is_digest(asked.preimage):  # the same form: 32 bytes
+        raise RequestError.field("preimage", notation.PREIMAGE.rule)
+    preimage = bytes.fromhex(asked.preimage)
+    return _shown(call, await call.gateway.release(call.principal, id, asked.leg, preimage))
+
+
+def _shown(call: Call, answer: View | Denied | Refused | None) -> Reply:
     match answer:
         case None:
             raise not_found()
-        case Denied():
+        case Denied() | Refused():
             return problem_reply(problems.outcome(answer))
         case View():
             return json_reply(200, views.settlement(answer, call.gateway.scale))

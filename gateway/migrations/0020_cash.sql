@@ -49,3 +49,17 @@ CREATE TABLE lock_advice (
     stage      text NOT NULL,     -- gateway.stages
     PRIMARY KEY (settlement, member, stage)
 );
+
+-- Secrets that their holders have handed over, sealed under the vault's master secret (AES-256-GCM):
+-- any replica can open them, the database alone cannot.
+CREATE TABLE handed_secret (
+    settlement uuid PRIMARY KEY,
+    sealed     bytea NOT NULL
+);
+
+-- Hashes of secrets that parties hold, each used by one attempt, ever: whoever has seen the preimage
+-- once could claim a second time.
+CREATE TABLE party_hash (
+    digest     bytea PRIMARY KEY,
+    settlement uuid NOT NULL
+);

@@ -1,0 +1,60 @@
+"""The holder of an HTLC's secret hands it to the gateway (`POST /v1/settlements/{id}/release`)."""
+
+from typing import Final
+
+from gateway.keys import Keys
+from gateway.port import Denied, Refused
+from gateway.requests import ask, may_release
+from gateway.runner import Runner
+from htlc.events import SecretHanded
+from htlc.hashlock import Hashlock
+from htlc.settlement import Phase, Settlement
+from htlc.swap import Fault, PartySecret
+from htlc.units import LegId, MemberId
+
+OF_VAULT: Final = "the gateway's vault holds the keys of this settlement"
+NOT_HOLDER: Final = "only the holder of the secret hands it over"
+WRONG: Final = "is not the preimage of the hash that was agreed"
+
+
+class Releases:
+    """Takes secrets from their holders. Nothing here may log one, or put it into an error."""
+
+    def __init__(self, keys: Keys, runner: Runner) -> None:
+        self._keys = keys
+        self._runner = runner
+
+    async def take(
+        self, state: Settlement, by: MemberId, leg: LegId, preimage: bytes
+    ) -> Denied | Refused | None:
+        """Why a secret is not taken; None: it is kept, and used as soon as that may be. The same
+        again changes nothing."""
+        secret = state.swap.secret
+        if secret is None:
+            return Denied(code="OTHR", why=OF_VAULT)
+        if by != secret.holder:
+            return Denied(code="OTHR", why=NOT_HOLDER)
+        if fault := _fault(state, secret, leg, preimage):
+            return Refused(faults=(fault,))
+        if state.secret_handed or state.phase is Phase.SETTLED:
+            return None
+        if (no := may_release(state)) is not None:
+            code, _, why = no.partition(" ")
+            return Denied(code=code, why=why)
+        await self._keys.keep(state.swap.id, preimage)
+        return await ask(self._runner, state.swap.id, SecretHanded(by=by), may_release)
+
+
+def _fault(state: Settlement, secret: PartySecret, leg: LegId, preimage: bytes) -> Fault | None:
+    opened = [item.leg for item in state.swap.legs]
+    if state.agreement is not None:
+        opened = [
+            item.terms.leg
+            for item in state.agreed.legs
+            if item.terms.execution_lock.digest == secret.digest
+        ]
+    if leg not in opened:
+        return Fault(field="leg", rule=f"is one that the secret opens: {', '.join(opened)}")
+    function = secret.function
+    lock = Hashlock(algorithm=function.algorithm, encoding=function.encoding, digest=secret.digest)
+    return None if lock.opens(preimage) else Fault(field="preimage", rule=WRONG)
