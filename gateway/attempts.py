@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from gateway import cancellations, payments
+from gateway import cancellations, party_locks, payments
 from gateway.cancellations import Cancellations
 from gateway.jobs import FOREVER, AttemptJob, Begun, Done, Job, Started
 from gateway.journal import QUERIES, Entry, Journal, Loaded, Notice, Opening, PendingPair
@@ -25,7 +25,7 @@ from htlc.events import Decided, Event, Proposed
 from htlc.settlement import Settlement
 from htlc.swap import Swap
 from htlc.units import MemberId, SettlementId
-from protocols.iso20022.codes import PendingReason
+from protocols.iso20022.codes import CancellationReason, PendingReason
 
 UNHEARD_AGAIN: Final = 1_000_000_000
 """Nanoseconds until a matched pair is tried again whose ledger has not told what it keeps."""
@@ -47,6 +47,8 @@ class Openers(msgspec.Struct, frozen=True, kw_only=True):
     proposed: Callable[[Settlement, int], tuple[Notice, ...]]
     #: Whether a member has given the gateway a power of attorney.
     attorney: Callable[[str], bool]
+    #: The swap with an end to the wait for consent.
+    with_consent_time: Callable[[Swap], Swap]
     #: The ledger of a currency, and its decimals there.
     keeper: Keeper
     new_id: Callable[[], str]
@@ -141,9 +143,19 @@ class Attempts:
             await self._journal.put_pending(connection, [again])
             done.waits.append((again, job.pair))
             return []
+        said: Set[MemberId] = swap.payers  # that they have matched is their consent
+        if (block := party_locks.party_block(job.pair)) is not None:
+            swap = party_locks.with_secret(swap, block)
+            if not await self._is_fresh(connection, swap):
+                code = CancellationReason.CANS
+                await self._cancellations.end(connection, job.pair, done, code)
+                return []
+            said = party_locks.consents(job.pair, block, standing.orders)
+            said |= {payer for payer in swap.payers if asked.attorney(payer)}
+            swap = swap if said >= swap.payers else asked.with_consent_time(swap)
         await payments.use(connection, job.pair, standing)
-        proposed = Proposed(swap=swap, consents=tuple(sorted(swap.payers)))  # matched: consent
-        opened = asked.opening(propose(proposed))
+        proposed = Proposed(swap=swap, consents=tuple(sorted(said)))
+        opened = asked.opening(propose(proposed)) if said >= swap.payers else None
         if isinstance(opened, Decided):
             opened = None  # the runner finds the same, and tells the sides what it means to them
         running = PendingPair(
@@ -160,6 +172,13 @@ class Attempts:
             cancelling=cancelling,
         )
         return [(n, opening, started)]
+
+    async def _is_fresh(self, connection: Connection, swap: Swap) -> bool:
+        """Whether a party's hash was never used: whoever has seen its preimage once, in a claim
+        that came too late for example, could claim what is locked behind it again."""
+        assert swap.secret is not None, "the vault's keys are derived for each attempt"
+        used = await connection.fetchval(QUERIES["use_hash"], swap.secret.digest, swap.id)
+        return used is not None
 
     def _selected(self, job: AttemptJob) -> tuple[Notice, ...]:
         """Notices that a pair's settlement date has come."""

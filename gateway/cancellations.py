@@ -185,12 +185,18 @@ class Cancellations:
             await self._journal.notify_in(connection, state.swap.id)
         return written
 
-    async def end(self, connection: Connection, pair: MatchedPair, done: Done) -> None:
-        """A pair that waits is cancelled by both its sides: it ends now."""
+    async def end(
+        self,
+        connection: Connection,
+        pair: MatchedPair,
+        done: Done,
+        code: CancellationReason = CancellationReason.CANI,
+    ) -> None:
+        """A pair that waits is cancelled, by both sides unless `code` says else: it ends now."""
         await connection.execute(QUERIES["drop_pending"], [pair.id])
         await conclude(connection, [PairEnd(pair=pair.id, settled=False)], self._now())
         now = self._now()
-        notices = [notice(side, message, now) for side, message in pair.told_cancelled(now)]
+        notices = [notice(side, message, now) for side, message in pair.told_cancelled(now, code)]
         await deliver(connection, notices)
         done.over.append(pair.id)
         done.told.update(pair.members)

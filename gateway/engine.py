@@ -160,6 +160,7 @@ class Engine:
             swap_origin=self._swap_origin,
             proposed=self._proposed,
             keeper=self.directory.money,
+            with_consent_time=lambda swap: self.rulebook.with_consent_time(swap),
             attorney=self.directory.has_power_of_attorney,
             new_id=new_id,
             now=now_ns,

@@ -19,7 +19,7 @@ from htlc.events import Decided
 from htlc.settlement import Settlement
 from htlc.swap import Amount, Party, Swap, pvp
 from htlc.units import SettlementId
-from protocols.iso20022.codes import DeniedReason, PendingReason
+from protocols.iso20022.codes import CancellationReason, DeniedReason, PendingReason
 from protocols.iso20022.fx import FxLockStatus, FxStatus, FxTrade, Operation, TradeStatus
 from protocols.iso20022.header import Related
 
@@ -192,8 +192,9 @@ class FxPair(msgspec.Struct, frozen=True, kw_only=True):
     def told_settled(self, state: Settlement) -> Told:
         return self.told(TradeStatus.SETTLED, ended_at(state))
 
-    def told_cancelled(self, now: int) -> Told:
-        return self.told(TradeStatus.RESCINDED, now)
+    def told_cancelled(self, now: int, code: CancellationReason = CancellationReason.CANI) -> Told:
+        text = None if code is CancellationReason.CANI else code.meaning
+        return self.told(TradeStatus.RESCINDED, now, text=text)
 
     def told_lasting(self, stage: Stage, now: int, blocks: Blocks) -> Told:  # noqa: ARG002
         code = str(LASTING[stage].value)

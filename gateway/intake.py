@@ -161,26 +161,28 @@ class Intake:
         for _, arrival in arrivals:
             admission.take(arrival)
         brought = {arrival.key: n for n, arrival in arrivals}
-        openings: list[Begun] = []
-        waits: dict[str, waiting.Reasons] = {}
-        kept: list[tuple[PendingPair, Pair]] = []
         last = done[arrivals[-1][0]]
         standing = await self._payments.standing(connection, admission.pairs, last.told)
+        waits: dict[str, waiting.Reasons] = {}
+        kept: list[tuple[PendingPair, Pair]] = []
         for pair in admission.pairs:
-            paid = standing[pair.id]
-            reasons = waiting.must_wait(pair, self._openers.today(), paid.unpaid)
-            if reasons is None:
-                begun = AttemptJob(pair=pair, attempt=1, advised="")
-                n = _completed_by(pair, brought)
-                openings += await self._attempts.attempt(connection, n, begun, done[n], paid)
-                continue
-            waits[pair.id] = reasons
-            kept.append((waiting.pending(pair, reasons), pair))
+            unpaid = standing[pair.id].unpaid
+            reasons = waiting.must_wait(pair, self._openers.today(), unpaid)
+            if reasons is not None:
+                waits[pair.id] = reasons
+                kept.append((waiting.pending(pair, reasons), pair))
         admission.tell(waits)
         await instructions.store(connection, admission)
         await deliver(connection, admission.notices)
         await self._journal.put_pending(connection, [wait for wait, _ in kept])
         last.waits.extend(kept)
+        openings: list[Begun] = []
+        for pair in admission.pairs:
+            if pair.id not in waits:
+                n = _completed_by(pair, brought)
+                job = AttemptJob(pair=pair, attempt=1, advised="")
+                paid = standing[pair.id]
+                openings += await self._attempts.attempt(connection, n, job, done[n], paid)
         return openings
 
     async def _trades(

@@ -98,7 +98,7 @@ class Orders:
         leg = next((leg for leg in cash_legs(pair) if leg.payer.id == known.side.id), None)
         if leg is None:
             return _NOT_PAYER
-        wrong = payments.other(order, leg) or await self._ordered_before(connection, known)
+        wrong = payments.other(order, leg, pair) or await self._ordered_before(connection, known)
         if wrong is not None:
             return wrong
         waits = await self._resumption.waits(connection, known.pair)

@@ -130,7 +130,9 @@ class MatchedPair(Protocol):
 
     def told_settled(self, state: Settlement) -> Told: ...
 
-    def told_cancelled(self, now: int) -> Told: ...
+    def told_cancelled(
+        self, now: int, code: CancellationReason = CancellationReason.CANI
+    ) -> Told: ...
 
     def told_lasting(self, stage: Stage, now: int, blocks: Blocks) -> Told:
         """Its locks stand so, and have for a while."""
@@ -186,10 +188,12 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
             for side, other in self.sides
         ]
 
-    def told_cancelled(self, now: int) -> Told:  # noqa: ARG002
-        return [
-            (side, cancelled(side, other, CancellationReason.CANI)) for side, other in self.sides
-        ]
+    def told_cancelled(
+        self,
+        now: int,  # noqa: ARG002
+        code: CancellationReason = CancellationReason.CANI,
+    ) -> Told:
+        return [(side, cancelled(side, other, code)) for side, other in self.sides]
 
     def told_lasting(self, stage: Stage, now: int, blocks: Blocks) -> Told:  # noqa: ARG002
         deliverer, receiver, proprietary, leg, lock = _LASTING[stage]

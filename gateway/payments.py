@@ -14,7 +14,7 @@ from gateway.cash import CashLeg, Ordered, cash_legs
 from gateway.journal import QUERIES, Notice, deliver
 from gateway.pairs import Instructed, MatchedPair, Side, notice
 from gateway.sql import Connection, Executor, Record
-from protocols.iso20022 import payment_rules
+from protocols.iso20022 import lock_block, payment_rules
 from protocols.iso20022.codes import PaymentReason
 from protocols.iso20022.header import Related
 from protocols.iso20022.payment import (
@@ -56,10 +56,14 @@ class Payments:
         legs = {pair.id: cash_legs(pair) for pair in pairs}
         payers = [leg.payer for mine in legs.values() for leg in mine]
         found = await find(connection, payers)
+        of = {leg.payer.id: pair for pair in pairs for leg in legs[pair.id]}
         rejected = []
         for leg in (leg for mine in legs.values() for leg in mine if leg.payer.id in found):
             ordered = found[leg.payer.id]
-            if (refusal := late(ordered.order, self._now()) or other(ordered.order, leg)) is None:
+            if (
+                refusal := late(ordered.order, self._now())
+                or other(ordered.order, leg, of[leg.payer.id])
+            ) is None:
                 continue
             del found[leg.payer.id]
             rejected.append((ordered, refusal))
@@ -172,16 +176,30 @@ def late(order: PaymentOrder, now: int) -> BusinessRefusal | None:
     )
 
 
-def other(order: PaymentOrder, leg: CashLeg) -> BusinessRefusal | None:
-    """Why an order is another payment than that of this leg."""
+def other(order: PaymentOrder, leg: CashLeg, pair: MatchedPair) -> BusinessRefusal | None:
+    """Why an order is another payment than that of this leg, or speaks of other locks."""
     amounts = {leg.amount}
     if isinstance(leg.payer, Side) and leg.payer.instruction.amount is not None:
         amounts.add(leg.payer.instruction.amount)  # within the tolerance: both are agreed
-    return payment_rules.mismatch(
+    wrong = payment_rules.mismatch(
         order,
         amounts=frozenset(amounts),
         currency=leg.currency,
         creditor=leg.payee.member,
+    )
+    return wrong or _other_locks(order, pair)
+
+
+def _other_locks(order: PaymentOrder, pair: MatchedPair) -> BusinessRefusal | None:
+    """The terms of locks are repeated as they are, or not at all."""
+    said = [side.instruction.lock for side, _ in pair.sides]
+    agreed = {lock_block.terms(block) for block in said if block is not None}
+    if order.lock is None or not agreed or lock_block.terms(order.lock) in agreed:
+        return None
+    return BusinessRefusal(
+        code=PaymentReason.NARR,
+        field="/Document/FICdtTrf/CdtTrfTxInf/SplmtryData/Envlp",
+        rule="its lock terms are not those of the instruction (VALR)",
     )
 
 

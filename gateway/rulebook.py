@@ -6,6 +6,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
+from gateway import party_locks
 from gateway.directory import Directory
 from htlc.swap import Fault, Leg, Swap
 from htlc.units import Duration, Instant, LedgerId, MemberId
@@ -162,10 +163,7 @@ def _not_served(instruction: SettlementInstruction) -> BusinessRefusal | None:
             field="/Document/SctiesSttlmTxInstr/RcvgSttlmPties/Pty1",
             rule="the two sides are two members: nobody settles with itself",
         )
-    if instruction.lock is not None and instruction.lock.secret_holder is not None:
-        return BusinessRefusal(
-            code=RejectionReason.VALR,
-            field="/Document/SctiesSttlmTxInstr/SplmtryData/Envlp/ScrtHldr",
-            rule="a secret held by a party is agreed over POST /v1/settlements",
-        )
-    return None
+    parties = frozenset(
+        bic11(side.party1) for side in (instruction.delivering, instruction.receiving)
+    )
+    return party_locks.fault(instruction.lock, parties)

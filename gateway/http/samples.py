@@ -106,7 +106,7 @@ SETTLEMENTS: Final = wire.SettlementPage(
     settlements=(wire.SettlementLine(id=_ID, created_at=_AT_TEXT, state="SETTLED"),), next=None
 )
 
-RELEASE: Final = wire.Release(leg="CASH", preimage="00" * 32)
+RELEASE: Final = wire.Release(leg="CASH", preimage="01" * 32)
 CANCELLATION: Final = wire.Cancellation(reason="agreed with the counterparty")
 ACKNOWLEDGEMENT: Final = wire.Acknowledgement(through=notation.cursor(42))
 

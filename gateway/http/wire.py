@@ -51,7 +51,7 @@ Instant = Annotated[
 Hash = Annotated[
     str, _text(notation.DIGEST, "630dcd2966c4336691125448bbb25b4ff412a49c732db2c8abc1b8581bd710dd")
 ]
-Preimage = Annotated[str, _text(notation.PREIMAGE, "00" * 32)]
+Preimage = Annotated[str, _text(notation.PREIMAGE, "01" * 32)]
 Cursor = Annotated[str, _text(notation.CURSOR, notation.cursor(42), "Opaque")]
 Why = Annotated[str, _text(notation.REASON, "agreed with the counterparty")]
 
