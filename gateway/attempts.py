@@ -5,13 +5,13 @@ it, or not at all.
 """
 
 from collections.abc import Callable, Sequence, Set
-from datetime import date
 from typing import Final
 
 import msgspec
 
-from gateway import cancellations, party_locks, payments
+from gateway import cancellations, claims, party_locks, payments
 from gateway.cancellations import Cancellations
+from gateway.days import Days
 from gateway.jobs import FOREVER, AttemptJob, Begun, Done, Job, Started
 from gateway.journal import QUERIES, Entry, Journal, Loaded, Notice, Opening, PendingPair
 from gateway.liquidity import Keeper
@@ -25,13 +25,11 @@ from htlc.events import Decided, Event, Proposed
 from htlc.settlement import Settlement
 from htlc.swap import Swap
 from htlc.units import MemberId, SettlementId
-from protocols.iso20022.codes import CancellationReason, PendingReason
+from protocols.iso20022.codes import PendingReason
+from protocols.matching import Tolerance
 
 UNHEARD_AGAIN: Final = 1_000_000_000
 """Nanoseconds until a matched pair is tried again whose ledger has not told what it keeps."""
-
-UNTOLD: Final = "----"
-"""`advised` of a pair that waits and whose sides were told no reason yet."""
 
 
 class Openers(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +39,7 @@ class Openers(msgspec.Struct, frozen=True, kw_only=True):
     pair_swap: Callable[[SettlementId, MatchedPair], Swap | None]
     #: The event that opens a settlement at once, if everything is known for it.
     opening: Callable[[Settlement], Event | None]
-    pair_origin: Callable[[MatchedPair, int, str, Standing], Origin]
+    pair_origin: Callable[[MatchedPair, PendingPair, Standing], Origin]
     swap_origin: Callable[[Swap], Origin]
     #: Notices to payers who have not consented yet.
     proposed: Callable[[Settlement, int], tuple[Notice, ...]]
@@ -53,7 +51,8 @@ class Openers(msgspec.Struct, frozen=True, kw_only=True):
     keeper: Keeper
     new_id: Callable[[], str]
     now: Callable[[], int]
-    today: Callable[[], date]
+    days: Days
+    tolerance: Tolerance
 
 
 class Attempts:
@@ -70,10 +69,7 @@ class Attempts:
         self._ask = openers
         self._payments = paid_by
         self._cancellations = cancellations
-        asked = openers()
-        self.resumption = Resumption(
-            journal, paid_by, self.attempt, today=asked.today, now=asked.now
-        )
+        self.resumption = Resumption(journal, paid_by, self.attempt, openers().days)
 
     async def again(
         self, connection: Connection, jobs: Sequence[Job], done: Sequence[Done]
@@ -87,7 +83,8 @@ class Attempts:
             return []
         tries = [job.attempt for _, job in wanted.values()]
         due = await connection.fetch(QUERIES["due_pairs"], list(wanted), tries, FOREVER)
-        asking: dict[str, set[MemberId]] = {str(row["pair"]): set() for row in due}
+        stands = {str(row["pair"]): PendingPair.of(row) for row in due}
+        asking: dict[str, set[MemberId]] = {pair: set() for pair in stands}
         for row in await connection.fetch(QUERIES["cancellations"], list(asking)):
             asking[str(row["pair"])].add(MemberId(row["member"]))
         for id in [id for id, members in asking.items() if len(members) == 2]:
@@ -95,30 +92,18 @@ class Attempts:
             await self._cancellations.end(connection, job.pair, done[n])
             del asking[id]
         pairs = [wanted[id][1].pair for id in asking]
-        told = done[0].told
-        standing = await self._payments.standing(connection, pairs, told)
+        standing = await self._payments.standing(connection, pairs, done[0].told)
         openings = []
-        for id, members in asking.items():
+        for id in (id for id in wanted if id in asking):  # in the order in which they were put
             n, job = wanted[id]
-            openings += await self._due(connection, n, job, done[n], standing[id], members)
+            if standing[id].unpaid:  # its time has come, its payment order is missing
+                openings += await self.resumption.resume(
+                    connection, n, stands[id], job.pair, done[n]
+                )
+                continue
+            job = msgspec.structs.replace(job, wait=stands[id])  # told more meanwhile, perhaps
+            openings += await self.attempt(connection, n, job, done[n], standing[id], asking[id])
         return openings
-
-    async def _due(
-        self,
-        connection: Connection,
-        n: int,
-        job: AttemptJob,
-        done: Done,
-        standing: Standing,
-        members: Set[MemberId],
-    ) -> list[Begun]:
-        """The time of a pair has come; its payment order may still be missing."""
-        if not standing.unpaid:
-            return await self.attempt(connection, n, job, done, standing, members)
-        waits = PendingPair(
-            pair=job.pair.id, due_at=0, attempts=job.attempt - 1, advised=job.advised
-        )
-        return await self.resumption.resume(connection, n, waits, job.pair, done)
 
     async def attempt(
         self,
@@ -134,21 +119,16 @@ class Attempts:
         id = SettlementId(asked.new_id())
         swap = asked.pair_swap(id, job.pair)
         if swap is None:
-            again = PendingPair(
-                pair=job.pair.id,
-                due_at=asked.now() + UNHEARD_AGAIN,
-                attempts=job.attempt - 1,
-                advised=job.advised or UNTOLD,
-            )
-            await self._journal.put_pending(connection, [again])
-            done.waits.append((again, job.pair))
+            due_at = asked.now() + UNHEARD_AGAIN
+            await claims.wait(connection, self._journal, job, due_at, done)
+            return []
+        if await claims.take(connection, self._journal, job, swap, asked.now(), done):
             return []
         said: Set[MemberId] = swap.payers  # that they have matched is their consent
         if (block := party_locks.party_block(job.pair)) is not None:
             swap = party_locks.with_secret(swap, block)
             if not await self._is_fresh(connection, swap):
-                code = CancellationReason.CANS
-                await self._cancellations.end(connection, job.pair, done, code)
+                await self._cancellations.end(connection, job.pair, done, by_system=True)
                 return []
             said = party_locks.consents(job.pair, block, standing.orders)
             said |= {payer for payer in swap.payers if asked.attorney(payer)}
@@ -158,13 +138,11 @@ class Attempts:
         opened = asked.opening(propose(proposed)) if said >= swap.payers else None
         if isinstance(opened, Decided):
             opened = None  # the runner finds the same, and tells the sides what it means to them
-        running = PendingPair(
-            pair=job.pair.id, due_at=FOREVER, attempts=job.attempt, advised=job.advised
-        )
+        running = msgspec.structs.replace(job.wait, due_at=FOREVER, attempts=job.attempt)
         opening, started = self.begin(
             proposed,
             opened,
-            asked.pair_origin(job.pair, job.attempt, job.advised, standing),
+            asked.pair_origin(job.pair, job.wait, standing),
             pair=job.pair.id,
             attempt=job.attempt,
             pending=running if job.advised else None,
@@ -204,11 +182,12 @@ class Attempts:
         depends on the one without the other, so they share the record."""
         asked = self._ask()
         now = asked.now()
-        state = propose(proposed)
+        state = before = propose(proposed)
         events: tuple[Event, ...] = (proposed,)
         if opened is not None:
             state, requests = cancellations.asked(evolve(state, opened), cancelling)
             events = (proposed, opened, *requests)
+            notices = (*notices, *origin.advise(before, state).notices)
         entry = Entry(
             settlement=proposed.swap.id,
             sequence=1,

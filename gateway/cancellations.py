@@ -186,17 +186,16 @@ class Cancellations:
         return written
 
     async def end(
-        self,
-        connection: Connection,
-        pair: MatchedPair,
-        done: Done,
-        code: CancellationReason = CancellationReason.CANI,
+        self, connection: Connection, pair: MatchedPair, done: Done, *, by_system: bool = False
     ) -> None:
-        """A pair that waits is cancelled, by both sides unless `code` says else: it ends now."""
+        """A pair that waits is cancelled, by both its sides or by the system: it ends now."""
         await connection.execute(QUERIES["drop_pending"], [pair.id])
         await conclude(connection, [PairEnd(pair=pair.id, settled=False)], self._now())
         now = self._now()
-        notices = [notice(side, message, now) for side, message in pair.told_cancelled(now, code)]
+        notices = [
+            notice(side, message, now)
+            for side, message in pair.told_cancelled(now, by_system=by_system)
+        ]
         await deliver(connection, notices)
         done.over.append(pair.id)
         done.told.update(pair.members)

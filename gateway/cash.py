@@ -10,32 +10,22 @@ from typing import Final
 
 import msgspec
 
+from gateway.amounts import CASH
 from gateway.fx_pairs import FxPair, FxSide
 from gateway.ids import as_version_4
 from gateway.journal import PaymentEnd
+from gateway.lock_blocks import lock_block
 from gateway.pair_origin import CashAdvice
-from gateway.pairs import CASH, MatchedPair, Pair, Side, Told
+from gateway.pairs import MatchedPair, Pair, Side, Told
 from gateway.stages import Stage
-from htlc.agreement import PrincipalRisk as Risk
 from htlc.contract import Refusal
 from htlc.events import Decision, Reason
-from htlc.hashlock import Algorithm, Encoding, Hashlock
 from htlc.leg import LegStatus
 from htlc.settlement import Phase, Settlement
-from htlc.swap import LockProtocol as Protocol
 from protocols.iso20022.codes import PaymentReason
 from protocols.iso20022.header import Related
 from protocols.iso20022.instruction import CreditDebit
-from protocols.iso20022.lock_block import (
-    HashAlgorithm,
-    HashLock,
-    LegExpiry,
-    LockBlock,
-    LockProtocol,
-    LockStatus,
-    PreimageEncoding,
-    PrincipalRisk,
-)
+from protocols.iso20022.lock_block import LockBlock, LockStatus
 from protocols.iso20022.payment import (
     CashEntry,
     EntryKind,
@@ -239,7 +229,10 @@ class CashLegs:
 
     def block(self, state: Settlement, number: int, status: LockStatus) -> LockBlock | None:
         """The terms of a leg's lock, for parties who speak of them."""
-        return None if self._swap_id is None else lock_block(state, self._swap_id, number, status)
+        if self._swap_id is None:
+            return None
+        block = lock_block(state.agreed, number, status)
+        return msgspec.structs.replace(block, swap_id=self._swap_id)
 
 
 _LOCKED: Final = (
@@ -279,51 +272,3 @@ def _rejection(leg: CashLeg, before: Settlement, after: Settlement) -> PaymentRe
         timed = decided.decision is Decision.COMMIT or decided.reason is not Reason.RESTORED
         return PaymentReason.AB03 if timed else PaymentReason.AB04
     return None
-
-
-# ---------------------------------------------------------------------- lock blocks
-
-_PROTOCOLS: Final = {
-    Protocol.TWO_KEY: LockProtocol.TWO_KEY,
-    Protocol.ANCHORED: LockProtocol.ANCHORED,
-    Protocol.HTLC: LockProtocol.HTLC,
-}
-_RISKS: Final = {Risk.NONE: PrincipalRisk.NONE, Risk.RESIDUAL: PrincipalRisk.RESIDUAL}
-_ALGORITHMS: Final = {
-    Algorithm.SHA256: HashAlgorithm.SHA256,
-    Algorithm.SM3: HashAlgorithm.SM3,
-    Algorithm.KECCAK256: HashAlgorithm.KECCAK256,
-}
-_ENCODINGS: Final = {
-    Encoding.RAW: PreimageEncoding.RAW,
-    Encoding.HEX_TEXT: PreimageEncoding.HEX_TEXT,
-}
-
-
-def lock_block(state: Settlement, swap_id: str, number: int, status: LockStatus) -> LockBlock:
-    """The effective terms of one leg's lock. A preimage is never in it."""
-    agreed = state.agreed
-    terms = agreed.legs[number].terms
-    return LockBlock(
-        swap_id=swap_id,
-        leg=terms.leg,
-        execution_lock=_hash_lock(terms.execution_lock),
-        cancellation_lock=_hash_lock(terms.cancellation_lock) if terms.cancellation_lock else None,
-        lock_by=terms.lock_by,
-        expiries=tuple(
-            LegExpiry(leg=leg.terms.leg, expires_at=leg.terms.expires_at)
-            for leg in agreed.legs
-            if leg.terms.expires_at is not None
-        ),
-        protocol=_PROTOCOLS[agreed.protocol],
-        principal_risk=_RISKS[agreed.risk],
-        status=status,
-    )
-
-
-def _hash_lock(lock: Hashlock) -> HashLock:
-    return HashLock(
-        algorithm=_ALGORITHMS[lock.algorithm],
-        encoding=_ENCODINGS[lock.encoding],
-        digest=lock.digest.hex(),
-    )

@@ -11,15 +11,16 @@ from typing import Final
 
 import msgspec
 
+from gateway.amounts import Holding
 from gateway.journal import Notice
-from gateway.pairs import Blocks, Holding, Told, ended_at, notice
+from gateway.pairs import NORMAL, Blocks, Told, ended_at, notice
 from gateway.stages import Stage
 from htlc.contract import Refusal
 from htlc.events import Decided
 from htlc.settlement import Settlement
 from htlc.swap import Amount, Party, Swap, pvp
 from htlc.units import SettlementId
-from protocols.iso20022.codes import CancellationReason, DeniedReason, PendingReason
+from protocols.iso20022.codes import DeniedReason, PendingReason
 from protocols.iso20022.fx import FxLockStatus, FxStatus, FxTrade, Operation, TradeStatus
 from protocols.iso20022.header import Related
 
@@ -31,6 +32,7 @@ class FxSide(msgspec.Struct, frozen=True, kw_only=True):
     member: str
     related: Related
     instruction: FxTrade
+    entered_at: int
 
     @property
     def reference(self) -> str:
@@ -153,6 +155,10 @@ class FxPair(msgspec.Struct, frozen=True, kw_only=True):
         return self.b if side.id == self.a.id else self.a
 
     @property
+    def market_reference(self) -> str:
+        return self.a.reference
+
+    @property
     def settlement_date(self) -> date:
         return self.a.instruction.settlement_date
 
@@ -186,19 +192,33 @@ class FxPair(msgspec.Struct, frozen=True, kw_only=True):
             for (side, _), code in zip(self.sides, codes, strict=True)
         ]
 
-    def told_pending(self, codes: Sequence[str], now: int, text: str | None = None) -> Told:
+    @property
+    def instruction(self) -> FxTrade:
+        return self.a.instruction
+
+    @property
+    def priority(self) -> str:
+        return NORMAL  # fxtr.014 has none
+
+    def told_pending(
+        self,
+        codes: Sequence[str],
+        now: int,
+        *,
+        failing: bool,  # noqa: ARG002  fxtr.017 has no status of its own
+        text: str | None = None,
+    ) -> Told:
         return self.told(TradeStatus.PENDING, now, codes, text)
-
-    def told_settled(self, state: Settlement) -> Told:
-        return self.told(TradeStatus.SETTLED, ended_at(state))
-
-    def told_cancelled(self, now: int, code: CancellationReason = CancellationReason.CANI) -> Told:
-        text = None if code is CancellationReason.CANI else code.meaning
-        return self.told(TradeStatus.RESCINDED, now, text=text)
 
     def told_lasting(self, stage: Stage, now: int, blocks: Blocks) -> Told:  # noqa: ARG002
         code = str(LASTING[stage].value)
         return self.told(TradeStatus.PENDING, now, (code, code), LASTING[stage].meaning)
+
+    def told_settled(self, state: Settlement) -> Told:
+        return self.told(TradeStatus.SETTLED, ended_at(state))
+
+    def told_cancelled(self, now: int, *, by_system: bool) -> Told:  # noqa: ARG002
+        return self.told(TradeStatus.RESCINDED, now)
 
     def told_selected(self, now: int) -> Told:
         return self.told(TradeStatus.SELECTED, now)

@@ -10,37 +10,40 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Final
 
-import msgspec
-
 from gateway import fx_trades, inbound, instructions, waiting
 from gateway.admission import Admission
-from gateway.attempts import UNTOLD, Attempts, Openers
+from gateway.agreed import AgreedSwaps
+from gateway.attempts import Attempts, Openers
 from gateway.cancellations import Cancellations
 from gateway.fx_pairs import FxPair
 from gateway.fx_requests import FxRequests
 from gateway.group import GroupWriter, Overloaded
 from gateway.holds import Holds
 from gateway.inbound import Arrival
-from gateway.jobs import Admit, AttemptJob, Begun, Done, Job, MessageJob, SwapJob
+from gateway.jobs import (
+    Admit,
+    AttemptJob,
+    Begun,
+    Done,
+    Job,
+    MessageJob,
+    SwapJob,
+    note_started,
+    nothing_done,
+)
 from gateway.journal import LOST, QUERIES, Journal, PendingPair, deliver
 from gateway.liquidity import LiquidityIntake
 from gateway.orders import Orders
 from gateway.pairs import Pair
 from gateway.payments import Payments
-from gateway.port import Conflict
 from gateway.recalls import Recalls
 from gateway.sql import Connection, Pool
-from htlc.events import Proposed
-from protocols.iso20022.codes import PendingReason
 
 BATCH_MAX: Final = 100
 """Jobs (requests) in one transaction: with up to 500 items each it stays within a second."""
 
 QUEUE_MAX: Final = 2_000
 """Requests that may wait: some seconds of work. Beyond it, members are told to come back."""
-
-FUTURE: Final = (PendingReason.FUTU, PendingReason.FUTU)
-"""What both sides of a pair are told that waits for its date."""
 
 
 class Intake:
@@ -62,11 +65,14 @@ class Intake:
         self._openers = openers
         self._lost = lost
         self._cancellations = Cancellations(journal, openers.now)
-        self._fx = FxRequests(journal, openers.now)
         self._payments = Payments(openers.attorney, openers.now)
         self._attempts = Attempts(
             journal, lambda: self._openers, self._payments, self._cancellations
         )
+        self._agreed = AgreedSwaps(
+            pool, journal, begin=self._attempts.begin, origin=openers.swap_origin
+        )
+        self._fx = FxRequests(journal, openers.now)
         resumption = self._attempts.resumption
         #: What becomes of each family of messages that `protocols.iso20022.inbound` reads.
         self._families: Mapping[str, Admit] = {
@@ -94,6 +100,10 @@ class Intake:
 
     async def _write(self, jobs: Sequence[Job]) -> list[Done]:
         try:
+            if all(isinstance(job, SwapJob) for job in jobs):
+                done = nothing_done(jobs)
+                await self._agreed.open(jobs, done)
+                return done
             async with self._pool.acquire() as connection, connection.transaction():
                 return await self._write_in(connection, jobs)
         except LOST:
@@ -101,7 +111,7 @@ class Intake:
             raise
 
     async def _write_in(self, connection: Connection, jobs: Sequence[Job]) -> list[Done]:
-        done = [Done(started=[], messages=[], swaps=[], waits=[]) for _ in jobs]
+        done = nothing_done(jobs)
         arrivals = [
             (n, arrival)
             for n, job in enumerate(jobs)
@@ -111,8 +121,8 @@ class Intake:
         if arrivals:
             await self._messages(connection, arrivals, done)
         openings = await self._attempts.again(connection, jobs, done)
-        openings += await self._swaps(connection, jobs, done)
         await self._open(connection, openings, done)
+        await self._agreed.open_in(connection, jobs, done)
         return done
 
     async def _open(
@@ -124,9 +134,7 @@ class Intake:
         if not openings:
             return
         new = await self._journal.open_in(connection, [opening for _, opening, _ in openings])
-        for (n, _, started), is_new in zip(openings, new, strict=True):
-            if is_new:
-                done[n].started.append(started)
+        note_started(openings, new, done)
 
     # ------------------------------------------------------------------ messages
 
@@ -157,20 +165,23 @@ class Intake:
         done: Sequence[Done],
     ) -> list[Begun]:
         known = await instructions.known(connection, [arrival for _, arrival in arrivals])
-        admission = Admission(known, self._openers.now())
+        days = self._openers.days
+        admission = Admission(
+            known, self._openers.now(), late=days.late, tolerance=self._openers.tolerance
+        )
         for _, arrival in arrivals:
             admission.take(arrival)
         brought = {arrival.key: n for n, arrival in arrivals}
         last = done[arrivals[-1][0]]
         standing = await self._payments.standing(connection, admission.pairs, last.told)
-        waits: dict[str, waiting.Reasons] = {}
+        waits: dict[str, waiting.Wait] = {}
         kept: list[tuple[PendingPair, Pair]] = []
         for pair in admission.pairs:
-            unpaid = standing[pair.id].unpaid
-            reasons = waiting.must_wait(pair, self._openers.today(), unpaid)
-            if reasons is not None:
-                waits[pair.id] = reasons
-                kept.append((waiting.pending(pair, reasons), pair))
+            wait = waiting.must_wait(pair, days, standing[pair.id].unpaid)
+            if wait is not None:
+                waits[pair.id] = wait
+                fresh = waiting.fresh(pair, days)
+                kept.append((waiting.kept(fresh, wait, days.today()), pair))
         admission.tell(waits)
         await instructions.store(connection, admission)
         await deliver(connection, admission.notices)
@@ -180,7 +191,7 @@ class Intake:
         for pair in admission.pairs:
             if pair.id not in waits:
                 n = _completed_by(pair, brought)
-                job = AttemptJob(pair=pair, attempt=1, advised="")
+                job = AttemptJob(pair=pair, wait=waiting.fresh(pair, days))
                 paid = standing[pair.id]
                 openings += await self._attempts.attempt(connection, n, job, done[n], paid)
         return openings
@@ -192,9 +203,8 @@ class Intake:
         done: Sequence[Done],
     ) -> list[Begun]:
         openers, last = self._openers, arrivals[-1][0]
-        today = openers.today()
         found, told = await fx_trades.admit(
-            connection, [arrival for _, arrival in arrivals], openers.now(), today
+            connection, [arrival for _, arrival in arrivals], openers.now(), openers.days
         )
         done[last].told.update(told)
         return await self._found(connection, found, last, done)
@@ -207,64 +217,27 @@ class Intake:
     ) -> list[Begun]:
         openings: list[Begun] = []
         for n, arrival in arrivals:
-            found = await self._fx.take(connection, arrival, self._openers.today(), done[n])
+            found = await self._fx.take(connection, arrival, self._openers.days, done[n])
             openings += await self._found(connection, found, n, done)
         return openings
 
     async def _found(
         self, connection: Connection, pairs: Sequence[FxPair], n: int, done: Sequence[Done]
     ) -> list[Begun]:
-        """Pairs of trades that are matched now: those of today settle if they are paid, the others
-        wait."""
+        """Pairs of trades that are matched now: those of today settle, the others wait."""
+        days = self._openers.days
         openings: list[Begun] = []
         standing = await self._payments.standing(connection, pairs, done[n].told)
         for pair in pairs:
-            paid = standing[pair.id]
-            reasons = waiting.must_wait(pair, self._openers.today(), paid.unpaid)
-            if reasons is None:
-                job = AttemptJob(pair=pair, attempt=1, advised="")
+            paid, fresh = standing[pair.id], waiting.fresh(pair, days)
+            wait = waiting.must_wait(pair, days, paid.unpaid)
+            if wait is None:
+                job = AttemptJob(pair=pair, wait=fresh)
                 openings += await self._attempts.attempt(connection, n, job, done[n], paid)
                 continue
-            # That its date lies ahead was told with the match.
-            future = waiting.pending(pair, FUTURE)
-            told = future.advised if reasons == FUTURE else UNTOLD
-            before = msgspec.structs.replace(future, advised=told)
-            await self._attempts.resumption.keep(connection, before, pair, reasons, done[n])
-        return openings
-
-    # ------------------------------------------------------------------ agreed swaps
-
-    async def _swaps(
-        self, connection: Connection, jobs: Sequence[Job], done: Sequence[Done]
-    ) -> list[Begun]:
-        proposals = [
-            (n, proposal)
-            for n, job in enumerate(jobs)
-            if isinstance(job, SwapJob)
-            for proposal in job.proposals
-        ]
-        if not proposals:
-            return []
-        known = await instructions.known_digests(
-            connection, [proposal.swap.id for _, proposal in proposals]
-        )
-        openings = []
-        for n, proposal in proposals:
-            swap = proposal.swap
-            earlier = known.get(swap.id)
-            if earlier is not None:
-                conflict = Conflict(what=f"id {swap.id} is known with other terms")
-                done[n].swaps.append(swap.id if earlier == proposal.digest else conflict)
-                continue
-            known[swap.id] = proposal.digest
-            done[n].swaps.append(swap.id)
-            opening, started = self._attempts.begin(
-                Proposed(swap=swap, consents=tuple(sorted(proposal.consents))),
-                proposal.opened,
-                self._openers.swap_origin(swap),
-                digest=proposal.digest,
-            )
-            openings.append((n, opening, started))
+            if wait.text is None:  # that its date lies ahead was told with the match
+                fresh = waiting.kept(fresh, wait, days.today())
+            await self._attempts.resumption.keep(connection, fresh, pair, wait, done[n])
         return openings
 
 

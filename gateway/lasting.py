@@ -15,8 +15,8 @@ import msgspec
 
 from gateway.journal import LOST, QUERIES, Notice, deliver
 from gateway.live import Live
-from gateway.pair_origin import PairOrigin
 from gateway.pairs import notice
+from gateway.positions import pair_origin
 from gateway.sql import Pool
 from gateway.stages import Stage, stage
 
@@ -56,9 +56,10 @@ class Lasting:
 
     def changed(self, live: Live) -> None:
         """Something about a lock of this attempt is new, or is learned after a start."""
-        if not isinstance(live.origin, PairOrigin) or (now := stage(live.state)) is None:
+        origin = pair_origin(live.origin)
+        if origin is None or (now := stage(live.state)) is None:
             return
-        for member in live.origin.pair.members:
+        for member in origin.pair.members:
             due_at = time.monotonic() + self._after(member)
             if not self._waiting or due_at < self._waiting[0][0]:
                 self._sooner.set()
@@ -120,8 +121,8 @@ class Lasting:
         self._delivered({item.member for item in notices})
 
     def _notices(self, item: Due) -> list[Notice]:
-        origin, state, now = item.live.origin, item.live.state, self._now()
-        assert isinstance(origin, PairOrigin), "only pairs are told"
+        origin, state, now = pair_origin(item.live.origin), item.live.state, self._now()
+        assert origin is not None, "only pairs are told"
         return [
             notice(side, message, now, item.live.id)
             for side, message in origin.lasting(item.stage, state, now)

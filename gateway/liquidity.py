@@ -12,11 +12,12 @@ from typing import Final
 
 import msgspec
 
+from gateway.amounts import Holding, minor_units
 from gateway.inbound import Arrival, related
 from gateway.jobs import Begun, Done
 from gateway.journal import LOST, QUERIES, deliver
 from gateway.links import Link
-from gateway.pairs import Holding, minor_units, notice_to
+from gateway.pairs import notice_to
 from gateway.sql import Connection, Pool, Record
 from htlc.contract import Answer, Refusal, Unknown
 from htlc.units import AccountId, AssetId, LedgerId, Quantity

@@ -5,6 +5,7 @@ settling leaves the pair waiting for the next one.
 """
 
 from collections.abc import Callable
+from datetime import date
 from typing import Protocol
 
 import msgspec
@@ -49,17 +50,17 @@ class PairOrigin:
         self,
         pair: MatchedPair,
         *,
-        attempt: int,
-        advised: str,
+        wait: PendingPair,
         cash: CashTeller,
         now: Callable[[], int],
+        today: Callable[[], date],
         retry_at: Callable[[int], int],
         over: Callable[["PairOrigin", Settlement], None],
     ) -> None:
         self.pair = pair
-        self.attempt = attempt
-        self.advised = advised  # the deliverer's reason code, as told before this attempt
+        self._wait = wait  # as the pair stood before this attempt
         self._cash = cash
+        self._today = today
         self._now = now
         self._retry_at = retry_at
         self._over = over
@@ -74,7 +75,7 @@ class PairOrigin:
         if after.phase is Phase.SETTLED and before.phase is not Phase.SETTLED:
             messages += self.pair.told_settled(after)
         if after.phase is Phase.CANCELLED and self.cancelled_by_users(after):
-            messages += self.pair.told_cancelled(now)
+            messages += self.pair.told_cancelled(now, by_system=False)
         return Advice(
             notices=tuple(notice(side, message, now, after.swap.id) for side, message in messages),
             pending=self.waits(after),
@@ -94,14 +95,15 @@ class PairOrigin:
         """Whether the reason for which it does not settle is another than was told before."""
         if after.decided is None or after.phase is Phase.SETTLED:
             return False
-        return self.pair.reasons(after, after.decided)[0] != self.advised
+        return self.pair.reasons(after, after.decided)[0] != self._wait.advised
 
     def _not_now(self, after: Settlement, now: int) -> Told:
         """The pair is pending for a reason; told once, not at every attempt."""
         assert after.decided is not None
         if self.cancelled_by_users(after) or not self._is_news(after):
             return []
-        return self.pair.told_pending(self.pair.reasons(after, after.decided), now)
+        codes = self.pair.reasons(after, after.decided)
+        return self.pair.told_pending(codes, now, failing=self._wait.failing)
 
     def cancelled_by_users(self, state: Settlement) -> bool:
         """Both sides, or an authority, wanted it ended: the pair is over with the attempt."""
@@ -109,7 +111,7 @@ class PairOrigin:
 
     def _is_over(self, state: Settlement) -> bool:
         if state.phase is Phase.SETTLED:
-            return bool(self.advised)  # else it never waited
+            return bool(self._wait.advised)  # else it never waited
         return state.phase is Phase.CANCELLED and self.cancelled_by_users(state)
 
     def _end(self, state: Settlement) -> PairEnd | None:
@@ -125,11 +127,16 @@ class PairOrigin:
         if state.phase is not Phase.CANCELLED or self.cancelled_by_users(state):
             return None
         assert state.decided is not None
-        return PendingPair(
-            pair=self.pair.id,
-            due_at=self._retry_at(self.attempt),
-            attempts=self.attempt,
-            advised=self.pair.reasons(state, state.decided)[0],
+        attempt = self._wait.attempts + 1
+        codes = self.pair.reasons(state, state.decided)
+        same = codes[0] == self._wait.advised
+        return msgspec.structs.replace(
+            self._wait,
+            due_at=self._retry_at(attempt),
+            attempts=attempt,
+            advised=codes[0],
+            mirrored=codes[1],
+            told_on=self._wait.told_on if same else self._today(),
         )
 
     def ended(self, state: Settlement) -> None:

@@ -7,11 +7,11 @@ reason and is tried again. Every status that one side is told has its mirror for
 
 from collections.abc import Callable, Sequence
 from datetime import date
-from decimal import Decimal
 from typing import Final, Protocol
 
 import msgspec
 
+from gateway.amounts import CASH, SECURITIES
 from gateway.ids import new_id
 from gateway.journal import Notice
 from gateway.stages import Stage
@@ -19,7 +19,6 @@ from htlc.contract import Refusal
 from htlc.events import Decided
 from htlc.leg import LegState
 from htlc.settlement import Settlement
-from htlc.swap import Amount, Party, Swap, dvp
 from htlc.units import SettlementId
 from protocols.iso20022 import render
 from protocols.iso20022.advice import (
@@ -36,17 +35,20 @@ from protocols.iso20022.advice import (
     TransactionDetails,
 )
 from protocols.iso20022.advice import Reason as AdviceReason
-from protocols.iso20022.codes import CancellationReason, HtlcReason, PendingReason
+from protocols.iso20022.codes import (
+    CancellationReason,
+    FailingReason,
+    HtlcReason,
+    PendingReason,
+)
 from protocols.iso20022.fx import FxTrade
 from protocols.iso20022.header import Related
 from protocols.iso20022.instruction import SettlementInstruction
 from protocols.iso20022.lock_block import LockBlock, LockStatus
 
-SECURITIES: Final = 0
-CASH: Final = 1
-"""The legs of a DvP, in the order of `htlc.swap.dvp`."""
-
-CDLR: Final = PendingReason.CDLR
+NORMAL: Final = "0004"
+"""The priority of an instruction that names none (TARGET2-Securities: 0001 reserved, 0002 top, 0003
+high, 0004 normal)."""
 
 _encoder = msgspec.json.Encoder()
 
@@ -58,6 +60,7 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
     member: str
     related: Related
     instruction: SettlementInstruction
+    entered_at: int
 
     @property
     def reference(self) -> str:
@@ -78,8 +81,8 @@ class Addressee(Protocol):
 Told = list[tuple[Addressee, Outbound]]
 
 
-class Instructed(Addressee, Protocol):
-    """One side of a pair, whatever it has instructed."""
+class MatchedSide(Addressee, Protocol):
+    """One side of a pair, whatever it is a pair of."""
 
     @property
     def id(self) -> str: ...
@@ -90,17 +93,22 @@ class Instructed(Addressee, Protocol):
     @property
     def instruction(self) -> SettlementInstruction | FxTrade: ...
 
+    @property
+    def entered_at(self) -> int: ...
+
 
 Blocks = Callable[[int, LockStatus], LockBlock | None]
 """The terms of a leg's lock as a message tells them, for parties who speak of locks."""
 
+_CDLR: Final = PendingReason.CDLR
+
 _LASTING: Final = {
     # deliverer's code, receiver's code, proprietary code, the leg and lock state told (spec 4.6)
-    Stage.FIRST_LOCKED: (CDLR, CDLR, HtlcReason.SLCK, SECURITIES, LockStatus.LOCKED),
-    Stage.SECOND_LOCKED: (CDLR, CDLR, HtlcReason.CLCK, CASH, LockStatus.LOCKED),
-    Stage.ALL_LOCKED: (CDLR, CDLR, HtlcReason.HLKD, CASH, LockStatus.LOCKED),
-    Stage.SECOND_PAID: (CDLR, PendingReason.AWSH, HtlcReason.CCLM, CASH, LockStatus.CLAIMED),
-    Stage.FIRST_PAID: (PendingReason.AWMO, CDLR, None, SECURITIES, LockStatus.CLAIMED),
+    Stage.FIRST_LOCKED: (_CDLR, _CDLR, HtlcReason.SLCK, SECURITIES, LockStatus.LOCKED),
+    Stage.SECOND_LOCKED: (_CDLR, _CDLR, HtlcReason.CLCK, CASH, LockStatus.LOCKED),
+    Stage.ALL_LOCKED: (_CDLR, _CDLR, HtlcReason.HLKD, CASH, LockStatus.LOCKED),
+    Stage.SECOND_PAID: (_CDLR, PendingReason.AWSH, HtlcReason.CCLM, CASH, LockStatus.CLAIMED),
+    Stage.FIRST_PAID: (PendingReason.AWMO, _CDLR, None, SECURITIES, LockStatus.CLAIMED),
 }
 
 
@@ -115,27 +123,46 @@ class MatchedPair(Protocol):
     def members(self) -> frozenset[str]: ...
 
     @property
+    def market_reference(self) -> str:
+        """Ours, by which messages about the whole of it are linked (35 characters)."""
+        ...
+
+    @property
     def settlement_date(self) -> date: ...
 
     @property
-    def sides(self) -> Sequence[tuple[Instructed, Instructed]]:
+    def instruction(self) -> SettlementInstruction | FxTrade:
+        """One side's, for what both agree on: the assets, and so the ledgers."""
+        ...
+
+    @property
+    def sides(self) -> Sequence[tuple[MatchedSide, MatchedSide]]:
         """Each side with its counterparty."""
+        ...
+
+    @property
+    def priority(self) -> str:
+        """Four digits, 0001 first: which of several is tried first."""
         ...
 
     def reasons(self, state: Settlement, decided: Decided) -> tuple[str, str]:
         """Why an attempt did not settle."""
         ...
 
-    def told_pending(self, codes: Sequence[str], now: int, text: str | None = None) -> Told: ...
-
-    def told_settled(self, state: Settlement) -> Told: ...
-
-    def told_cancelled(
-        self, now: int, code: CancellationReason = CancellationReason.CANI
-    ) -> Told: ...
+    def told_pending(
+        self, codes: Sequence[str], now: int, *, failing: bool, text: str | None = None
+    ) -> Told:
+        """Why it does not settle; `failing`: its settlement date is over."""
+        ...
 
     def told_lasting(self, stage: Stage, now: int, blocks: Blocks) -> Told:
         """Its locks stand so, and have for a while."""
+        ...
+
+    def told_settled(self, state: Settlement) -> Told: ...
+
+    def told_cancelled(self, now: int, *, by_system: bool) -> Told:
+        """By both sides or an authority, or because its time is over."""
         ...
 
     def told_selected(self, now: int) -> Told:
@@ -160,6 +187,10 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
         return frozenset((self.deliver.member, self.receive.member))
 
     @property
+    def market_reference(self) -> str:
+        return self.deliver.reference
+
+    @property
     def settlement_date(self) -> date:
         return self.deliver.instruction.settlement_date
 
@@ -167,9 +198,34 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
         deliverer, receiver = why_pending(state, decided)
         return (str(deliverer.value), str(receiver.value))
 
-    def told_pending(self, codes: Sequence[str], now: int, text: str | None = None) -> Told:  # noqa: ARG002
+    @property
+    def instruction(self) -> SettlementInstruction:
+        return self.deliver.instruction
+
+    @property
+    def priority(self) -> str:
+        deliver, receive = self.deliver.instruction.priority, self.receive.instruction.priority
+        return min(deliver or NORMAL, receive or NORMAL)  # the more urgent of the two
+
+    def told_pending(
+        self,
+        codes: Sequence[str],
+        now: int,  # noqa: ARG002
+        *,
+        failing: bool,
+        text: str | None = None,
+    ) -> Told:
         return [
-            (side, pending(side, other, PendingReason(code), text))
+            (side, pending(side, other, code, failing=failing, text=text))
+            for (side, other), code in zip(self.sides, codes, strict=True)
+        ]
+
+    def told_lasting(self, stage: Stage, now: int, blocks: Blocks) -> Told:  # noqa: ARG002
+        deliverer, receiver, proprietary, leg, lock = _LASTING[stage]
+        block = blocks(leg, lock)
+        codes = (str(deliverer.value), str(receiver.value))
+        return [
+            (side, pending(side, other, code, failing=False, htlc=proprietary, lock=block))
             for (side, other), code in zip(self.sides, codes, strict=True)
         ]
 
@@ -188,20 +244,9 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
             for side, other in self.sides
         ]
 
-    def told_cancelled(
-        self,
-        now: int,  # noqa: ARG002
-        code: CancellationReason = CancellationReason.CANI,
-    ) -> Told:
+    def told_cancelled(self, now: int, *, by_system: bool) -> Told:  # noqa: ARG002
+        code = CancellationReason.CANS if by_system else CancellationReason.CANI
         return [(side, cancelled(side, other, code)) for side, other in self.sides]
-
-    def told_lasting(self, stage: Stage, now: int, blocks: Blocks) -> Told:  # noqa: ARG002
-        deliverer, receiver, proprietary, leg, lock = _LASTING[stage]
-        block = blocks(leg, lock)
-        return [
-            (side, pending(side, other, code, htlc=proprietary, lock=block))
-            for (side, other), code in zip(self.sides, (deliverer, receiver), strict=True)
-        ]
 
     def told_selected(self, now: int) -> Told:  # noqa: ARG002
         return []  # a custodian hears of its locks only when they last
@@ -209,49 +254,6 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     def other(self, side: Side) -> Side:
         """The counterparty of a side."""
         return self.receive if side.id == self.deliver.id else self.deliver
-
-
-Holding = tuple[str, str, str]
-"""A ledger, an account on it, and an asset."""
-
-
-class Amounts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a pair moves, in integers, and from which accounts to which (reference data)."""
-
-    securities: Amount
-    cash: Amount
-    seller: tuple[Party, Party]  # on the securities ledger, on the cash ledger
-    buyer: tuple[Party, Party]
-
-    @property
-    def needs(self) -> tuple[Holding, ...]:
-        """What the payers must hold."""
-        securities, cash = self.securities, self.cash
-        return (
-            (securities.ledger, self.seller[SECURITIES].account, securities.asset),
-            (cash.ledger, self.buyer[CASH].account, cash.asset),
-        )
-
-    def swap(self, id: SettlementId) -> Swap:
-        """The swap of an attempt: securities against the deliverer's amount (the matched one)."""
-        seller, buyer = self.seller, self.buyer
-        drawn = dvp(
-            id,
-            seller=seller[SECURITIES],
-            buyer=buyer[SECURITIES],
-            securities=self.securities,
-            cash=self.cash,
-        )
-        secu, cash = drawn.legs
-        cash = msgspec.structs.replace(cash, payer=buyer[CASH], payee=seller[CASH])
-        return msgspec.structs.replace(drawn, legs=(secu, cash))
-
-
-def minor_units(text: str, scale: int) -> int:
-    """Canonical decimal text in the smallest unit; its digits were checked at intake."""
-    units = Decimal(text).scaleb(scale)
-    assert units == units.to_integral_value(), "excess digits are refused at intake"
-    return int(units)
 
 
 def notice(
@@ -273,7 +275,7 @@ def notice_to(
     return Notice(
         member=member,
         id=new_id(),
-        definition=render.definition(message),
+        definition=render.definition(message, {} if about is None else about.emits),
         related=None if about is None else _encoder.encode(about).decode(),
         created_at=now,
         settlement=settlement,
@@ -293,19 +295,20 @@ def references(side: Side, other: Side | None = None) -> References:
 def pending(
     side: Side,
     other: Side,
-    code: PendingReason,
-    text: str | None = None,
+    code: str,
     *,
+    failing: bool,
+    text: str | None = None,
     htlc: HtlcReason | None = None,
     lock: LockBlock | None = None,
 ) -> StatusAdvice:
-    """Matched, and settlement is pending for this reason."""
+    """Matched, and settlement is pending, or failing, for this reason."""
+    status = Settling.FAILING if failing else Settling.PENDING
+    reason = FailingReason(code) if failing else PendingReason(code)
     return StatusAdvice(
         references=references(side, other),
         matching=MatchingStatus(status=Matching.MATCHED),
-        settlement=SettlementStatus(
-            status=Settling.PENDING, reasons=(AdviceReason.of(code, htlc, text),)
-        ),
+        settlement=SettlementStatus(status=status, reasons=(AdviceReason.of(reason, htlc, text),)),
         details=TransactionDetails.of(side.instruction),
         lock=lock,
     )

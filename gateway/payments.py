@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.cash import CashLeg, Ordered, cash_legs
 from gateway.journal import QUERIES, Notice, deliver
-from gateway.pairs import Instructed, MatchedPair, Side, notice
+from gateway.pairs import MatchedPair, MatchedSide, Side, notice
 from gateway.sql import Connection, Executor, Record
 from protocols.iso20022 import lock_block, payment_rules
 from protocols.iso20022.codes import PaymentReason
@@ -110,22 +110,18 @@ async def use(connection: Connection, pair: MatchedPair, standing: Standing) -> 
         )
 
 
-async def used(
-    connection: Executor, pairs: Mapping[str, MatchedPair]
-) -> dict[str, dict[str, Ordered]]:
-    """The open orders of pairs that have had an attempt, by pair and by the payer's instruction."""
+async def used(connection: Executor, pairs: Mapping[str, MatchedPair]) -> dict[str, Standing]:
+    """How the attempts of these pairs are paid: by the open orders that they were opened with."""
     orders: dict[str, dict[str, Ordered]] = {id: {} for id in pairs}
-    if not pairs:
-        return orders
-    for row in await connection.fetch(QUERIES["used_payments"], list(pairs)):
+    for row in await connection.fetch(QUERIES["used_payments"], list(pairs)) if pairs else ():
         id, ordered = str(row["pair"]), _ordered(row)
         payer = next(leg.payer for leg in cash_legs(pairs[id]) if leg.payer.member == row["member"])
         orders[id][payer.id] = ordered
-    return orders
+    return {id: Standing(orders=found) for id, found in orders.items()}
 
 
 async def reject_cancelled(
-    connection: Connection, sides: Iterable[Instructed], now: int
+    connection: Connection, sides: Iterable[MatchedSide], now: int
 ) -> list[Notice]:
     """Instructions are cancelled: the orders that would have paid them are over."""
     found = await find(connection, list(sides))
@@ -134,7 +130,7 @@ async def reject_cancelled(
     return [refused(ordered, refusal, now) for ordered in found.values()]
 
 
-async def find(connection: Connection, sides: Sequence[Instructed]) -> dict[str, Ordered]:
+async def find(connection: Connection, sides: Sequence[MatchedSide]) -> dict[str, Ordered]:
     """The open orders of these instructions."""
     if not sides:
         return {}

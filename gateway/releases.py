@@ -1,10 +1,12 @@
-"""The holder of an HTLC's secret hands it to the gateway (`POST /v1/settlements/{id}/release`)."""
+"""Whether the holder of an HTLC's secret may hand it over (`POST /v1/settlements/{id}/release`).
+
+Nothing here logs a secret, or puts it into an error.
+"""
 
 from typing import Final
 
 from gateway.keys import Keys
 from gateway.port import Denied, Refused
-from gateway.requests import ask, may_release
 from gateway.runner import Runner
 from htlc.events import SecretHanded
 from htlc.hashlock import Hashlock
@@ -18,7 +20,7 @@ WRONG: Final = "is not the preimage of the hash that was agreed"
 
 
 class Releases:
-    """Takes secrets from their holders. Nothing here may log one, or put it into an error."""
+    """Takes secrets from their holders."""
 
     def __init__(self, keys: Keys, runner: Runner) -> None:
         self._keys = keys
@@ -39,10 +41,19 @@ class Releases:
         if state.secret_handed or state.phase is Phase.SETTLED:
             return None
         if (no := may_release(state)) is not None:
-            code, _, why = no.partition(" ")
-            return Denied(code=code, why=why)
+            return Denied.of(no)
         await self._keys.keep(state.swap.id, preimage)
-        return await ask(self._runner, state.swap.id, SecretHanded(by=by), may_release)
+        no = await self._runner.request(state.swap.id, SecretHanded(by=by), may_release)
+        return None if no is None else Denied.of(no)
+
+
+def may_release(state: Settlement) -> str | None:
+    """Why a secret is taken no more, or not yet, with the code of the denial."""
+    if state.phase is Phase.PROPOSED:
+        return "DPRG it is not open: every payer's consent comes first"
+    if state.phase is Phase.CANCELLED:
+        return "DCAN it is cancelled already"
+    return None
 
 
 def _fault(state: Settlement, secret: PartySecret, leg: LegId, preimage: bytes) -> Fault | None:

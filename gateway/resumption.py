@@ -5,9 +5,9 @@ The caller has locked the pair's row, so that no attempt begins beside this.
 """
 
 from collections.abc import Awaitable, Callable, Set
-from datetime import date
 
 from gateway import waiting
+from gateway.days import Days
 from gateway.elsewhere import CONFLICTS_MAX
 from gateway.jobs import AttemptJob, Begun, Done
 from gateway.journal import QUERIES, Journal, Loaded, PendingPair, deliver
@@ -26,20 +26,11 @@ Begin = Callable[
 class Resumption:
     """Looks at waiting pairs again, inside the transaction of an intake."""
 
-    def __init__(
-        self,
-        journal: Journal,
-        payments: Payments,
-        begin: Begin,
-        *,
-        today: Callable[[], date],
-        now: Callable[[], int],
-    ) -> None:
+    def __init__(self, journal: Journal, payments: Payments, begin: Begin, days: Days) -> None:
         self._journal = journal
         self._payments = payments
         self._begin = begin
-        self._today = today
-        self._now = now
+        self._days = days
 
     async def waits(self, connection: Connection, pair: str) -> PendingPair | Loaded | None:
         """The row of a pair that waits, locked; the attempt that is under way or has settled it; or
@@ -52,7 +43,7 @@ class Resumption:
             if row is not None:
                 again = await self._journal.last_attempt(connection, pair)
                 if again is None or _is_over(again):
-                    return PendingPair(pair=pair, **row)
+                    return PendingPair.of(row)
         return None
 
     async def resume(
@@ -60,11 +51,11 @@ class Resumption:
     ) -> list[Begun]:
         """Try a pair that waits, unless there is (still) something that it has to wait for."""
         standing = (await self._payments.standing(connection, [pair], done.told))[pair.id]
-        reasons = waiting.must_wait(pair, self._today(), standing.unpaid)
-        if reasons is not None:
-            await self.keep(connection, waits, pair, reasons, done)
+        wait = waiting.must_wait(pair, self._days, standing.unpaid)
+        if wait is not None:
+            await self.keep(connection, waits, pair, wait, done)
             return []
-        job = AttemptJob(pair=pair, attempt=waits.attempts + 1, advised=waits.advised)
+        job = AttemptJob(pair=pair, wait=waits)
         asking = await connection.fetch(QUERIES["cancellations"], [pair.id])
         members = {MemberId(row["member"]) for row in asking}
         openings = await self._begin(connection, n, job, done, standing, members)
@@ -77,26 +68,26 @@ class Resumption:
     ) -> None:
         """Something has gone: a pair may have to wait for more than its time now."""
         standing = (await self._payments.standing(connection, [pair], done.told))[pair.id]
-        reasons = waiting.must_wait(pair, self._today(), standing.unpaid)
-        if reasons is not None:
-            await self.keep(connection, waits, pair, reasons, done)
+        wait = waiting.must_wait(pair, self._days, standing.unpaid)
+        if wait is not None:
+            await self.keep(connection, waits, pair, wait, done)
 
     async def keep(
         self,
         connection: Connection,
         waits: PendingPair,
         pair: MatchedPair,
-        reasons: waiting.Reasons,
+        wait: waiting.Wait,
         done: Done,
     ) -> None:
         """The pair waits on, for this; both sides are told if it is something else than before."""
-        kept = waiting.pending(pair, reasons, waits.attempts)
+        kept = waiting.kept(waits, wait, self._days.today())
         await self._journal.put_pending(connection, [kept])
         done.waits.append((kept, pair))
-        if kept.advised == waits.advised:
+        if (kept.advised, kept.failing) == (waits.advised, waits.failing):
             return
-        now, codes = self._now(), [str(code.value) for code in reasons]
-        told = pair.told_pending(codes, now, waiting.text(reasons))
+        now, codes = self._days.now(), (kept.advised, kept.mirrored)
+        told = pair.told_pending(codes, now, failing=kept.failing, text=wait.text)
         notices = [notice(side, message, now) for side, message in told]
         await deliver(connection, notices)
         done.told.update(item.member for item in notices)

@@ -23,7 +23,7 @@ from gateway.group import GroupWriter
 from gateway.journal import Entry, Journal, Loaded
 from gateway.keys import Keys
 from gateway.links import Link, Task
-from gateway.live import Append, Key, Live, Origin, Request, facts, must_save
+from gateway.live import Append, Key, Live, Origin, Request, about, facts, must_save
 from gateway.tally import Tally
 from gateway.telemetry import logs
 from htlc import commands
@@ -31,7 +31,7 @@ from htlc.agreement import Role
 from htlc.commands import Command
 from htlc.contract import Answer, Refusal, Unknown
 from htlc.coordinator import Clock, decide, evolve, wake_at
-from htlc.events import Answered, Decided, Event
+from htlc.events import Answered, Event
 from htlc.settlement import Phase, Settlement
 from htlc.units import LedgerId, SettlementId
 from ledgers.port import Cancel, Execute, Lock, Operation, Refund
@@ -94,6 +94,7 @@ class Runner:
         id = loaded.state.swap.id
         if id in self.lives or loaded.state.ended:
             return
+        trace = self.tally.adopt(loaded.state, loaded.created_at, trace)
         live = self.lives[id] = Live(loaded, origin, trace)
         self.changed(live)
         self.mark(live)
@@ -122,7 +123,7 @@ class Runner:
         live = self.lives.pop(id, None)
         if live is None:
             return
-        self.tally.relinquished += 1
+        self.tally.relinquish(id)
         if live.timer is not None:
             live.timer.cancel()
         for request in live.requests:
@@ -161,9 +162,9 @@ class Runner:
         self.tally.left(left, live.state, now - live.since)
         live.since = now
         if _log.isEnabledFor(logging.DEBUG):
-            _log.debug("%s to %s", left, live.phase, extra=_about(live))
+            _log.debug("%s to %s", left, live.phase, extra=about(live))
         if live.phase is Phase.BROKEN:
-            with logs.bound(**_about(live)):
+            with logs.bound(**about(live)):
                 self._say(f"PAGE: settlement {live.id} is one-legged; saving what can be saved")
 
     def _quarantine(self, live: Live, error: Exception) -> None:
@@ -194,12 +195,12 @@ class Runner:
 
     def _perform(self, live: Live, command: Command) -> None:
         match command:
+            case commands.Lock() | commands.Unlock() | commands.Refund() | commands.Look():
+                self._send(live, command)
             case commands.Record():
                 self._append(live, (command.event,))
             case commands.Open():
                 self._open(live)
-            case _:
-                self._send(live, command)
 
     def _open(self, live: Live) -> None:
         if not live.appending and (event := self.agreements.opening(live.state)) is not None:
@@ -218,7 +219,7 @@ class Runner:
         live.in_flight.add(key)
         leg = live.state.agreed.legs[command.leg]
         if _log.isEnabledFor(logging.DEBUG):
-            _log.debug("%s leg %s", key[1], leg.terms.leg, extra=_about(live, leg.ledger))
+            _log.debug("%s leg %s", key[1], leg.terms.leg, extra=about(live, leg.ledger))
         self._links[leg.ledger].put(
             Task(
                 settlement=live.id,
@@ -237,6 +238,7 @@ class Runner:
             case commands.Refund():
                 return Refund(id=state.agreed.legs[command.leg].terms.id)
             case commands.Unlock():
+                self._journal.require_current()
                 key = command.key or self._keys.key(state, command.leg, command.role)
                 id = state.agreed.legs[command.leg].terms.id
                 execution = command.role is Role.EXECUTION
@@ -296,18 +298,20 @@ class Runner:
         if live.appending:
             return
         live.appending = True
-        after = live.state
+        if live.state.frozen and not live.saved.frozen:
+            with logs.bound(**about(live)):
+                self._say(f"PAGE: settlement {live.id} is frozen after a restore; see the runbook")
+        before = after = live.state
         for event in events:
             after = evolve(after, event)
         known = facts(live.saved, live.state) if live.saved.legs else ()
         advice = live.origin.advise(live.saved, after)
-        decided = next((event for event in events if isinstance(event, Decided)), None)
         entry = Entry(
             settlement=live.id,
             sequence=live.sequence + 1,
             events=(*known, *events),
             phase=after.phase,
-            decision=decided.decision if decided else None,
+            decision=after.decision if before.decided is None else None,
             ended=after.ended,
             notices=advice.notices,
             pending=advice.pending,
@@ -315,7 +319,16 @@ class Runner:
             end=advice.end,
             payments=advice.payments,
         )
-        self.writer.put(Append(live=live, entry=entry, after=after, events=events, request=request))
+        self.writer.put(
+            Append(
+                live=live,
+                entry=entry,
+                before=before,
+                after=after,
+                events=events,
+                request=request,
+            )
+        )
 
     def save(self, live: Live) -> None:
         """Write what is known of its locks now, and not with the next record."""
@@ -333,8 +346,11 @@ class Runner:
         live.appending = False
         live.sequence = append.entry.sequence
         live.saved = append.after
-        for event in append.events:
-            live.state = evolve(live.state, event)
+        if live.state is append.before:
+            live.state = append.after
+        else:  # a fact has come meanwhile
+            for event in append.events:
+                live.state = evolve(live.state, event)
         if append.request is not None and not append.request.answer.done():
             append.request.answer.set_result(None)
         if live.saved.ended:
@@ -402,8 +418,3 @@ class Runner:
         if live is not None and not live.appending:
             live.appending = True
             self._reloads.put_nowait(live)
-
-
-def _about(live: Live, ledger: LedgerId | None = None) -> dict[str, object]:
-    """What a line of the log says of a settlement; never a key."""
-    return {"settlement": live.id, "ledger": ledger, "trace": live.trace}

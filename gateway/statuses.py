@@ -74,6 +74,17 @@ _ALLEGEMENTS: Final = {
 }
 
 
+_REPORTS: Final = {
+    "SctiesBalCtdyRpt": ("holdings", "{*}StmtGnlDtls/{*}StmtId"),
+    "SctiesTxPstngRpt": ("movements", "{*}StmtGnlDtls/{*}StmtId"),
+    "BkToCstmrStmt": ("cash", "{*}Stmt/{*}Id"),
+    "IntraPosMvmntInstr": ("position, to do", "{*}TxId"),
+    "IntraPosMvmntStsAdvc": ("position, not done", "{*}TxId/{*}AcctOwnrTxId"),
+    "IntraPosMvmntConf": ("position, done", "{*}AddtlParams/{*}AcctOwnrTxId"),
+}
+"""Statements and position messages: what they are, and where they are named."""
+
+
 def told(xml: str) -> Told:
     """What a BizMsg of the gateway says."""
     root = parse(xml.encode())
@@ -94,6 +105,8 @@ def told(xml: str) -> Told:
         )
     if local_name(content) in _ALLEGEMENTS:
         return Told(transaction_id="", allegement=_ALLEGEMENTS[local_name(content)])
+    if local_name(content) in _REPORTS:
+        return _report(content)
     return Told(
         transaction_id=content.findtext("{*}TxId/{*}AcctOwnrTxId") or "",
         processing=_part(content, "PrcgSts"),
@@ -170,6 +183,17 @@ _CASH: Final = {
 
 def _texts(content: etree._Element, path: str) -> tuple[str, ...]:
     return tuple(element.text or "" for element in content.iterfind(path))
+
+
+def _report(content: etree._Element) -> Told:
+    what, place = _REPORTS[local_name(content)]
+    page = content.findtext(".//{*}PgNb")
+    ends = content.findtext(".//{*}LastPgInd") == "true"
+    return Told(
+        transaction_id=content.findtext(place) or "",
+        codes=_codes(content),
+        text=what if page is None else f"{what}, page {page}{', the last' if ends else ''}",
+    )
 
 
 def _confirmation(content: etree._Element) -> Told:

@@ -27,7 +27,7 @@ showing of a key, or bring on CANCEL; giving up a claim needs the ledger's own a
 """
 
 from collections.abc import Iterator
-from typing import assert_never
+from typing import Final, assert_never
 
 from msgspec.structs import replace
 
@@ -66,7 +66,16 @@ def propose(event: Proposed) -> Settlement:
 
 def evolve(state: Settlement, event: Event) -> Settlement:
     """Fold one event. Events come in journal order; facts may come late, doubled, or overtaken."""
+    # The frequent ones first: a class that does not match costs as much as the matching work.
     match event:
+        case Answered():
+            agreed = state.agreed.legs[event.leg]
+            learned = learn(state.legs[event.leg], agreed, event.answer)
+            return _advance(_with_leg(state, event.leg, learned))
+        case Decided():
+            return _advance(_decided(state, event))
+        case Learned():
+            return _advance(_learned(state, event))
         case Proposed():
             raise AssertionError("a settlement is proposed once, by `propose`")
         case Consented():
@@ -83,14 +92,6 @@ def evolve(state: Settlement, event: Event) -> Settlement:
             )
         case SecretHanded():
             return replace(state, secret_handed=True)
-        case Decided():
-            return _advance(_decided(state, event))
-        case Answered():
-            agreed = state.agreed.legs[event.leg]
-            learned = learn(state.legs[event.leg], agreed, event.answer)
-            return _advance(_with_leg(state, event.leg, learned))
-        case Learned():
-            return _advance(_learned(state, event))
         case Restored():
             return _restored(state)
         case _:
@@ -140,14 +141,21 @@ def _advance(state: Settlement) -> Settlement:
     return state
 
 
+_GOING: Final = (Phase.EXECUTING, Phase.UNWINDING)
+"""The phases from which what is known of the legs leads on."""
+
+
 def _next_phase(state: Settlement) -> Phase:
-    if state.phase not in (Phase.EXECUTING, Phase.UNWINDING):
+    if state.phase not in _GOING:
         return state.phase
-    if state.any_executed and state.any_finished:
+    known = [leg.status for leg in state.legs]
+    executed = known.count(LegStatus.EXECUTED)
+    finished = len([status for status in known if status in FINISHED])
+    if executed and finished:
         return Phase.BROKEN
-    if all(leg.status is LegStatus.EXECUTED for leg in state.legs):
+    if executed == len(known):
         return Phase.SETTLED
-    if all(leg.status in FINISHED for leg in state.legs):
+    if finished == len(known):
         return Phase.CANCELLED
     if state.phase is Phase.EXECUTING and _turned_back(state):
         return Phase.UNWINDING
@@ -227,8 +235,7 @@ def _unheard(state: Settlement, now: Clocks) -> Iterator[int]:
 
 
 def _decision(state: Settlement, now: Clocks) -> Decided | None:
-    deciders = state.legs if state.anchor is None else (state.anchor,)
-    if any(leg.status is LegStatus.EXECUTED for leg in deciders):
+    if state.key_is_out:
         return Decided(decision=Decision.COMMIT, reason=Reason.EXECUTED_ON_LEDGER)
     if state.restored and state.protocol is not LockProtocol.ANCHORED:
         return _restored_decision(state)

@@ -1,4 +1,4 @@
-"""`lockstep settlement`: propose, show, list, cancel, release."""
+"""`lockstep settlement`: propose, show, list, cancel."""
 
 from pathlib import Path
 from typing import Any, TextIO
@@ -23,7 +23,7 @@ from gateway.statuses import told
 
 @click.group("settlement")
 def command() -> None:
-    """Propose, show, list or cancel settlements, as a party or an operator; hand over a secret."""
+    """Propose, show, list or cancel settlements, as a party or as an operator."""
 
 
 @command.command("propose")
@@ -133,6 +133,27 @@ async def release(connection: Connection, id: str, file: TextIO, leg: str, as_js
     _print(view, as_json)
 
 
+@command.command("resolve")
+@click.argument("id")
+@click.argument("decision", type=click.Choice(["COMMIT", "CANCEL"]))
+@connection_options
+@click.option("--evidence", required=True, help="The same words as the other operator's.")
+@json_option
+@run_async
+async def resolve(
+    connection: Connection, id: str, decision: str, evidence: str, as_json: bool
+) -> None:
+    """Say how the lost decision of a FROZEN settlement went, as an operator.
+
+    It is journalled, irrevocably, when a second operator says the same with the same evidence.
+    """
+    with failing(GatewayUnreachableError, ProblemError):
+        async with aiohttp.ClientSession() as session:
+            gateway = GatewayClient(session, connection.url, connection.token)
+            view = await gateway.resolve(id, decision, evidence)
+    _print(view, as_json)
+
+
 def _read(file: Path) -> dict[str, Any]:
     try:
         return msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
@@ -168,6 +189,9 @@ def _print(view: wire.SettlementView, as_json: bool) -> None:
             )
         ],
     )
+    if view.resolutions:
+        said = [(each.operator, each.decision, each.evidence, each.at) for each in view.resolutions]
+        print_table(("operator", "decision", "evidence", "said at"), said)
     columns = ("leg", "ledger", "asset", "quantity", "payer", "payee", "contract", "state", "ended")
     print_table(columns, [_leg(leg) for leg in view.legs])
 

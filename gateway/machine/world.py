@@ -13,16 +13,21 @@ from typing import Final, Literal
 
 import msgspec
 
+from gateway.calendars import CalendarSettings
 from gateway.config import (
     ConfigurationError,
+    ConnectionSettings,
     LatencySettings,
     LimitSettings,
     MatchingSettings,
+    SigningSettings,
+    check_calendars,
     read,
 )
 from htlc.hashlock import HashFunction
 from htlc.units import QUANTITY_MAX, AccountId
 from ledgers import currency, securities
+from ledgers.icsd.nodes import home
 from ledgers.instruments import SCALE_MAX, Instrument, ReferenceDataError, is_bic, is_lei
 from ledgers.names import is_name
 from ledgers.port import LockKind
@@ -32,11 +37,17 @@ WORLDS: Final = Path(__file__).parent / "worlds"
 
 DEFAULT: Final = "dvp"
 
+NETWORK: Final = "cross-border"
+"""The world that has a network of registries."""
+
 REPLICAS_MAX: Final = 8
 """Gateway processes of one machine: more than its cores would only share them."""
 
 _ledger_name = re.compile(r"[a-z][a-z0-9-]{0,30}").fullmatch
 """A ledger's name stands in file names, database names and metric labels."""
+
+_registry_name = re.compile(r"[A-Z][A-Z0-9]{0,7}").fullmatch
+"""A registry's name stands in subjects of the log, and before each of its accounts."""
 
 _amount = re.compile(r"(0|[1-9][0-9]*)(\.[0-9]+)?").fullmatch
 """An amount as people write it: no sign, no exponent, no leading zeros."""
@@ -53,6 +64,15 @@ class AssetSpec(_Table, frozen=True, kw_only=True):
     scale: int
     issuer: str  # BIC of the issuer's agent, or of the central bank
     quantity_type: Literal["FaceAmt", "Unit", "Ccy"]
+    registry: str | None = None  # that keeps the issue; on a network of registries only
+
+
+class RegistrySpec(_Table, frozen=True, kw_only=True):
+    """One registry of a network (its key is its name, which the accounts at it begin with)."""
+
+    title: str
+    operator: str  # BIC: the CSD
+    dsn: str | None = None  # of its PostgreSQL database; None is an embedded one
 
 
 class LedgerSpec(_Table, frozen=True, kw_only=True):
@@ -66,6 +86,8 @@ class LedgerSpec(_Table, frozen=True, kw_only=True):
     hash_function: HashFunction = HashFunction()
     dsn: str | None = None  # of its PostgreSQL database; None is an embedded one
     latency: LatencySettings = LatencySettings()
+    calendar: CalendarSettings = CalendarSettings()
+    registries: dict[str, RegistrySpec] = {}  # that keep it together; none: one process alone
     assets: dict[str, AssetSpec]
 
 
@@ -76,6 +98,7 @@ class MemberSpec(_Table, frozen=True, kw_only=True):
     name: str
     lei: str
     accounts: dict[str, dict[str, dict[str, str]]]
+    connection: ConnectionSettings = ConnectionSettings()
 
 
 class GatewaySpec(_Table, frozen=True, kw_only=True):
@@ -86,6 +109,7 @@ class GatewaySpec(_Table, frozen=True, kw_only=True):
     dsn: str | None = None  # of its PostgreSQL database; None is an embedded one
     limits: LimitSettings = LimitSettings()
     matching: MatchingSettings = MatchingSettings()
+    signing: SigningSettings | None = None
 
 
 class World(_Table, frozen=True, kw_only=True):
@@ -124,8 +148,11 @@ def load(path: Path) -> World:
     world = read(path, World)
     try:
         _check(world)
+        check_calendars({name: ledger.calendar for name, ledger in world.ledgers.items()})
     except ReferenceDataError as error:
         raise ConfigurationError(f"{path}: {error.field}: {error.rule}") from None
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error}") from None
     return world
 
 
@@ -217,8 +244,28 @@ def _check_ledger(place: str, name: str, ledger: LedgerSpec) -> None:
         banks = {asset.issuer for asset in ledger.assets.values()}
         _require(len(banks) == 1, f"{place}.assets", "a currency ledger has one central bank")
     _require(bool(ledger.lock_kinds), f"{place}.lock_kinds", "one kind of lock at least")
+    _check_registries(place, ledger)
     for code, asset in ledger.assets.items():
         _check_asset(f"{place}.assets.{code}", code, asset, ledger.kind)
+
+
+def _check_registries(place: str, ledger: LedgerSpec) -> None:
+    for name, registry in ledger.registries.items():
+        where = f"{place}.registries.{name}"
+        _require(ledger.kind == "securities", where, "a currency has one ledger")
+        # CUT is the subject of all registries together.
+        fits = _registry_name(name) is not None and name != "CUT"
+        _require(fits, where, "1 to 8 capital letters and digits, a letter first, and not CUT")
+        _require(_is_test_bic(registry.operator), f"{where}.operator", _TEST_BIC)
+    _require(
+        not ledger.registries or ledger.dsn is None,
+        f"{place}.dsn",
+        "each registry of a network has a database of its own",
+    )
+    for code, asset in ledger.assets.items():
+        known = asset.registry in ledger.registries if ledger.registries else asset.registry is None
+        expected = ", ".join(ledger.registries) or "nothing: this ledger has no registries"
+        _require(known, f"{place}.assets.{code}.registry", f"expected {expected}")
 
 
 def _check_asset(place: str, code: str, asset: AssetSpec, kind: str) -> None:
@@ -246,8 +293,14 @@ def _check_member(place: str, member: MemberSpec, world: World) -> None:
             # 35 characters is what SfkpgAcct of ISO 20022 holds (Max35Text).
             fits = is_name(account) and len(account) <= 35
             _require(fits, f"{where}.{account}", "1 to 35 visible ASCII characters")
+            _check_home(f"{where}.{account}", account, world.ledgers[ledger])
             for asset, amount in assets.items():
                 _check_holding(f"{where}.{account}.{asset}", world.ledgers[ledger], asset, amount)
+
+
+def _check_home(place: str, account: str, ledger: LedgerSpec) -> None:
+    at_home = not ledger.registries or home(AccountId(account), ledger.registries) is not None
+    _require(at_home, place, "begins with its registry and a hyphen")
 
 
 def _check_holding(place: str, ledger: LedgerSpec, asset: str, amount: str) -> None:

@@ -42,6 +42,8 @@ from protocols.iso20022.payment import (
     SystemEvent,
     TransferReceipt,
 )
+from protocols.iso20022.positions import PositionMessage
+from protocols.iso20022.statements import StatementPage
 
 #: admi.002 must name a reference; this stands where the message's own could not be read.
 NO_REFERENCE: Final = "NOTPROVIDED"
@@ -365,4 +367,6 @@ Outbound = (
     | SystemEvent
     | Rejection
     | Receipt
+    | PositionMessage
+    | StatementPage
 )

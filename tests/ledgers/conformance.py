@@ -69,7 +69,7 @@ async def status(world: World, id: HtlcId) -> Status | None:
 
 async def available(world: World, owner: object, account: AccountId) -> int:
     """What an account can still lock: the largest lock that is taken, found by halving. A key
-    cancels each trial."""
+    cancels each trial in the same batch."""
     low, high = 0, 4 * FUNDS
     while low < high:
         middle = (low + high + 1) // 2
@@ -78,8 +78,10 @@ async def available(world: World, owner: object, account: AccountId) -> int:
             payee=BOB_ACCOUNT if account != BOB_ACCOUNT else ALICE_ACCOUNT,
             quantity=middle,
         )
-        if await refusal(world, Lock(terms=terms), by=owner) is None:
-            assert await refusal(world, Cancel(id=terms.id, key=CANCELLATION_KEY)) is None
+        cancel = Cancel(id=terms.id, key=CANCELLATION_KEY)
+        taken, cancelled = await tell(world, Lock(terms=terms), cancel, by=owner)
+        if taken.refusal is None:
+            assert cancelled.refusal is None
             low = middle
         else:
             high = middle - 1

@@ -12,6 +12,7 @@ from lxml import etree
 
 from protocols.iso20022 import json_form
 from protocols.iso20022.advice import Outbound, Rejection, SettlementStatus
+from protocols.iso20022.cash_forms import FORMS, CashMessage
 from protocols.iso20022.codes import (
     AcknowledgementReason,
     CancellationPendingReason,
@@ -19,13 +20,14 @@ from protocols.iso20022.codes import (
     DeniedReason,
     FailingReason,
     PendingReason,
+    PositionReason,
     ReasonCode,
     RejectionReason,
     RequestRefusal,
     UnmatchedReason,
 )
 from protocols.iso20022.errors import ProtocolError, RejectCode
-from protocols.iso20022.render import FORMS, batch, render
+from protocols.iso20022.render import batch, render
 from protocols.iso20022.schemas import BIZMSG, ISO, SUPL, namespace_of, schema, source
 from protocols.iso20022.xml import digest, parse
 from tests.protocols import samples
@@ -52,8 +54,8 @@ def test_an_emitted_message_is_valid_by_lxml_and_by_xmlschema(name: str) -> None
         second_validator(namespace_of(element)).validate(text)
 
 
-def test_every_outbound_value_has_its_form() -> None:
-    assert set(FORMS) == set(get_args(Outbound))
+def test_every_cash_message_has_its_form() -> None:
+    assert set(FORMS) == set(get_args(CashMessage))
 
 
 def test_a_lock_block_is_valid_against_its_own_schema_by_both() -> None:
@@ -136,6 +138,7 @@ def test_a_reason_that_its_status_does_not_know_is_our_own_error() -> None:
         (RequestRefusal, "sese.027.001.07", "RejectionReason74Code"),
         (DeniedReason, "sese.031.001.09", "DeniedReason6Code"),
         (RequestRefusal, "sese.031.001.09", "RejectionReason71Code"),
+        (PositionReason, "semt.014.001.07", "PendingReason10Code"),
     ],
 )
 def test_every_reason_code_is_in_the_code_set_of_the_schema(

@@ -1,0 +1,171 @@
+-- All SQL of a registry node, except what its readers share with the PostgreSQL ledger
+-- (`ledgers/queries.sql`). `migrations/` holds the tables and why they are as they are.
+
+-- name: create_head
+INSERT INTO head (network, registry, place, chain_hash) VALUES ($1, $2, $3, $4)
+ON CONFLICT DO NOTHING;
+
+-- name: head
+SELECT network, registry, step, height, final, place, log, position, chain, chain_hash FROM head;
+
+-- name: write_step
+-- All that one step of the node changed, in one statement: so it is there or it is not, for one
+-- round trip and one flush. Rows come as they are now, so nothing depends on what was there. Another
+-- process may have written since this one read: then the step would become null, which the column
+-- refuses, and with it everything.
+WITH
+fenced AS (
+    UPDATE head SET step = CASE step WHEN $1::bigint - 1 THEN $1 END,
+        height = $2, final = $3, log = $4, position = $5, chain = $6, chain_hash = $7, place = $21
+),
+archived AS (
+    INSERT INTO network_blocks (height, hash, body, position)
+    SELECT height, hash, body, position FROM unnest($8::network_blocks[])
+),
+voted AS (
+    INSERT INTO votes (epoch, height, body) SELECT epoch, height, body FROM unnest($9::votes[])
+),
+certified AS (
+    INSERT INTO certificates (height, body)
+    SELECT height, body FROM unnest($10::certificates[]) ON CONFLICT (height) DO NOTHING
+),
+proved AS (
+    INSERT INTO evidence (registry, offence, epoch, place, body)
+    SELECT registry, offence, epoch, place, body FROM unnest($11::evidence[])
+    ON CONFLICT DO NOTHING
+),
+sent AS (
+    DELETE FROM outbox WHERE sequence <= $12
+),
+put_accounts AS (
+    INSERT INTO accounts (id, owner, blocked, home)
+    SELECT id, owner, blocked, home FROM unnest($13::accounts[])
+    ON CONFLICT (id) DO UPDATE SET blocked = excluded.blocked
+),
+put_instruments AS (
+    INSERT INTO instruments (asset, name, scale, quantity_type, issuer, counter)
+    SELECT asset, name, scale, quantity_type, issuer, counter FROM unnest($14::instruments[])
+    ON CONFLICT (asset) DO NOTHING
+),
+put_mandates AS (
+    INSERT INTO mandates (account, operator, ceiling, until)
+    SELECT account, operator, ceiling, until FROM unnest($15::mandates[])
+    ON CONFLICT (account, operator)
+    DO UPDATE SET ceiling = excluded.ceiling, until = excluded.until
+),
+put_balances AS (
+    INSERT INTO balances (account, asset, available, locked)
+    SELECT account, asset, available, locked FROM unnest($16::balances[])
+    ON CONFLICT (account, asset)
+    DO UPDATE SET available = excluded.available, locked = excluded.locked
+),
+put_omnibus AS (
+    INSERT INTO omnibus (asset, registry, quantity)
+    SELECT asset, registry, quantity FROM unnest($17::omnibus[])
+    ON CONFLICT (asset, registry) DO UPDATE SET quantity = excluded.quantity
+),
+put_contracts AS (
+    INSERT INTO contracts (id, settlement, leg, payer, payee, asset, quantity,
+        execution_function, execution_digest, cancellation_function, cancellation_digest,
+        lock_by, expires_at, locked_at, status, ended_at, key)
+    SELECT id, settlement, leg, payer, payee, asset, quantity,
+        execution_function, execution_digest, cancellation_function, cancellation_digest,
+        lock_by, expires_at, locked_at, status, ended_at, key
+    FROM unnest($18::contracts[])
+    ON CONFLICT (id) DO UPDATE
+    SET status = excluded.status, ended_at = excluded.ended_at, key = excluded.key
+),
+put_operations AS (
+    INSERT INTO operations (id, digest) SELECT id, digest FROM unnest($19::operations[])
+    ON CONFLICT (id) DO NOTHING
+),
+put_sequences AS (
+    INSERT INTO sequences (registry, sequence, hash)
+    SELECT registry, sequence, hash FROM unnest($20::sequences[])
+    ON CONFLICT (registry) DO UPDATE SET sequence = excluded.sequence, hash = excluded.hash
+),
+gone AS (
+    DELETE FROM mandates
+    USING unnest($22::text[], $23::text[]) AS g (account, operator)
+    WHERE mandates.account = g.account AND mandates.operator = g.operator
+),
+sealed AS (
+    INSERT INTO blocks (height, previous, root, count, at, hash, signature)
+    SELECT height, previous, root, count, at, hash, signature FROM unnest($24::blocks[])
+),
+posted AS (
+    INSERT INTO postings (height, position, leaf)
+    SELECT height, position, leaf FROM unnest($25::postings[])
+)
+INSERT INTO movements (account, height, positions)
+SELECT account, height, positions FROM unnest($26::movements[]);
+
+-- name: put_bundle
+INSERT INTO outbox (sequence, body) VALUES ($1, $2);
+
+-- name: load_outbox
+SELECT body FROM outbox ORDER BY sequence;
+
+-- name: load_accounts
+SELECT id, owner, blocked, home FROM accounts;
+
+-- name: load_instruments
+SELECT asset, name, scale, quantity_type, issuer, counter FROM instruments;
+
+-- name: load_mandates
+SELECT account, operator, ceiling, until FROM mandates;
+
+-- name: load_balances
+SELECT account, asset, available, locked FROM balances;
+
+-- name: load_omnibus
+SELECT asset, registry, quantity FROM omnibus;
+
+-- name: load_contracts
+SELECT id, settlement, leg, payer, payee, asset, quantity, execution_function, execution_digest,
+       cancellation_function, cancellation_digest, lock_by, expires_at, locked_at, status, ended_at,
+       key
+FROM contracts;
+
+-- name: load_operations
+SELECT id, digest FROM operations;
+
+-- name: load_sequences
+SELECT registry, sequence, hash FROM sequences;
+
+-- name: load_votes
+SELECT body FROM votes WHERE height > $1 ORDER BY height, epoch;
+
+-- name: load_unfinal
+-- The blocks that are not in the book yet, oldest first.
+SELECT height, body, position FROM network_blocks WHERE height > $1 ORDER BY height;
+
+-- name: read_network_blocks
+SELECT height, body FROM network_blocks WHERE height > $1 ORDER BY height LIMIT $2;
+
+-- name: read_certificates
+SELECT body FROM certificates WHERE height = ANY ($1::bigint[]) ORDER BY height;
+
+-- name: last_certificate
+SELECT body FROM certificates ORDER BY height DESC LIMIT 1;
+
+-- name: read_evidence
+SELECT body FROM evidence ORDER BY found_at;
+
+-- name: agree
+-- What was said first stands: the same row comes back whatever is asked later.
+INSERT INTO recoveries (kind, number, body) VALUES ($1, $2, $3)
+ON CONFLICT (kind, number) DO UPDATE SET body = recoveries.body RETURNING body;
+
+-- name: read_conservation
+SELECT i.asset,
+       -coalesce(sum(b.available) FILTER (WHERE b.account = i.counter), 0)::bigint AS issued,
+       coalesce(sum(b.available) FILTER (WHERE b.account <> i.counter), 0)::bigint AS available,
+       coalesce(sum(b.locked) FILTER (WHERE b.account <> i.counter), 0)::bigint AS locked,
+       coalesce((SELECT height::text || '.' || (count - 1)::text
+                 FROM blocks ORDER BY height DESC LIMIT 1), '') AS as_of
+FROM instruments i LEFT JOIN balances b USING (asset)
+GROUP BY i.asset ORDER BY i.asset;
+
+-- name: replace_bundle
+UPDATE outbox SET body = $2 WHERE sequence = $1;

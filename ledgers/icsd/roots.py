@@ -1,0 +1,199 @@
+"""The trees over the book, and the state root that a registry signs.
+
+Holdings, in two levels. Below, per instrument and registry, a tree of the accounts that hold it:
+
+    key      SHA-256 of the account
+    sum      available + locked
+    content  available and locked, each 8 bytes big-endian
+
+Above, one tree over the instruments, whose content is the digest of an `Issuance`: who issues it,
+how much, and root and total of each registry's tree beside its omnibus account. So a few hashes
+show that an issue is whole, and some 20 more that somebody holds a part of it.
+
+Records: one tree over everything else of the book, key SHA-256 of `kind:name`, content a digest,
+sum 1. A snapshot of the book from anybody can be checked against the two roots.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from htlc.canonical import canonical, digest
+from htlc.contract import Htlc
+from htlc.units import AccountId, AssetId
+from ledgers.icsd import tree
+from ledgers.icsd.entry import Hash
+from ledgers.icsd.epoch import RegistryId
+from ledgers.icsd.tree import Leaf, Tree
+from ledgers.instruments import Instrument
+from ledgers.parties import Account, Balance, Mandate
+from ledgers.wire import htlc_json
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """What the holders of one registry have of an instrument together."""
+
+    registry: RegistryId
+    root: Hash  # of the tree of its holders
+    held: int  # its total: available + locked
+    omnibus: int | None  # its account at the issuer registry; none for that one's own holders
+
+
+class Issuance(msgspec.Struct, frozen=True, kw_only=True):
+    """One instrument as it stands in the network."""
+
+    asset: AssetId
+    registry: RegistryId  # the issuer registry
+    issued: int
+    parts: tuple[Part, ...]  # by registry, those only whose holders have any
+
+    @property
+    def is_whole(self) -> bool:
+        """Issued = held, and each omnibus account = what it stands for (CSDR Art. 37)."""
+        return self.issued == sum(part.held for part in self.parts) and all(
+            part.omnibus == (None if part.registry == self.registry else part.held)
+            for part in self.parts
+        )
+
+    @property
+    def content(self) -> bytes:
+        return digest(
+            {
+                "asset": self.asset,
+                "registry": self.registry,
+                "issued": str(self.issued),
+                "parts": [
+                    [part.registry, part.root.hex(), str(part.held), str(part.omnibus or 0)]
+                    for part in self.parts
+                ],
+            }
+        )
+
+
+def holding_leaf(account: AccountId, balance: Balance | None) -> tuple[bytes, Leaf | None]:
+    """Place and leaf of a holding; who holds nothing has none."""
+    key = tree.key_of(account)
+    if balance is None or balance == Balance():
+        return key, None
+    content = balance.available.to_bytes(8, "big") + balance.locked.to_bytes(8, "big")
+    return key, tree.leaf(key, balance.available + balance.locked, content)
+
+
+def balance_of(content: bytes) -> Balance:
+    """What the content of a holding's leaf says."""
+    return Balance(int.from_bytes(content[:8], "big"), int.from_bytes(content[8:16], "big"))
+
+
+def issuance_leaf(issuance: Issuance) -> Leaf:
+    return tree.leaf(tree.key_of(issuance.asset), 1, issuance.content)
+
+
+# --- records -------------------------------------------------------------------------------------
+
+
+def record_leaf(name: str, content: bytes | None) -> tuple[bytes, Leaf | None]:
+    key = tree.key_of(name)
+    return key, None if content is None else tree.leaf(key, 1, content)
+
+
+def account_record(id: AccountId, account: Account | None, home: RegistryId | None) -> "Record":
+    name = f"account:{id}"
+    if account is None or home is None:
+        return name, None
+    fields = {"owner": account.owner, "blocked": account.blocked, "home": home}
+    return name, digest(fields)
+
+
+def instrument_record(asset: AssetId, instrument: Instrument | None) -> "Record":
+    return f"instrument:{asset}", None if instrument is None else _text_digest(instrument)
+
+
+def mandate_record(key: tuple[AccountId, str], mandate: Mandate | None) -> "Record":
+    # Names have no blanks, so the pair cannot be read two ways.
+    return f"mandate:{key[0]} {key[1]}", None if mandate is None else _text_digest(mandate)
+
+
+def contract_record(id: str, contract: Htlc | None) -> "Record":
+    return f"contract:{id}", None if contract is None else digest(htlc_json(contract))
+
+
+def operation_record(id: str, known: bytes | None) -> "Record":
+    return f"operation:{id}", None if known is None else hashlib.sha256(known).digest()
+
+
+Holding = tuple[AccountId, Balance | None]
+
+Record = tuple[str, bytes | None]
+"""The name of a record and its digest; none if it is not (or no more) there."""
+
+
+def _text_digest(record: Instrument | Mandate) -> bytes:
+    fields = {name: str(value) for name, value in msgspec.structs.asdict(record).items()}
+    return hashlib.sha256(canonical(fields)).digest()
+
+
+# --- the trees -----------------------------------------------------------------------------------
+
+
+class Roots:
+    """The trees of one book. Their nodes are shared from block to block."""
+
+    def __init__(self) -> None:
+        self.holders: dict[AssetId, dict[RegistryId, Tree]] = {}
+        self.instruments: Tree = None
+        self.records: Tree = None
+
+    def hold(
+        self,
+        asset: AssetId,
+        registry: RegistryId,
+        balances: Iterable[tuple[AccountId, Balance | None]],
+    ) -> None:
+        """Enter the holdings of one instrument at one registry as they are now."""
+        changes = dict(holding_leaf(account, balance) for account, balance in balances)
+        registries = self.holders.setdefault(asset, {})
+        after = tree.update(registries.get(registry), changes)
+        if after is None:
+            registries.pop(registry, None)
+        else:
+            registries[registry] = after
+
+    def list(self, issuances: Mapping[AssetId, Issuance | None]) -> None:
+        """Enter the instruments as they are now; one that is not there any more was undone."""
+        changes = {
+            tree.key_of(asset): None if issuance is None else issuance_leaf(issuance)
+            for asset, issuance in issuances.items()
+        }
+        self.instruments = tree.update(self.instruments, changes)
+
+    def record(self, records: Iterable[Record]) -> None:
+        changes = dict(record_leaf(*record) for record in records)
+        self.records = tree.update(self.records, changes)
+
+    def issuance(
+        self,
+        asset: AssetId,
+        issuer: RegistryId,
+        issued: int,
+        omnibus: Mapping[RegistryId, int],
+    ) -> Issuance:
+        """The instrument with what each registry has of it."""
+        holders = self.holders.get(asset, {})
+        parts = tuple(
+            Part(
+                registry=registry,
+                root=Hash(tree.root(holders.get(registry))),
+                held=tree.total(holders.get(registry)),
+                omnibus=omnibus.get(registry, None if registry == issuer else 0),
+            )
+            for registry in sorted(holders.keys() | omnibus.keys())
+        )
+        return Issuance(asset=asset, registry=issuer, issued=issued, parts=parts)
+
+    def copy(self) -> "Roots":
+        """The same trees, which later changes to these do not reach."""
+        other = Roots()
+        other.holders = {asset: dict(trees) for asset, trees in self.holders.items()}
+        other.instruments, other.records = self.instruments, self.records
+        return other

@@ -1,0 +1,180 @@
+"""The rows of the network's book: what one block found and left, or all of them.
+
+`Rows` says what some rows are; None says that there is no such row. A node stores the rows that a
+block left, and those that it found until the block is final: they tell `look` what was, and take
+the block back if its epoch is lost.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+import msgspec
+
+from htlc.contract import Htlc
+from htlc.units import AccountId, AssetId, HtlcId, Instant
+from ledgers.administration import Act, DefineInstrument, GrantMandate, RevokeMandate
+from ledgers.book import Book, Effect
+from ledgers.icsd.entry import NOTHING, Hash
+from ledgers.icsd.epoch import Epoch, RegistryId
+from ledgers.instruments import Instrument
+from ledgers.parties import Account, Balance, Mandate
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where in the chain a book stands."""
+
+    height: int  # of the last block; 0 before the first
+    head: Hash
+    at: Instant
+    epoch: Epoch  # in force at this height
+    following: Epoch | None  # decided, and not yet begun
+
+
+class Homed(msgspec.Struct, frozen=True, kw_only=True):
+    """An account with its home registry."""
+
+    account: Account
+    home: RegistryId
+
+
+class Rows(msgspec.Struct, frozen=True, kw_only=True):
+    """Some rows of the book, as they are (or were) at `place`."""
+
+    place: Place
+    accounts: dict[AccountId, Homed | None] = msgspec.field(default_factory=dict)
+    instruments: dict[AssetId, Instrument | None] = msgspec.field(default_factory=dict)
+    mandates: dict[tuple[AccountId, str], Mandate | None] = msgspec.field(default_factory=dict)
+    balances: dict[tuple[AccountId, AssetId], Balance | None] = msgspec.field(default_factory=dict)
+    omnibus: dict[tuple[AssetId, RegistryId], int] = msgspec.field(default_factory=dict)
+    contracts: dict[HtlcId, Htlc | None] = msgspec.field(default_factory=dict)
+    operations: dict[str, bytes | None] = msgspec.field(default_factory=dict)
+    sequences: dict[RegistryId, tuple[int, Hash]] = msgspec.field(default_factory=dict)
+
+
+class Tables:
+    """All rows of the network: the book, and what the network knows beside it."""
+
+    def __init__(self, book: Book) -> None:
+        self.book = book
+        self.homes: dict[AccountId, RegistryId] = {}
+        self.omnibus: dict[AssetId, dict[RegistryId, int]] = {}
+        self.sequences: dict[RegistryId, tuple[int, Hash]] = {}
+
+    def homed(self, id: AccountId) -> Homed | None:
+        account = self.book.accounts.get(id)
+        return None if account is None else Homed(account=account, home=self.homes[id])
+
+    def last(self, registry: RegistryId) -> tuple[int, Hash]:
+        """Sequence and hash of the last bundle of a registry."""
+        return self.sequences.get(registry, (0, NOTHING))
+
+    def now(self, known: Rows, place: Place) -> Rows:
+        """The same rows as `known` has, as they are now."""
+        book = self.book
+        return Rows(
+            place=place,
+            accounts={id: self.homed(id) for id in known.accounts},
+            instruments={asset: book.instruments.get(asset) for asset in known.instruments},
+            mandates={key: book.mandates.get(key) for key in known.mandates},
+            balances={key: book.balances.get(key) for key in known.balances},
+            omnibus={
+                (asset, registry): self.omnibus.get(asset, {}).get(registry, 0)
+                for asset, registry in known.omnibus
+            },
+            contracts={id: book.contracts.get(id) for id in known.contracts},
+            operations={id: book.operations.get(id) for id in known.operations},
+            sequences={registry: self.last(registry) for registry in known.sequences},
+        )
+
+    def everything(self, place: Place) -> Rows:
+        """All rows: a snapshot."""
+        book = self.book
+        all_of_it = Rows(
+            place=place,
+            accounts=dict.fromkeys(book.accounts),
+            instruments=dict.fromkeys(book.instruments),
+            mandates=dict.fromkeys(book.mandates),
+            balances=dict.fromkeys(book.balances),
+            omnibus={(asset, name): 0 for asset in self.omnibus for name in self.omnibus[asset]},
+            contracts=dict.fromkeys(book.contracts),
+            operations=dict.fromkeys(book.operations),
+            sequences=dict(self.sequences),
+        )
+        return self.now(all_of_it, place)
+
+    def put(self, rows: Rows) -> None:
+        """Make the rows what `rows` says."""
+        book = self.book
+        for id, homed in rows.accounts.items():
+            _set(book.accounts, id, None if homed is None else homed.account)
+            _set(self.homes, id, None if homed is None else homed.home)
+        _set_all(book.instruments, rows.instruments)
+        _set_all(book.mandates, rows.mandates)
+        _set_all(book.balances, rows.balances)
+        _set_all(book.contracts, rows.contracts)
+        _set_all(book.operations, rows.operations)
+        for (asset, registry), quantity in rows.omnibus.items():
+            _set(self.omnibus.setdefault(asset, {}), registry, quantity or None)
+        for registry, last in rows.sequences.items():
+            _set(self.sequences, registry, last if last[0] else None)
+
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def _set(rows: dict[K, V], key: K, value: V | None) -> None:
+    """A row that is not there and one that says None are the same: none is kept."""
+    if value is None:
+        rows.pop(key, None)
+    else:
+        rows[key] = value
+
+
+def _set_all(rows: dict[K, V], values: Mapping[K, V | None]) -> None:
+    for key, value in values.items():
+        _set(rows, key, value)
+
+
+class Touched:
+    """Keeps, of every row that a block is about to change, what it was before."""
+
+    def __init__(self, tables: Tables, place: Place) -> None:
+        self._tables = tables
+        self.before = Rows(place=place)
+
+    def effect(self, effect: Effect, registries: Iterable[RegistryId]) -> None:
+        """Before an effect is posted; `registries` are those whose omnibus accounts it moves."""
+        book, before = self._tables.book, self.before
+        for account in (effect.debit, effect.credit):
+            key = account, effect.asset
+            before.balances.setdefault(key, book.balances.get(key))
+        if effect.htlc is not None:
+            id = effect.htlc.terms.id
+            before.contracts.setdefault(id, book.contracts.get(id))
+        else:
+            before.operations.setdefault(effect.id, book.operations.get(effect.id))
+        held = self._tables.omnibus.get(effect.asset, {})
+        for registry in registries:
+            before.omnibus.setdefault((effect.asset, registry), held.get(registry, 0))
+
+    def act(self, act: Act) -> None:
+        """Before an act is done."""
+        book, before = self._tables.book, self.before
+        match act:
+            case GrantMandate(mandate=mandate):
+                key = mandate.account, mandate.operator
+                before.mandates.setdefault(key, book.mandates.get(key))
+            case RevokeMandate(account=account, operator=operator):
+                key = account, operator
+                before.mandates.setdefault(key, book.mandates.get(key))
+            case DefineInstrument(instrument=instrument):
+                asset, counter = instrument.asset, (instrument.counter, instrument.asset)
+                before.instruments.setdefault(asset, book.instruments.get(asset))
+                before.balances.setdefault(counter, book.balances.get(counter))
+            case _:
+                before.accounts.setdefault(act.account, self._tables.homed(act.account))
+
+    def bundle(self, registry: RegistryId) -> None:
+        """Before the sequence of a registry moves."""
+        self.before.sequences.setdefault(registry, self._tables.last(registry))

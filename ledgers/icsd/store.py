@@ -1,0 +1,253 @@
+"""The database of a registry node: what is durable before anything is said to others.
+
+One `Step` is everything that the node has decided since the last one: blocks it has applied, votes
+it is about to tell, certificates it has counted, and of each block that has become final the rows
+of the book and the postings of the ordinary chain. It is written in one statement. Blocks that are
+not final yet are archived only; after a restart they are applied again to the book as it stands.
+
+The head counts the steps. A process that did not see the last one cannot write, so of two processes
+that are started with one registry's key and database only one can vote; the other is `Fenced`.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import asyncpg
+import msgspec
+
+from htlc.units import Instant, LedgerId
+from ledgers import rows
+from ledgers.block import GENESIS
+from ledgers.books import Position
+from ledgers.icsd import tables
+from ledgers.icsd.block import Block, Outcome
+from ledgers.icsd.entry import NOTHING, Certificate, Signed, Statement, pack
+from ledgers.icsd.epoch import Epoch, RegistryId
+from ledgers.icsd.proof import Evidence, Header
+from ledgers.icsd.rows import Place, Rows
+from ledgers.icsd.tables import Sealed
+from ledgers.migrate import migrate
+from ledgers.queries import named_queries
+from ledgers.reading import LOST, is_our_own_error
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+QUERIES: Final = named_queries(Path(__file__).parent / "queries.sql")
+
+PAUSE_SECONDS: Final = 0.05
+"""Before the first new try when the database is away; doubles with each, up to the longest."""
+
+PAUSE_SECONDS_MAX: Final = 2.0
+"""A registry that waits longer than this to find its database back would hold up the others'
+finality for no reason."""
+
+Value = TypeVar("Value")
+
+
+class Fenced(Exception):
+    """Another process has written to this registry's database: this one must end."""
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the database stands."""
+
+    step: int = 0
+    height: int = 0  # of the last block archived
+    final: int = 0  # of the last block whose rows are in the book
+    place: Place  # the same, as the book has it
+    log: int = 1  # the log that `position` counts in: the epoch that began it
+    position: int = 0  # in the log, of the cut of the last block archived
+    chain: int = 0  # height of the ordinary chain
+    chain_hash: bytes = GENESIS
+
+
+class Archived(msgspec.Struct, frozen=True, array_like=True):
+    """A block as it is kept and given to others: from its messages and its cut everything else
+    follows."""
+
+    header: Header
+    statement: Statement
+    messages: tuple[bytes, ...]
+    cut: bytes
+    outcomes: tuple[Outcome, ...]
+
+
+class Step(msgspec.Struct, kw_only=True):
+    """What is written at once; `head` is as it stands afterwards."""
+
+    head: Head
+    blocks: Sequence[tuple[Block, int]] = ()  # applied, with the position of their cuts
+    votes: Sequence[tuple[Statement, Signed]] = ()
+    certificates: Sequence[Certificate] = ()
+    evidence: Sequence[Evidence] = ()
+    final: Sequence[Block] = ()  # oldest first
+    sealed: Sequence[Sealed] = ()
+    sent: int = 0  # own bundles up to this sequence are final
+
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_blocks: Final = msgspec.msgpack.Decoder(Archived)
+_certificates: Final = msgspec.msgpack.Decoder(Certificate)
+_evidence: Final = msgspec.msgpack.Decoder(Evidence)
+_places: Final = msgspec.msgpack.Decoder(Place)
+
+
+def archived(block: Block) -> Archived:
+    return Archived(block.header, block.statement, block.messages, block.cut, block.outcomes)
+
+
+def encode_block(block: Archived) -> bytes:
+    return _encode(block)
+
+
+def decode_block(body: bytes) -> Archived:
+    """Raises msgspec.DecodeError for what is no block: it may come from a peer."""
+    return _blocks.decode(body)
+
+
+async def prepare(
+    pool: "asyncpg.Pool[asyncpg.Record]", network: LedgerId, registry: RegistryId, epoch: Epoch
+) -> None:
+    """Migrate the database and make sure that it is this registry's in this network, whose first
+    members are those of `epoch`. Safe on every start."""
+    place = Place(height=0, head=NOTHING, at=Instant(0), epoch=epoch, following=None)
+    async with pool.acquire() as connection:
+        await migrate(connection, MIGRATIONS)  # type: ignore[arg-type]  # a pool's proxy
+        await connection.execute(QUERIES["create_head"], network, registry, _encode(place), GENESIS)
+        row = await connection.fetchrow(QUERIES["head"])
+    assert row is not None, "the head was created just now"
+    if (row["network"], row["registry"]) != (network, registry):
+        raise ValueError(
+            f"this database is of registry {row['registry']!r} in network {row['network']!r}, "
+            f"not of {registry!r} in {network!r}: give each registry a database of its own"
+        )
+
+
+class Store:
+    """Reads and writes of one node; waits while the database is away. One task writes steps."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        self._pool = pool
+        self.waits = 0  # tries that found the database away
+
+    async def head(self) -> Head:
+        [row] = await self._fetch("head")
+        told = {name: row[name] for name in Head.__struct_fields__ if name != "place"}
+        return Head(place=_places.decode(row["place"]), **told)
+
+    async def write(self, step: Step) -> None:
+        """Make the step durable, however often the database goes away meanwhile. Raises Fenced."""
+        values = _values(step)
+
+        async def once() -> None:
+            try:
+                await self._pool.execute(QUERIES["write_step"], *values)
+            except (asyncpg.NotNullViolationError, asyncpg.UniqueViolationError) as error:
+                # Either another process was here, or our own last try came through after all.
+                if await self.head() != step.head:
+                    raise Fenced(f"another process writes for this registry: {error}") from error
+
+        await self._persist(once)
+
+    async def keep_bundle(self, sequence: int, signed: bytes) -> None:
+        """Before it is published: after a restart the same bytes are published again."""
+
+        async def once() -> None:
+            try:
+                await self._pool.execute(QUERIES["put_bundle"], sequence, signed)
+            except asyncpg.UniqueViolationError as error:
+                if signed not in await self.outbox():
+                    raise Fenced(f"another bundle has the sequence {sequence}") from error
+
+        await self._persist(once)
+
+    async def replace_bundle(self, sequence: int, signed: bytes) -> None:
+        """The same entries, signed for another epoch."""
+        await self._fetch("replace_bundle", sequence, signed)
+
+    async def outbox(self) -> list[bytes]:
+        return [row["body"] for row in await self._fetch("load_outbox")]
+
+    async def book(self, place: Place) -> Rows:
+        """Every row of the book, as it stands at the final height of the head."""
+        return tables.book(place, {n: await self._fetch(f"load_{n}") for n in tables.TABLES})
+
+    async def unfinal(self, final: int) -> list[tuple[Archived, int]]:
+        """The blocks after `final`, with the positions of their cuts."""
+        found = await self._fetch("load_unfinal", final)
+        return [(decode_block(row["body"]), row["position"]) for row in found]
+
+    async def blocks(self, after: int, limit: int) -> list[Archived]:
+        found = await self._fetch("read_network_blocks", after, limit)
+        return [decode_block(row["body"]) for row in found]
+
+    async def votes(self, after: int) -> list[bytes]:
+        """Own votes above a height, packed."""
+        return [row["body"] for row in await self._fetch("load_votes", after)]
+
+    async def certificates(self, heights: Sequence[int]) -> list[Certificate]:
+        found = await self._fetch("read_certificates", list(heights))
+        return [_certificates.decode(row["body"]) for row in found]
+
+    async def last_certificate(self) -> Certificate | None:
+        found = await self._fetch("last_certificate")
+        return _certificates.decode(found[0]["body"]) if found else None
+
+    async def evidence(self) -> list[Evidence]:
+        return [_evidence.decode(row["body"]) for row in await self._fetch("read_evidence")]
+
+    async def conservation(self) -> list[Position]:
+        return [Position(**row) for row in await self._fetch("read_conservation")]
+
+    async def agree(self, kind: str, number: int, body: bytes) -> bytes:
+        """What this registry says of an epoch, once: what was said first comes back."""
+        [row] = await self._fetch("agree", kind, number, body)
+        said: bytes = row["body"]
+        return said
+
+    async def _fetch(self, name: str, *values: Any) -> Sequence[rows.Row]:
+        async def once() -> Any:
+            return await self._pool.fetch(QUERIES[name], *values)
+
+        found: Sequence[rows.Row] = await self._persist(once)
+        return found
+
+    async def _persist(self, once: Callable[[], Awaitable[Value]]) -> Value:
+        pause = PAUSE_SECONDS
+        while True:
+            try:
+                return await once()
+            except LOST as error:
+                if is_our_own_error(error):
+                    raise
+            self.waits += 1
+            await self._pool.expire_connections()
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, PAUSE_SECONDS_MAX)
+
+
+def _values(step: Step) -> list[Any]:
+    """The parameters of `write_step`."""
+    head = step.head
+    changed = (
+        tables.merged([block.changes for block in step.final])
+        if step.final
+        else Rows(place=head.place)
+    )
+    return [
+        *(head.step, head.height, head.final, head.log, head.position),
+        *(head.chain, head.chain_hash),
+        [
+            (b.header.height, b.header.hash, encode_block(archived(b)), position)
+            for b, position in step.blocks
+        ],
+        [(s.epoch, s.height, pack(signed)) for s, signed in step.votes],
+        [(c.statement.height, _encode(c)) for c in step.certificates],
+        [(e.registry, e.offence, e.epoch, e.place, _encode(e), None) for e in step.evidence],
+        step.sent,
+        *tables.book_values(changed),
+        _encode(head.place),
+        *tables.gone_mandates(changed),
+        *tables.chain_values(step.sealed),
+    ]

@@ -1,0 +1,342 @@
+"""A compact sparse Merkle-sum tree: one hash over a map, with short proofs of what is in it.
+
+Theory of operation
+-------------------
+A leaf stands at the place that its key names: bit after bit of a 32-byte key, from the first bit
+on, 0 to the left. It stands as high as it can, alone in its subtree, so a tree of n random keys is
+about log2(n) deep and its shape depends on its keys only, never on the order of the changes.
+
+    empty   hash 32 zero bytes, sum 0
+    leaf    SHA-256(0x00 || key || sum || content)
+    branch  SHA-256(0x01 || left hash || left sum || right hash || right sum)
+
+Sums are unsigned 64-bit big-endian. Each node commits the sum of its subtree, so the root proves
+the total of a map as it proves each member: nobody can hide a quantity or count one twice.
+
+A proof is the way from the root to where the key ends: the siblings, and at its end the leaf of
+that key (it is in the map), nothing, or the leaf of another key (it is not).
+
+Trees are values. `update` shares what did not change, so an older tree stays readable at no cost.
+"""
+
+import hashlib
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from htlc.units import QUANTITY_MAX
+
+EMPTY_HASH: Final = bytes(32)
+"""The hash of an empty subtree. No preimage of it is known, so no leaf or branch has it."""
+
+EMPTY: Final = EMPTY_HASH + bytes(8)
+"""The commitment of an empty subtree: its hash and its sum."""
+
+KEY_BITS: Final = 256
+
+
+class Leaf(msgspec.Struct, frozen=True, gc=False):
+    """One member of the map. `content` is what a proof shows of it, at most some 100 bytes;
+    `commitment` is hash and sum, as the node above takes them in."""
+
+    commitment: bytes
+    sum: int
+    key: bytes
+    content: bytes
+
+    @property
+    def hash(self) -> bytes:
+        return self.commitment[:32]
+
+
+class Branch(msgspec.Struct, frozen=True, gc=False):
+    commitment: bytes
+    sum: int
+    left: "Leaf | Branch | None"
+    right: "Leaf | Branch | None"
+
+    @property
+    def hash(self) -> bytes:
+        return self.commitment[:32]
+
+
+Tree = Leaf | Branch | None
+"""A tree is its topmost node."""
+
+
+class Sibling(msgspec.Struct, frozen=True, array_like=True):
+    """The other child of a node on the way to a key."""
+
+    hash: bytes
+    sum: int
+
+
+class Proof(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the way to a key ends, and the siblings on it from the root down. Where they are many
+    most are near the root; empty ones cost two bytes."""
+
+    siblings: tuple[Sibling | None, ...]
+    end: tuple[bytes, int, bytes] | None  # key, sum, content of the leaf there
+
+
+class ForgedProof(Exception):
+    """A proof that does not lead to the root that was certified. The message says what it fails."""
+
+
+def key_of(name: str) -> bytes:
+    """The place of a name in a tree: its hash, so that nobody chooses who is whose neighbour."""
+    return hashlib.sha256(name.encode()).digest()
+
+
+def leaf(key: bytes, sum: int, content: bytes) -> Leaf:
+    assert len(key) == 32, "a place in the tree is 32 bytes"
+    return Leaf(_leaf_hash(key, sum, content) + sum.to_bytes(8, "big"), sum, key, content)
+
+
+def root(tree: Tree) -> bytes:
+    return EMPTY_HASH if tree is None else tree.hash
+
+
+def total(tree: Tree) -> int:
+    return 0 if tree is None else tree.sum
+
+
+def _leaf_hash(key: bytes, sum: int, content: bytes) -> bytes:
+    return hashlib.sha256(b"\x00" + key + sum.to_bytes(8, "big") + content).digest()
+
+
+def _branch_hash(left: bytes, right: bytes) -> bytes:
+    """Of the commitments of both sides."""
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+def _branch(left: Tree, right: Tree) -> Tree:
+    """The two subtrees under one node; a leaf that is alone moves up."""
+    if left is None:
+        if not isinstance(right, Branch):
+            return right
+        total, hashed = right.sum, _branch_hash(EMPTY, right.commitment)
+    elif right is None:
+        if not isinstance(left, Branch):
+            return left
+        total, hashed = left.sum, _branch_hash(left.commitment, EMPTY)
+    else:
+        total, hashed = left.sum + right.sum, _branch_hash(left.commitment, right.commitment)
+    return Branch(hashed + total.to_bytes(8, "big"), total, left, right)
+
+
+# --- changing a tree -----------------------------------------------------------------------------
+
+Changes = Sequence[tuple[bytes, Leaf | None]]
+"""By key in ascending order, each key once; None takes the leaf away."""
+
+
+def build(leaves: Iterable[Leaf]) -> Tree:
+    """The tree of these leaves; their keys differ."""
+    return update(None, {leaf.key: leaf for leaf in leaves})
+
+
+def update(tree: Tree, changes: Mapping[bytes, Leaf | None]) -> Tree:
+    """The tree after all changes. Each node above a change is hashed once, however many changes
+    are below it."""
+    ordered = sorted(changes.items())
+    return _updated(tree, ordered, 0, len(ordered), 0)
+
+
+def _updated(tree: Tree, changes: Changes, low: int, high: int, depth: int) -> Tree:
+    """`tree`, whose keys share their first `depth` bits, after changes[low:high]."""
+    if high - low < 2:
+        return tree if low == high else _with(tree, *changes[low], depth)
+    if not isinstance(tree, Branch):
+        return _grown(tree, changes[low:high], depth)
+    middle = _first_right(changes, low, high, depth)
+    left = _updated(tree.left, changes, low, middle, depth + 1)
+    right = _updated(tree.right, changes, middle, high, depth + 1)
+    return _branch(left, right)
+
+
+def _with(tree: Tree, key: bytes, leaf: Leaf | None, depth: int) -> Tree:
+    """After one change: most of the way of many changes is walked by one alone."""
+    siblings: list[Tree] = []
+    while isinstance(tree, Branch):
+        right = key[depth >> 3] >> (7 - (depth & 7)) & 1
+        siblings.append(tree.left if right else tree.right)
+        tree = tree.right if right else tree.left
+        depth += 1
+    node = _grown(tree, [(key, leaf)], depth)
+    while siblings:
+        depth -= 1
+        right = key[depth >> 3] >> (7 - (depth & 7)) & 1
+        sibling = siblings.pop()
+        node = _branch(sibling, node) if right else _branch(node, sibling)
+    return node
+
+
+def _grown(old: Leaf | None, changes: Changes, depth: int) -> Tree:
+    """The subtree of at most one old leaf and what the changes leave."""
+    leaves = [(key, leaf) for key, leaf in changes if leaf is not None]
+    if old is not None and not any(key == old.key for key, _ in changes):
+        leaves = sorted([*leaves, (old.key, old)])
+    return _built(leaves, 0, len(leaves), depth)
+
+
+def _built(leaves: Changes, low: int, high: int, depth: int) -> Tree:
+    if high - low < 2:
+        return leaves[low][1] if high > low else None
+    middle = _first_right(leaves, low, high, depth)
+    left = _built(leaves, low, middle, depth + 1)
+    return _branch(left, _built(leaves, middle, high, depth + 1))
+
+
+def _first_right(changes: Changes, low: int, high: int, depth: int) -> int:
+    """Where the keys whose bit at `depth` is 1 begin: the keys of a range share the bits before."""
+    byte, mask = depth >> 3, 0x80 >> (depth & 7)
+    if not changes[high - 1][0][byte] & mask:
+        return high
+    if changes[low][0][byte] & mask:
+        return low
+    return bisect_left(changes, mask, low, high, key=lambda change: change[0][byte] & mask)
+
+
+# --- reading a tree ------------------------------------------------------------------------------
+
+
+def find(tree: Tree, key: bytes) -> Leaf | None:
+    """The leaf of a key."""
+    end = _way(tree, key)[1]
+    return end if end is not None and end.key == key else None
+
+
+def prove(tree: Tree, key: bytes) -> Proof:
+    """That the key is in the tree with its content, or that it is not."""
+    siblings, end = _way(tree, key)
+    return Proof(
+        siblings=tuple(None if node is None else Sibling(node.hash, node.sum) for node in siblings),
+        end=None if end is None else (end.key, end.sum, end.content),
+    )
+
+
+def _way(tree: Tree, key: bytes) -> tuple[list[Tree], Leaf | None]:
+    siblings: list[Tree] = []
+    while isinstance(tree, Branch):
+        right = _bit(key, len(siblings))
+        siblings.append(tree.left if right else tree.right)
+        tree = tree.right if right else tree.left
+    return siblings, tree
+
+
+def _bit(key: bytes, depth: int) -> int:
+    return key[depth >> 3] >> (7 - (depth & 7)) & 1
+
+
+def verify(proof: Proof, key: bytes, expected: bytes, expected_sum: int) -> Leaf | None:
+    """The leaf that stands at `key` in the tree with this root and total, or None: nothing does.
+
+    Raises ForgedProof for a proof that shows neither."""
+    end, depth = proof.end, len(proof.siblings)
+    if depth > KEY_BITS or (end is not None and len(end[0]) != 32):
+        raise ForgedProof("no way through a tree looks so")
+    if end is not None and any(_bit(end[0], i) != _bit(key, i) for i in range(depth)):
+        raise ForgedProof("the leaf at the end does not stand on the way to the key")
+    found = None if end is None else _checked_leaf(*end)
+    if _climb(proof.siblings, key, found) != (expected, expected_sum):
+        raise ForgedProof("the way does not lead to this root and total")
+    return found if found is not None and found.key == key else None
+
+
+def _checked_leaf(key: bytes, sum: int, content: bytes) -> Leaf:
+    return leaf(key, _checked_sum(sum), content)
+
+
+def _checked_sum(sum: int) -> int:
+    """A sum that wraps around would let somebody hide a holding behind a negative one."""
+    if not 0 <= sum <= QUANTITY_MAX:
+        raise ForgedProof("a sum is 0 to 2^63 - 1")
+    return sum
+
+
+def _climb(siblings: Sequence[Sibling | None], key: bytes, end: Leaf | None) -> tuple[bytes, int]:
+    """Root and total that the way to `key` leads to."""
+    node, summed = EMPTY if end is None else end.commitment, total(end)
+    for depth in range(len(siblings) - 1, -1, -1):
+        sibling = siblings[depth] or _EMPTY_SIBLING
+        if len(sibling.hash) != 32:
+            raise ForgedProof("a hash is 32 bytes")
+        summed = _checked_sum(summed + _checked_sum(sibling.sum))
+        other = sibling.hash + sibling.sum.to_bytes(8, "big")
+        hashed = _branch_hash(other, node) if _bit(key, depth) else _branch_hash(node, other)
+        node = hashed + summed.to_bytes(8, "big")
+    return node[:32], summed
+
+
+_EMPTY_SIBLING: Final = Sibling(EMPTY_HASH, 0)
+
+
+# --- comparing two trees -------------------------------------------------------------------------
+
+
+class Children(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands at one place of a tree: a leaf, or the hashes of two subtrees. What a peer is
+    asked for, place by place, when two trees differ."""
+
+    leaf: tuple[bytes, int, bytes] | None = None  # key, sum, content
+    left: Sibling | None = None
+    right: Sibling | None = None
+
+
+def children(tree: Tree, path: str) -> Children:
+    """What stands at `path`, a text of 0 (left) and 1 (right); below a leaf there is nothing."""
+    for bit in path:
+        if not isinstance(tree, Branch):
+            return Children()
+        tree = tree.right if bit == "1" else tree.left
+    if isinstance(tree, Leaf):
+        return Children(leaf=(tree.key, tree.sum, tree.content))
+    if tree is None:
+        return Children()
+    sides = [
+        None if node is None else Sibling(node.hash, node.sum) for node in (tree.left, tree.right)
+    ]
+    return Children(left=sides[0], right=sides[1])
+
+
+def leaves(tree: Tree) -> list[Leaf]:
+    """All leaves, by key."""
+    found: list[Leaf] = []
+    nodes = [tree]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, Branch):
+            nodes += [node.right, node.left]
+        elif node is not None:
+            found.append(node)
+    return found
+
+
+def differences(ours: Tree, theirs: Tree) -> dict[bytes, tuple[Leaf | None, Leaf | None]]:
+    """The keys at which two trees differ, with the leaf of each: the work is in proportion to the
+    differences, not to the trees."""
+    found: dict[bytes, tuple[Leaf | None, Leaf | None]] = {}
+    pairs = [(ours, theirs)]
+    while pairs:
+        mine, other = pairs.pop()
+        if root(mine) == root(other):
+            continue
+        if isinstance(mine, Branch) and isinstance(other, Branch):
+            pairs += [(mine.left, other.left), (mine.right, other.right)]
+            continue
+        found |= _uneven(leaves(mine), leaves(other))
+    return found
+
+
+def _uneven(
+    ours: Sequence[Leaf], theirs: Sequence[Leaf]
+) -> dict[bytes, tuple[Leaf | None, Leaf | None]]:
+    mine, other = {leaf.key: leaf for leaf in ours}, {leaf.key: leaf for leaf in theirs}
+    return {
+        key: (mine.get(key), other.get(key))
+        for key in mine.keys() | other.keys()
+        if mine.get(key) != other.get(key)
+    }
