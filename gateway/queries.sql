@@ -552,6 +552,13 @@ INSERT INTO handed_secret (settlement, sealed) VALUES ($1, $2) ON CONFLICT DO NO
 -- name: handed_secret
 SELECT sealed FROM handed_secret WHERE settlement = $1;
 
+-- name: use_hashes
+INSERT INTO party_hash (digest, settlement) SELECT * FROM unnest($1::bytea[], $2::uuid[])
+ON CONFLICT DO NOTHING;
+
+-- name: used_hashes
+SELECT digest, settlement FROM party_hash WHERE digest = ANY ($1::bytea[]);
+
 -- name: use_hash
 -- Whether nobody has used this hash before.
 INSERT INTO party_hash (digest, settlement) VALUES ($1, $2)
