@@ -22,7 +22,7 @@ from gateway.days import Days
 from gateway.desk import Desk
 from gateway.directory import Directory, now_ns
 from gateway.end_of_day import EndOfDay
-from gateway.epoch import SupersededError
+from gateway.epoch import JournalError
 from gateway.forgetting import Forgetting
 from gateway.ids import new_id
 from gateway.intake import Intake, Openers
@@ -185,6 +185,7 @@ class Engine:
             self.pool,
             self.journal,
             links=self.links,
+            ledgers=self.ledgers,
             vault=vault,
             agreements=self.agreements,
             member_of=self.directory.owner,
@@ -293,11 +294,11 @@ class Engine:
     # ------------------------------------------------------------------ tasks
 
     async def run(self) -> None:
-        """Everything that goes on until the process ends. Raises SupersededError."""
+        """Everything that goes on until the process ends. Raises JournalError."""
         try:
             await self._run()
         except BaseExceptionGroup as group:
-            over: BaseException | None = group.subgroup(SupersededError)
+            over: BaseException | None = group.subgroup(JournalError)
             while isinstance(over, BaseExceptionGroup):  # a group of tasks in a group of tasks
                 over = over.exceptions[0]
             if over is not None:

@@ -389,18 +389,35 @@ DELETE FROM idempotency WHERE (member, key) IN (
 ) RETURNING 1;
 
 -- name: begin_epoch
-UPDATE epoch SET epoch = epoch + 1, mark = gen_random_uuid() RETURNING epoch, mark;
+UPDATE epoch SET epoch = epoch + 1, mark = gen_random_uuid(), lacking = NULL
+RETURNING epoch, mark;
+
+-- name: lacking
+SELECT lacking FROM epoch;
+
+-- name: mark_lacking
+UPDATE epoch SET lacking = coalesce(lacking, $1);
+
+-- name: last_alive
+-- When a replica was last at work, in UTC nanoseconds, or, where all have stopped in order, when the
+-- last settlement began: nothing in this database is much older than what happened last.
+SELECT coalesce(
+    (SELECT (extract(epoch FROM max(seen_at)) * 1000000000)::bigint
+     FROM replica WHERE isfinite(seen_at)),
+    (SELECT max(created_at) FROM settlement),
+    0
+);
 
 -- name: lock_epoch
 -- Appends wait from here on.
 SELECT epoch FROM epoch FOR UPDATE;
 
 -- name: declare_restore
-INSERT INTO restore (epoch) VALUES ($1) RETURNING declared_at;
+INSERT INTO restore (epoch, since_at) VALUES ($1, $2) RETURNING declared_at;
 
 -- name: restore
 -- Of the epoch that lasts, if a restore began it.
-SELECT r.epoch, r.declared_at, r.begun_at, r.done_at FROM restore r JOIN epoch e USING (epoch);
+SELECT r.epoch, r.declared_at, r.begun_at, r.done_at, r.since_at FROM restore r JOIN epoch e USING (epoch);
 
 -- name: begin_restore
 UPDATE restore SET begun_at = coalesce(begun_at, now()) WHERE epoch = $1;

@@ -5,6 +5,7 @@ it would have had to die at one instant, by hand with the gateway's own master s
 """
 
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from gateway.audit import run
 from gateway.audit.findings import Report, lines
 from gateway.audit.places import Places
 from gateway.config import LatencySettings
-from gateway.epoch import SupersededError
+from gateway.epoch import LackingError, SupersededError
 from gateway.journal import Entry
 from gateway.port import Busy, Conflict, Denied, Principal, View
 from gateway.restore import Declared, declare
@@ -26,7 +27,7 @@ from htlc.agreement import Agreement, PrincipalRisk
 from htlc.events import Decision, Reason
 from htlc.settlement import Phase
 from htlc.swap import LockProtocol
-from htlc.units import SettlementId, seconds
+from htlc.units import Instant, SettlementId, seconds
 from tests.gateway.audit import dishonest
 from tests.gateway.audit.day import RENEW, SAVE, Copy, Day
 from tests.gateway.audit.dishonest import CANCEL, CASH, COMMIT, SECU, Rogue, rogue
@@ -282,6 +283,43 @@ async def test_nothing_new_is_taken_until_the_ledgers_have_been_read(site: Site)
         await until(lambda: not made.engine.agreements.paused)
         assert state.conditions()["restore"].ok
         assert (await settle(made, a_dvp())).state.phase is Phase.SETTLED
+
+
+async def test_a_copy_that_lacks_records_is_noticed_though_nobody_said_so(site: Site) -> None:
+    made = site.made
+    async with made.gateway():
+        await settle(made, a_dvp())
+        await until(lambda: not made.engine.runner.lives)
+    await site.save()
+    async with site.by_hand() as operator:
+        lost = await both_locked(operator)
+    await site.put_back()
+    for _ in range(2):  # a supervisor starts it again: nothing changes by that
+        with pytest.raises(LackingError, match=r"lockstep restore --may-lack-records"):
+            async with made.gateway():
+                raise AssertionError("it does not start")
+    assert any("PAGE: ledger " in said and lost.settlement in said for said in made.said)
+    await site.declared()
+    async with made.gateway():
+        await until(lambda: is_frozen(site, lost.settlement))
+
+
+async def test_facts_before_the_copy_need_not_be_read(site: Site) -> None:
+    made = site.made
+    await site.save()
+    async with site.by_hand() as operator:
+        await both_locked(operator)
+    later = Instant(time.time_ns())
+    async with site.by_hand() as operator:
+        lost = await both_locked(operator)
+    await site.put_back()
+    async with open_pool(site.day.dsns["gateway"], "restore") as pool:
+        await declare(pool, later)
+    async with made.gateway():
+        await until(lambda: not made.engine.agreements.paused)
+        assert set(made.engine.runner.lives) == {lost.settlement}
+        counts = [said for said in made.said if said.startswith("read ")]
+        assert len(counts) == 2 and all(said.startswith("read 1 facts of ") for said in counts)
 
 
 async def test_instructions_sent_again_are_not_settled_again(site: Site) -> None:
