@@ -4,6 +4,7 @@ Real databases, real ledgers. What happens in the lost time is done by the gatew
 it would have had to die at one instant, by hand with the gateway's own master secret.
 """
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from gateway import cli
 from gateway.app import gateway_health
 from gateway.audit import run
 from gateway.audit.findings import Report, lines
@@ -172,6 +174,11 @@ async def test_whatever_the_lost_time_left_ends_alike_on_every_ledger(site: Site
     report = await site.audited()
     assert report.clean, lines(report.findings)
     assert not report.excused
+    who = f"by {ONE.name} and {OTHER.name}: {EVIDENCE}"
+    assert sorted(report.notes) == sorted(
+        f"settlement {id} was resolved as {decision} {who}"
+        for id, decision in zip(left.frozen, ("COMMIT", "CANCEL"), strict=True)
+    )
 
 
 async def becomes(site: Site, id: str, state: str) -> None:
@@ -388,3 +395,23 @@ async def test_a_swap_posted_again_is_the_one_that_was_found(site: Site) -> None
         (conflict,) = await made.desk.take_settlements(SELLER, [(other, b"other")])
         assert isinstance(conflict, Conflict)
     assert await made.balance("bank", SELLER, "EUR") == moved
+
+
+async def test_the_command_says_what_it_did_as_a_table_and_as_json(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dsn = site.day.dsns["gateway"]
+    async with site.by_hand() as operator:
+        opened = await operator.open()
+    arguments = ["restore", "--may-lack-records", "--dsn", dsn]
+    assert await asyncio.to_thread(cli.run, arguments) == 0
+    out, err = capsys.readouterr()
+    assert "open, undecided" in out and "restored: 1 two_key" in out
+    assert "start the gateway" in err
+    assert await asyncio.to_thread(cli.run, [*arguments, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["epoch"], told["again"], told["restored"]) == (2, True, [])
+    row = await site.copy.row("gateway", "SELECT events FROM journal WHERE epoch = 2")
+    assert json.loads(row["events"]) == [{"event": "restored", "epoch": 2}]
+    view = await site.copy.row("gateway", "SELECT settlement FROM journal WHERE epoch = 2")
+    assert str(view["settlement"]) == opened.settlement
