@@ -15,7 +15,7 @@ import aiohttp
 from gateway import cancellations, config, listener, swaps
 from gateway.acquaintance import Acquaintance
 from gateway.agreements import Agreements
-from gateway.allegements import Allegements
+from gateway.attempts import Openers
 from gateway.config import Settings, calendars_of, tolerance_of
 from gateway.connections import Connections
 from gateway.days import Days
@@ -25,9 +25,10 @@ from gateway.end_of_day import EndOfDay
 from gateway.epoch import JournalError
 from gateway.forgetting import Forgetting
 from gateway.ids import new_id
-from gateway.intake import Intake, Openers
+from gateway.intake import Intake
 from gateway.jobs import AttemptJob, Done, Job, MessageJob, SwapJob, answer
 from gateway.journal import QUERIES, Journal, registered
+from gateway.keys import Keys
 from gateway.lease import Lease
 from gateway.links import Link, ledger
 from gateway.mailbox import Mailboxes
@@ -41,11 +42,13 @@ from gateway.sql import Pool, open_pool
 from gateway.statements.service import Statements
 from gateway.taking_up import TakingUp
 from gateway.tally import Tally
+from gateway.tellers import Tellers
 from gateway.vault import Vault, load_master
 from htlc.settlement import Phase
 from htlc.units import Duration, Instant, LedgerId, SettlementId, seconds
 from ledgers.migrate import migrate
 from ledgers.port import Ledger
+from protocols.iso20022.payment import LiquidityTransfer
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 
@@ -84,7 +87,8 @@ class Engine:
             settings.limits.limits(),
             lambda name: self.directory.profile(name, self._time(name)),
         )
-        self.runner = self._runner(vault)
+        self.keys = Keys(pool, vault, say)
+        self.runner = self._runner()
         self.positions = PositionMessages(self.directory, now=now_ns)
         self.rulebook = self._rules()
         self.mailboxes = Mailboxes(pool)
@@ -98,8 +102,9 @@ class Engine:
             lost=self._lost,
             say=say,
         )
-        self.allegements = self._allegements()
         self.pending = self._pending()
+        self.tellers = Tellers(self, say)
+        self.allegements, self.liquidity = self.tellers.allegements, self.tellers.liquidity
         self.recovery = self._recovery()
         self.statements = self._statements()
         self.acquaintance = Acquaintance(
@@ -132,24 +137,14 @@ class Engine:
             say=self._say,
         )
 
-    def _runner(self, vault: Vault) -> Runner:
+    def _runner(self) -> Runner:
         kinds = {LedgerId(name): its.kind for name, its in self.settings.ledgers.items()}
         return Runner(
             journal=self.journal,
-            vault=vault,
+            keys=self.keys,
             links=self.links,
             agreements=self.agreements,
             tally=Tally(kinds),
-            say=self._say,
-        )
-
-    def _allegements(self) -> Allegements:
-        return Allegements(
-            self.pool,
-            after=self.settings.matching.allege_after_seconds,
-            is_member=lambda bic: self.directory.member(bic) is not None,
-            now=now_ns,
-            delivered=self.mailboxes.delivered,
             say=self._say,
         )
 
@@ -238,6 +233,9 @@ class Engine:
             pair_swap=self.directory.swap,
             opening=lambda state: self.agreements.opening(state),
             pair_origin=self.origins.pair,
+            attorney=self.directory.has_power_of_attorney,
+            with_consent_time=lambda swap: self.rulebook.with_consent_time(swap),
+            keeper=self.directory.money,
             swap_origin=self.origins.swap,
             proposed=swaps.proposed,
             new_id=new_id,
@@ -262,6 +260,8 @@ class Engine:
             case MessageJob():
                 answer(job.answer, done.messages)
                 self.mailboxes.delivered({arrival.member for arrival in job.arrivals})
+                if any(isinstance(item.content, LiquidityTransfer) for item in job.arrivals):
+                    self.liquidity.wake()
             case SwapJob():
                 answer(job.answer, done.swaps)
             case AttemptJob():
@@ -313,7 +313,7 @@ class Engine:
             self.lease.run(),
             self.recovery.run(),
             self.taking_up.run(),
-            self.allegements.run(),
+            self.tellers.run(),
             self.statements.run(),
             self._end_of_day().run(),
             Forgetting(self.pool, self._say).run(),
@@ -344,6 +344,7 @@ def desk_of(engine: Engine) -> Desk:
         journal=engine.journal,
         runner=engine.runner,
         intake=engine.intake,
+        keys=engine.keys,
         directory=engine.directory,
         rulebook=engine.rulebook,
         connections=engine.connections,
