@@ -141,6 +141,7 @@ class Roots:
 
     def __init__(self) -> None:
         self.holders: dict[AssetId, dict[RegistryId, Tree]] = {}
+        self.issuances: dict[AssetId, Issuance] = {}
         self.instruments: Tree = None
         self.records: Tree = None
 
@@ -152,7 +153,7 @@ class Roots:
     ) -> None:
         """Enter the holdings of one instrument at one registry as they are now."""
         changes = dict(holding_leaf(account, balance) for account, balance in balances)
-        registries = self.holders.setdefault(asset, {})
+        registries = self.holders[asset] = dict(self.holders.get(asset, {}))  # shared with copies
         after = tree.update(registries.get(registry), changes)
         if after is None:
             registries.pop(registry, None)
@@ -161,10 +162,13 @@ class Roots:
 
     def list(self, issuances: Mapping[AssetId, Issuance | None]) -> None:
         """Enter the instruments as they are now; one that is not there any more was undone."""
-        changes = {
-            tree.key_of(asset): None if issuance is None else issuance_leaf(issuance)
-            for asset, issuance in issuances.items()
-        }
+        changes: dict[bytes, Leaf | None] = {}
+        for asset, issuance in issuances.items():
+            changes[tree.key_of(asset)] = None if issuance is None else issuance_leaf(issuance)
+            if issuance is None:
+                self.issuances.pop(asset, None)
+            else:
+                self.issuances[asset] = issuance
         self.instruments = tree.update(self.instruments, changes)
 
     def record(self, records: Iterable[Record]) -> None:
@@ -192,8 +196,9 @@ class Roots:
         return Issuance(asset=asset, registry=issuer, issued=issued, parts=parts)
 
     def copy(self) -> "Roots":
-        """The same trees, which later changes to these do not reach."""
+        """The same trees, which later changes to these do not reach. Costs as much as there are
+        instruments, however many holdings."""
         other = Roots()
-        other.holders = {asset: dict(trees) for asset, trees in self.holders.items()}
+        other.holders, other.issuances = dict(self.holders), dict(self.issuances)
         other.instruments, other.records = self.instruments, self.records
         return other
