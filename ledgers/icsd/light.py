@@ -1,233 +1,196 @@
-"""What anybody can check who has the members' keys and nothing else: a phone, an auditor, a court.
+"""What a light client needs: proofs about the book that anybody can check who knows the members.
 
-A light client follows no log and applies no block. It knows the epoch that it was given once, over
-a channel that it trusts, and learns of later ones from their proofs. A node, any node, then shows:
+A registry proves that somebody holds something, or that an issue is whole, by the way from there to
+the state root that a quorum signed; and that the block is final, by the certificate of its child.
+Nothing else is believed: neither the registry that is asked nor the line to it.
 
-    final head     two headers and their certificates: this block is final, at this time
-    state          the parts that the certified state root is over
-    what is asked  the way through a tree to a holding, an issue, a contract; or to their absence
-
-Nothing of it needs the node to be honest. What a node can do is show an old head, so heads have an
-age (`LightClient.age`), and who needs the newest asks two nodes.
+    holding -> tree of the registry's holders -> Issuance -> tree of instruments -> State
+            -> state root -> certificate (a quorum of signatures) -> certified child = final
 """
 
-from typing import NoReturn
+from typing import Final
 
 import msgspec
 
-from htlc.canonical import digest
-from htlc.contract import Htlc, Status
-from htlc.units import AccountId, AssetId, Duration, HtlcId, Instant, LedgerId
+from htlc.contract import Htlc
+from htlc.units import AccountId, AssetId, HtlcId, LedgerId
 from ledgers.icsd import tree
-from ledgers.icsd.entry import Certificate
+from ledgers.icsd.entry import NOTHING, Certificate, Hash
 from ledgers.icsd.epoch import Epoch, RegistryId
-from ledgers.icsd.proof import Header, State, epochs_hash, is_certified, is_final
-from ledgers.icsd.recovery import Begun, is_begun, successor
-from ledgers.icsd.roots import Issuance, Roots, balance_of
-from ledgers.icsd.tree import ForgedProof, Proof
+from ledgers.icsd.proof import (
+    Header,
+    State,
+    certificate_hash,
+    epochs_hash,
+    is_certified,
+    is_final,
+)
+from ledgers.icsd.roots import Issuance, balance_of, contract_record
+from ledgers.icsd.tree import ForgedProof
+from ledgers.icsd.view import View
 from ledgers.parties import Balance
-from ledgers.wire import htlc_json
+
+EMPTY: Final = tree.Proof(siblings=(), end=None)
+"""That a tree without leaves does not have a key."""
 
 
-class FinalHead(msgspec.Struct, frozen=True, kw_only=True):
-    """A final block: its header, certified, and the certified header of its child that carries
-    this certificate."""
+class Certified(msgspec.Struct, frozen=True, kw_only=True):
+    """A block, and a quorum's signature on what it is and what it left."""
 
     header: Header
     certificate: Certificate
-    child: Header
-    child_certificate: Certificate
 
 
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """The trees of a node at one height: what its proofs are made of."""
+class IssueProof(msgspec.Struct, frozen=True, kw_only=True):
+    """One instrument as it stands in the network after a block."""
 
     state: State
-    roots: Roots
+    issuance: Issuance
+    way: tree.Proof  # from it to `state.holdings`
 
 
 class HoldingProof(msgspec.Struct, frozen=True, kw_only=True):
-    """What one account has of an instrument, or that it has nothing."""
+    """What one account holds of an instrument, or that it holds nothing."""
 
-    head: FinalHead
-    state: State
-    issuance: Issuance | None  # None: the instrument is not known
-    instrument: Proof
-    holding: Proof | None  # None: nobody at this registry has any
+    issue: IssueProof
+    account: AccountId
+    registry: RegistryId  # its home
+    way: tree.Proof  # from the holding to the registry's part of the issue
 
 
 class ContractProof(msgspec.Struct, frozen=True, kw_only=True):
-    """A contract as it is, or that there is none."""
+    """A contract as it is after a block, or that there is none."""
 
-    head: FinalHead
     state: State
     contract: Htlc | None
-    record: Proof
+    way: tree.Proof  # from it to `state.records`
 
 
 class EpochProof(msgspec.Struct, frozen=True, kw_only=True):
-    """The epochs at a final block: how a light client learns of a change that was decided."""
+    """The members after a block, and those who were decided to follow them."""
 
-    head: FinalHead
     state: State
     epoch: Epoch
     following: Epoch | None
 
 
-class StaleHead(Exception):
-    """The shown block is final, and too old to say anything of today. Ask another node."""
+# --- a registry proves ----------------------------------------------------------------------------
 
 
-# --- a node makes them ---------------------------------------------------------------------------
+def prove_issue(view: View, asset: AssetId) -> IssueProof | None:
+    """None: there is no such instrument."""
+    issuance = view.issuance(asset)
+    if issuance is None:
+        return None
+    way = tree.prove(view.roots.instruments, tree.key_of(asset))
+    return IssueProof(state=view.state, issuance=issuance, way=way)
 
 
-def prove_holding(
-    head: FinalHead, known: Snapshot, asset: AssetId, registry: RegistryId, account: AccountId
-) -> HoldingProof:
-    """Of a holding as it is at the head, from the trees at its height."""
-    holders = known.roots.holders.get(asset, {}).get(registry)
-    return HoldingProof(
-        head=head,
-        state=known.state,
-        issuance=known.roots.issuances.get(asset),
-        instrument=tree.prove(known.roots.instruments, tree.key_of(asset)),
-        holding=None if holders is None else tree.prove(holders, tree.key_of(account)),
-    )
+def prove_holding(view: View, account: AccountId, asset: AssetId) -> HoldingProof | None:
+    """None: there is no such instrument, or no such account."""
+    issue, registry = prove_issue(view, asset), view.tables.homes.get(account)
+    if issue is None or registry is None:
+        return None
+    holders = view.roots.holders.get(asset, {}).get(registry)
+    way = EMPTY if holders is None else tree.prove(holders, tree.key_of(account))
+    return HoldingProof(issue=issue, account=account, registry=registry, way=way)
 
 
-def prove_contract(
-    head: FinalHead, known: Snapshot, id: HtlcId, contract: Htlc | None
-) -> ContractProof:
-    """Of a contract as it is at the head: what a node tells of it when asked."""
-    record = tree.prove(known.roots.records, tree.key_of(f"contract:{id}"))
-    return ContractProof(head=head, state=known.state, contract=contract, record=record)
+def prove_contract(view: View, id: HtlcId) -> ContractProof:
+    """Of any id: that there is no such contract is proved as well."""
+    way = tree.prove(view.roots.records, tree.key_of(contract_record(id, None)[0]))
+    return ContractProof(state=view.state, contract=view.book.contracts.get(id), way=way)
 
 
-# --- anybody checks them -------------------------------------------------------------------------
+def prove_epochs(view: View) -> EpochProof:
+    return EpochProof(state=view.state, epoch=view.epoch, following=view.following)
 
 
-class LightClient:
-    """Who knows the members. Methods return what is proved, and raise `ForgedProof` for what is
-    not, `StaleHead` for what was true longer ago than `age` before `now`."""
-
-    def __init__(self, network: LedgerId, epoch: Epoch, age: Duration) -> None:
-        self.network = network
-        self.epochs = [epoch]
-        self.age = age
-
-    def height(self, head: FinalHead, now: Instant) -> int:
-        """The height of a head that is proved final and young."""
-        self._check(head)
-        if head.header.at < now - self.age:
-            raise StaleHead(f"block {head.header.height} is older than {self.age} ns")
-        return head.header.height
-
-    def holding(
-        self,
-        shown: HoldingProof,
-        asset: AssetId,
-        registry: RegistryId,
-        account: AccountId,
-        now: Instant,
-    ) -> Balance:
-        """What the account has; a zero balance is proved too."""
-        issuance = self.issuance(shown, asset, now)
-        parts = () if issuance is None else issuance.parts
-        part = next((part for part in parts if part.registry == registry), None)
-        if part is None:
-            return Balance()
-        if shown.holding is None:
-            _refuse("the holders of this registry are held back")
-        leaf = tree.verify(shown.holding, tree.key_of(account), part.root, part.held)
-        return Balance() if leaf is None else balance_of(leaf.content)
-
-    def issuance(self, shown: HoldingProof, asset: AssetId, now: Instant) -> Issuance | None:
-        """The instrument: how much was issued, and what each registry's holders have of it. That
-        these add up is checked, and the omnibus accounts with them."""
-        self._check_state(shown.head, shown.state, now)
-        state = shown.state
-        leaf = tree.verify(shown.instrument, tree.key_of(asset), state.holdings, state.instruments)
-        if leaf is None:
-            return None
-        issuance = shown.issuance
-        if issuance is None or issuance.asset != asset or issuance.content != leaf.content:
-            _refuse("the instrument shown is not the one that was certified")
-        if not issuance.is_whole:
-            _refuse("a quorum certified an issue that does not add up")
-        return issuance
-
-    def contract(self, shown: ContractProof, id: HtlcId, now: Instant) -> Htlc | None:
-        """The contract as it is; None: there is none."""
-        self._check_state(shown.head, shown.state, now)
-        key, state = tree.key_of(f"contract:{id}"), shown.state
-        leaf = tree.verify(shown.record, key, state.records, state.count)
-        if leaf is None:
-            return None
-        contract = shown.contract
-        if contract is None or contract.terms.id != id or _content(contract) != leaf.content:
-            _refuse("the contract shown is not the one that was certified")
-        return contract
-
-    def is_settled(self, shown: ContractProof, id: HtlcId, now: Instant) -> bool:
-        """Whether the contract has paid its payee, finally."""
-        contract = self.contract(shown, id, now)
-        return contract is not None and contract.status is Status.EXECUTED
-
-    # --- members ---------------------------------------------------------------------------------
-
-    def follow(self, shown: EpochProof) -> None:
-        """Learn which members were decided to come next."""
-        self._check(shown.head)
-        self._match(shown.head, shown.state)
-        if epochs_hash(shown.epoch, shown.following) != shown.state.epochs:
-            _refuse("these are not the members that were certified")
-        if shown.following is not None and shown.following.number > self.epochs[-1].number:
-            self.epochs.append(shown.following)
-
-    def follow_recovery(self, begun: Begun) -> None:
-        """Learn of an epoch that a quorum began after the log was lost. Show the decided changes
-        of members (`follow`) first: the record counts on them."""
-        record = begun.record
-        epoch = next((known for known in self.epochs if known.number == record.ends), None)
-        if record.network != self.network or epoch is None or not is_begun(begun, epoch):
-            _refuse("no quorum of members that we know began this epoch")
-        following = next((k for k in self.epochs if k.number > epoch.number), None)
-        begins = successor(record, epoch, following)
-        self.epochs = [known for known in self.epochs if known.start < begins.start] + [begins]
-
-    def _epoch_at(self, height: int) -> Epoch:
-        """The members who certify a height."""
-        return [known for known in self.epochs if known.start <= height or known is self.epochs[0]][
-            -1
-        ]
-
-    # --- heads -----------------------------------------------------------------------------------
-
-    def _check(self, head: FinalHead) -> None:
-        pairs = ((head.header, head.certificate), (head.child, head.child_certificate))
-        for header, certificate in pairs:
-            statement, epoch = certificate.statement, self._epoch_at(header.height)
-            if header.network != self.network or header.epoch != epoch.number:
-                _refuse("a header of another network or epoch")
-            if statement.block != header.hash or statement.height != header.height:
-                _refuse("a certificate of another block")
-            if not is_certified(certificate, epoch):
-                _refuse("no quorum of the members signed this block")
-        if not is_final(head.header, head.certificate, head.child):
-            _refuse("the child does not make the block final")
-
-    def _check_state(self, head: FinalHead, state: State, now: Instant) -> None:
-        self.height(head, now)
-        self._match(head, state)
-
-    def _match(self, head: FinalHead, state: State) -> None:
-        if state.root != head.certificate.statement.state:
-            _refuse("these are not the parts of the certified state")
+# --- anybody checks -------------------------------------------------------------------------------
 
 
-def _content(contract: Htlc) -> bytes:
-    return digest(htlc_json(contract))
+def check_issue(proof: IssueProof, asset: AssetId, root: Hash) -> Issuance:
+    """The instrument as the certified state `root` has it. Raises ForgedProof."""
+    if proof.state.root != root:
+        raise ForgedProof("the parts of the state are not those that were certified")
+    state, key = proof.state, tree.key_of(asset)
+    leaf = tree.verify(proof.way, key, state.holdings, state.instruments)
+    if leaf is None or leaf.content != proof.issuance.content or proof.issuance.asset != asset:
+        raise ForgedProof(f"{asset} stands otherwise in the book than it is told here")
+    if not proof.issuance.is_whole:
+        raise ForgedProof(f"the issue of {asset} is not what its holders have together")
+    return proof.issuance
 
 
-def _refuse(why: str) -> NoReturn:
-    raise ForgedProof(why)
+def check_holding(proof: HoldingProof, account: AccountId, asset: AssetId, root: Hash) -> Balance:
+    """What the account holds by the certified state `root`. That the account is at home where the
+    proof looks, its name says. Raises ForgedProof."""
+    issuance = check_issue(proof.issue, asset, root)
+    if proof.account != account or not account.startswith(f"{proof.registry}-"):
+        raise ForgedProof(f"this is no proof about {account}")
+    part = next((p for p in issuance.parts if p.registry == proof.registry), None)
+    expected, total = (tree.EMPTY_HASH, 0) if part is None else (part.root, part.held)
+    leaf = tree.verify(proof.way, tree.key_of(account), expected, total)
+    return Balance() if leaf is None else balance_of(leaf.content)
+
+
+def check_contract(proof: ContractProof, id: HtlcId, root: Hash) -> Htlc | None:
+    """The contract as the certified state `root` has it: EXECUTED there, it has paid for good.
+    Raises ForgedProof."""
+    if proof.state.root != root:
+        raise ForgedProof("the parts of the state are not those that were certified")
+    name, content = contract_record(id, proof.contract)
+    leaf = tree.verify(proof.way, tree.key_of(name), proof.state.records, proof.state.count)
+    if (None if leaf is None else leaf.content) != content:
+        raise ForgedProof(f"the contract {id} is otherwise than it is told here")
+    return proof.contract
+
+
+def check_epochs(proof: EpochProof, root: Hash) -> Epoch | None:
+    """Who was decided to follow, by the certified state `root`. Raises ForgedProof."""
+    if proof.state.root != root:
+        raise ForgedProof("the parts of the state are not those that were certified")
+    if epochs_hash(proof.epoch, proof.following) != proof.state.epochs:
+        raise ForgedProof("these are not the members that were certified")
+    return proof.following
+
+
+def check_final(block: Certified, child: Certified, epoch: Epoch) -> None:
+    """That nothing else can ever stand at this height. Raises ForgedProof."""
+    for shown in (block, child):
+        check_certified(shown, epoch)
+    if not is_final(block.header, block.certificate, child.header):
+        raise ForgedProof(f"block {child.header.height} does not make {block.header.height} final")
+
+
+def check_certified(shown: Certified, epoch: Epoch) -> None:
+    """That a quorum of the epoch signed this block. Raises ForgedProof."""
+    height, statement = shown.header.height, shown.certificate.statement
+    if (statement.height, statement.block) != (height, shown.header.hash):
+        raise ForgedProof(f"the certificate is not of this block at height {height}")
+    if not is_certified(shown.certificate, epoch):
+        raise ForgedProof(f"block {height} is not signed by {epoch.quorum} members of its epoch")
+
+
+class Follower:
+    """Follows the chain of headers from the first on, believing only signatures and hashes."""
+
+    def __init__(self, network: LedgerId, epoch: Epoch) -> None:
+        self._network = network
+        self._epoch = epoch
+        self.height = 0
+        self.head: Hash = NOTHING
+        self._certificate: Certificate | None = None
+
+    def take(self, shown: Certified) -> None:
+        """The next block. Raises ForgedProof."""
+        header = shown.header
+        if (header.network, header.height) != (self._network, self.height + 1):
+            raise ForgedProof(f"expected block {self.height + 1} of {self._network}")
+        if header.previous != self.head:
+            raise ForgedProof(f"block {header.height} does not continue the one before")
+        if header.certificate != certificate_hash(self._certificate):
+            raise ForgedProof(f"block {header.height} carries another certificate")
+        check_certified(shown, self._epoch)
+        self.height, self.head = header.height, header.hash
+        self._certificate = shown.certificate

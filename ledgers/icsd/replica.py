@@ -33,9 +33,8 @@ from ledgers.icsd.entry import (
     verified,
 )
 from ledgers.icsd.epoch import Epoch, RegistryId
-from ledgers.icsd.light import FinalHead, Snapshot
 from ledgers.icsd.log import Message
-from ledgers.icsd.proof import Evidence, Header, evidence, voted
+from ledgers.icsd.proof import Evidence, evidence, voted
 from ledgers.icsd.view import View
 
 CLOCK_TOLERANCE: Final = Duration(30 * SECOND)
@@ -123,8 +122,6 @@ class Replica:
         self._statement = statement  # of the head, once we know it
         assert view.height == 0 or statement is not None, "what we make of the head is stored"
         self._votes: dict[int, dict[RegistryId, tuple[Signed, Statement]]] = {}
-        self._headers: dict[int, tuple[Header, Certificate | None]] = {}
-        self._snapshots: dict[int, Snapshot] = {}
         self._bundles: dict[tuple[RegistryId, int, int], Signed] = {}
         self._parent_at = Instant(0)  # ledger time of the block before the head, if we read both
         self._seen_until = view.at  # our clock when the log was last read to its end,
@@ -139,21 +136,6 @@ class Replica:
     def final(self) -> int:
         """The height up to which everything is final."""
         return 0 if self.certified is None else self.certified.statement.height - 1
-
-    @property
-    def final_head(self) -> tuple[FinalHead, Snapshot] | None:
-        """The last final block with what proves it to anybody, and the trees at its height. None
-        until the first blocks after a start."""
-        found = self._headers.get(self.final), self._headers.get(self.final + 1)
-        snapshot = self._snapshots.get(self.final)
-        if self.certified is None or snapshot is None or None in found:
-            return None
-        (header, _), (child, certificate) = found  # type: ignore[misc]
-        assert certificate is not None, "a block above the first carries a certificate"
-        head = FinalHead(
-            header=header, certificate=certificate, child=child, child_certificate=self.certified
-        )
-        return head, snapshot
 
     # --- the log ---------------------------------------------------------------------------------
 
@@ -180,8 +162,6 @@ class Replica:
         block = self.view.apply(self.pending, data)
         self.pending = []
         self._statement = block.statement
-        self._headers[cut.height] = block.header, cut.certificate
-        self._snapshots[cut.height] = Snapshot(state=self.view.state, roots=self.view.roots.copy())
         self._head_since = self._seen_until
         before = block.before.place
         self._parent_at = before.at
@@ -263,8 +243,6 @@ class Replica:
         """Drop the votes and bundles that are too old to convict anybody."""
         for height in [h for h in self._votes if h < self.view.height - HEIGHTS_BEHIND]:
             del self._votes[height]
-        for height in [height for height in self._headers if height < self.final]:
-            del self._headers[height], self._snapshots[height]
         last = self.view.tables.last
         for key in [key for key in self._bundles if key[2] < last(key[0])[0]]:
             del self._bundles[key]

@@ -141,7 +141,6 @@ class Roots:
 
     def __init__(self) -> None:
         self.holders: dict[AssetId, dict[RegistryId, Tree]] = {}
-        self.issuances: dict[AssetId, Issuance] = {}
         self.instruments: Tree = None
         self.records: Tree = None
 
@@ -153,7 +152,7 @@ class Roots:
     ) -> None:
         """Enter the holdings of one instrument at one registry as they are now."""
         changes = dict(holding_leaf(account, balance) for account, balance in balances)
-        registries = self.holders[asset] = dict(self.holders.get(asset, {}))  # shared with copies
+        registries = self.holders.setdefault(asset, {})
         after = tree.update(registries.get(registry), changes)
         if after is None:
             registries.pop(registry, None)
@@ -162,13 +161,10 @@ class Roots:
 
     def list(self, issuances: Mapping[AssetId, Issuance | None]) -> None:
         """Enter the instruments as they are now; one that is not there any more was undone."""
-        changes: dict[bytes, Leaf | None] = {}
-        for asset, issuance in issuances.items():
-            changes[tree.key_of(asset)] = None if issuance is None else issuance_leaf(issuance)
-            if issuance is None:
-                self.issuances.pop(asset, None)
-            else:
-                self.issuances[asset] = issuance
+        changes = {
+            tree.key_of(asset): None if issuance is None else issuance_leaf(issuance)
+            for asset, issuance in issuances.items()
+        }
         self.instruments = tree.update(self.instruments, changes)
 
     def record(self, records: Iterable[Record]) -> None:
@@ -194,11 +190,3 @@ class Roots:
             for registry in sorted(holders.keys() | omnibus.keys())
         )
         return Issuance(asset=asset, registry=issuer, issued=issued, parts=parts)
-
-    def copy(self) -> "Roots":
-        """The same trees, which later changes to these do not reach. Costs as much as there are
-        instruments, however many holdings."""
-        other = Roots()
-        other.holders, other.issuances = dict(self.holders), dict(self.issuances)
-        other.instruments, other.records = self.instruments, self.records
-        return other
