@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
-from gateway import instructions
+from gateway import claims, instructions
 from gateway.jobs import Begun, Done, Job, Proposal, Started, SwapJob, note_started
 from gateway.journal import Journal, Opening
 from gateway.live import Origin
@@ -59,6 +59,8 @@ class AgreedSwaps:
                     first.setdefault(proposal.swap.id, (n, proposal))
         if not first:
             return
+        swaps = [(proposal.swap, proposal.digest) for _, proposal in first.values()]
+        await claims.post(executor, self._journal, swaps)
         openings = [self._opening(n, proposal) for n, proposal in first.values()]
         new = await write([opening for _, opening, _ in openings])
         note_started(openings, new, done)

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from gateway import cancellations, fx_trades, inbound, instructions, waiting
+from gateway import cancellations, claims, fx_trades, inbound, instructions, waiting
 from gateway.admission import Admission
 from gateway.agreed import AgreedSwaps
 from gateway.cancellations import Cancellations
@@ -65,9 +65,6 @@ QUEUE_MAX: Final = 2_000
 
 UNHEARD_AGAIN: Final = 1_000_000_000
 """Nanoseconds until a matched pair is tried again whose ledger has not told what it keeps."""
-
-UNTOLD: Final = "----"
-"""`advised` of a pair that waits and whose sides were told no reason yet."""
 
 
 class Openers(msgspec.Struct, frozen=True, kw_only=True):
@@ -303,13 +300,10 @@ class Intake:
         id = SettlementId(self._openers.new_id())
         swap = self._openers.pair_swap(id, job.pair)
         if swap is None:
-            again = msgspec.structs.replace(
-                job.wait,
-                due_at=self._openers.now() + UNHEARD_AGAIN,
-                advised=job.advised or UNTOLD,
-            )
-            await self._journal.put_pending(connection, [again])
-            done.waits.append((again, job.pair))
+            due_at = self._openers.now() + UNHEARD_AGAIN
+            await claims.wait(connection, self._journal, job, due_at, done)
+            return []
+        if await claims.take(connection, self._journal, job, swap, self._openers.now(), done):
             return []
         proposed = Proposed(swap=swap, consents=tuple(sorted(swap.payers)))  # matched: consent
         opened = self._openers.opening(propose(proposed))

@@ -22,6 +22,10 @@ FOREVER: Final = 2**63 - 1
 """`due_at` of a pair that waits for something else than time: a running attempt, a release."""
 
 
+UNTOLD: Final = "----"
+"""`advised` of a pair that waits and whose sides were told no reason yet."""
+
+
 class Started(msgspec.Struct, frozen=True, kw_only=True):
     """A settlement that an intake has opened, to be adopted by the runner."""
 

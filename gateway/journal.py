@@ -239,6 +239,12 @@ class Journal:
         new = {str(row["settlement"]) for row in rows}
         return [entry.settlement in new for entry in entries]
 
+    async def end_in(self, connection: Connection, end: PairEnd, now: int) -> None:
+        """Note that a pair is over by what is in the journal already, within a transaction of the
+        caller's: it waits no more, and requests about it are answered."""
+        await connection.execute(QUERIES["drop_pending"], [end.pair])
+        await self._conclude(connection, [end], now)
+
     async def put_pending(self, connection: Connection, waits: Sequence[PendingPair]) -> None:
         """Note pairs that wait, within a transaction of the caller's."""
         if waits:

@@ -431,6 +431,16 @@ UPDATE found SET pair = $2 WHERE settlement = (
     ORDER BY f.pair NULLS LAST, f.settlement LIMIT 1 FOR UPDATE SKIP LOCKED
 ) RETURNING settlement;
 
+-- name: unposted_found
+SELECT settlement FROM found JOIN settlement USING (settlement)
+WHERE settlement = ANY ($1::uuid[]) AND digest IS NULL;
+
+-- name: post_found
+UPDATE settlement SET digest = $2 WHERE settlement = $1;
+
+-- name: settle_claimed
+UPDATE settlement SET pair = $2, attempt = $3 WHERE settlement = $1;
+
 -- name: store_resolution
 INSERT INTO resolution (settlement, operator, decision, evidence, said_at)
 VALUES ($1, $2, $3, $4, $5)

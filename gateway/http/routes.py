@@ -24,6 +24,7 @@ from gateway.http import (
 from gateway.http import samples as sample
 from gateway.http.exchange import Call, Reply
 from gateway.http.problems import Kind
+from ledgers import preference
 
 Handled = Reply | web.StreamResponse
 Place = Literal["query", "header", "path"]
@@ -140,6 +141,13 @@ _KEY: Final = Parameter(
     schema={"type": "string", "minLength": 1, "maxLength": 257},
 )
 
+_PREFER: Final = Parameter(
+    name=preference.HEADER,
+    place="header",
+    description=f"`{preference.MINIMAL}` (RFC 7240): of an array, the results without settlements",
+    schema={"type": "string"},
+)
+
 _SHOWN: Final = Answer(
     status=200,
     description="The settlement now",
@@ -239,7 +247,7 @@ ROUTES: Final = (
         description=settlements.DESCRIPTION,
         handler=settlements.propose,
         roles=MEMBERS,
-        parameters=(_KEY,),
+        parameters=(_KEY, _PREFER),
         request=_json(wire.Proposal | tuple[wire.Proposal, ...], sample.PROPOSAL),
         answers=(
             Answer(

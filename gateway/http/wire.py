@@ -256,9 +256,12 @@ class SettlementView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SettlementResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The answer to one item of an array: what a request of its own would have been answered."""
+    """The answer to one item of an array: what a request of its own would have been answered; or
+    its `id` and `state` alone, where no more is asked for (`Prefer: return=minimal`)."""
 
     status: int
+    id: Uuid | None = None
+    state: str | None = None
     settlement: SettlementView | None = None
     problem: Problem | None = None
 

@@ -19,7 +19,7 @@ from gateway.audit.places import Places
 from gateway.config import LatencySettings
 from gateway.epoch import SupersededError
 from gateway.journal import Entry
-from gateway.port import Busy, Denied, Principal, View
+from gateway.port import Busy, Conflict, Denied, Principal, View
 from gateway.restore import Declared, declare
 from gateway.sql import open_pool
 from htlc.agreement import Agreement, PrincipalRisk
@@ -30,8 +30,9 @@ from htlc.units import SettlementId, seconds
 from tests.gateway.audit import dishonest
 from tests.gateway.audit.day import RENEW, SAVE, Copy, Day
 from tests.gateway.audit.dishonest import CANCEL, CASH, COMMIT, SECU, Rogue, rogue
-from tests.gateway.systems import BUYER, SELLER, System, system, until
+from tests.gateway.systems import BUYER, ISIN, SELLER, System, system, until
 from tests.gateway.test_agreed_swaps import a_dvp, member, settle
+from tests.gateway.test_instructions import both, send
 
 ONE = Principal(name="operator-one", role="gateway")
 OTHER = Principal(name="operator-other", role="ledger", ledger="registry")
@@ -281,3 +282,71 @@ async def test_nothing_new_is_taken_until_the_ledgers_have_been_read(site: Site)
         await until(lambda: not made.engine.agreements.paused)
         assert state.conditions()["restore"].ok
         assert (await settle(made, a_dvp())).state.phase is Phase.SETTLED
+
+
+async def test_instructions_sent_again_are_not_settled_again(site: Site) -> None:
+    """The delivery is in the copy; the receipt, and what settled both, are lost and found."""
+    made = site.made
+    deliver, receive = both()
+    async with made.gateway():
+        await send(made, deliver)
+    await site.save()
+    async with made.gateway():
+        await send(made, receive)
+        await until(lambda: confirmed(made, BUYER, 1))
+    moved = await made.balance("registry", BUYER, ISIN)
+    await site.put_back()
+    await site.declared()
+    async with made.gateway():
+        await until(lambda: not made.engine.agreements.paused)
+        await send(made, receive)
+        for member_ in (SELLER, BUYER):
+            await until(lambda who=member_: confirmed(made, who, 1))
+        for item in both(quantity="7"):  # another trade is none of it
+            await send(made, item)
+        await until(lambda: confirmed(made, BUYER, 2))
+    assert await made.balance("registry", BUYER, ISIN) == (moved[0] + 7, 0)
+    report = await site.audited()
+    assert report.clean, lines(report.findings)
+
+
+async def test_half_a_swap_that_was_found_is_told_to_who_posts_it_again(site: Site) -> None:
+    made = site.made
+    await site.save()
+    async with site.by_hand() as operator:
+        half = await operator.open()
+        await operator.lock(half, CASH)
+    swap = msgspec.structs.replace(a_dvp(quantity=1, cash=100), id=half.settlement)
+    await site.put_back()
+    await site.declared()
+    async with made.gateway():
+        await until(lambda: not made.engine.agreements.paused)
+        (told,) = await made.desk.take_settlements(SELLER, [(swap, b"digest")])
+        assert isinstance(told, View) and told.id == swap.id
+        await becomes(site, swap.id, "CANCELLED")
+
+
+async def confirmed(made: System, who: str, count: int) -> bool:
+    """Whether a member has so many confirmations."""
+    box = await made.desk.read(who, after=0, limit=500)
+    return sum(item.definition.startswith("sese.025") for item in box) == count
+
+
+async def test_a_swap_posted_again_is_the_one_that_was_found(site: Site) -> None:
+    made = site.made
+    await site.save()
+    swap = a_dvp()
+    async with made.gateway():
+        await settle(made, swap)
+    moved = await made.balance("bank", SELLER, "EUR")
+    await site.put_back()
+    await site.declared()
+    async with made.gateway():
+        await until(lambda: not made.engine.agreements.paused)
+        (again,) = await made.desk.take_settlements(SELLER, [(swap, b"digest")])
+        assert isinstance(again, View) and again.id == swap.id
+        await becomes(site, swap.id, "SETTLED")
+        other = msgspec.structs.replace(a_dvp(quantity=1), id=swap.id)
+        (conflict,) = await made.desk.take_settlements(SELLER, [(other, b"other")])
+        assert isinstance(conflict, Conflict)
+    assert await made.balance("bank", SELLER, "EUR") == moved

@@ -207,6 +207,15 @@ async def test_each_item_of_an_array_has_its_own_answer(served: Served) -> None:
     assert served.fake.takes == 1
 
 
+async def test_an_array_is_answered_in_short_for_whoever_prefers_it(served: Served) -> None:
+    proposals = [proposal(), changed("legs.1.quantity", "x")]
+    answer = await served.seller.ask("POST", "/v1/settlements", proposals, Prefer="return=minimal")
+    taken, refused = answer.json
+    assert taken == {"status": 202, "id": ID, "state": "PROPOSED"}
+    assert (refused["status"], refused["problem"]["field"]) == (422, "legs[1].quantity")
+    assert answer.headers["Preference-Applied"] == "return=minimal"
+
+
 async def test_an_array_of_refusals_only_never_reaches_the_gateway(served: Served) -> None:
     answer = await served.seller.ask("POST", "/v1/settlements", [changed("id", "x")])
     assert [item["status"] for item in answer.json] == [422]
