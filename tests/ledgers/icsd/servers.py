@@ -70,7 +70,7 @@ class Servers:
 
     async def make(self) -> None:
         """The stream, as soon as there is a leader."""
-        wanted = configuration(STREAM, replicas=len(self.servers), bytes_max=64 << 20)
+        wanted = configuration(STREAM, replicas=len(self.servers), bytes_max=160 << 20)
         async with asyncio.timeout(20):
             while True:
                 try:
