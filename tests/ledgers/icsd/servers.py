@@ -128,7 +128,7 @@ def _settings(
         administrator=public_key(SEEDS["admin"]),
         registries={name: public_key(SEEDS[name]) for name in REGISTRIES},
         readers={"sup": public_key(SEEDS["sup"])},
-        store_bytes_max=256 << 20,
+        store_bytes_max=256 << 20 if count == 1 else 1 << 30,  # room for one stream, or for many
         tls=tls,
         cluster=ClusterSettings(name="log", listen=route, routes=routes) if count > 1 else None,
     )
