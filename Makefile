@@ -1,5 +1,6 @@
 # make install   .venv with the `lockstep` command and an embedded PostgreSQL
-# make demo      a day of trades through a throw-away world; every outcome is checked
+# make demo      a day of trades through a throw-away world, then four registries across borders;
+#                every outcome is checked
 # make test      linters, types, import rules, tests
 # make test-system  tests that need packages of Debian; as root it installs them
 # make clean     remove what these have made
@@ -8,6 +9,10 @@
 
 # Python 3.11 or newer; another one by `make PYTHON=/path/to/python3.12 …`.
 PYTHON ?= python3
+
+# Processes that share the tests, each with a PostgreSQL of its own. What is measured in seconds or
+# killed on purpose (`system`) runs afterwards, by itself.
+WORKERS ?= 2
 
 # MAKEFILE_LIST is " PATH/Makefile": make's own functions would break it at blanks.
 ROOT := $(shell f='$(MAKEFILE_LIST)'; cd "$$(dirname "$${f# }")" && pwd)
@@ -24,6 +29,7 @@ install:
 
 demo: install
 	@'$(ROOT)/.venv/bin/lockstep' demo
+	@'$(ROOT)/.venv/bin/lockstep' demo --cross-border
 
 test:
 	@'$(ROOT)/.ci/install' '$(PYTHON)' embedded,test
@@ -31,7 +37,8 @@ test:
 	cd '$(ROOT)' && .venv/bin/ruff format --check .
 	cd '$(ROOT)' && .venv/bin/mypy
 	cd '$(ROOT)' && .venv/bin/lint-imports
-	cd '$(ROOT)' && .venv/bin/pytest
+	cd '$(ROOT)' && .venv/bin/pytest -m 'not system and not debian' -n $(WORKERS) --dist loadfile
+	cd '$(ROOT)' && .venv/bin/pytest -m system
 
 test-system:
 	@'$(ROOT)/.ci/system-packages'

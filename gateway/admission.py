@@ -5,7 +5,7 @@ of a batch is kept; two sides that arrive in one batch find each other in it.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -13,7 +13,8 @@ from gateway import allegements
 from gateway.ids import new_id
 from gateway.inbound import Arrival, related
 from gateway.journal import Notice
-from gateway.pairs import Pair, Side, notice, pending, references
+from gateway.pairs import Pair, Side, notice, references
+from gateway.waiting import Wait
 from protocols import matching
 from protocols.iso20022.advice import (
     Matching,
@@ -25,9 +26,9 @@ from protocols.iso20022.advice import (
     TransactionDetails,
 )
 from protocols.iso20022.advice import Reason as AdviceReason
-from protocols.iso20022.codes import PendingReason, RejectionReason, UnmatchedReason
-from protocols.iso20022.instruction import Movement
-from protocols.matching import Candidate, MatchKeys, NearMiss
+from protocols.iso20022.codes import AcknowledgementReason, RejectionReason, UnmatchedReason
+from protocols.iso20022.instruction import Movement, SettlementInstruction
+from protocols.matching import Candidate, MatchKeys, NearMiss, Tolerance
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,8 +62,17 @@ class InstructionRow(msgspec.Struct, frozen=True, kw_only=True):
 class Admission:
     """The course of one batch. Feed it with `take`, then read `rows`, `pairs` and `notices`."""
 
-    def __init__(self, known: Known, now: int) -> None:
+    def __init__(
+        self,
+        known: Known,
+        now: int,
+        *,
+        late: Callable[[SettlementInstruction], bool],
+        tolerance: Tolerance,
+    ) -> None:
         self._now = now
+        self._late = late
+        self._tolerance = tolerance
         self._references = set(known.references)
         self._by_key: defaultdict[bytes, list[Waiting]] = defaultdict(list)
         self._paired: dict[str, Pair] = {}
@@ -90,6 +100,7 @@ class Admission:
             member=arrival.member,
             related=related(arrival.enveloped.header),
             instruction=arrival.instruction,
+            entered_at=arrival.received_at,
         )
         reference = (arrival.member, arrival.instruction.transaction_id)
         if reference in self._references:
@@ -124,7 +135,7 @@ class Admission:
             for id, w in near.items()
             if id not in self._paired
         ]
-        found = matching.best(arrival.instruction, candidates)
+        found = matching.best(arrival.instruction, candidates, self._tolerance)
         if found is None or isinstance(found, NearMiss):
             if found is not None:
                 self._missed[side.id] = self._missed[found.id] = found.reason
@@ -140,15 +151,18 @@ class Admission:
 
     # ------------------------------------------------------------------ out
 
-    def tell(self, waits: Mapping[str, tuple[PendingReason, PendingReason]]) -> None:
-        """Write the statuses of the batch; `waits` are the pairs that do not settle now, with the
-        deliverer's and the receiver's reason."""
+    def tell(self, waits: Mapping[str, Wait]) -> None:
+        """Write the statuses of the batch; `waits` are the pairs that do not settle now."""
         for _, side, _ in self._sides:
             self._accepted(side)
         for pair in self.pairs:
-            codes = waits.get(pair.id)
-            for n, (side, other) in enumerate(pair.sides):
-                self._tell(side, pending(side, other, codes[n]) if codes else _mtchd(side, other))
+            wait = waits.get(pair.id)
+            if wait is None:
+                for side, other in pair.sides:
+                    self._tell(side, _mtchd(side, other))
+                continue
+            told = pair.told_pending(wait.codes, self._now, failing=wait.failing)
+            self.notices.extend(notice(to, message, self._now) for to, message in told)
         for id, waiting in self._earlier.items():
             if waiting.alleged and id in self._paired:
                 self.notices.append(allegements.removed(waiting.side, self._now))
@@ -163,7 +177,10 @@ class Admission:
             side,
             StatusAdvice(
                 references=references(side),
-                processing=ProcessingStatus(status=Processing.ACCEPTED),
+                processing=ProcessingStatus(
+                    status=Processing.ACCEPTED,
+                    reasons=(_LATE,) if self._late(side.instruction) else (),
+                ),
                 matching=_unmatched(reason) if alone else None,
                 details=TransactionDetails.of(side.instruction),
             ),
@@ -203,6 +220,10 @@ class Admission:
 
     def _tell(self, side: Side, message: Outbound) -> None:
         self.notices.append(notice(side, message, self._now))
+
+
+_LATE = AdviceReason.of(AcknowledgementReason.LATE)
+"""It has come after the cut-off of its date, and settles on the next business day."""
 
 
 def _mtchd(side: Side, other: Side) -> StatusAdvice:

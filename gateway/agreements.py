@@ -1,15 +1,15 @@
 """Agreements: a swap written out as the locks that its ledgers will hold, and what they risk."""
 
 from collections.abc import Callable
-from functools import cache, partial
 
 from gateway.vault import Vault
-from htlc.agreement import LedgerProfile, Limits, draw_up
+from htlc.agreement import LedgerProfile, Limits, Locks, Pair, PrincipalRisk, Role, draw_up
 from htlc.downtime import safe_downtime
 from htlc.events import Decided, Decision, Opened, Reason
+from htlc.hashlock import HashFunction, Hashlock
 from htlc.settlement import Settlement
 from htlc.swap import Fault, Swap
-from htlc.units import Duration, LedgerId
+from htlc.units import Duration, LedgerId, SettlementId
 
 
 class Agreements:
@@ -21,9 +21,14 @@ class Agreements:
         self._vault = vault
         self._limits = limits
         self._profile = profile
+        self.paused = False
+        """After a restore, until it is known what the ledgers hold of ours: nothing is opened."""
 
     def opening(self, state: Settlement) -> Opened | Decided | None:
-        """The event that opens a settlement: its agreement, or that it cannot be met any more."""
+        """The event that opens a settlement: its agreement, or that it cannot be met any more;
+        None as long as neither can be told."""
+        if self.paused:
+            return None
         drawn = self.draw(state.swap)
         if isinstance(drawn, tuple):
             return Decided(decision=Decision.CANCEL, reason=Reason.COMMIT_BY_PASSED)
@@ -34,13 +39,26 @@ class Agreements:
         known = self._profiles(swap)
         if known.keys() < {leg.ledger for leg in swap.legs}:
             return None
-        # Legs on ledgers that hash alike share their locks: each is derived once.
-        locks = cache(partial(self._vault.lock, swap.id))
-        drawn = draw_up(swap, known, self._limits, locks)
+        drawn = draw_up(swap, known, self._limits, self._locks(swap.id))
         return drawn if isinstance(drawn, tuple) else Opened(agreement=drawn)
+
+    def _locks(self, id: SettlementId) -> Locks:
+        """The vault's locks of one settlement. Legs on ledgers that hash alike share them: each is
+        derived once."""
+        derived: dict[tuple[str, str, HashFunction], Hashlock] = {}
+
+        def lock(pair: Pair, role: Role, function: HashFunction) -> Hashlock:
+            key = (pair.value, role.value, function)
+            if key not in derived:
+                derived[key] = self._vault.lock(id, pair, role, function)
+            return derived[key]
+
+        return lock
 
     def safe_downtime(self, state: Settlement) -> Duration | None:
         """How long everything may be down before a principal is at risk; None: however long."""
+        if state.agreement is None or state.agreement.risk is PrincipalRisk.NONE:
+            return None
         return safe_downtime(state, self._profiles(state.swap))
 
     def _profiles(self, swap: Swap) -> dict[LedgerId, LedgerProfile]:

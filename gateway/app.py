@@ -80,7 +80,7 @@ async def _serving(
     async with _engine(engine) as work, _measured(lag):
         runners = [
             await serve_app(health.build_app(state, exposed, lambda: lag.last), metrics),
-            await serve_app(_interface(engine.settings, desk, traffic, say), listen),
+            await serve_app(_interface(engine, desk, traffic, say), listen),
         ]
         try:
             yield work
@@ -91,10 +91,13 @@ async def _serving(
 
 
 def _interface(
-    settings: Settings, desk: Desk, traffic: Traffic, say: Callable[[str], None]
+    engine: Engine, desk: Desk, traffic: Traffic, say: Callable[[str], None]
 ) -> web.Application:
+    settings = engine.settings
     app = build_app(
         desk,
+        sign=engine.connections.sign,
+        statements=engine.statements,
         bic=settings.bic,
         auth=Authenticator(settings.members, settings.operators),
         body_bytes_max=settings.limits.body_bytes_max,
@@ -137,6 +140,7 @@ def gateway_health(engine: Engine) -> Health:
     state = Health()
     state.checks["database"] = lambda: _database_fault(engine)
     state.checks["ledgers"] = lambda: _unheard(engine)
+    state.checks["restore"] = lambda: engine.taking_up.why
     for name in engine.settings.ledgers:
         state.remarks[f"ledger {name}"] = lambda name=name: _ledger_fault(engine, name)  # type: ignore[misc]
     return state

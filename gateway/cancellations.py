@@ -189,7 +189,10 @@ class Cancellations:
         await connection.execute(QUERIES["drop_pending"], [pair.id])
         await conclude(connection, [PairEnd(pair=pair.id, settled=False)], self._now())
         now = self._now()
-        notices = [notice(side, message, now) for side, message in pair.told_cancelled(now)]
+        notices = [
+            notice(side, message, now)
+            for side, message in pair.told_cancelled(now, by_system=False)
+        ]
         await deliver(connection, notices)
         done.over.append(pair.id)
         done.told.update(pair.members)

@@ -3,14 +3,23 @@
 A wrong file stops the start with one line that names the key and what was expected.
 """
 
+import itertools
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
 import msgspec
 
+from gateway import calendars
+from gateway.calendars import Calendars, CalendarSettings
 from htlc.agreement import Limits
 from htlc.schedule import Latency
 from htlc.units import seconds
+from protocols.iso20022.currencies import minor_units
+from protocols.iso20022.lexical import decimal_text
+from protocols.matching import Band, Tolerance
 
 T = TypeVar("T")
 
@@ -81,6 +90,19 @@ class LimitSettings(_Table, frozen=True, kw_only=True):
         )
 
 
+class BandSettings(_Table, frozen=True, kw_only=True):
+    """Amounts up to and including `up_to` (absent: all others) match within `difference`. Decimal
+    text, as TOML's numbers are binary fractions."""
+
+    up_to: str | None = None
+    difference: str
+
+
+def _t2s_bands() -> dict[str, tuple[BandSettings, ...]]:
+    euro = (BandSettings(up_to="100000", difference="2.00"), BandSettings(difference="25.00"))
+    return {"EUR": euro}
+
+
 class MatchingSettings(_Table, frozen=True, kw_only=True):
     """How pairs are tried again, and what amounts may differ by."""
 
@@ -91,6 +113,24 @@ class MatchingSettings(_Table, frozen=True, kw_only=True):
     #: An instruction that is unmatched for this long is alleged to its counterparty (sese.028).
     #: The standard delay of TARGET2-Securities: within the hour most second sides come anyway.
     allege_after_seconds: float = 3600.0
+    #: Business days after which what does not come to its end is cancelled by the system (CANS),
+    #: counted from the settlement date or, if later, from the last change of status. The recycling
+    #: periods of TARGET2-Securities: long enough for a counterparty that finds its mistake.
+    unmatched_days: int = 20
+    #: The same for what is matched: three months; by then a failed trade is closed out otherwise.
+    matched_days: int = 60
+    #: By how much the two amounts may differ, by currency, chosen by the deliverer's amount; one
+    #: without bands matches exactly. The bands of TARGET2-Securities, which are those of the EU
+    #: settlement discipline (Delegated Regulation 2018/1229): 2.00 up to 100,000, 25.00 above.
+    tolerance: dict[str, tuple[BandSettings, ...]] = msgspec.field(default_factory=_t2s_bands)
+
+
+class StatementSettings(_Table, frozen=True, kw_only=True):
+    """Statements of accounts (semt.002, semt.017, camt.053)."""
+
+    #: Sent at the end of each business day of a ledger (its cut-off, else its midnight), to the
+    #: owner of each account. A business date that is set by hand has no end: none are sent then.
+    daily: bool = True
 
 
 class ShutdownSettings(_Table, frozen=True, kw_only=True):
@@ -116,6 +156,31 @@ class LedgerSettings(_Table, frozen=True, kw_only=True):
     token_file: Path
     depository: str | None = None  # BIC of the CSD: what sese.023 names (securities)
     latency: LatencySettings = LatencySettings()
+    calendar: CalendarSettings = CalendarSettings()
+
+
+class ConnectionSettings(_Table, frozen=True, kw_only=True):
+    """What is agreed with a member about its messages."""
+
+    #: Definitions that it may send (`sese.023.001.12`); absent: all that are read here.
+    accept: tuple[str, ...] | None = None
+    #: Versions in which it is written to (`"sese.024" = "13"`); others as in the recommended
+    #: profile. The answers to one instruction keep the version that held when it came.
+    emit: dict[str, str] = {}
+    #: Of what it sends: `required`, `optional` (checked where there is one), `off` (not looked at).
+    signatures: Literal["off", "optional", "required"] = "off"
+    #: Its certificates (PEM), two while one is replaced. No other verifies, whoever issued it.
+    certificate_files: tuple[Path, ...] = ()
+    #: Whether what it is sent as XML is signed with the gateway's key.
+    sign: bool = False
+
+
+class SigningSettings(_Table, frozen=True, kw_only=True):
+    """The gateway's own key for signatures, and its certificate: PEM, PKCS #8 without a password;
+    ECDSA on P-256, or RSA of 2048 bits and more."""
+
+    key_file: Path
+    certificate_file: Path
 
 
 class MemberSettings(_Table, frozen=True, kw_only=True):
@@ -124,9 +189,14 @@ class MemberSettings(_Table, frozen=True, kw_only=True):
     bic: str
     name: str
     token_sha256: str
+    next_token_sha256: str | None = None  # while its token is changed: both are good
     lei: str | None = None
     accounts: dict[str, tuple[str, ...]] = {}
+    #: It is told what happens to positions: a depository of every lock in its registry (semt.013 to
+    #: .015), an account owner of its own (.014, .015). Off: custodians have sese.024 and sese.025.
+    position_messages: bool = False
     power_of_attorney: bool = False  # agreed swaps that name it as a payer need no further consent
+    connection: ConnectionSettings = ConnectionSettings()
 
 
 class OperatorSettings(_Table, frozen=True, kw_only=True):
@@ -135,6 +205,7 @@ class OperatorSettings(_Table, frozen=True, kw_only=True):
     name: str
     role: Literal["gateway", "ledger", "central-bank"]
     token_sha256: str
+    next_token_sha256: str | None = None  # while its token is changed: both are good
     ledger: str | None = None
 
 
@@ -153,8 +224,13 @@ class Settings(_Table, frozen=True, kw_only=True):
     operators: tuple[OperatorSettings, ...] = ()
     limits: LimitSettings = LimitSettings()
     matching: MatchingSettings = MatchingSettings()
+    signing: SigningSettings | None = None
     shutdown: ShutdownSettings = ShutdownSettings()
+    statements: StatementSettings = StatementSettings()
 
+
+EXPIRY_DAYS_MAX: Final = 200
+"""Business days; what is older than a year is no trade that waits but one that was forgotten."""
 
 SECRET_MODE: Final = 0o600
 
@@ -200,7 +276,58 @@ def database(dsn: str) -> str:
 
 
 def check(settings: Settings) -> Settings:
-    """What the types do not say: names that refer to each other, files that are there."""
+    """What the types do not say: names that refer to each other, delays that are some."""
+    _check_members(settings)
+    for n, operator in enumerate(settings.operators):
+        if operator.role == "ledger" and operator.ledger not in settings.ledgers:
+            raise ConfigurationError(
+                f"operators[{n}].ledger: expected one of {sorted(settings.ledgers)}"
+            )
+    after = settings.matching.allege_after_seconds
+    if not 0 < after < float("inf"):  # nan, which TOML can write, is not either
+        raise ConfigurationError(
+            f"matching.allege_after_seconds: expected more than 0 seconds, found {after}"
+        )
+    for key in ("unmatched_days", "matched_days"):
+        if not 1 <= getattr(settings.matching, key) <= EXPIRY_DAYS_MAX:
+            raise ConfigurationError(f"matching.{key}: expected 1 to {EXPIRY_DAYS_MAX} days")
+    for name, access in settings.ledgers.items():
+        if access.kind == "securities" and access.depository is None:
+            raise ConfigurationError(f"ledgers.{name}.depository: expected the CSD's BIC")
+    check_calendars({name: access.calendar for name, access in settings.ledgers.items()})
+    tolerance_of(settings.matching)
+    return settings
+
+
+def tolerance_of(matching: MatchingSettings) -> Tolerance:
+    """The tolerance bands; ConfigurationError if they are not in order."""
+    return {code: _bands(code, given) for code, given in matching.tolerance.items()}
+
+
+def _bands(currency: str, given: tuple[BandSettings, ...]) -> tuple[Band, ...]:
+    place = f"matching.tolerance.{currency}"
+    if minor_units(currency) is None:
+        raise ConfigurationError(f"{place}: expected an active currency (ISO 4217)")
+    try:
+        bands = tuple(
+            Band(
+                up_to=None if item.up_to is None else Decimal(decimal_text(item.up_to)),
+                difference=Decimal(decimal_text(item.difference)),
+            )
+            for item in given
+        )
+    except ValueError as error:
+        raise ConfigurationError(f"{place}: {error}") from None
+    limits = [band.up_to for band in bands[:-1]]
+    rising = all(x is not None and y is not None and x < y for x, y in itertools.pairwise(limits))
+    if not bands or bands[-1].up_to is not None or None in limits or not rising:
+        raise ConfigurationError(
+            f"{place}: expected bands with rising up_to, and a last one without for all above"
+        )
+    return bands
+
+
+def _check_members(settings: Settings) -> None:
     for n, member in enumerate(settings.members):
         for ledger in member.accounts:
             if ledger not in settings.ledgers:
@@ -211,12 +338,27 @@ def check(settings: Settings) -> Settings:
     for n, bic in enumerate(bics):
         if bic in bics[:n]:
             raise ConfigurationError(f"members[{n}].bic: {bic} is a member already")
-    for n, operator in enumerate(settings.operators):
-        if operator.role == "ledger" and operator.ledger not in settings.ledgers:
+
+
+def check_calendars(ledgers: Mapping[str, CalendarSettings]) -> None:
+    """Each is sound, and any two ledgers are open together some time."""
+    for name, calendar in ledgers.items():
+        if (wrong := calendars.fault(calendar)) is not None:
+            key, expected = wrong
+            raise ConfigurationError(f"ledgers.{name}.calendar.{key}: {expected}")
+    today = datetime.now(UTC).date()
+    for x, y in itertools.combinations(ledgers, 2):
+        if calendars.never_together(ledgers[x], ledgers[y], today):
             raise ConfigurationError(
-                f"operators[{n}].ledger: expected one of {sorted(settings.ledgers)}"
+                f"ledgers.{y}.calendar: it is never open at the same time as {x}: "
+                "no settlement between the two would ever begin"
             )
-    for name, access in settings.ledgers.items():
-        if access.kind == "securities" and access.depository is None:
-            raise ConfigurationError(f"ledgers.{name}.depository: expected the CSD's BIC")
-    return settings
+
+
+def calendars_of(settings: Settings) -> Calendars:
+    """The business days of the ledgers, under the business date if that is set."""
+    fixed = settings.business_date
+    return Calendars(
+        {name: access.calendar for name, access in settings.ledgers.items()},
+        date.fromisoformat(fixed) if fixed else None,
+    )

@@ -9,13 +9,17 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
+import msgspec
+
+from gateway.connections import Connections
 from gateway.directory import Directory, now_ns
+from gateway.forgetting import remember
 from gateway.ids import new_id
-from gateway.inbound import Arrival
+from gateway.inbound import Arrival, verdict
 from gateway.intake import Intake
 from gateway.jobs import MessageJob, Proposal, SwapJob
 from gateway.journal import QUERIES, Journal, Loaded
-from gateway.live import Live
+from gateway.live import Live, may_cancel, may_consent
 from gateway.mailbox import Mailboxes
 from gateway.port import (
     Busy,
@@ -30,11 +34,12 @@ from gateway.port import (
     Taken,
     View,
 )
+from gateway.resolutions import Resolutions, is_done, may_resolve
 from gateway.rulebook import Rulebook
 from gateway.runner import Runner
 from gateway.sql import Pool
 from htlc import swap as swaps
-from htlc.events import CancelRequested, Consented, Event
+from htlc.events import CancelRequested, Consented, Decision, Event
 from htlc.settlement import Phase, Settlement
 from htlc.swap import Fault, Swap
 from htlc.units import LedgerId, MemberId, SettlementId
@@ -74,6 +79,7 @@ class Desk:
         intake: Intake,
         directory: Directory,
         rulebook: Rulebook,
+        connections: Connections,
         mailboxes: Mailboxes,
         open_max: int,
         legs_max: int,
@@ -86,11 +92,13 @@ class Desk:
         self._intake = intake
         self._directory = directory
         self._rulebook = rulebook
+        self._connections = connections
         self._mailboxes = mailboxes
         self._open_max = open_max
         self._legs_max = legs_max
         self._reachable = reachable
         self._draining = draining
+        self._resolutions = Resolutions(pool)
         self.busy: Counter[str] = Counter()  # requests told to come back, by cause
         self.verdicts: Counter[tuple[str, str, str]] = Counter()  # definition, verdict, code
 
@@ -119,7 +127,7 @@ class Desk:
         answers = iter(taken)
         outcomes = [item if isinstance(item, ProtocolError) else next(answers) for item in judged]
         for said, found, outcome in zip(items, judged, outcomes, strict=True):
-            self.verdicts[_verdict(said, found, outcome)] += 1
+            self.verdicts[verdict(said, found, outcome)] += 1
         return outcomes
 
     async def _written(
@@ -146,15 +154,17 @@ class Desk:
                 location="/AppHdr/Fr",
                 reference=header.business_message_id,
             )
+        received_at, connection = now_ns(), self._connections.of(member)
         try:
-            envelope.validate(enveloped)
+            enveloped = connection.admit(enveloped, received_at)
+            envelope.validate(enveloped, connection.accepted)
         except ProtocolError as error:
             return error
         content = inbound.decode(enveloped)
         return Arrival(
             id=new_id(),
             member=bic11(member),
-            received_at=now_ns(),
+            received_at=received_at,
             enveloped=enveloped,
             content=content,
             refusal=self._rulebook.check(content),
@@ -170,6 +180,8 @@ class Desk:
         """Why nothing is taken in at the moment."""
         if self._draining():
             return "draining"
+        if self._runner.agreements.paused:
+            return "restore"
         if not self._directory.complete:
             return "ledgers"
         if len(self._runner.lives) >= self._open_max:
@@ -242,7 +254,15 @@ class Desk:
     async def show(self, principal: Principal, id: SettlementId) -> View | None:
         """A settlement as far as the asker may see it."""
         views = await self._views([id])
-        return views[0] if views and self._may_see(principal, views[0].state.swap) else None
+        if not views or not self._may_see(principal, views[0].state.swap):
+            return None
+        return await self._with_resolutions(principal, views[0])
+
+    async def _with_resolutions(self, principal: Principal, view: View) -> View:
+        """Operators see what was said to resolve it."""
+        if principal.role == "member" or not view.state.restored:
+            return view
+        return msgspec.structs.replace(view, resolutions=await self._resolutions.said(view.id))
 
     async def _views(self, ids: Sequence[SettlementId]) -> list[View]:
         """From memory where this replica runs it, else from the journal."""
@@ -308,7 +328,7 @@ class Desk:
             return None
         if member not in view.state.swap.payers:
             return Denied(code="DPRG", why="only a payer's consent is asked for")
-        return await self._ask(view, Consented(member=member), _may_consent)
+        return await self._ask(view, Consented(member=member), may_consent)
 
     async def cancel(
         self, principal: Principal, id: SettlementId, reason: str
@@ -319,15 +339,29 @@ class Desk:
             return None
         by = MemberId(bic11(principal.name) if principal.role == "member" else principal.name)
         event = CancelRequested(by=by, ordered=principal.role != "member", why=reason)
-        return await self._ask(view, event, _may_cancel)
+        return await self._ask(view, event, may_cancel)
+
+    async def resolve(
+        self, principal: Principal, id: SettlementId, decision: Decision, evidence: str
+    ) -> View | Denied | None:
+        """An operator says how a lost decision went; the second who says the same decides."""
+        view = await self.show(principal, id)
+        if view is None or principal.role == "member" or is_done(view.state, decision):
+            return view
+        if (refused := may_resolve(view.state)) is not None:
+            return _denied(refused)
+        decided = await self._resolutions.say(id, principal.name, decision, evidence)
+        if decided is None:
+            return await self.show(principal, id)
+        answer = await self._ask(view, decided, may_resolve)
+        return answer if isinstance(answer, Denied) else await self.show(principal, id)
 
     async def _ask(
         self, view: View, event: Event, check: Callable[[Settlement], str | None]
     ) -> View | Denied:
         refused = await self._runner.request(view.id, event, check)
         if refused is not None:
-            code, _, why = refused.partition(" ")
-            return Denied(code=code, why=why)
+            return _denied(refused)
         return (await self._views([view.id]))[0]
 
     # ------------------------------------------------------------------ mailboxes
@@ -352,16 +386,7 @@ class Desk:
     async def remember(
         self, member: str, key: str, digest: bytes, status: int, answer: str
     ) -> tuple[int, str] | Conflict:
-        """Bind an `Idempotency-Key` to a request (status 0), or keep its answer, once; what is
-        kept afterwards, or Conflict if the key came with another body."""
-        await self._pool.execute(
-            QUERIES["store_idempotent"], bic11(member), key, digest, status, answer
-        )
-        row = await self._pool.fetchrow(QUERIES["load_idempotent"], bic11(member), key)
-        assert row is not None, "what was bound is never removed"
-        if row["digest"] != digest:
-            return Conflict(what=f"Idempotency-Key {key} came with another body before")
-        return (row["status"], row["answer"])
+        return await remember(self._pool, bic11(member), key, digest, status, answer)
 
     # ------------------------------------------------------------------ ledgers
 
@@ -383,33 +408,7 @@ class Desk:
         return self._directory.scale(ledger, asset)
 
 
-def _verdict(
-    said: Enveloped | ProtocolError,
-    judged: Arrival | ProtocolError,
-    outcome: Taken | ProtocolError,
-) -> tuple[str, str, str]:
-    """What is counted of a message: definition, verdict, code (bounded, each of them)."""
-    known = isinstance(said, Enveloped) and said.definition in envelope.ACCEPTED
-    definition = said.definition if known and isinstance(said, Enveloped) else "other"
-    if isinstance(outcome, ProtocolError):
-        return definition, "rejected", outcome.code.value
-    if isinstance(judged, Arrival) and judged.refusal is not None:
-        return definition, "refused", judged.refusal.code.value
-    return definition, "accepted", ""
-
-
-def _may_consent(state: Settlement) -> str | None:
-    if state.phase is Phase.CANCELLED:
-        return "DCAN the proposal was withdrawn or has lapsed"
-    return None
-
-
-def _may_cancel(state: Settlement) -> str | None:
-    """Why a cancellation cannot be accepted any more, with the code of the denial."""
-    if state.phase is Phase.SETTLED:
-        return "DSET it is settled"
-    if state.phase is Phase.CANCELLED:
-        return "DCAN it is cancelled already"
-    if not state.cancellable:
-        return "DPRG settlement is in process and cannot be stopped"
-    return None
+def _denied(refused: str) -> Denied:
+    """A code, and why."""
+    code, _, why = refused.partition(" ")
+    return Denied(code=code, why=why)

@@ -6,22 +6,20 @@ decimals. What they said is stored, so that intake does not depend on which of t
 
 import time
 
+import msgspec
+
+from gateway.amounts import CASH, SECURITIES, Amounts, Holding, minor_units
 from gateway.config import LedgerSettings, MemberSettings, Settings
 from gateway.fx_pairs import FxAmounts, FxPair, FxSide
 from gateway.pairs import (
-    CASH,
-    SECURITIES,
-    Amounts,
-    Holding,
     MatchedPair,
     Pair,
     Side,
-    minor_units,
 )
 from htlc.agreement import LedgerProfile
 from htlc.swap import Amount, Party, Swap
 from htlc.units import AccountId, AssetId, Instant, LedgerId, MemberId, Quantity, SettlementId
-from ledgers.port import Description, LockKind
+from ledgers.port import AssetDescription, Description, LockKind
 from protocols.iso20022.lexical import bic11
 
 
@@ -35,14 +33,24 @@ class Directory:
         self.distrusted: dict[str, str] = {}  # ledgers that failed the preflight, and why
         self._assets: dict[tuple[str, AssetId], LedgerId] = {}
         self._scales: dict[tuple[LedgerId, AssetId], int] = {}
+        self._described: dict[tuple[LedgerId, AssetId], AssetDescription] = {}
+        self._profiles: dict[LedgerId, LedgerProfile] = {}  # as at the time they were told
 
     def learn(self, name: LedgerId, description: Description) -> None:
         """A ledger has told what it is and keeps."""
         self.descriptions[name] = description
+        self._profiles[name] = LedgerProfile(
+            two_key=LockKind.TWO_KEY in description.lock_kinds,
+            htlc=LockKind.HTLC in description.lock_kinds,
+            functions=description.hash_functions,
+            latency=self._ledgers[name].latency.latency(),
+            now=description.at,
+        )
         kind = self._ledgers[name].kind
         for asset in description.assets:
             self._assets[kind, asset.asset] = name
             self._scales[name, asset.asset] = asset.scale
+            self._described[name, asset.asset] = asset
 
     @property
     def complete(self) -> bool:
@@ -66,6 +74,10 @@ class Directory:
     def scale(self, ledger: str, asset: str) -> int | None:
         return self._scales.get((LedgerId(ledger), AssetId(asset)))
 
+    def asset(self, ledger: str, asset: str) -> AssetDescription:
+        """What a ledger told of an asset that it keeps."""
+        return self._described[LedgerId(ledger), AssetId(asset)]
+
     def keeper(self, kind: str, asset: str) -> LedgerId | None:
         """The ledger of that kind that keeps an asset."""
         return self._assets.get((kind, AssetId(asset)))
@@ -78,19 +90,20 @@ class Directory:
             return AccountId(named) if named in accounts else None
         return AccountId(accounts[0]) if accounts else None
 
+    def owner(self, ledger: LedgerId, account: AccountId) -> MemberId | None:
+        """The member whose account it is."""
+        for bic, member in self._members.items():
+            if account in member.accounts.get(ledger, ()):
+                return MemberId(bic)
+        return None
+
     def profile(self, name: LedgerId, at: Instant | None) -> LedgerProfile | None:
         """What an agreement needs to know of a ledger, at its time; None until it was heard, and
         for one that is not trusted."""
-        description = self.descriptions.get(name)
-        if description is None or at is None or name in self.distrusted:
+        profile = self._profiles.get(name)
+        if profile is None or at is None or name in self.distrusted:
             return None
-        return LedgerProfile(
-            two_key=LockKind.TWO_KEY in description.lock_kinds,
-            htlc=LockKind.HTLC in description.lock_kinds,
-            functions=description.hash_functions,
-            latency=self._ledgers[name].latency.latency(),
-            now=at,
-        )
+        return msgspec.structs.replace(profile, now=at)
 
     def amounts(self, pair: Pair) -> Amounts | None:
         """What a pair moves from where to where; None if reference data no longer tells."""

@@ -6,42 +6,46 @@ and its supervisor starts it again; recovery is the normal path, so nothing is l
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import aiohttp
-import msgspec
 
-from gateway import cancellations, config, instructions, listener, preflight, swaps
+from gateway import cancellations, config, listener, swaps
+from gateway.acquaintance import Acquaintance
 from gateway.agreements import Agreements
 from gateway.allegements import Allegements
-from gateway.config import Settings
+from gateway.config import Settings, calendars_of, tolerance_of
+from gateway.connections import Connections
+from gateway.days import Days
 from gateway.desk import Desk
 from gateway.directory import Directory, now_ns
+from gateway.end_of_day import EndOfDay
+from gateway.epoch import SupersededError
+from gateway.forgetting import Forgetting
 from gateway.ids import new_id
 from gateway.intake import Intake, Openers
-from gateway.jobs import AttemptJob, Done, Job, MessageJob, SwapJob
-from gateway.journal import LOST, QUERIES, Journal, Loaded, Notice, PendingPair
-from gateway.lease import HEARTBEAT_SECONDS, Lease
+from gateway.jobs import AttemptJob, Done, Job, MessageJob, SwapJob, answer
+from gateway.journal import QUERIES, Journal, registered
+from gateway.lease import Lease
 from gateway.links import Link, ledger
-from gateway.live import Origin
 from gateway.mailbox import Mailboxes
-from gateway.pairs import MatchedPair, PairOrigin
+from gateway.origins import Origins
 from gateway.pending import PendingPairs
+from gateway.positions import PositionMessages
+from gateway.recovery import Recovery
 from gateway.rulebook import Rulebook
 from gateway.runner import Runner
 from gateway.sql import Pool, open_pool
-from gateway.swaps import SwapOrigin
+from gateway.statements.service import Statements
+from gateway.taking_up import TakingUp
 from gateway.tally import Tally
 from gateway.vault import Vault, load_master
-from htlc.settlement import Phase, Settlement
-from htlc.swap import Swap
-from htlc.units import Instant, LedgerId, SettlementId, seconds
+from htlc.settlement import Phase
+from htlc.units import Duration, Instant, LedgerId, SettlementId, seconds
 from ledgers.migrate import migrate
-from ledgers.port import Description, LedgerUnreachable
-from ledgers.remote import RemoteLedgerError
+from ledgers.port import Ledger
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 
@@ -50,12 +54,6 @@ LINK_BATCH_MAX: Final = 500
 
 LINK_IN_FLIGHT: Final = 2
 """Requests under way at one ledger: one that it works on, one that waits there."""
-
-PREFLIGHT_AGAIN_SECONDS: Final = 30.0
-"""A ledger that failed the preflight is asked again: it is repaired without us being restarted."""
-
-ADOPT_MAX: Final = 1_000
-"""Settlements folded at once after a start: some megabytes of journal."""
 
 
 class Engine:
@@ -74,23 +72,23 @@ class Engine:
         self.journal = journal
         self._say = say
         self.directory = Directory(settings)
-        self.links = {LedgerId(name): self._link(name, session) for name in settings.ledgers}
+        self.connections = Connections(settings)
+        self.days = Days(calendars_of(settings), self.directory, now_ns)
+        self.ledgers = {
+            LedgerId(name): ledger(session, its) for name, its in settings.ledgers.items()
+        }
+        self.links = {name: self._link(name, its) for name, its in self.ledgers.items()}
         vault = Vault(load_master(settings.master_file))
         self.agreements = Agreements(
             vault,
             settings.limits.limits(),
             lambda name: self.directory.profile(name, self._time(name)),
         )
-        self.runner = Runner(
-            journal=journal,
-            vault=vault,
-            links=self.links,
-            agreements=self.agreements,
-            tally=Tally({LedgerId(name): its.kind for name, its in settings.ledgers.items()}),
-            say=say,
-        )
+        self.runner = self._runner(vault)
+        self.positions = PositionMessages(self.directory, now=now_ns)
         self.rulebook = self._rules()
         self.mailboxes = Mailboxes(pool)
+        self.origins = self._origins()
         self.intake = Intake(
             pool,
             journal,
@@ -100,42 +98,128 @@ class Engine:
             lost=self._lost,
             say=say,
         )
-        self.allegements = Allegements(
-            pool,
-            after=settings.matching.allege_after_seconds,
+        self.allegements = self._allegements()
+        self.pending = self._pending()
+        self.recovery = self._recovery()
+        self.statements = self._statements()
+        self.acquaintance = Acquaintance(
+            self.links, self.directory, pool, learned=self._learned, say=say
+        )
+        self.lease = self._lease()
+        self.taking_up = self._taking_up(vault)
+        self.draining = False  # no new intake; what is open is brought to its end
+
+    def _recovery(self) -> Recovery:
+        return Recovery(
+            self.pool,
+            self.journal,
+            self.runner,
+            self.pending,
+            self.origins,
+        )
+
+    def _statements(self) -> Statements:
+        by_hand = self.settings.business_date is not None
+        return Statements(
+            self.pool,
+            self.directory,
+            calendars_of(self.settings),
+            self.ledgers,
+            daily=self.settings.statements.daily and not by_hand,
+            now=now_ns,
+            learned=self.rulebook.changed,
+            delivered=self.mailboxes.delivered,
+            say=self._say,
+        )
+
+    def _runner(self, vault: Vault) -> Runner:
+        kinds = {LedgerId(name): its.kind for name, its in self.settings.ledgers.items()}
+        return Runner(
+            journal=self.journal,
+            vault=vault,
+            links=self.links,
+            agreements=self.agreements,
+            tally=Tally(kinds),
+            say=self._say,
+        )
+
+    def _allegements(self) -> Allegements:
+        return Allegements(
+            self.pool,
+            after=self.settings.matching.allege_after_seconds,
             is_member=lambda bic: self.directory.member(bic) is not None,
             now=now_ns,
             delivered=self.mailboxes.delivered,
-            say=say,
+            say=self._say,
         )
-        self.pending = PendingPairs(
-            needs=self.directory.needs, attempt=self.intake.put, now=now_ns, today=self.today
+
+    def _pending(self) -> PendingPairs:
+        return PendingPairs(
+            needs=self.directory.needs,
+            # Nothing new is opened before it is known what a restore has lost.
+            attempt=lambda job: not self.agreements.paused and self.intake.put(job),
+            days=self.days,
         )
-        self.lease = Lease(
-            pool,
-            journal.replica,
-            recover=self._take_back,
-            relinquish=self._relinquish,
+
+    def _lease(self) -> Lease:
+        return Lease(
+            self.pool,
+            self.journal,
+            recover=self.recovery.take_back,
+            relinquish=self.recovery.relinquish,
             tally=self.runner.tally,
-            say=say,
+            say=self._say,
         )
-        self._recover = asyncio.Event()
-        self.draining = False  # no new intake; what is open is brought to its end
+
+    def _origins(self) -> Origins:
+        return Origins(
+            self.settings.matching,
+            self.days,
+            self.mailboxes,
+            self.positions,
+            lambda: self.pending,
+        )
+
+    def _taking_up(self, vault: Vault) -> TakingUp:
+        return TakingUp(
+            self.pool,
+            self.journal,
+            links=self.links,
+            vault=vault,
+            agreements=self.agreements,
+            member_of=self.directory.owner,
+            quiet_after=_quiet_after(self.settings),
+            adopt=lambda lost: self.runner.adopt(lost, self.origins.swap(lost.state.swap)),
+            over=self._mark_all,
+            say=self._say,
+        )
+
+    def _end_of_day(self) -> EndOfDay:
+        return EndOfDay(
+            self.pool,
+            self.journal,
+            self.days,
+            unmatched_days=self.settings.matching.unmatched_days,
+            matched_days=self.settings.matching.matched_days,
+            delivered=self.mailboxes.delivered,
+            changed=self.pending.wait,
+            over=self.pending.forget,
+            say=self._say,
+        )
 
     def _rules(self) -> Rulebook:
         return Rulebook(
             self.directory,
-            today=self.today,
+            days=self.days,
             consent_within=seconds(self.settings.limits.consent_within_seconds),
             clock=lambda name: self._time(name) or Instant(now_ns()),
         )
 
-    def _link(self, name: str, session: aiohttp.ClientSession) -> Link:
-        access = self.settings.ledgers[name]
+    def _link(self, name: LedgerId, ledger: Ledger) -> Link:
         return Link(
-            LedgerId(name),
-            ledger(session, access),
-            skew=seconds(access.latency.skew_seconds),
+            name,
+            ledger,
+            skew=seconds(self.settings.ledgers[name].latency.skew_seconds),
             batch_max=LINK_BATCH_MAX,
             in_flight_max=LINK_IN_FLIGHT,
             told=lambda task, answer: self.runner.told(task, answer),
@@ -146,58 +230,20 @@ class Engine:
         clock = self.links[name].clock
         return None if clock is None else clock.at
 
-    def today(self) -> date:
-        """The business date: configured, or the day it is in UTC."""
-        fixed = self.settings.business_date
-        return date.fromisoformat(fixed) if fixed else datetime.now(UTC).date()
-
     # ------------------------------------------------------------------ origins
 
     def _openers(self) -> Openers:
         return Openers(
             pair_swap=self.directory.swap,
             opening=lambda state: self.agreements.opening(state),
-            pair_origin=self._pair_origin,
-            swap_origin=self._swap_origin,
-            proposed=self._proposed,
+            pair_origin=self.origins.pair,
+            swap_origin=self.origins.swap,
+            proposed=swaps.proposed,
             new_id=new_id,
             now=now_ns,
-            today=self.today,
+            days=self.days,
+            tolerance=tolerance_of(self.settings.matching),
         )
-
-    def _pair_origin(self, pair: MatchedPair, attempt: int, advised: str) -> PairOrigin:
-        return PairOrigin(
-            pair,
-            attempt=attempt,
-            advised=advised,
-            now=now_ns,
-            retry_at=self._retry_at,
-            over=self._pair_over,
-        )
-
-    def _swap_origin(self, swap: Swap) -> SwapOrigin:
-        return SwapOrigin(swap, now=now_ns, over=self._over)
-
-    def _proposed(self, state: Settlement, now: int) -> tuple[Notice, ...]:
-        return swaps.proposed(state, now)
-
-    def _retry_at(self, attempt: int) -> int:
-        matching = self.settings.matching
-        pause = min(matching.retry_first_seconds * 2 ** (attempt - 1), matching.retry_max_seconds)
-        return now_ns() + seconds(pause)
-
-    def _over(self, state: Settlement) -> None:
-        self.mailboxes.delivered(state.swap.parties)
-        if state.phase is Phase.SETTLED:
-            self.pending.settled(state)
-
-    def _pair_over(self, origin: PairOrigin, state: Settlement) -> None:
-        self._over(state)
-        waits = origin.waits(state)
-        if waits is None:
-            self.pending.forget(origin.pair.id)
-        else:
-            self.pending.wait(waits, origin.pair)
 
     # ------------------------------------------------------------------ intake's results
 
@@ -213,10 +259,10 @@ class Engine:
         self.mailboxes.delivered(done.told)
         match job:
             case MessageJob():
-                _answer(job.answer, done.messages)
+                answer(job.answer, done.messages)
                 self.mailboxes.delivered({arrival.member for arrival in job.arrivals})
             case SwapJob():
-                _answer(job.answer, done.swaps)
+                answer(job.answer, done.swaps)
             case AttemptJob():
                 pass
 
@@ -228,7 +274,7 @@ class Engine:
 
     def _lost(self) -> None:
         """A connection was lost in the middle of an intake: what it wrote has to be found."""
-        self._recover.set()
+        self.recovery.lost()
 
     # ------------------------------------------------------------------ the end
 
@@ -247,137 +293,47 @@ class Engine:
     # ------------------------------------------------------------------ tasks
 
     async def run(self) -> None:
-        """Everything that goes on until the process ends."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.runner.run())
-            group.create_task(self.intake.writer.run())
-            group.create_task(self.lease.run())
-            group.create_task(self.allegements.run())
-            group.create_task(
-                listener.run(config.database(self.settings.dsn), self._heard, self._say)
-            )
-            group.create_task(self._recoveries())
-            for name in self.links:
-                group.create_task(self._acquaint(name))
+        """Everything that goes on until the process ends. Raises SupersededError."""
+        try:
+            await self._run()
+        except BaseExceptionGroup as group:
+            over: BaseException | None = group.subgroup(SupersededError)
+            while isinstance(over, BaseExceptionGroup):  # a group of tasks in a group of tasks
+                over = over.exceptions[0]
+            if over is not None:
+                raise over from None
+            raise
 
-    async def _acquaint(self, name: LedgerId) -> None:
-        """Ask a ledger what it is until it says so, and until it can be trusted; it may start
-        after us."""
-        link = self.links[name]
-        while (
-            fault := preflight.fault(name, description := await self._describe(link))
-        ) is not None:
-            if self.directory.distrusted.get(name) != fault:
-                self._say(f"PAGE: nothing settles on ledger {name}: {fault}")
-            self.directory.distrusted[name] = fault
-            await asyncio.sleep(PREFLIGHT_AGAIN_SECONDS)
-        self.directory.distrusted.pop(name, None)
-        link.trusted = True
-        link.read(description.at)
-        self._learn(name, description)
-        text = msgspec.json.encode(description).decode()
-        await self.pool.execute(QUERIES["store_description"], name, text)
+    async def _run(self) -> None:
+        dsn = config.database(self.settings.dsn)
+        tasks = (
+            self.runner.run(),
+            self.intake.writer.run(),
+            self.lease.run(),
+            self.recovery.run(),
+            self.taking_up.run(),
+            self.allegements.run(),
+            self.statements.run(),
+            self._end_of_day().run(),
+            Forgetting(self.pool, self._say).run(),
+            listener.run(dsn, self._heard, self._say),
+            *(self.acquaintance.run(name) for name in self.links),
+        )
+        async with asyncio.TaskGroup() as group:
+            for task in tasks:
+                group.create_task(task)
+
+    def _learned(self) -> None:
+        """A ledger has told what it is: what waited for that may go on."""
+        self.rulebook.changed()
+        self._mark_all()
+
+    def _mark_all(self) -> None:
         for live in self.runner.lives.values():
             self.runner.mark(live)
 
-    def _learn(self, name: LedgerId, description: Description) -> None:
-        self.directory.learn(name, description)
-        self.rulebook.changed()
-
-    async def remember_ledgers(self) -> None:
-        """What the ledgers told before the last start."""
-        for row in await self.pool.fetch(QUERIES["load_descriptions"]):
-            if (name := LedgerId(row["ledger"])) in self.links:
-                self._learn(name, msgspec.json.decode(row["description"], type=Description))
-
-    async def _describe(self, link: Link) -> Description:
-        pause = 0.05
-        while True:
-            try:
-                return await link.ledger.describe()
-            except (LedgerUnreachable, RemoteLedgerError) as error:
-                self._say(f"ledger {link.name} does not tell what it is yet: {error}")
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, 2.0)
-
-    async def _take_back(self) -> None:
-        """What has become ours is adopted, if not now then as soon as the database allows."""
-        try:
-            await self.recover()
-        except LOST:
-            self._recover.set()
-            raise
-
-    async def _relinquish(self) -> None:
-        """Drop what other replicas took over while we were frozen or cut off."""
-        lives, waiting = list(self.runner.lives), list(self.pending)
-        own = self.journal.replica
-        rows = await self.pool.fetch(QUERIES["open_settlements"], own)
-        for id in set(lives) - {SettlementId(str(row["settlement"])) for row in rows}:
-            self.runner.relinquish(id)
-        rows = await self.pool.fetch(QUERIES["open_pairs"], own)
-        for pair in set(waiting) - {str(row["pair"]) for row in rows}:
-            self.pending.forget(pair)
-
-    async def _recoveries(self) -> None:
-        """After a lost connection: adopt whatever of ours is open and not in memory."""
-        while True:
-            await self._recover.wait()
-            await asyncio.sleep(HEARTBEAT_SECONDS)
-            self._recover.clear()
-            try:
-                await self.recover()
-            except LOST:
-                self._recover.set()
-
-    async def recover(self) -> None:
-        """Adopt everything that is open and ours. The same at the start, after a takeover, and
-        after a lost connection."""
-        rows = await self.pool.fetch(QUERIES["open_pairs"], self.journal.replica)
-        waits = {
-            str(row["pair"]): PendingPair(
-                pair=str(row["pair"]),
-                due_at=row["due_at"],
-                attempts=row["attempts"],
-                advised=row["advised"],
-            )
-            for row in rows
-        }
-        rows = await self.pool.fetch(QUERIES["open_settlements"], self.journal.replica)
-        missing = [SettlementId(str(row["settlement"])) for row in rows]
-        missing = [id for id in missing if id not in self.runner.lives]
-        for start in range(0, len(missing), ADOPT_MAX):
-            await self._adopt(missing[start : start + ADOPT_MAX], waits)
-        known = await instructions.load_pairs(self.pool, list(waits))
-        for id, wait in waits.items():
-            self.pending.wait(wait, known[id])
-
-    async def _adopt(self, ids: Sequence[SettlementId], waits: dict[str, PendingPair]) -> None:
-        loaded = await self.journal.load(ids)
-        pair_ids = [item.pair for item in loaded.values() if item.pair]
-        known = await instructions.load_pairs(self.pool, pair_ids)
-        for item in loaded.values():
-            self.runner.adopt(item, self._origin(item, known, waits))
-
-    def _origin(
-        self, item: Loaded, known: Mapping[str, MatchedPair], waits: dict[str, PendingPair]
-    ) -> Origin:
-        if item.pair is None:
-            return self._swap_origin(item.state.swap)
-        assert item.attempt is not None, "a pair's settlement is one of its attempts"
-        advised = waits[item.pair].advised if item.pair in waits else ""
-        return self._pair_origin(known[item.pair], item.attempt, advised)
-
     def _heard(self, settlement: str) -> None:
         self.runner.changed_elsewhere(SettlementId(settlement))
-
-
-_T = TypeVar("_T")
-
-
-def _answer(future: "asyncio.Future[_T]", value: _T) -> None:
-    if not future.done():  # whoever asked may have gone away
-        future.set_result(value)
 
 
 def desk_of(engine: Engine) -> Desk:
@@ -389,6 +345,7 @@ def desk_of(engine: Engine) -> Desk:
         intake=engine.intake,
         directory=engine.directory,
         rulebook=engine.rulebook,
+        connections=engine.connections,
         mailboxes=engine.mailboxes,
         open_max=engine.settings.limits.open_max,
         legs_max=engine.settings.limits.legs_max,
@@ -406,14 +363,19 @@ async def open_engine(settings: Settings, say: Callable[[str], None]) -> AsyncIt
     ):
         engine = Engine(settings, pool, await _journal(pool, settings), session, say)
         await pool.execute(QUERIES["ensure_mailboxes"], list(engine.directory.members))
-        await engine.remember_ledgers()
-        await engine.recover()
+        await engine.acquaintance.remember()
+        await engine.taking_up.begin()
+        await engine.recovery.now()
         yield engine
+
+
+def _quiet_after(settings: Settings) -> Duration:
+    """After how long nothing that was sent before can change a ledger any more."""
+    skew = max(its.latency.skew_seconds for its in settings.ledgers.values())
+    return seconds(settings.limits.lock_within_seconds + 2 * skew)
 
 
 async def _journal(pool: Pool, settings: Settings) -> Journal:
     async with pool.acquire() as connection:
         await migrate(connection, MIGRATIONS)  # type: ignore[arg-type]
-    replica = await pool.fetchval(QUERIES["register_replica"], settings.replica)
-    epoch = await pool.fetchval(QUERIES["current_epoch"])
-    return Journal(pool, cancellations.conclude, epoch=epoch, replica=replica)
+    return await registered(pool, cancellations.conclude, settings.replica)

@@ -6,8 +6,7 @@ is told so; one that finds its counterpart at once is told that it is matched an
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from datetime import date
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
@@ -16,9 +15,10 @@ from gateway.ids import new_id
 from gateway.inbound import Arrival, related
 from gateway.journal import Notice
 from gateway.pairs import notice
+from gateway.waiting import Wait
 from protocols import fx_matching as matching
 from protocols.fx_matching import FxCandidate
-from protocols.iso20022.codes import PendingReason, RejectionReason, UnmatchedReason
+from protocols.iso20022.codes import RejectionReason, UnmatchedReason
 from protocols.iso20022.fx import FxTrade, TradeStatus
 from protocols.matching import MatchKeys, NearMiss
 
@@ -78,6 +78,7 @@ class Trades:
             member=arrival.member,
             related=related(arrival.enveloped.header),
             instruction=trade,
+            entered_at=arrival.received_at,
         )
         reference = (arrival.member, trade.transaction_id)
         if reference in self._references:
@@ -132,11 +133,12 @@ class Trades:
 
     # ------------------------------------------------------------------ out
 
-    def tell(self, today: date) -> None:
+    def tell(self, must_wait: Callable[[FxPair], Wait | None]) -> None:
         """Write the statuses of the batch, now that all of it has been matched."""
         for pair in self.pairs:
-            code = PendingReason.FUTU.value if pair.settlement_date > today else None
-            for side, message in pair.told(TradeStatus.MATCHED, self._now, (code, code)):
+            wait = must_wait(pair)
+            codes = (None, None) if wait is None else wait.codes
+            for side, message in pair.told(TradeStatus.MATCHED, self._now, codes):
                 self.notices.append(notice(side, message, self._now))
         for id, trade in self._open.items():
             reason = self._missed.get(id)

@@ -11,8 +11,9 @@ from typing import Final
 
 import msgspec
 
+from gateway.amounts import Holding
 from gateway.journal import Notice
-from gateway.pairs import Holding, Told, ended_at, notice
+from gateway.pairs import NORMAL, Told, ended_at, notice
 from htlc.contract import Refusal
 from htlc.events import Decided
 from htlc.settlement import Settlement
@@ -30,6 +31,7 @@ class FxSide(msgspec.Struct, frozen=True, kw_only=True):
     member: str
     related: Related
     instruction: FxTrade
+    entered_at: int
 
     @property
     def reference(self) -> str:
@@ -142,6 +144,10 @@ class FxPair(msgspec.Struct, frozen=True, kw_only=True):
         return self.b if side.id == self.a.id else self.a
 
     @property
+    def market_reference(self) -> str:
+        return self.a.reference
+
+    @property
     def settlement_date(self) -> date:
         return self.a.instruction.settlement_date
 
@@ -169,13 +175,21 @@ class FxPair(msgspec.Struct, frozen=True, kw_only=True):
             for (side, _), code in zip(self.sides, codes, strict=True)
         ]
 
-    def told_pending(self, codes: Sequence[str], now: int) -> Told:
-        return self.told(TradeStatus.PENDING, now, codes)
+    @property
+    def instruction(self) -> FxTrade:
+        return self.a.instruction
+
+    @property
+    def priority(self) -> str:
+        return NORMAL  # fxtr.014 has none
+
+    def told_pending(self, codes: Sequence[str], now: int, *, failing: bool) -> Told:  # noqa: ARG002
+        return self.told(TradeStatus.PENDING, now, codes)  # fxtr.017 has no status of its own
 
     def told_settled(self, state: Settlement) -> Told:
         return self.told(TradeStatus.SETTLED, ended_at(state))
 
-    def told_cancelled(self, now: int) -> Told:
+    def told_cancelled(self, now: int, *, by_system: bool) -> Told:  # noqa: ARG002
         return self.told(TradeStatus.RESCINDED, now)
 
     def told_selected(self, now: int) -> Told:

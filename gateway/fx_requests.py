@@ -10,13 +10,13 @@ and the reason as `SubStsCd`. A trade that is rescinded is told that once, as it
 """
 
 from collections.abc import Sequence
-from datetime import date
 from typing import Final
 
 import msgspec
 
 from gateway import fx_trades, instructions
 from gateway.cancellations import Cancellations, denial
+from gateway.days import Days
 from gateway.fx_admission import OpenTrade
 from gateway.fx_pairs import FxPair, FxSide, status
 from gateway.inbound import Arrival, related
@@ -54,6 +54,7 @@ class FxTelling:
             member=arrival.member,
             related=related(arrival.enveloped.header),
             instruction=asked.trade,
+            entered_at=arrival.received_at,
         )
         self.pair: FxPair | None = None
         self.stands = TradeStatus.REJECTED
@@ -115,7 +116,7 @@ class FxRequests(Cancellations):
     """Deals with fxtr.015 and fxtr.016 inside the transaction of an intake."""
 
     async def take(
-        self, connection: Connection, arrival: Arrival, today: date, done: Done
+        self, connection: Connection, arrival: Arrival, days: Days, done: Done
     ) -> Sequence[FxPair]:
         """One request, in its turn: the pair that an amended trade has found."""
         asked = arrival.content
@@ -141,7 +142,7 @@ class FxRequests(Cancellations):
         elif isinstance(asked, FxCancellation):
             notices = await self._rescind(connection, side)
         else:
-            return await self._amend(connection, told, asked, today, done)
+            return await self._amend(connection, told, asked, days, done)
         await _deliver(connection, notices, done)
         return ()
 
@@ -172,7 +173,7 @@ class FxRequests(Cancellations):
         connection: Connection,
         told: FxTelling,
         asked: FxAmendment,
-        today: date,
+        days: Days,
         done: Done,
     ) -> Sequence[FxPair]:
         """The trade as amended takes the place of what it was, and is matched anew. One that breaks
@@ -193,7 +194,7 @@ class FxRequests(Cancellations):
         )
         await _deliver(connection, [told.answer(Answering.COMPLETED, RequestStatus.DONE)], done)
         await fx_trades.amend(connection, amended)
-        found, members = await fx_trades.match(connection, amended, self._now(), today)
+        found, members = await fx_trades.match(connection, amended, self._now(), days)
         done.told.update(members)
         return found
 

@@ -4,10 +4,11 @@ They are kept beside the securities instructions: one table of business referenc
 """
 
 from collections.abc import Sequence
-from datetime import date
 
 import msgspec
 
+from gateway import waiting
+from gateway.days import Days
 from gateway.fx_admission import OpenTrade, TradeRow, Trades
 from gateway.fx_pairs import FxPair, FxSide
 from gateway.inbound import Arrival
@@ -30,6 +31,7 @@ def side(row: Record) -> FxSide:
         member=row["member"],
         related=_related.decode(row["header"]),
         instruction=_trade.decode(row["content"]),
+        entered_at=row["entered_at"],
     )
 
 
@@ -60,7 +62,7 @@ async def known(connection: Connection, trades: Sequence[tuple[str, FxTrade]], n
 
 
 async def admit(
-    connection: Connection, arrivals: Sequence[Arrival], now: int, today: date
+    connection: Connection, arrivals: Sequence[Arrival], now: int, days: Days
 ) -> tuple[Sequence[FxPair], set[str]]:
     """Take new trades, in order: the pairs that were found, and the members that were told."""
     contents = [
@@ -71,7 +73,7 @@ async def admit(
     trades = await known(connection, contents, now)
     for arrival in arrivals:
         trades.take(arrival)
-    return await store(connection, trades, today)
+    return await store(connection, trades, days)
 
 
 async def amend(connection: Connection, amended: OpenTrade) -> None:
@@ -88,19 +90,19 @@ async def amend(connection: Connection, amended: OpenTrade) -> None:
 
 
 async def match(
-    connection: Connection, trade: OpenTrade, now: int, today: date
+    connection: Connection, trade: OpenTrade, now: int, days: Days
 ) -> tuple[Sequence[FxPair], set[str]]:
     """Look again for the counterpart of a trade that is stored; as `admit`."""
     trades = await known(connection, [(trade.side.member, trade.side.instruction)], now)
     trades.match(trade)
-    return await store(connection, trades, today)
+    return await store(connection, trades, days)
 
 
 async def store(
-    connection: Connection, trades: Trades, today: date
+    connection: Connection, trades: Trades, days: Days
 ) -> tuple[Sequence[FxPair], set[str]]:
     """Keep what became of a batch, and tell it."""
-    trades.tell(today)
+    trades.tell(lambda pair: waiting.must_wait(pair, days))
     if rows := list(trades.rows()):
         await _store(connection, rows)
     if updates := list(trades.updates()):

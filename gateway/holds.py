@@ -6,11 +6,11 @@ held any more: out of its locks nothing is released but by the end of the settle
 """
 
 from collections.abc import Awaitable, Callable, Sequence, Set
-from datetime import date
 
 import msgspec
 
 from gateway import instructions, waiting
+from gateway.days import Days
 from gateway.elsewhere import CONFLICTS_MAX
 from gateway.inbound import Arrival, related
 from gateway.instructions import Found
@@ -41,14 +41,12 @@ class Holds:
         self,
         journal: Journal,
         begin: Begin,
-        *,
-        today: Callable[[], date],
-        now: Callable[[], int],
+        days: Days,
     ) -> None:
         self._journal = journal
         self._begin = begin
-        self._today = today
-        self._now = now
+        self._days = days
+        self._now = days.now
 
     async def admit(
         self,
@@ -95,7 +93,7 @@ class Holds:
             if row is not None:
                 again = await self._journal.last_attempt(connection, known.pair)
                 if again is None or again.state.ended:
-                    waits = PendingPair(pair=known.pair, **row)
+                    waits = PendingPair.of(row)
                     return COMPLETED, _Change(side=known.side, waits=waits)
         return (Answering.DENIED, DeniedReason.OTHR, "ask again"), None
 
@@ -109,27 +107,28 @@ class Holds:
             return []
         pair = (await instructions.load_pairs(connection, [waits.pair]))[waits.pair]
         assert isinstance(pair, Pair), "a securities instruction is matched with another"
-        reasons = waiting.must_wait(pair, self._today())
-        if reasons is None:
-            job = AttemptJob(pair=pair, attempt=waits.attempts + 1, advised=waits.advised)
+        wait = waiting.must_wait(pair, self._days)
+        if wait is None:
+            job = AttemptJob(pair=pair, wait=waits)
             asking = await connection.fetch(QUERIES["cancellations"], [pair.id])
             members = {MemberId(row["member"]) for row in asking}
             openings = await self._begin(connection, n, job, done, members)
             if openings:
                 done.over.append(pair.id)
             return openings
-        kept = waiting.pending(pair, reasons, waits.attempts)
+        kept = waiting.kept(waits, wait, self._days.today())
         await self._journal.put_pending(connection, [kept])
         done.waits.append((kept, pair))
-        if kept.advised != waits.advised:
-            await self._mirror(connection, pair, reasons, done)
+        if (kept.advised, kept.failing) != (waits.advised, waits.failing):
+            await self._mirror(connection, pair, kept, done)
         return []
 
     async def _mirror(
-        self, connection: Connection, pair: Pair, reasons: waiting.Reasons, done: Done
+        self, connection: Connection, pair: Pair, kept: PendingPair, done: Done
     ) -> None:
-        now, codes = self._now(), [code.value for code in reasons]
-        notices = [notice(side, message, now) for side, message in pair.told_pending(codes, now)]
+        now, codes = self._now(), (kept.advised, kept.mirrored)
+        told = pair.told_pending(codes, now, failing=kept.failing)
+        notices = [notice(side, message, now) for side, message in told]
         await deliver(connection, notices)
         done.told.update(item.member for item in notices)
 

@@ -1,6 +1,7 @@
 """Instructions in the store: what is known of a batch, and what is kept of it."""
 
 from collections.abc import Sequence
+from datetime import date
 
 import msgspec
 
@@ -11,6 +12,7 @@ from gateway.inbound import Arrival, related
 from gateway.journal import QUERIES
 from gateway.pairs import Pair, Side
 from gateway.sql import Connection, Executor, Record
+from htlc.units import SettlementId
 from protocols.iso20022 import inbound
 from protocols.iso20022.header import Related
 from protocols.iso20022.instruction import SettlementInstruction
@@ -34,7 +36,7 @@ async def known(connection: Connection, arrivals: Sequence[Arrival]) -> Known:
         references=frozenset((row["member"], row["transaction_id"]) for row in references),
         waiting=tuple(
             Waiting(
-                side=_side(row["instruction"], row["member"], row["header"], row["content"]),
+                side=_side(row),
                 entered_at=row["entered_at"],
                 keys=MatchKeys(a=row["key_a"], b=row["key_b"]),
                 advised=row["advised"],
@@ -49,12 +51,13 @@ _related = msgspec.json.Decoder(Related)
 _instruction = msgspec.json.Decoder(SettlementInstruction)
 
 
-def _side(id: object, member: str, header: str, content: str) -> Side:
+def _side(row: Record) -> Side:
     return Side(
-        id=str(id),
-        member=member,
-        related=_related.decode(header),
-        instruction=_instruction.decode(content),
+        id=str(row["instruction"]),
+        member=row["member"],
+        related=_related.decode(row["header"]),
+        instruction=_instruction.decode(row["content"]),
+        entered_at=row["entered_at"],
     )
 
 
@@ -74,7 +77,7 @@ async def find(connection: Connection, member: str, transaction_id: str) -> Foun
     if row is None or _is_fx(row):
         return None
     return Found(
-        side=_side(row["instruction"], row["member"], row["header"], row["content"]),
+        side=_side(row),
         pair=str(row["pair"]) if row["pair"] else None,
         ended=row["ended"],
         cancelled=row["cancelled"],
@@ -120,7 +123,7 @@ def _pair(id: str, rows: Sequence[Record]) -> Pair | FxPair:
     if _is_fx(rows[0]):
         x, y = (fx_trades.side(row) for row in rows)
         return FxPair.of(id, x, y)
-    both = [_side(row["instruction"], row["member"], row["header"], row["content"]) for row in rows]
+    both = [_side(row) for row in rows]
     return Pair(
         id=id,
         deliver=next(side for side in both if side.instruction.movement == "DELI"),
@@ -138,7 +141,28 @@ async def keep_request(connection: Connection, side: Side | FxSide, arrival: Arr
 async def allege(connection: Connection, before: int, most: int) -> list[Side]:
     """Note as alleged what came before an instant, oldest first, and is without a counterpart."""
     rows = await connection.fetch(QUERIES["allege"], before, most)
-    return [_side(row["instruction"], row["member"], row["header"], row["content"]) for row in rows]
+    return [_side(row) for row in rows]
+
+
+class Unmatched(msgspec.Struct, frozen=True, kw_only=True):
+    """What waits for a counterpart, and when it was last told something new."""
+
+    side: Side | FxSide
+    alleged: bool
+    changed_at: int
+
+
+async def unmatched(connection: Connection, before: date, after: str, most: int) -> list[Unmatched]:
+    """A page of what waits for a counterpart, all of it older than a day; `after` is the id of the
+    last one of the page before."""
+    return [
+        Unmatched(
+            side=fx_trades.side(row) if _is_fx(row) else _side(row),
+            alleged=row["alleged"],
+            changed_at=row["changed_at"],
+        )
+        for row in await connection.fetch(QUERIES["unmatched"], before, after, most)
+    ]
 
 
 async def hold(connection: Connection, side: Side, held: bool) -> None:
@@ -148,10 +172,12 @@ async def hold(connection: Connection, side: Side, held: bool) -> None:
     await connection.execute(QUERIES["hold_instruction"], side.id, _encoder.encode(now).decode())
 
 
-async def known_digests(connection: Connection, ids: Sequence[str]) -> dict[str, bytes]:
+async def known_digests(
+    executor: Executor, ids: Sequence[SettlementId]
+) -> dict[SettlementId, bytes]:
     """The digests of settlements that exist; empty for one that came from messages."""
-    rows = await connection.fetch(QUERIES["known_settlements"], list(ids))
-    return {str(row["settlement"]): row["digest"] or b"" for row in rows}
+    rows = await executor.fetch(QUERIES["known_settlements"], list(ids))
+    return {SettlementId(str(row["settlement"])): row["digest"] or b"" for row in rows}
 
 
 async def store(connection: Connection, admission: Admission) -> None:

@@ -7,21 +7,34 @@ A sender is answered when its batch is durable.
 """
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from datetime import date
 from itertools import groupby
 from typing import Final
 
 import msgspec
 
-from gateway import cancellations, fx_trades, inbound, instructions, waiting
+from gateway import cancellations, claims, fx_trades, inbound, instructions, waiting
 from gateway.admission import Admission
+from gateway.agreed import AgreedSwaps
 from gateway.cancellations import Cancellations
+from gateway.days import Days
 from gateway.fx_pairs import FxPair
 from gateway.fx_requests import FxRequests
 from gateway.group import GroupWriter, Overloaded
 from gateway.holds import Holds
 from gateway.inbound import Arrival
-from gateway.jobs import FOREVER, Admit, AttemptJob, Begun, Done, Job, MessageJob, Started, SwapJob
+from gateway.jobs import (
+    FOREVER,
+    Admit,
+    AttemptJob,
+    Begun,
+    Done,
+    Job,
+    MessageJob,
+    Started,
+    SwapJob,
+    note_started,
+    nothing_done,
+)
 from gateway.journal import (
     LOST,
     QUERIES,
@@ -35,7 +48,6 @@ from gateway.journal import (
 )
 from gateway.live import Origin
 from gateway.pairs import MatchedPair, Pair, notice
-from gateway.port import Conflict
 from gateway.sql import Connection, Pool
 from htlc.coordinator import evolve, propose
 from htlc.events import Decided, Event, Proposed
@@ -43,6 +55,7 @@ from htlc.settlement import Settlement
 from htlc.swap import Swap
 from htlc.units import MemberId, SettlementId
 from protocols.iso20022.codes import PendingReason
+from protocols.matching import Tolerance
 
 BATCH_MAX: Final = 100
 """Jobs (requests) in one transaction: with up to 500 items each it stays within a second."""
@@ -53,13 +66,6 @@ QUEUE_MAX: Final = 2_000
 UNHEARD_AGAIN: Final = 1_000_000_000
 """Nanoseconds until a matched pair is tried again whose ledger has not told what it keeps."""
 
-UNTOLD: Final = "----"
-"""`advised` of a pair that waits and whose sides were told no reason yet."""
-
-
-FUTURE: Final = (PendingReason.FUTU, PendingReason.FUTU)
-"""What both sides of a pair are told that waits for its date."""
-
 
 class Openers(msgspec.Struct, frozen=True, kw_only=True):
     """What intake asks of the rest of the gateway; all pure or in memory."""
@@ -68,13 +74,14 @@ class Openers(msgspec.Struct, frozen=True, kw_only=True):
     pair_swap: Callable[[SettlementId, MatchedPair], Swap | None]
     #: The event that opens a settlement at once, if everything is known for it.
     opening: Callable[[Settlement], Event | None]
-    pair_origin: Callable[[MatchedPair, int, str], Origin]
+    pair_origin: Callable[[MatchedPair, PendingPair], Origin]
     swap_origin: Callable[[Swap], Origin]
     #: Notices to payers who have not consented yet.
     proposed: Callable[[Settlement, int], tuple[Notice, ...]]
     new_id: Callable[[], str]
     now: Callable[[], int]
-    today: Callable[[], date]
+    days: Days
+    tolerance: Tolerance
 
 
 class Intake:
@@ -95,9 +102,10 @@ class Intake:
         self._journal = journal
         self._openers = openers
         self._lost = lost
+        self._agreed = AgreedSwaps(pool, journal, begin=self._begin, origin=openers.swap_origin)
         self._cancellations = Cancellations(journal, openers.now)
         self._fx = FxRequests(journal, openers.now)
-        holds = Holds(journal, self._attempt, today=openers.today, now=openers.now)
+        holds = Holds(journal, self._attempt, openers.days)
         #: What becomes of each family of messages that `protocols.iso20022.inbound` reads.
         self._families: Mapping[str, Admit] = {
             "fxtr.014": self._trades,
@@ -121,6 +129,10 @@ class Intake:
 
     async def _write(self, jobs: Sequence[Job]) -> list[Done]:
         try:
+            if all(isinstance(job, SwapJob) for job in jobs):
+                done = nothing_done(jobs)
+                await self._agreed.open(jobs, done)
+                return done
             async with self._pool.acquire() as connection, connection.transaction():
                 return await self._write_in(connection, jobs)
         except LOST:
@@ -128,7 +140,7 @@ class Intake:
             raise
 
     async def _write_in(self, connection: Connection, jobs: Sequence[Job]) -> list[Done]:
-        done = [Done(started=[], messages=[], swaps=[], waits=[]) for _ in jobs]
+        done = nothing_done(jobs)
         arrivals = [
             (n, arrival)
             for n, job in enumerate(jobs)
@@ -138,8 +150,8 @@ class Intake:
         if arrivals:
             await self._messages(connection, arrivals, done)
         openings = await self._attempts(connection, jobs, done)
-        openings += await self._swaps(connection, jobs, done)
         await self._open(connection, openings, done)
+        await self._agreed.open_in(connection, jobs, done)
         return done
 
     async def _open(
@@ -151,9 +163,7 @@ class Intake:
         if not openings:
             return
         new = await self._journal.open_in(connection, [opening for _, opening, _ in openings])
-        for (n, _, started), is_new in zip(openings, new, strict=True):
-            if is_new:
-                done[n].started.append(started)
+        note_started(openings, new, done)
 
     # ------------------------------------------------------------------ messages
 
@@ -184,22 +194,25 @@ class Intake:
         done: Sequence[Done],
     ) -> list[Begun]:
         known = await instructions.known(connection, [arrival for _, arrival in arrivals])
-        admission = Admission(known, self._openers.now())
+        days = self._openers.days
+        admission = Admission(
+            known, self._openers.now(), late=days.late, tolerance=self._openers.tolerance
+        )
         for _, arrival in arrivals:
             admission.take(arrival)
         brought = {arrival.key: n for n, arrival in arrivals}
         openings: list[Begun] = []
-        waits: dict[str, waiting.Reasons] = {}
+        waits: dict[str, waiting.Wait] = {}
         kept: list[tuple[PendingPair, Pair]] = []
         for pair in admission.pairs:
-            reasons = waiting.must_wait(pair, self._openers.today())
-            if reasons is None:
-                begun = AttemptJob(pair=pair, attempt=1, advised="")
+            wait, fresh = waiting.must_wait(pair, days), waiting.fresh(pair, days)
+            if wait is None:
+                begun = AttemptJob(pair=pair, wait=fresh)
                 n = _completed_by(pair, brought)
                 openings += await self._attempt(connection, n, begun, done[n])
                 continue
-            waits[pair.id] = reasons
-            kept.append((waiting.pending(pair, reasons), pair))
+            waits[pair.id] = wait
+            kept.append((waiting.kept(fresh, wait, days.today()), pair))
         admission.tell(waits)
         await instructions.store(connection, admission)
         await deliver(connection, admission.notices)
@@ -214,9 +227,8 @@ class Intake:
         done: Sequence[Done],
     ) -> list[Begun]:
         openers, last = self._openers, arrivals[-1][0]
-        today = openers.today()
         found, told = await fx_trades.admit(
-            connection, [arrival for _, arrival in arrivals], openers.now(), today
+            connection, [arrival for _, arrival in arrivals], openers.now(), openers.days
         )
         done[last].told.update(told)
         return await self._found(connection, found, last, done)
@@ -229,7 +241,7 @@ class Intake:
     ) -> list[Begun]:
         openings: list[Begun] = []
         for n, arrival in arrivals:
-            found = await self._fx.take(connection, arrival, self._openers.today(), done[n])
+            found = await self._fx.take(connection, arrival, self._openers.days, done[n])
             openings += await self._found(connection, found, n, done)
         return openings
 
@@ -237,18 +249,17 @@ class Intake:
         self, connection: Connection, pairs: Sequence[FxPair], n: int, done: Sequence[Done]
     ) -> list[Begun]:
         """Pairs of trades that are matched now: those of today settle, the others wait."""
-        today = self._openers.today()
-        waits = [
-            (waiting.pending(pair, FUTURE), pair) for pair in pairs if pair.settlement_date > today
-        ]
-        done[n].waits.extend(waits)
-        await self._journal.put_pending(connection, [wait for wait, _ in waits])
-        due = [
-            AttemptJob(pair=p, attempt=1, advised="") for p in pairs if p.settlement_date <= today
-        ]
+        days = self._openers.days
         openings: list[Begun] = []
-        for job in due:
-            openings += await self._attempt(connection, n, job, done[n])
+        for pair in pairs:
+            wait, fresh = waiting.must_wait(pair, days), waiting.fresh(pair, days)
+            if wait is None:
+                job = AttemptJob(pair=pair, wait=fresh)
+                openings += await self._attempt(connection, n, job, done[n])
+                continue
+            kept = waiting.kept(fresh, wait, days.today())
+            await self._journal.put_pending(connection, [kept])
+            done[n].waits.append((kept, pair))
         return openings
 
     async def _attempts(
@@ -263,12 +274,15 @@ class Intake:
             return []
         tries = [job.attempt for _, job in wanted.values()]
         due = await connection.fetch(QUERIES["due_pairs"], list(wanted), tries, FOREVER)
-        asking: dict[str, set[MemberId]] = {str(row["pair"]): set() for row in due}
+        stands = {str(row["pair"]): PendingPair.of(row) for row in due}
+        asking: dict[str, set[MemberId]] = {pair: set() for pair in stands}
         for row in await connection.fetch(QUERIES["cancellations"], list(asking)):
             asking[str(row["pair"])].add(MemberId(row["member"]))
         openings = []
-        for pair, members in asking.items():
+        for pair in (id for id in wanted if id in asking):  # in the order in which they were put
+            members = asking[pair]
             n, job = wanted[pair]
+            job = msgspec.structs.replace(job, wait=stands[pair])  # told more meanwhile, perhaps
             if len(members) == 2:
                 await self._cancellations.end(connection, job.pair, done[n])
             else:
@@ -286,26 +300,20 @@ class Intake:
         id = SettlementId(self._openers.new_id())
         swap = self._openers.pair_swap(id, job.pair)
         if swap is None:
-            again = PendingPair(
-                pair=job.pair.id,
-                due_at=self._openers.now() + UNHEARD_AGAIN,
-                attempts=job.attempt - 1,
-                advised=job.advised or UNTOLD,
-            )
-            await self._journal.put_pending(connection, [again])
-            done.waits.append((again, job.pair))
+            due_at = self._openers.now() + UNHEARD_AGAIN
+            await claims.wait(connection, self._journal, job, due_at, done)
+            return []
+        if await claims.take(connection, self._journal, job, swap, self._openers.now(), done):
             return []
         proposed = Proposed(swap=swap, consents=tuple(sorted(swap.payers)))  # matched: consent
         opened = self._openers.opening(propose(proposed))
         if isinstance(opened, Decided):
             opened = None  # the runner finds the same, and tells the sides what it means to them
-        running = PendingPair(
-            pair=job.pair.id, due_at=FOREVER, attempts=job.attempt, advised=job.advised
-        )
+        running = msgspec.structs.replace(job.wait, due_at=FOREVER, attempts=job.attempt)
         opening, started = self._begin(
             proposed,
             opened,
-            self._openers.pair_origin(job.pair, job.attempt, job.advised),
+            self._openers.pair_origin(job.pair, job.wait),
             pair=job.pair.id,
             attempt=job.attempt,
             pending=running if job.advised else None,
@@ -337,11 +345,12 @@ class Intake:
         """The first journal entry: PROPOSED, and OPEN with it where it is due at once. Nothing
         depends on the one without the other, so they share the record."""
         now = self._openers.now()
-        state = propose(proposed)
+        state = before = propose(proposed)
         events: tuple[Event, ...] = (proposed,)
         if opened is not None:
             state, requests = cancellations.asked(evolve(state, opened), cancelling)
             events = (proposed, opened, *requests)
+            notices = (*notices, *origin.advise(before, state).notices)
         entry = Entry(
             settlement=proposed.swap.id,
             sequence=1,
@@ -369,41 +378,6 @@ class Intake:
             replica=self._journal.replica,
         )
         return opening, Started(loaded=loaded, origin=origin)
-
-    # ------------------------------------------------------------------ agreed swaps
-
-    async def _swaps(
-        self, connection: Connection, jobs: Sequence[Job], done: Sequence[Done]
-    ) -> list[Begun]:
-        proposals = [
-            (n, proposal)
-            for n, job in enumerate(jobs)
-            if isinstance(job, SwapJob)
-            for proposal in job.proposals
-        ]
-        if not proposals:
-            return []
-        known = await instructions.known_digests(
-            connection, [proposal.swap.id for _, proposal in proposals]
-        )
-        openings = []
-        for n, proposal in proposals:
-            swap = proposal.swap
-            earlier = known.get(swap.id)
-            if earlier is not None:
-                conflict = Conflict(what=f"id {swap.id} is known with other terms")
-                done[n].swaps.append(swap.id if earlier == proposal.digest else conflict)
-                continue
-            known[swap.id] = proposal.digest
-            done[n].swaps.append(swap.id)
-            opening, started = self._begin(
-                Proposed(swap=swap, consents=tuple(sorted(proposal.consents))),
-                proposal.opened,
-                self._openers.swap_origin(swap),
-                digest=proposal.digest,
-            )
-            openings.append((n, opening, started))
-        return openings
 
 
 def _completed_by(pair: Pair, brought: Mapping[tuple[str, str], int]) -> int:

@@ -8,21 +8,25 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import aiohttp
 import msgspec
 
 from gateway.config import LedgerSettings, secret
-from gateway.telemetry import logs
+from gateway.telemetry import logs, spans
 from htlc.contract import Answer, Unknown
 from htlc.coordinator import Clock
 from htlc.units import Duration, HtlcId, Instant, LedgerId
+from ledgers.books import KeptLedger
 from ledgers.distribution import SIZES, Distribution
 from ledgers.icsd.nodes import NetworkLedger
 from ledgers.port import Ledger, Lock, Operation
 from ledgers.remote import RemoteLedger, RemoteLedgerError
 from ledgers.trace import CURRENT, Trace
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 PAUSE_FIRST: Final = 0.05
 PAUSE_MAX: Final = 1.0
@@ -127,8 +131,12 @@ class Link:
         while True:
             batch = await take(queue, self._batch_max)
             begun = time.monotonic()
-            CURRENT.set(common_trace(batch))
+            within = common_trace(batch)
+            span = self._span(batch, within)
+            CURRENT.set(within if span is None else spans.trace_of(span))
             answers = await self._answers(ask, batch)
+            if span is not None:
+                span.end()
             traffic.seconds.observe(time.monotonic() - begun)
             traffic.sizes.observe(len(batch))
             if all(isinstance(answer, Unknown) for answer in answers):
@@ -139,6 +147,16 @@ class Link:
             else:
                 self._hand_back(batch, answers)
                 self._heard()
+
+    def _span(self, batch: Sequence[Task], within: Trace | None) -> "Span | None":
+        if spans.active is None:
+            return None
+        about: dict[str, str | int] = {
+            "lockstep.ledger": str(self.name),
+            "lockstep.batch.size": len(batch),
+        }
+        name = "look" if batch[0].operation is None else "apply"
+        return spans.active.begin(f"ledger {name}", "CLIENT", within, about)
 
     def _hand_back(self, batch: Sequence[Task], answers: Sequence[Answer | Unknown]) -> None:
         for task, answer in zip(batch, answers, strict=True):
@@ -165,7 +183,7 @@ class Link:
         return await self.ledger.look([task.contract for task in batch])
 
 
-def ledger(session: aiohttp.ClientSession, access: LedgerSettings) -> Ledger:
+def ledger(session: aiohttp.ClientSession, access: LedgerSettings) -> KeptLedger:
     """A ledger, or a network of registries as one, as the gateway speaks to it. Raises
     ConfigurationError."""
     token = secret(access.token_file)

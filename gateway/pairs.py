@@ -7,11 +7,11 @@ reason and is tried again. Every status that one side is told has its mirror for
 
 from collections.abc import Callable, Sequence
 from datetime import date
-from decimal import Decimal
 from typing import Final, Protocol
 
 import msgspec
 
+from gateway.amounts import CASH, SECURITIES
 from gateway.ids import new_id
 from gateway.journal import Notice, PairEnd, PendingPair
 from gateway.live import Advice
@@ -19,7 +19,6 @@ from htlc.contract import Refusal
 from htlc.events import Decided, Decision, Reason
 from htlc.leg import LegState
 from htlc.settlement import Phase, Settlement
-from htlc.swap import Amount, Party, Swap, dvp
 from htlc.units import SettlementId
 from protocols.iso20022 import render
 from protocols.iso20022.advice import (
@@ -36,13 +35,14 @@ from protocols.iso20022.advice import (
     TransactionDetails,
 )
 from protocols.iso20022.advice import Reason as AdviceReason
-from protocols.iso20022.codes import CancellationReason, PendingReason
+from protocols.iso20022.codes import CancellationReason, FailingReason, PendingReason
+from protocols.iso20022.fx import FxTrade
 from protocols.iso20022.header import Related
 from protocols.iso20022.instruction import SettlementInstruction
 
-SECURITIES: Final = 0
-CASH: Final = 1
-"""The legs of a DvP, in the order of `htlc.swap.dvp`."""
+NORMAL: Final = "0004"
+"""The priority of an instruction that names none (TARGET2-Securities: 0001 reserved, 0002 top, 0003
+high, 0004 normal)."""
 
 _encoder = msgspec.json.Encoder()
 
@@ -54,6 +54,7 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
     member: str
     related: Related
     instruction: SettlementInstruction
+    entered_at: int
 
     @property
     def reference(self) -> str:
@@ -74,6 +75,13 @@ class Addressee(Protocol):
 Told = list[tuple[Addressee, Outbound]]
 
 
+class MatchedSide(Addressee, Protocol):
+    """One side of a pair, whatever it is a pair of."""
+
+    @property
+    def entered_at(self) -> int: ...
+
+
 class MatchedPair(Protocol):
     """What every kind of pair knows of itself: how to say what becomes of it to its two sides.
     Reason codes go in the order of the sides."""
@@ -85,17 +93,41 @@ class MatchedPair(Protocol):
     def members(self) -> frozenset[str]: ...
 
     @property
+    def market_reference(self) -> str:
+        """Ours, by which messages about the whole of it are linked (35 characters)."""
+        ...
+
+    @property
     def settlement_date(self) -> date: ...
+
+    @property
+    def instruction(self) -> SettlementInstruction | FxTrade:
+        """One side's, for what both agree on: the assets, and so the ledgers."""
+        ...
+
+    @property
+    def sides(self) -> Sequence[tuple[MatchedSide, MatchedSide]]:
+        """Each side with its counterparty."""
+        ...
+
+    @property
+    def priority(self) -> str:
+        """Four digits, 0001 first: which of several is tried first."""
+        ...
 
     def reasons(self, state: Settlement, decided: Decided) -> tuple[str, str]:
         """Why an attempt did not settle."""
         ...
 
-    def told_pending(self, codes: Sequence[str], now: int) -> Told: ...
+    def told_pending(self, codes: Sequence[str], now: int, *, failing: bool) -> Told:
+        """Why it does not settle; `failing`: its settlement date is over."""
+        ...
 
     def told_settled(self, state: Settlement) -> Told: ...
 
-    def told_cancelled(self, now: int) -> Told: ...
+    def told_cancelled(self, now: int, *, by_system: bool) -> Told:
+        """By both sides or an authority, or because its time is over."""
+        ...
 
     def told_selected(self, now: int) -> Told:
         """Its settlement date has come, its first attempt begins."""
@@ -119,6 +151,10 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
         return frozenset((self.deliver.member, self.receive.member))
 
     @property
+    def market_reference(self) -> str:
+        return self.deliver.reference
+
+    @property
     def settlement_date(self) -> date:
         return self.deliver.instruction.settlement_date
 
@@ -126,9 +162,24 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
         deliverer, receiver = why_pending(state, decided)
         return (str(deliverer.value), str(receiver.value))
 
-    def told_pending(self, codes: Sequence[str], now: int) -> Told:  # noqa: ARG002
+    @property
+    def instruction(self) -> SettlementInstruction:
+        return self.deliver.instruction
+
+    @property
+    def priority(self) -> str:
+        deliver, receive = self.deliver.instruction.priority, self.receive.instruction.priority
+        return min(deliver or NORMAL, receive or NORMAL)  # the more urgent of the two
+
+    def told_pending(
+        self,
+        codes: Sequence[str],
+        now: int,  # noqa: ARG002
+        *,
+        failing: bool,
+    ) -> Told:
         return [
-            (side, pending(side, other, PendingReason(code)))
+            (side, pending(side, other, code, failing=failing))
             for (side, other), code in zip(self.sides, codes, strict=True)
         ]
 
@@ -147,10 +198,9 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
             for side, other in self.sides
         ]
 
-    def told_cancelled(self, now: int) -> Told:  # noqa: ARG002
-        return [
-            (side, cancelled(side, other, CancellationReason.CANI)) for side, other in self.sides
-        ]
+    def told_cancelled(self, now: int, *, by_system: bool) -> Told:  # noqa: ARG002
+        code = CancellationReason.CANS if by_system else CancellationReason.CANI
+        return [(side, cancelled(side, other, code)) for side, other in self.sides]
 
     def told_selected(self, now: int) -> Told:  # noqa: ARG002
         return []  # a custodian hears of its locks only when they last
@@ -158,49 +208,6 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     def other(self, side: Side) -> Side:
         """The counterparty of a side."""
         return self.receive if side.id == self.deliver.id else self.deliver
-
-
-Holding = tuple[str, str, str]
-"""A ledger, an account on it, and an asset."""
-
-
-class Amounts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a pair moves, in integers, and from which accounts to which (reference data)."""
-
-    securities: Amount
-    cash: Amount
-    seller: tuple[Party, Party]  # on the securities ledger, on the cash ledger
-    buyer: tuple[Party, Party]
-
-    @property
-    def needs(self) -> tuple[Holding, ...]:
-        """What the payers must hold."""
-        securities, cash = self.securities, self.cash
-        return (
-            (securities.ledger, self.seller[SECURITIES].account, securities.asset),
-            (cash.ledger, self.buyer[CASH].account, cash.asset),
-        )
-
-    def swap(self, id: SettlementId) -> Swap:
-        """The swap of an attempt: securities against the deliverer's amount (the matched one)."""
-        seller, buyer = self.seller, self.buyer
-        drawn = dvp(
-            id,
-            seller=seller[SECURITIES],
-            buyer=buyer[SECURITIES],
-            securities=self.securities,
-            cash=self.cash,
-        )
-        secu, cash = drawn.legs
-        cash = msgspec.structs.replace(cash, payer=buyer[CASH], payee=seller[CASH])
-        return msgspec.structs.replace(drawn, legs=(secu, cash))
-
-
-def minor_units(text: str, scale: int) -> int:
-    """Canonical decimal text in the smallest unit; its digits were checked at intake."""
-    units = Decimal(text).scaleb(scale)
-    assert units == units.to_integral_value(), "excess digits are refused at intake"
-    return int(units)
 
 
 def notice(
@@ -222,7 +229,7 @@ def notice_to(
     return Notice(
         member=member,
         id=new_id(),
-        definition=render.definition(message),
+        definition=render.definition(message, {} if about is None else about.emits),
         related=None if about is None else _encoder.encode(about).decode(),
         created_at=now,
         settlement=settlement,
@@ -239,12 +246,14 @@ def references(side: Side, other: Side | None = None) -> References:
     )
 
 
-def pending(side: Side, other: Side, code: PendingReason) -> StatusAdvice:
-    """Matched, and settlement is pending for this reason."""
+def pending(side: Side, other: Side, code: str, *, failing: bool) -> StatusAdvice:
+    """Matched, and settlement is pending, or failing, for this reason."""
+    status = Settling.FAILING if failing else Settling.PENDING
+    reason = FailingReason(code) if failing else PendingReason(code)
     return StatusAdvice(
         references=references(side, other),
         matching=MatchingStatus(status=Matching.MATCHED),
-        settlement=SettlementStatus(status=Settling.PENDING, reasons=(AdviceReason.of(code),)),
+        settlement=SettlementStatus(status=status, reasons=(AdviceReason.of(reason),)),
         details=TransactionDetails.of(side.instruction),
     )
 
@@ -283,15 +292,15 @@ class PairOrigin:
         self,
         pair: MatchedPair,
         *,
-        attempt: int,
-        advised: str,
+        wait: PendingPair,
         now: Callable[[], int],
+        today: Callable[[], date],
         retry_at: Callable[[int], int],
         over: Callable[["PairOrigin", Settlement], None],
     ) -> None:
         self.pair = pair
-        self.attempt = attempt
-        self.advised = advised  # the deliverer's reason code, as told before this attempt
+        self._wait = wait  # as the pair stood before this attempt
+        self._today = today
         self._now = now
         self._retry_at = retry_at
         self._over = over
@@ -305,7 +314,7 @@ class PairOrigin:
         if after.phase is Phase.SETTLED and before.phase is not Phase.SETTLED:
             messages += self.pair.told_settled(after)
         if after.phase is Phase.CANCELLED and self.cancelled_by_users(after):
-            messages += self.pair.told_cancelled(now)
+            messages += self.pair.told_cancelled(now, by_system=False)
         return Advice(
             notices=tuple(notice(side, message, now, after.swap.id) for side, message in messages),
             pending=self.waits(after),
@@ -319,9 +328,9 @@ class PairOrigin:
         if self.cancelled_by_users(after):
             return []
         codes = self.pair.reasons(after, after.decided)
-        if codes[0] == self.advised:
+        if codes[0] == self._wait.advised:
             return []
-        return self.pair.told_pending(codes, now)
+        return self.pair.told_pending(codes, now, failing=self._wait.failing)
 
     def cancelled_by_users(self, state: Settlement) -> bool:
         """Both sides, or an authority, wanted it ended: the pair is over with the attempt."""
@@ -329,7 +338,7 @@ class PairOrigin:
 
     def _is_over(self, state: Settlement) -> bool:
         if state.phase is Phase.SETTLED:
-            return bool(self.advised)  # else it never waited
+            return bool(self._wait.advised)  # else it never waited
         return state.phase is Phase.CANCELLED and self.cancelled_by_users(state)
 
     def _end(self, state: Settlement) -> PairEnd | None:
@@ -345,11 +354,16 @@ class PairOrigin:
         if state.phase is not Phase.CANCELLED or self.cancelled_by_users(state):
             return None
         assert state.decided is not None
-        return PendingPair(
-            pair=self.pair.id,
-            due_at=self._retry_at(self.attempt),
-            attempts=self.attempt,
-            advised=self.pair.reasons(state, state.decided)[0],
+        attempt = self._wait.attempts + 1
+        codes = self.pair.reasons(state, state.decided)
+        same = codes[0] == self._wait.advised
+        return msgspec.structs.replace(
+            self._wait,
+            due_at=self._retry_at(attempt),
+            attempts=attempt,
+            advised=codes[0],
+            mirrored=codes[1],
+            told_on=self._wait.told_on if same else self._today(),
         )
 
     def ended(self, state: Settlement) -> None:

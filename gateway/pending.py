@@ -1,22 +1,30 @@
 """Pairs that wait: for their settlement date, for what they lack, for another attempt.
 
 A pair is tried again when its time has come, and at once when a settlement of ours brings its payer
-the asset that it lacks: a chain of deliveries settles as fast as its first link.
+the asset that it lacks: a chain of deliveries settles as fast as its first link. Of several that
+wait for the same asset the one with the higher priority is tried first.
 """
 
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from datetime import date
 from typing import Final
 
+from gateway.amounts import Holding
+from gateway.days import Days
 from gateway.jobs import FOREVER, AttemptJob
 from gateway.journal import PendingPair
-from gateway.pairs import Holding, MatchedPair
+from gateway.pairs import MatchedPair
 from htlc.settlement import Settlement
 
 DATE_SECONDS: Final = 1.0
-"""How often a pair asks for the business date when its own has come by the clock."""
+"""How often at most a pair asks whether its business day is open."""
+
+OPEN_SECONDS_MAX: Final = 3600.0
+"""And how often at least: the machine's clock may be set."""
+
+DATED: Final = ("FUTU", "LATE", "CLAT", "CYCL")
+"""Reasons of a pair that waits for a business day and for nothing else."""
 
 
 class PendingPairs:
@@ -27,13 +35,11 @@ class PendingPairs:
         *,
         needs: Callable[[MatchedPair], tuple[Holding, ...]],
         attempt: Callable[[AttemptJob], bool],
-        now: Callable[[], int],
-        today: Callable[[], date],
+        days: Days,
     ) -> None:
         self._needs_of = needs
         self._attempt = attempt
-        self._now = now
-        self._today = today
+        self._days = days
         self._waiting: dict[str, tuple[PendingPair, MatchedPair]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._needs: defaultdict[Holding, set[str]] = defaultdict(set)
@@ -52,7 +58,9 @@ class PendingPairs:
             return
         for need in self._needs_of(pair):
             self._needs[need].add(pair.id)
-        delay = max(0.0, (pending.due_at - self._now()) / 1e9)
+        delay = max(0.0, (pending.due_at - self._days.now()) / 1e9)
+        if not pending.attempts and self._days.is_open(pair) and pending.advised in DATED:
+            delay = 0.0  # its date was set by hand, ahead of the clock
         self._timers[pair.id] = asyncio.get_running_loop().call_later(delay, self._try, pair.id)
 
     def forget(self, id: str) -> None:
@@ -67,18 +75,27 @@ class PendingPairs:
     def settled(self, state: Settlement) -> None:
         """A settlement has brought its payees something: whoever lacked it is tried again."""
         for leg in state.swap.legs:
-            for id in tuple(self._needs.get((leg.ledger, leg.payee.account, leg.asset), ())):
+            needed = self._needs.get((leg.ledger, leg.payee.account, leg.asset), ())
+            for id in sorted(needed, key=self._order):
                 if self._waiting[id][0].attempts:  # not one that only waits for its date
                     self._try(id)
 
+    def _order(self, id: str) -> tuple[str, int, str]:
+        """Of several that want the same: by priority, and then the oldest first."""
+        pair = self._waiting[id][1]
+        entered_at = max(side.entered_at for side, _ in pair.sides)
+        return pair.priority, entered_at, id
+
     def _try(self, id: str) -> None:
         pending, pair = self._waiting[id]
-        if pair.settlement_date > self._today():
-            # The clock is past the date, the business date (configured, then) is not.
+        if not self._days.is_open(pair):
+            # After a cut-off, or where the business date is set by hand and lags the clock.
             loop = asyncio.get_running_loop()
-            self._timers[id] = loop.call_later(DATE_SECONDS, self._try, id)
+            opens_in = (self._days.current(pair.instruction).opens_at - self._days.now()) / 1e9
+            delay = min(max(opens_in, DATE_SECONDS), OPEN_SECONDS_MAX)
+            self._timers[id] = loop.call_later(delay, self._try, id)
             return
-        job = AttemptJob(pair=pair, attempt=pending.attempts + 1, advised=pending.advised)
+        job = AttemptJob(pair=pair, wait=pending)
         if self._attempt(job):
             self.forget(id)
         else:  # too much is queued: the next second will do

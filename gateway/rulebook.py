@@ -1,11 +1,11 @@
 """The gateway's own rules on what is proposed: on instructions, and on agreed swaps."""
 
 from collections.abc import Callable, Iterator
-from datetime import date
 from typing import assert_never
 
 from msgspec.structs import replace
 
+from gateway.days import Days
 from gateway.directory import Directory
 from htlc.swap import Fault, Leg, Swap
 from htlc.units import Duration, Instant, LedgerId, MemberId
@@ -29,12 +29,12 @@ class Rulebook:
         self,
         directory: Directory,
         *,
-        today: Callable[[], date],
+        days: Days,
         consent_within: Duration,
         clock: Callable[[LedgerId], Instant],
     ) -> None:
         self._directory = directory
-        self._today = today
+        self._days = days
         self._consent_within = consent_within
         self._clock = clock
         self._reference: Reference | None = None
@@ -49,10 +49,13 @@ class Rulebook:
         reference = self._reference or self._make_reference()
         match content:
             case SettlementInstruction():
-                broken = rules.check(content, reference, self._today())
+                days = self._days
+                broken = rules.check(content, reference, days.today(), days.accepts)
                 return broken or _not_served(content)
             case FxTrade():
-                return fx_rules.check(content, reference, self._today()) or _too_far(content)
+                days = self._days
+                broken = fx_rules.check(content, reference, days.today(), days.accepts)
+                return broken or _too_far(content)
             case FxAmendment():
                 return self.check(content.trade)
             case FxCancellation() | CancellationRequest() | HoldRequest():

@@ -31,7 +31,7 @@ from htlc.agreement import Role
 from htlc.commands import Command
 from htlc.contract import Answer, Refusal, Unknown
 from htlc.coordinator import Clock, decide, evolve, wake_at
-from htlc.events import Answered, Decided, Event
+from htlc.events import Answered, Event
 from htlc.settlement import Phase, Settlement
 from htlc.units import LedgerId, SettlementId
 from ledgers.port import Cancel, Execute, Lock, Operation, Refund
@@ -92,6 +92,7 @@ class Runner:
         id = loaded.state.swap.id
         if id in self.lives or loaded.state.ended:
             return
+        trace = self.tally.adopt(loaded.state, loaded.created_at, trace)
         live = self.lives[id] = Live(loaded, origin, trace)
         self.mark(live)
 
@@ -118,7 +119,7 @@ class Runner:
         live = self.lives.pop(id, None)
         if live is None:
             return
-        self.tally.relinquished += 1
+        self.tally.relinquish(id)
         if live.timer is not None:
             live.timer.cancel()
         for request in live.requests:
@@ -190,12 +191,12 @@ class Runner:
 
     def _perform(self, live: Live, command: Command) -> None:
         match command:
+            case commands.Lock() | commands.Unlock() | commands.Refund() | commands.Look():
+                self._send(live, command)
             case commands.Record():
                 self._append(live, (command.event,))
             case commands.Open():
                 self._open(live)
-            case _:
-                self._send(live, command)
 
     def _open(self, live: Live) -> None:
         if not live.appending and (event := self.agreements.opening(live.state)) is not None:
@@ -231,6 +232,7 @@ class Runner:
             case commands.Refund():
                 return Refund(id=state.agreed.legs[command.leg].terms.id)
             case commands.Unlock():
+                self._journal.require_current()
                 key = command.key or self._vault.key(state, command.leg, command.role)
                 id = state.agreed.legs[command.leg].terms.id
                 execution = command.role is Role.EXECUTION
@@ -289,25 +291,36 @@ class Runner:
         if live.appending:
             return
         live.appending = True
-        after = live.state
+        if live.state.frozen and not live.saved.frozen:
+            with logs.bound(**_about(live)):
+                self._say(f"PAGE: settlement {live.id} is frozen after a restore; see the runbook")
+        before = after = live.state
         for event in events:
             after = evolve(after, event)
         known = facts(live.saved, live.state) if live.saved.legs else ()
         advice = live.origin.advise(live.saved, after)
-        decided = next((event for event in events if isinstance(event, Decided)), None)
         entry = Entry(
             settlement=live.id,
             sequence=live.sequence + 1,
             events=(*known, *events),
             phase=after.phase,
-            decision=decided.decision if decided else None,
+            decision=after.decision if before.decided is None else None,
             ended=after.ended,
             notices=advice.notices,
             pending=advice.pending,
             settled_pair=advice.settled_pair,
             end=advice.end,
         )
-        self.writer.put(Append(live=live, entry=entry, after=after, events=events, request=request))
+        self.writer.put(
+            Append(
+                live=live,
+                entry=entry,
+                before=before,
+                after=after,
+                events=events,
+                request=request,
+            )
+        )
 
     def _appended(self, append: Append, written: bool) -> None:
         live = append.live
@@ -320,8 +333,11 @@ class Runner:
         live.appending = False
         live.sequence = append.entry.sequence
         live.saved = append.after
-        for event in append.events:
-            live.state = evolve(live.state, event)
+        if live.state is append.before:
+            live.state = append.after
+        else:  # a fact has come meanwhile
+            for event in append.events:
+                live.state = evolve(live.state, event)
         if append.request is not None and not append.request.answer.done():
             append.request.answer.set_result(None)
         if live.saved.ended:

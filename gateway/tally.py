@@ -1,4 +1,4 @@
-"""What a replica's settlements came to: counted as they go, read by the metrics.
+"""What a replica's settlements came to: counted as they go, read by the metrics, told to a tracer.
 
 Keys are plain texts: the members of an enumeration are hashed by Python code, for each settlement
 several times.
@@ -8,11 +8,13 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Final
 
+from gateway.telemetry import spans
 from htlc.leg import LegStatus
 from htlc.settlement import Phase, Settlement
 from htlc.swap import Swap
-from htlc.units import LedgerId
+from htlc.units import LedgerId, SettlementId
 from ledgers.distribution import Distribution
+from ledgers.trace import Trace
 
 GOING_ON: Final = tuple(phase for phase in Phase if phase not in (Phase.SETTLED, Phase.CANCELLED))
 """The phases that a settlement is in for a while; the others are its ends."""
@@ -37,8 +39,16 @@ class Tally:
         """A settlement was opened: its agreement is in the journal."""
         self.opened[self.kind(state.swap), str(state.protocol)] += 1
 
+    def adopt(self, state: Settlement, created_at: int, trace: Trace | None) -> Trace | None:
+        """A settlement has been taken on; the trace that what is done for it belongs to."""
+        if spans.active is None:
+            return trace
+        return spans.active.settlement(state.swap.id, trace, created_at)
+
     def left(self, phase: Phase, state: Settlement, seconds: float) -> None:
         """A settlement has left a phase."""
+        if spans.active is not None:
+            spans.active.phase(state)
         if (seen := self.phases.get(str(phase))) is not None:
             seen.observe(seconds)
         if phase is Phase.PROPOSED and state.agreement is not None:
@@ -47,10 +57,18 @@ class Tally:
     def end(self, state: Settlement, seconds: float) -> None:
         """A settlement has ended, durably, so long after intake."""
         kind, outcome = self.kind(state.swap), outcome_of(state)
+        if spans.active is not None:
+            spans.active.settlement_over(state.swap.id, outcome)
         protocol = str(state.protocol) if state.agreement is not None else "none"
         reason = str(state.decided.reason) if state.decided is not None else "NONE"
         self.ended[kind, protocol, outcome, reason] += 1
         self.durations[kind, outcome].observe(seconds)
+
+    def relinquish(self, id: SettlementId) -> None:
+        """Another replica has a settlement now."""
+        self.relinquished += 1
+        if spans.active is not None:
+            spans.active.settlement_over(id, "RELINQUISHED")
 
     def kind(self, swap: Swap) -> str:
         """Delivery versus payment, payment versus payment (CPMI), or other."""

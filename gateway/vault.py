@@ -21,6 +21,9 @@ from htlc.units import SettlementId
 MASTER_BYTES: Final = 32
 """As long as the keys that are derived from it: 256 bits."""
 
+_BLOCK_BYTES: Final = 64
+"""Of SHA-256 (FIPS 180-4): HMAC pads its key to it."""
+
 _EXTRACT_SALT: Final = b"lockstep vault 1"
 """Tells these keys apart from any other use of the same master secret."""
 
@@ -31,8 +34,11 @@ class Vault:
     def __init__(self, master: bytes) -> None:
         if len(master) != MASTER_BYTES:
             raise ValueError(f"the vault's master secret has {MASTER_BYTES} bytes")
-        # HKDF-Extract, once.
-        self._prk = hmac.digest(_EXTRACT_SALT, master, hashlib.sha256)
+        # HKDF-Extract, once; and HMAC (RFC 2104) of the result as far as it goes without a message:
+        # going on from there takes a third of the time of a whole one.
+        prk = hmac.digest(_EXTRACT_SALT, master, hashlib.sha256).ljust(_BLOCK_BYTES, b"\0")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in prk))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in prk))
 
     def lock(
         self, settlement: SettlementId, pair: Pair, role: Role, function: HashFunction
@@ -47,8 +53,10 @@ class Vault:
 
     def _derive(self, settlement: SettlementId, pair: Pair, role: Role) -> bytes:
         # HKDF-Expand of one block: T(1) = HMAC(PRK, info | 0x01).
-        info = f"{settlement}/{pair}/{role}".encode()
-        return hmac.digest(self._prk, info + b"\x01", hashlib.sha256)
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(f"{settlement}/{pair}/{role}\x01".encode())
+        outer.update(inner.digest())
+        return outer.digest()
 
 
 def load_master(path: Path, *, create: bool = False) -> bytes:

@@ -1,41 +1,103 @@
-"""Why a matched pair does not settle now, and what is kept of it until it does."""
+"""Why a matched pair does not settle now, and what is kept of it until it does.
 
-from datetime import UTC, date, datetime
+A pair settles on its date, or, where that is past, on the business day that is current when it is
+matched (`settle_on`). While that day lasts, settlement is *pending*; afterwards it *fails*, which
+ends nothing: it is tried again on each business day until it settles, is cancelled, or expires.
+"""
 
+from datetime import date
+
+import msgspec
+
+from gateway.days import Days
 from gateway.jobs import FOREVER
 from gateway.journal import PendingPair
 from gateway.pairs import MatchedPair, Pair
-from protocols.iso20022.codes import PendingReason
-
-Reasons = tuple[PendingReason, PendingReason]
-"""What the deliverer and what the receiver is told."""
+from protocols.iso20022.codes import FailingReason, PendingReason, ReasonCode
 
 
-def must_wait(pair: Pair, today: date) -> Reasons | None:
-    """A side holds it, or its date lies ahead; None if it is to be settled now."""
-    deliver, receive = pair.deliver.instruction, pair.receive.instruction
-    if deliver.hold and receive.hold:
-        return (PendingReason.BOTH, PendingReason.BOTH)
-    if deliver.hold:
-        return (PendingReason.PREA, PendingReason.PRCY)
-    if receive.hold:
-        return (PendingReason.PRCY, PendingReason.PREA)
-    if deliver.settlement_date > today:
-        return (PendingReason.FUTU, PendingReason.FUTU)
+class Wait(msgspec.Struct, frozen=True, kw_only=True):
+    """Why the first side waits and why the second, in reason codes; `failing`: its date is over."""
+
+    codes: tuple[str, str]
+    failing: bool
+    until: int
+
+
+def must_wait(pair: MatchedPair, days: Days) -> Wait | None:
+    """A side holds it, its date lies ahead, or the ledgers are closed; None if it settles now."""
+    day = days.current(pair.instruction)
+    closed = not day.is_open(days.now())
+    failing = closed and pair.settlement_date < day.date
+    if isinstance(pair, Pair) and (held := _held(pair)) is not None:
+        return Wait(codes=_texts(*held), failing=failing, until=FOREVER)
+    if pair.settlement_date > day.date:
+        own = days.window(pair)
+        return Wait(
+            codes=_texts(PendingReason.FUTU, PendingReason.FUTU),
+            failing=False,
+            until=day.opens_at if own is None else own.opens_at,
+        )
+    if not closed:
+        return None
+    codes = _late(pair, days) if failing else (PendingReason.FUTU, PendingReason.FUTU)
+    return Wait(codes=_texts(*codes), failing=failing, until=day.opens_at)
+
+
+def _held(pair: Pair) -> tuple[ReasonCode, ReasonCode] | None:
+    deliver, receive = pair.deliver.instruction.hold, pair.receive.instruction.hold
+    if deliver and receive:
+        return PendingReason.BOTH, PendingReason.BOTH
+    if deliver:
+        return PendingReason.PREA, PendingReason.PRCY
+    if receive:
+        return PendingReason.PRCY, PendingReason.PREA
     return None
 
 
-def pending(pair: MatchedPair, reasons: Reasons, attempts: int = 0) -> PendingPair:
-    """A pair that waits for this: for its date, or for a release."""
-    future = reasons[0] is PendingReason.FUTU
+def _late(pair: MatchedPair, days: Days) -> tuple[ReasonCode, ReasonCode]:
+    """Who came after the cut-off of the settlement date; where nobody did (a hold was released
+    then), the pair waits for the next cycle."""
+    own = days.window(pair)
+    closes_at = 0 if own is None else own.closes_at
+    first, second = (side.entered_at >= closes_at for side, _ in pair.sides)
+    if first and second:
+        return FailingReason.LATE, FailingReason.LATE
+    if first:
+        return FailingReason.LATE, FailingReason.CLAT
+    if second:
+        return FailingReason.CLAT, FailingReason.LATE
+    return FailingReason.CYCL, FailingReason.CYCL
+
+
+def _texts(first: ReasonCode, second: ReasonCode) -> tuple[str, str]:
+    return str(first.value), str(second.value)
+
+
+def fresh(pair: MatchedPair, days: Days) -> PendingPair:
+    """What is known of a pair that has just been matched: nothing was tried, nobody told why."""
     return PendingPair(
         pair=pair.id,
-        due_at=start_of(pair.settlement_date) if future else FOREVER,
-        attempts=attempts,
-        advised=str(reasons[0].value),
+        due_at=days.now(),
+        attempts=0,
+        advised="",
+        settle_on=settle_on(pair, days),
+        told_on=days.today(),
     )
 
 
-def start_of(day: date) -> int:
-    """The first instant of a day, UTC nanoseconds."""
-    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1_000_000_000
+def settle_on(pair: MatchedPair, days: Days) -> date:
+    """The business day from whose end on the pair fails."""
+    return max(pair.settlement_date, days.current(pair.instruction).date)
+
+
+def kept(before: PendingPair, wait: Wait, today: date) -> PendingPair:
+    """The same pair, waiting for this now."""
+    return msgspec.structs.replace(
+        before,
+        due_at=wait.until,
+        advised=wait.codes[0],
+        mirrored=wait.codes[1],
+        failing=before.failing or wait.failing,
+        told_on=today,
+    )

@@ -1,10 +1,10 @@
 """The ledgers' own times as the gateway estimates them between answers, and when to ask again."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
-from htlc.settlement import LegStatus, Phase, Settlement
+from htlc.settlement import LegState, LegStatus, Phase, Settlement
 from htlc.units import Duration, Instant, LedgerId
 
 
@@ -31,17 +31,20 @@ def passed(now: Clocks, ledger: LedgerId, instant: Instant) -> bool | None:
 
 def wake_at(state: Settlement) -> Instant | None:
     """The next instant at which time alone changes what is owed. Scheduling only."""
-    return min(_instants(state), default=None)
+    if state.phase is Phase.LOCKING:
+        return state.agreed.commit_by
+    if state.phase is Phase.PROPOSED:
+        return state.swap.commit_by
+    if state.ended:
+        return None
+    instants = [_turn_of(leg, n, state) for n, leg in enumerate(state.legs)]
+    return min((at for at in instants if at is not None), default=None) if any(instants) else None
 
 
-def _instants(state: Settlement) -> Iterator[Instant]:
-    if state.phase is Phase.PROPOSED and state.swap.commit_by is not None:
-        yield state.swap.commit_by
-    elif state.phase is Phase.LOCKING:
-        yield state.agreed.commit_by
-    elif not state.ended and state.agreement is not None:
-        for leg, agreed in zip(state.legs, state.agreed.legs, strict=True):
-            if leg.status is LegStatus.ABSENT:
-                yield agreed.terms.lock_by
-            elif leg.status is LegStatus.LOCKED and agreed.terms.expires_at is not None:
-                yield agreed.terms.expires_at
+def _turn_of(leg: LegState, n: int, state: Settlement) -> Instant | None:
+    """When a leg cannot be locked any more, or can go back by the clock."""
+    if leg.status is LegStatus.ABSENT:
+        return state.agreed.legs[n].terms.lock_by
+    if leg.status is LegStatus.LOCKED:
+        return state.agreed.legs[n].terms.expires_at
+    return None

@@ -27,7 +27,7 @@ showing of a key, or bring on CANCEL; giving up a claim needs the ledger's own a
 """
 
 from collections.abc import Iterator
-from typing import assert_never
+from typing import Final, assert_never
 
 from msgspec.structs import replace
 
@@ -66,7 +66,16 @@ def propose(event: Proposed) -> Settlement:
 
 def evolve(state: Settlement, event: Event) -> Settlement:
     """Fold one event. Events come in journal order; facts may come late, doubled, or overtaken."""
+    # The frequent ones first: a class that does not match costs as much as the matching work.
     match event:
+        case Answered():
+            agreed = state.agreed.legs[event.leg]
+            learned = learn(state.legs[event.leg], agreed, event.answer)
+            return _advance(_with_leg(state, event.leg, learned))
+        case Decided():
+            return _advance(_decided(state, event))
+        case Learned():
+            return _advance(_learned(state, event))
         case Proposed():
             raise AssertionError("a settlement is proposed once, by `propose`")
         case Consented():
@@ -83,14 +92,6 @@ def evolve(state: Settlement, event: Event) -> Settlement:
             )
         case SecretHanded():
             return replace(state, secret_handed=True)
-        case Decided():
-            return _advance(_decided(state, event))
-        case Answered():
-            agreed = state.agreed.legs[event.leg]
-            learned = learn(state.legs[event.leg], agreed, event.answer)
-            return _advance(_with_leg(state, event.leg, learned))
-        case Learned():
-            return _advance(_learned(state, event))
         case Restored():
             return _restored(state)
         case _:
@@ -140,14 +141,21 @@ def _advance(state: Settlement) -> Settlement:
     return state
 
 
+_GOING: Final = (Phase.EXECUTING, Phase.UNWINDING)
+"""The phases from which what is known of the legs leads on."""
+
+
 def _next_phase(state: Settlement) -> Phase:
-    if state.phase not in (Phase.EXECUTING, Phase.UNWINDING):
+    if state.phase not in _GOING:
         return state.phase
-    if state.any_executed and state.any_finished:
+    known = [leg.status for leg in state.legs]
+    executed = known.count(LegStatus.EXECUTED)
+    finished = len([status for status in known if status in FINISHED])
+    if executed and finished:
         return Phase.BROKEN
-    if all(leg.status is LegStatus.EXECUTED for leg in state.legs):
+    if executed == len(known):
         return Phase.SETTLED
-    if all(leg.status in FINISHED for leg in state.legs):
+    if finished == len(known):
         return Phase.CANCELLED
     if state.phase is Phase.EXECUTING and _turned_back(state):
         return Phase.UNWINDING
@@ -211,28 +219,32 @@ def _locking(state: Settlement, now: Clocks) -> Iterator[Command]:
     elif state.restored and state.protocol is not LockProtocol.ANCHORED:
         yield from (Look(leg=n) for n in range(len(state.legs)))
     else:
-        missing = tuple(_lockable(state))
-        yield from (Lock(leg=n) for n in missing)
-        yield from (Look(leg=n) for n in _unheard(state, now) if n not in missing)
+        missing = _lockable(state)
+        for n in missing:
+            yield Lock(leg=n)
+        for n in _unheard(state, now):
+            if n not in missing:
+                yield Look(leg=n)
 
 
-def _unheard(state: Settlement, now: Clocks) -> Iterator[int]:
+def _unheard(state: Settlement, now: Clocks) -> list[int]:
     """The legs whose ledger's time matters and is not known since the start: leg 0's, by which
     `commit_by` passes, and once all are locked those whose margin is to be left. Ask first."""
-    margins = state.agreed.revealers if state.all_locked else ()
-    for n, agreed in enumerate(state.agreed.legs):
-        timed = n == 0 or (n in margins and agreed.terms.expires_at is not None)
-        if timed and agreed.ledger not in now:
-            yield n
+    legs = state.agreed.legs
+    timed = [0]
+    if state.all_locked:
+        expiring = (n for n in state.agreed.revealers if legs[n].terms.expires_at is not None)
+        timed = sorted({0, *expiring})
+    return [n for n in timed if legs[n].ledger not in now]
 
 
 def _decision(state: Settlement, now: Clocks) -> Decided | None:
-    deciders = state.legs if state.anchor is None else (state.anchor,)
-    if any(leg.status is LegStatus.EXECUTED for leg in deciders):
+    if state.key_is_out:
         return Decided(decision=Decision.COMMIT, reason=Reason.EXECUTED_ON_LEDGER)
     if state.restored and state.protocol is not LockProtocol.ANCHORED:
         return _restored_decision(state)
-    late = passed(now, state.agreed.legs[0].ledger, state.agreed.commit_by)
+    agreed = state.agreed
+    late = passed(now, agreed.legs[0].ledger, agreed.commit_by)
     if (
         late is False
         and state.all_locked
@@ -274,21 +286,22 @@ def _restored_decision(state: Settlement) -> Decided | None:
     return None
 
 
-def _lockable(state: Settlement) -> Iterator[int]:
+_LOCKABLE: Final = (LegStatus.UNSEEN, LegStatus.ABSENT)
+
+
+def _lockable(state: Settlement) -> list[int]:
     """The legs to ask for now. Where a party holds the secret they go one by one: the anchor after
     all followers (rule 8), `htlc` legs in descending order of expiry (rule 12)."""
     missing = [
-        n
-        for n, leg in enumerate(state.legs)
-        if leg.status in (LegStatus.UNSEEN, LegStatus.ABSENT) and leg.refusal is None
+        n for n, leg in enumerate(state.legs) if leg.status in _LOCKABLE and leg.refusal is None
     ]
     if state.agreed.holder is None:
-        yield from missing
-    elif state.protocol is LockProtocol.ANCHORED:
-        followers = [n for n in missing if n != state.agreed.anchor]
-        yield from followers or missing
-    elif missing:
-        yield max(missing, key=lambda n: state.agreed.legs[n].terms.expires_at or 0)
+        return missing
+    if state.protocol is LockProtocol.ANCHORED:
+        return [n for n in missing if n != state.agreed.anchor] or missing
+    if not missing:
+        return []
+    return [max(missing, key=lambda n: state.agreed.legs[n].terms.expires_at or 0)]
 
 
 def _executions(state: Settlement, now: Clocks) -> Iterator[Command]:

@@ -22,12 +22,11 @@ class LegStatus(StrEnum):
     FOREIGN = "FOREIGN"  # the id holds a contract on other terms: not our leg
 
 
-FINISHED = frozenset(
-    {LegStatus.CANCELLED, LegStatus.REFUNDED, LegStatus.UNLOCKED, LegStatus.FOREIGN}
-)
-"""Ended without execution; none of these can become anything else (rule 3)."""
+FINISHED = (LegStatus.CANCELLED, LegStatus.REFUNDED, LegStatus.UNLOCKED, LegStatus.FOREIGN)
+"""Ended without execution; none of these can become anything else (rule 3). A tuple, because a
+member of an enumeration is found in it by identity, and hashed by Python code."""
 
-ENDED = FINISHED | {LegStatus.EXECUTED}
+ENDED = (LegStatus.EXECUTED, *FINISHED)
 
 
 class LegState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

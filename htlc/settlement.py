@@ -1,11 +1,12 @@
 """The state of one settlement: what is folded from its events, and the questions asked of it."""
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
-from htlc.agreement import Agreement
-from htlc.events import Decided, Decision
+from htlc.agreement import Agreement, PrincipalRisk
+from htlc.events import Decided, Decision, Reason
 from htlc.leg import ENDED, FINISHED, LegState, LegStatus, learn
 from htlc.swap import LockProtocol, Swap
 from htlc.units import MemberId
@@ -23,6 +24,9 @@ class Phase(StrEnum):
     SETTLED = "SETTLED"  # every leg executed, final
     CANCELLED = "CANCELLED"  # every leg finished without execution, final
     BROKEN = "BROKEN"  # legs ended differently: the announced residual risk came true
+
+
+_ENDS: Final = (Phase.SETTLED, Phase.CANCELLED)
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +54,14 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
         return self.agreed.protocol
 
     @property
+    def risk(self) -> PrincipalRisk:
+        """Whether a party can lose the whole of its leg. What operators decided after a restore is
+        as good as their evidence (rule 17)."""
+        if self.decided is not None and self.decided.reason is Reason.OPERATORS:
+            return PrincipalRisk.RESIDUAL
+        return self.agreed.risk
+
+    @property
     def decision(self) -> Decision | None:
         return self.decided.decision if self.decided else None
 
@@ -63,15 +75,15 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def all_locked(self) -> bool:
-        return all(leg.status is LegStatus.LOCKED for leg in self.legs)
+        return all([leg.status is LegStatus.LOCKED for leg in self.legs])
 
     @property
     def any_executed(self) -> bool:
-        return any(leg.status is LegStatus.EXECUTED for leg in self.legs)
+        return any([leg.status is LegStatus.EXECUTED for leg in self.legs])
 
     @property
     def any_finished(self) -> bool:
-        return any(leg.status in FINISHED for leg in self.legs)
+        return any([leg.status in FINISHED for leg in self.legs])
 
     @property
     def expiring(self) -> bool:
@@ -119,7 +131,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ended(self) -> bool:
-        return self.phase in (Phase.SETTLED, Phase.CANCELLED)
+        return self.phase in _ENDS
 
     @property
     def never_locked(self) -> bool:
@@ -132,11 +144,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def refused_leg(self) -> int | None:
         """The first leg whose lock its ledger has lastingly refused."""
-        return next(
-            (
-                n
-                for n, leg in enumerate(self.legs)
-                if leg.refusal is not None and leg.status is not LegStatus.LOCKED
-            ),
-            None,
-        )
+        for n, leg in enumerate(self.legs):
+            if leg.refusal is not None and leg.status is not LegStatus.LOCKED:
+                return n
+        return None

@@ -112,11 +112,18 @@ def check(swap: Swap, *, legs_max: int) -> tuple[Fault, ...]:
 
 
 def _instant_faults(swap: Swap) -> Iterable[Fault]:
-    named = [("commit_by", swap.commit_by)]
-    named += [(f"legs[{n}].expires_at", leg.expires_at) for n, leg in enumerate(swap.legs)]
-    for field, instant in named:
-        if instant is not None and not 0 < instant <= INSTANT_MAX:
-            yield Fault(field=field, rule="an instant lies after 1970 and before 2262")
+    if not _is_instant(swap.commit_by):
+        yield Fault(field="commit_by", rule=_INSTANT_RULE)
+    for n, leg in enumerate(swap.legs):
+        if not _is_instant(leg.expires_at):
+            yield Fault(field=f"legs[{n}].expires_at", rule=_INSTANT_RULE)
+
+
+_INSTANT_RULE: Final = "an instant lies after 1970 and before 2262"
+
+
+def _is_instant(instant: Instant | None) -> bool:
+    return instant is None or 0 < instant <= INSTANT_MAX
 
 
 def _leg_faults(field: str, leg: Leg) -> Iterable[Fault]:
@@ -131,6 +138,8 @@ def _leg_faults(field: str, leg: Leg) -> Iterable[Fault]:
 def _connection_faults(legs: Sequence[Leg]) -> tuple[Fault, ...]:
     """The arcs that spoil strong connection: a payee with no way back to its payer, or a part of
     the swap that has nothing to do with the first leg."""
+    if _is_exchange(legs):
+        return ()
     dead_ends = tuple(
         Fault(
             field=f"legs[{n}]",
@@ -147,6 +156,14 @@ def _connection_faults(legs: Sequence[Leg]) -> tuple[Fault, ...]:
         if leg.payer.member not in within
     )
     return dead_ends or tuple(apart)
+
+
+def _is_exchange(legs: Sequence[Leg]) -> bool:
+    """Two parties that give to each other: what nearly all swaps are, and connected as it is."""
+    if len(legs) != 2:
+        return False
+    one, other = legs
+    return one.payer.member == other.payee.member and one.payee.member == other.payer.member
 
 
 def reachable(legs: Sequence[Leg], start: MemberId) -> frozenset[MemberId]:

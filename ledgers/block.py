@@ -173,12 +173,21 @@ _leaf_decoder = msgspec.json.Decoder(Leaf)
 
 
 def read_leaf(data: bytes) -> Leaf:
-    return _leaf_decoder.decode(data)
+    """The entry in a leaf. Raises msgspec.DecodeError for whatever is none, bytes that are no UTF-8
+    included."""
+    try:
+        return _leaf_decoder.decode(data)
+    except UnicodeDecodeError as error:  # msgspec lets it through
+        raise msgspec.DecodeError(str(error)) from None
 
 
 def cursor(height: int, position: int) -> str:
     """The place of a posting in the order of a ledger: its name, and the cursor after it."""
     return f"{height}.{position}"
+
+
+LAST: Final = (2**63 - 1, 2**31 - 1)
+"""Behind every place."""
 
 
 def place(text: str) -> tuple[int, int]:

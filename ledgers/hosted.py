@@ -14,6 +14,7 @@ from htlc.hashlock import PROBE_PREIMAGE
 from htlc.units import AccountId, AssetId, Duration, HtlcId, Instant, LedgerId
 from ledgers.administration import Act
 from ledgers.block import Block, Proof
+from ledgers.books import Holdings, Position
 from ledgers.instruments import Instrument
 from ledgers.parties import Account, Balance, Mandate, Principal
 from ledgers.port import (
@@ -55,20 +56,6 @@ class AccountView(msgspec.Struct, frozen=True, kw_only=True):
     mandates: tuple[Mandate, ...] = ()
 
 
-class Position(msgspec.Struct, frozen=True, kw_only=True):
-    """Conservation of one asset: what was issued, and where it is (smallest units)."""
-
-    asset: AssetId
-    issued: int
-    available: int  # of all holders
-    locked: int  # of all holders
-
-    @property
-    def difference(self) -> int:
-        """Zero, always."""
-        return self.available + self.locked - self.issued
-
-
 class HostedLedger(Protocol):
     """A ledger that we run. Every wait may raise `port.LedgerUnreachable`, except `submit` and
     `look`, which answer Unknown."""
@@ -96,6 +83,14 @@ class HostedLedger(Protocol):
     async def proof(self, height: int, position: int) -> Proof | None: ...
 
     async def facts(self, by: Principal, after: Cursor, limit: int) -> list[Fact]: ...
+
+    async def holdings(self, account: AccountId | None, after: str, limit: int) -> Holdings: ...
+
+    async def movements(
+        self, account: AccountId, after: Cursor, until: Cursor | None, limit: int
+    ) -> list[Fact]: ...
+
+    async def last_before(self, at: Instant) -> Cursor: ...
 
     async def conservation(self) -> list[Position]: ...
 

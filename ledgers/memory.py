@@ -4,13 +4,25 @@ from collections.abc import Sequence
 
 from htlc.units import AccountId, AssetId, HtlcId, Instant
 from ledgers.administration import Act, administer
-from ledgers.block import GENESIS, Block, Proof, Seal, fact, leaf, place, prove, read_leaf
+from ledgers.block import (
+    GENESIS,
+    LAST,
+    Block,
+    Proof,
+    Seal,
+    cursor,
+    fact,
+    leaf,
+    place,
+    prove,
+    read_leaf,
+)
 from ledgers.book import Book, Effect, apply_all
+from ledgers.books import Holding, Holdings, Position, key, placed
 from ledgers.hosted import (
     BATCH_MAX,
     AccountView,
     Clock,
-    Position,
     Spoken,
     Traits,
     description,
@@ -121,6 +133,39 @@ class MemoryLedger:
         accounts = (self.book.accounts.get(side) for side in sides)
         return by.follows_the_ledger or any(a is not None and a.owner == by.name for a in accounts)
 
+    async def holdings(self, account: AccountId | None, after: str, limit: int) -> Holdings:
+        found = [
+            Holding(account=id, asset=asset, available=held.available, locked=held.locked)
+            for (id, asset), held in sorted(self.book.balances.items())
+            if held is not None and (id, asset) > placed(after) and account in (None, id)
+        ][:limit]
+        return Holdings(
+            as_of=self._last(),
+            holdings=tuple(found),
+            next=key(found[-1]) if len(found) == limit else None,
+        )
+
+    def _last(self) -> Cursor:
+        """The place of the last posting."""
+        header = self.chain[-1].header if self.chain else None
+        return "" if header is None else cursor(header.height, header.count - 1)
+
+    async def movements(
+        self, account: AccountId, after: Cursor, until: Cursor | None, limit: int
+    ) -> list[Fact]:
+        start, end = place(after), LAST if until is None else place(until)
+        found = []
+        for block in self.chain[max(start[0] - 1, 0) :]:
+            for position, data in enumerate(block.leaves):
+                entry, here = read_leaf(data), (block.header.height, position)
+                if start < here <= end and account in (entry.debit.account, entry.credit.account):
+                    found.append(self._fact(*here, data))
+        return found[:limit]
+
+    async def last_before(self, at: Instant) -> Cursor:
+        before = [block.header for block in self.chain if block.header.at < at]
+        return cursor(before[-1].height, before[-1].count - 1) if before else ""
+
     async def conservation(self) -> list[Position]:
         return [self._position(asset) for asset in sorted(self.book.instruments)]
 
@@ -136,4 +181,5 @@ class MemoryLedger:
             issued=-self.book.balance(counter, asset).available,
             available=sum(balance.available for balance in holders),
             locked=sum(balance.locked for balance in holders),
+            as_of=self._last(),
         )

@@ -4,6 +4,7 @@ A name that is not spelled so cannot exist, so nothing needs to be looked up for
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 UUID_PATTERN: Final = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z"
@@ -16,9 +17,12 @@ every language. ISO 20022 needs 35 characters (Max35Text); 64 hold a hex digest 
 LEG_PATTERN: Final = r"^[A-Z0-9]{1,8}\Z"
 """`LegIdentifier` of supl.001."""
 
+NAME_CHARACTERS_MAX: Final = 64
+
 _uuid = re.compile(UUID_PATTERN).match
-_name = re.compile(NAME_PATTERN).match
+_name = lru_cache(maxsize=65_536)(re.compile(NAME_PATTERN).match)
 _leg = re.compile(LEG_PATTERN).match
+"""Accounts and assets come again and again: what was found of one is kept (about 20 MB)."""
 
 
 def is_uuid(text: str) -> bool:
@@ -26,7 +30,8 @@ def is_uuid(text: str) -> bool:
 
 
 def is_name(text: str) -> bool:
-    return _name(text) is not None
+    # What is too long is not kept: it may be megabytes.
+    return len(text) <= NAME_CHARACTERS_MAX and _name(text) is not None
 
 
 def is_leg(text: str) -> bool:

@@ -9,10 +9,11 @@ from typing import Any, Final, cast
 import asyncpg
 from asyncpg.exceptions import DataError, InternalClientError
 
-from htlc.units import AccountId, HtlcId
+from htlc.units import AccountId, HtlcId, Instant
 from ledgers import rows
-from ledgers.block import Block, Proof, fact, place, prove, read_leaf
-from ledgers.hosted import BATCH_MAX, AccountView, Position
+from ledgers.block import LAST, Block, Proof, cursor, fact, place, prove, read_leaf
+from ledgers.books import Holding, Holdings, Position, key, placed
+from ledgers.hosted import BATCH_MAX, AccountView
 from ledgers.instruments import Instrument
 from ledgers.names import is_name, is_uuid
 from ledgers.parties import Balance, Principal
@@ -133,6 +134,41 @@ class Reader:
             )
             for row in postings
         ]
+
+    async def holdings(self, account: AccountId | None, after: str, limit: int) -> Holdings:
+        start = placed(after)
+        if account is None:
+            found = await self._fetch("read_holdings", *start, limit)
+        else:
+            found = await self._fetch("read_holdings_of", account, start[1], limit)
+        held = [row for row in found if row["account"] is not None]
+        holdings = tuple(
+            Holding(
+                account=row["account"],
+                asset=row["asset"],
+                available=row["available"],
+                locked=row["locked"],
+            )
+            for row in held
+        )
+        return Holdings(
+            as_of=found[0]["as_of"],
+            holdings=holdings,
+            next=key(holdings[-1]) if len(holdings) == limit else None,
+        )
+
+    async def movements(
+        self, account: AccountId, after: Cursor, until: Cursor | None, limit: int
+    ) -> list[Fact]:
+        end = LAST if until is None else place(until)
+        return await self._facts(
+            await self._fetch("read_movements", account, *place(after), *end, limit)
+        )
+
+    async def last_before(self, at: Instant) -> Cursor:
+        for row in await self._fetch("read_last_before", at):
+            return cursor(row["height"], row["position"])
+        return ""
 
     async def conservation(self) -> list[Position]:
         return [Position(**row) for row in await self._fetch("read_conservation")]

@@ -4,19 +4,27 @@ import asyncio
 import io
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final, TypeVar
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
 
-from htlc.units import HtlcId
-from ledgers import trace, views
+from htlc.contract import Status
+from htlc.units import AccountId, HtlcId, Instant
+from ledgers import preference, trace, views
+from ledgers.books import Holdings, Position
 from ledgers.port import (
     Answer,
     Cursor,
     Description,
     Fact,
+    Issue,
     LedgerUnreachable,
+    Lock,
     Operation,
+    Redeem,
+    Terms,
+    Transfer,
     Unknown,
 )
 from ledgers.wire import AnswerJson, WireError, answer_of, operation_json
@@ -31,11 +39,18 @@ OPERATIONS_MAX: Final = 2_000
 TRANSIENT: Final = frozenset({408, 425, 429})
 """Statuses below 500 that mean "later" (RFC 9110, 6585, 8470), not "never"."""
 
+TERMS_MAX: Final = 500_000
+"""Contracts whose terms are remembered: more than a gateway has open (200,000 settlements), and the
+terms are held by the settlement anyway. Beyond it the oldest are asked for again."""
+
 T = TypeVar("T")
 U = TypeVar("U")
 
 _answers = msgspec.json.Decoder(list[AnswerJson])
 _facts = msgspec.json.Decoder(views.FactsJson)
+_holdings = msgspec.json.Decoder(views.HoldingsJson)
+_positions = msgspec.json.Decoder(list[views.PositionJson])
+_place = msgspec.json.Decoder(views.PlaceJson)
 _description = msgspec.json.Decoder(views.DescriptionJson)
 
 
@@ -51,6 +66,8 @@ class RemoteLedger:
         self._session = session
         self._url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        self._minimal = {**self._headers, preference.HEADER: preference.MINIMAL}
+        self._terms: dict[HtlcId, Terms] = {}  # of open contracts that we have locked
 
     async def describe(self) -> Description:
         """Raises LedgerUnreachable, RemoteLedgerError."""
@@ -61,16 +78,47 @@ class RemoteLedger:
         """Raises RemoteLedgerError; whatever else goes wrong is Unknown."""
         answers: list[Answer | Unknown] = []
         for start in range(0, len(operations), OPERATIONS_MAX):
-            part = [operation_json(op) for op in operations[start : start + OPERATIONS_MAX]]
-            answers += await self._ask("/v1/operations", part, len(part))
+            answers += await self._apply(operations[start : start + OPERATIONS_MAX])
         return answers
+
+    async def _apply(self, operations: Sequence[Operation]) -> Sequence[Answer | Unknown]:
+        """One request. The ledger need not tell the terms of contracts if we know all of them."""
+        known = [self._terms_of(operation) for operation in operations]
+        minimal = all(
+            terms is not None or isinstance(operation, Issue | Redeem | Transfer)
+            for terms, operation in zip(known, operations, strict=True)
+        )
+        content = [operation_json(operation) for operation in operations]
+        answers = await self._ask(
+            "/v1/operations", content, known if minimal else [None] * len(known)
+        )
+        for operation, answer in zip(operations, answers, strict=True):
+            self._remember(operation, answer)
+        return answers
+
+    def _terms_of(self, operation: Operation) -> Terms | None:
+        """The terms that an operation is about, as far as we know that the ledger has them so."""
+        if isinstance(operation, Lock):
+            return operation.terms
+        return self._terms.get(HtlcId(operation.id))
+
+    def _remember(self, operation: Operation, answer: Answer | Unknown) -> None:
+        """A contract that is found on the terms of our lock: its id names them for ever."""
+        if not isinstance(answer, Answer) or (htlc := answer.htlc) is None:
+            return
+        if htlc.status is not Status.LOCKED:
+            self._terms.pop(htlc.terms.id, None)
+        elif isinstance(operation, Lock):
+            self._terms[htlc.terms.id] = htlc.terms
+            if len(self._terms) > TERMS_MAX:
+                del self._terms[next(iter(self._terms))]
 
     async def look(self, ids: Sequence[HtlcId]) -> Sequence[Answer | Unknown]:
         """Raises RemoteLedgerError; whatever else goes wrong is Unknown."""
         answers: list[Answer | Unknown] = []
         for start in range(0, len(ids), OPERATIONS_MAX):
             part = list(ids[start : start + OPERATIONS_MAX])
-            answers += await self._ask("/v1/contracts/query", {"ids": part}, len(part))
+            answers += await self._ask("/v1/contracts/query", {"ids": part}, [None] * len(part))
         return answers
 
     async def facts(self, after: Cursor = "") -> AsyncIterator[Fact]:
@@ -83,22 +131,52 @@ class RemoteLedger:
                 yield _converted(views.fact_of, wire)
             after = page.next
 
-    async def _ask(self, path: str, content: Any, count: int) -> Sequence[Answer | Unknown]:
+    # --- books: raise LedgerUnreachable, RemoteLedgerError ---------------------------------------
+
+    async def holdings(self, account: AccountId | None, after: str = "") -> Holdings:
+        if account is None:
+            told = await self._request("GET", "/v1/holdings", after=after)
+        else:
+            told = await self._request("GET", "/v1/holdings", after=after, account=account)
+        page = _decoded(_holdings, told)
+        return _converted(views.holdings_of, page)
+
+    async def movements(self, account: AccountId, after: Cursor, until: Cursor) -> Sequence[Fact]:
+        path = f"/v1/accounts/{quote(account, safe='')}/facts"
+        page = _decoded(_facts, await self._request("GET", path, None, after=after, until=until))
+        return [_converted(views.fact_of, wire) for wire in page.facts]
+
+    async def conservation(self) -> Sequence[Position]:
+        wires = _decoded(_positions, await self._request("GET", "/v1/conservation"))
+        return [_converted(views.position_of, wire) for wire in wires]
+
+    async def last_before(self, at: Instant) -> Cursor:
+        answer = await self._request("GET", "/v1/cursor", None, before=str(at))
+        return _decoded(_place, answer).cursor
+
+    async def _ask(
+        self, path: str, content: Any, known: Sequence[Terms | None]
+    ) -> Sequence[Answer | Unknown]:
+        """The answers to `known` questions, in order: where terms are known, they may be left out
+        (`Prefer: return=minimal`, if that is so of any)."""
+        count = len(known)
         try:
-            data = await self._request("POST", path, content)
-            answers = [_converted(answer_of, wire) for wire in _decoded(_answers, data)]
+            data = await self._request("POST", path, content, minimal=any(known))
+            told = _decoded(_answers, data)
         except LedgerUnreachable as error:
             return [Unknown(why=str(error))] * count
-        if len(answers) != count:
-            return [Unknown(why=f"{len(answers)} answers to {count} questions")] * count
-        return answers
+        if len(told) != count:
+            return [Unknown(why=f"{len(told)} answers to {count} questions")] * count
+        return [_converted(answer_of, *each) for each in zip(told, known, strict=True)]
 
-    async def _request(self, method: str, path: str, content: Any = None, **query: str) -> bytes:
+    async def _request(
+        self, method: str, path: str, content: Any = None, *, minimal: bool = False, **query: str
+    ) -> bytes:
         """One request. Raises LedgerUnreachable when there is no answer, RemoteLedgerError when
         the answer is that we are wrong."""
         # aiohttp sends a stream in pieces; a large block of bytes would hold the event loop.
         body = None if content is None else io.BytesIO(msgspec.json.encode(content))
-        headers = self._headers
+        headers = self._minimal if minimal else self._headers
         if (current := trace.CURRENT.get()) is not None:
             headers = {**headers, trace.HEADER: current.header()}
         try:
@@ -138,9 +216,9 @@ def _decoded(decoder: "msgspec.json.Decoder[T]", data: bytes) -> T:
         raise LedgerUnreachable(f"malformed answer: {error}") from None
 
 
-def _converted(convert: Callable[[T], U], wire: T) -> U:
+def _converted(convert: Callable[..., U], *wire: Any) -> U:
     """Raises RemoteLedgerError for members that are not spelled as the contract says."""
     try:
-        return convert(wire)
+        return convert(*wire)
     except (WireError, ValueError) as error:
         raise RemoteLedgerError(f"not an answer of the contract: {error}") from None

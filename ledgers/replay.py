@@ -19,6 +19,7 @@ from htlc.contract import Htlc, Refusal
 from htlc.units import AccountId, AssetId, HtlcId, Instant, Quantity
 from ledgers.block import Leaf, leaf, read_leaf
 from ledgers.book import Effect, Kind, Side
+from ledgers.names import is_name
 from ledgers.port import Issue, Redeem, Transfer
 from ledgers.wire import WireError, integer, octets, operation_digest, terms_of
 
@@ -98,6 +99,8 @@ class Replay:
 
     def _effect(self, entry: Leaf, at: Instant) -> Effect:
         """What the book would have posted. Raises _Impossible and WireError."""
+        if not is_name(entry.id):  # nothing can be looked up under it: a NUL stops PostgreSQL
+            raise _Impossible(Flaw.ENTRY, f"expected an id of visible ASCII, found {entry.id!r}")
         match entry.op:
             case Kind.LOCK:
                 return self._locked(entry, at)

@@ -11,18 +11,26 @@ from typing import Any, Final, TypeVar
 import msgspec
 from aiohttp import web
 
-from htlc.units import AccountId, HtlcId
-from ledgers import views
+from htlc.units import AccountId, HtlcId, Instant
+from ledgers import preference, views
 from ledgers.access import PRINCIPAL, TOKENS, authentication
 from ledgers.administration import Act, BlockAccount, UnblockAccount
 from ledgers.block import Proof, place, read_leaf
+from ledgers.books import placed
 from ledgers.hosted import BATCH_MAX, PAGE_MAX, AccountView, HostedLedger
 from ledgers.instruments import ReferenceDataError
 from ledgers.names import is_name
 from ledgers.parties import Principal, Role
 from ledgers.port import Operation
 from ledgers.problems import ProblemError, bad_field, problems
-from ledgers.wire import OperationJson, WireError, answer_json, integer, operation_of
+from ledgers.wire import (
+    OperationJson,
+    WireError,
+    answer_json,
+    integer,
+    minimal_answer_json,
+    operation_of,
+)
 
 BODY_BYTES_MAX: Final = 4 * 1024 * 1024
 """A full batch of locks is about 1.6 MB of JSON, 2.6 MB with the longest names there can be."""
@@ -61,6 +69,9 @@ def build_app(ledger: HostedLedger, tokens: Mapping[str, Principal]) -> web.Appl
             web.get("/v1/facts", get_facts),
             web.get("/v1/description", get_description),
             web.get("/v1/conservation", get_conservation),
+            web.get("/v1/holdings", get_holdings),
+            web.get("/v1/accounts/{id}/facts", get_movements),
+            web.get("/v1/cursor", get_cursor),
         ]
     )
     return app
@@ -80,6 +91,8 @@ async def post_operations(request: web.Request) -> web.Response:
     _require_count(wanted)
     operations: list[Operation] = _each(wanted, operation_of)
     answers = await request.app[LEDGER].submit(by, operations)
+    if preference.wants_minimal(request.headers.get(preference.HEADER)):
+        return _json(list(map(minimal_answer_json, operations, answers)))
     return _json([answer_json(answer) for answer in answers])
 
 
@@ -212,6 +225,50 @@ async def get_conservation(request: web.Request) -> web.Response:
     if not by.follows_the_ledger and by.role is not Role.ISSUER:
         raise _forbidden("totals are read by operators, issuers and supervisors")
     return _json([views.position_json(p) for p in await request.app[LEDGER].conservation()])
+
+
+async def get_holdings(request: web.Request) -> web.Response:
+    """Of one account, for those who may see it; of all, for those who follow the ledger."""
+    by = request[PRINCIPAL]
+    _require_parameters(request, "account", "after", "limit")
+    account = _name(request, "account")
+    if account is not None:
+        await _require_visible(request, AccountId(account))
+    elif not by.follows_the_ledger:
+        raise _forbidden("name an account of yours: all are read by operators and supervisors")
+    after = request.query.get("after", "")
+    if after and not all(is_name(part) for part in placed(after)):
+        raise WireError("after", "`next` of the page before")
+    limit = _limit(request, PAGE_MAX)
+    id = None if account is None else AccountId(account)
+    return _json(views.holdings_json(await request.app[LEDGER].holdings(id, after, limit)))
+
+
+async def get_movements(request: web.Request) -> web.Response:
+    """The facts of one account, in order."""
+    _require_parameters(request, "after", "until", "limit")
+    id = _account_id(request)
+    await _require_visible(request, id)
+    after, until = request.query.get("after", ""), request.query.get("until")
+    place(after), place(until or "")  # raise WireError for what is no cursor
+    limit = _limit(request, PAGE_MAX)
+    facts = await request.app[LEDGER].movements(id, after, until, limit)
+    last = facts[-1].cursor if facts else after
+    return _json(views.FactsJson(facts=[views.fact_json(fact) for fact in facts], next=last))
+
+
+async def _require_visible(request: web.Request, id: AccountId) -> None:
+    """An account of one's own, or any for those who follow the ledger: its blocks tell as much."""
+    view = await request.app[LEDGER].account(id)
+    by = request[PRINCIPAL]
+    if view is None or not (by.follows_the_ledger or _may_see(by, view)):
+        raise _not_found("there is no such account")
+
+
+async def get_cursor(request: web.Request) -> web.Response:
+    _require_parameters(request, "before")
+    at = integer(request.query.get("before", ""), "before")
+    return _json(views.PlaceJson(cursor=await request.app[LEDGER].last_before(Instant(at))))
 
 
 # --- requests and responses ----------------------------------------------------------------------

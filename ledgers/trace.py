@@ -1,11 +1,11 @@
 """The trace that a request belongs to (W3C Trace Context, `traceparent`): taken in, kept in the
 context of the task that serves the request, and handed on to the next service.
 
-We open no spans: the ids tie our log lines to the trace of whoever called us.
+The ids tie our log lines to the trace of whoever called us. Whether there are spans of our own is
+the process's business (`gateway/telemetry/spans.py`).
 """
 
 import re
-import secrets
 from contextvars import ContextVar
 from typing import Final
 
@@ -17,14 +17,15 @@ _FORM: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f
 
 
 class Trace(msgspec.Struct, frozen=True, kw_only=True):
-    """The trace id and flags of a caller."""
+    """The trace id, the span that what is done now belongs to, and the flags."""
 
     id: str
+    span: str
     flags: str
 
     def header(self) -> str:
         """`traceparent` for a request of ours within the trace."""
-        return f"00-{self.id}-{secrets.token_hex(8)}-{self.flags}"
+        return f"00-{self.id}-{self.span}-{self.flags}"
 
 
 CURRENT: Final[ContextVar[Trace | None]] = ContextVar("trace", default=None)
@@ -41,4 +42,4 @@ def read(header: str | None) -> Trace | None:
         return None
     if not int(found[2], 16) or not int(found[3], 16):
         return None
-    return Trace(id=found[2], flags=found[4])
+    return Trace(id=found[2], span=found[3], flags=found[4])

@@ -1,6 +1,6 @@
 """The JSON notation of what readers and administrators of a ledger see (adds to `wire`)."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -13,8 +13,9 @@ from ledgers.administration import (
     RevokeMandate,
 )
 from ledgers.block import Block, Proof, cursor
+from ledgers.books import Holding, Holdings, Position
 from ledgers.currency import currency
-from ledgers.hosted import AccountView, Position
+from ledgers.hosted import AccountView
 from ledgers.parties import Mandate
 from ledgers.port import AssetDescription, Description, Fact, LockKind, Refusal
 from ledgers.securities import security
@@ -44,7 +45,12 @@ class FactsJson(WireStruct, frozen=True, kw_only=True):
     next: str  # the cursor to ask with next; as asked when there was nothing
 
 
-class DescriptionJson(WireStruct, frozen=True, kw_only=True, omit_defaults=False):
+class DescriptionJson(
+    WireStruct, frozen=True, kw_only=True, omit_defaults=False, forbid_unknown_fields=False
+):
+    """What a ledger says of itself. One of a later release may say more than we know of: it would
+    be cut off, during its own upgrade, from every gateway that is not upgraded yet."""
+
     ledger: str
     lock_kinds: tuple[LockKind, ...]
     hash_functions: tuple[HashFunction, ...]
@@ -121,12 +127,30 @@ class ProofJson(WireStruct, frozen=True, kw_only=True):
     path: list[str]
 
 
+class BalanceJson(WireStruct, frozen=True, kw_only=True):
+    account: Name
+    asset: Name
+    available: Annotated[str, msgspec.Meta(pattern="^-?[0-9]{1,19}$")]  # a counter-account: < 0
+    locked: Integer
+
+
+class HoldingsJson(WireStruct, frozen=True, kw_only=True):
+    as_of: str
+    holdings: list[BalanceJson]
+    next: str | None = None
+
+
+class PlaceJson(WireStruct, frozen=True, kw_only=True, omit_defaults=False):
+    cursor: str  # empty: before every posting
+
+
 class PositionJson(WireStruct, frozen=True, kw_only=True):
     asset: str
     issued: str
     available: str
     locked: str
     difference: str
+    as_of: str = ""
 
 
 class OutcomeJson(WireStruct, frozen=True, kw_only=True):
@@ -281,6 +305,49 @@ def position_json(position: Position) -> PositionJson:
         available=str(position.available),
         locked=str(position.locked),
         difference=str(position.difference),
+        as_of=position.as_of,
+    )
+
+
+def position_of(wire: PositionJson) -> Position:
+    return Position(
+        asset=AssetId(wire.asset),
+        issued=int(wire.issued),
+        available=int(wire.available),
+        locked=int(wire.locked),
+        as_of=wire.as_of,
+    )
+
+
+def holdings_json(page: Holdings) -> HoldingsJson:
+    return HoldingsJson(
+        as_of=page.as_of,
+        holdings=[
+            BalanceJson(
+                account=held.account,
+                asset=held.asset,
+                available=str(held.available),
+                locked=str(held.locked),
+            )
+            for held in page.holdings
+        ],
+        next=page.next,
+    )
+
+
+def holdings_of(wire: HoldingsJson) -> Holdings:
+    return Holdings(
+        as_of=wire.as_of,
+        holdings=tuple(
+            Holding(
+                account=AccountId(held.account),
+                asset=AssetId(held.asset),
+                available=int(held.available),
+                locked=integer(held.locked, "locked"),
+            )
+            for held in wire.holdings
+        ),
+        next=wire.next,
     )
 
 

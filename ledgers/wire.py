@@ -6,7 +6,7 @@ content, so the notation serves the HTTP contract, the leaves of blocks and the 
 Bad notation raises `WireError`, which names the field and the rule that it breaks.
 """
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
@@ -23,12 +23,11 @@ from htlc.units import (
     Quantity,
     SettlementId,
 )
-from ledgers.names import LEG_PATTERN, NAME_PATTERN, UUID_PATTERN
+from ledgers.names import NAME_PATTERN, UUID_PATTERN, is_leg, is_name, is_uuid
 from ledgers.port import Cancel, Execute, Issue, Lock, Operation, Redeem, Refund, Transfer
 
 Uuid = Annotated[str, msgspec.Meta(pattern=UUID_PATTERN)]
 Name = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
-Leg = Annotated[str, msgspec.Meta(pattern=LEG_PATTERN)]
 Integer = Annotated[str, msgspec.Meta(max_length=19)]  # 2^63 - 1 has 19 digits
 Hex = Annotated[str, msgspec.Meta(max_length=256)]  # a key of a wrong length is still answered
 
@@ -59,12 +58,15 @@ class HashlockJson(WireStruct, frozen=True, kw_only=True):
 
 
 class TermsJson(WireStruct, frozen=True, kw_only=True):
-    id: Uuid
-    settlement: Uuid
-    leg: Leg
-    payer: Name
-    payee: Name
-    asset: Name
+    """Names are checked where they are converted: ten patterns in the decoder take five times as
+    long as the rest of it, and most names come again and again (`names`)."""
+
+    id: str
+    settlement: str
+    leg: str
+    payer: str
+    payee: str
+    asset: str
     quantity: Integer
     execution_lock: HashlockJson
     cancellation_lock: HashlockJson | None = None
@@ -118,7 +120,9 @@ OperationJson = (
 
 
 class HtlcJson(WireStruct, frozen=True, kw_only=True):
-    terms: TermsJson
+    """`terms` are left out only of a minimal answer, for whoever knows them."""
+
+    terms: TermsJson | None = None
     status: Status
     locked_at: Integer
     ended_at: Integer | None = None
@@ -139,10 +143,10 @@ class AnswerJson(WireStruct, frozen=True, kw_only=True):
 
 
 def integer(text: str, field: str) -> int:
-    """A decimal string of 0 to 2^63 - 1. The round trip refuses every second spelling."""
-    value = int(text) if text.isascii() and text.isdigit() else -1
-    if value < 0 or str(value) != text:
+    """A decimal string of 0 to 2^63 - 1, in its only spelling."""
+    if not (text.isascii() and text.isdigit()) or (text[0] == "0" and text != "0"):
         raise WireError(field, "a decimal integer in a string, without sign or leading zeros")
+    value = int(text)
     if value > QUANTITY_MAX:
         raise WireError(field, "at most 2^63 - 1")
     return value
@@ -161,14 +165,14 @@ def octets(text: str, field: str) -> bytes:
 
 def _hashlock(wire: HashlockJson, field: str) -> Hashlock:
     return Hashlock(
-        algorithm=wire.algorithm,
-        encoding=wire.encoding,
-        digest=octets(wire.digest, f"{field}.digest"),
+        algorithm=wire.algorithm, encoding=wire.encoding, digest=octets(wire.digest, field)
     )
 
 
-def terms_of(wire: TermsJson, field: str = "terms") -> Terms:
+def terms_of(wire: TermsJson) -> Terms:
     cancellation, expires = wire.cancellation_lock, wire.expires_at
+    if not _well_named(wire):
+        raise _misnamed(wire)
     return Terms(
         id=HtlcId(wire.id),
         settlement=SettlementId(wire.settlement),
@@ -176,14 +180,41 @@ def terms_of(wire: TermsJson, field: str = "terms") -> Terms:
         payer=AccountId(wire.payer),
         payee=AccountId(wire.payee),
         asset=AssetId(wire.asset),
-        quantity=Quantity(integer(wire.quantity, f"{field}.quantity")),
-        execution_lock=_hashlock(wire.execution_lock, f"{field}.execution_lock"),
+        quantity=Quantity(integer(wire.quantity, "terms.quantity")),
+        execution_lock=_hashlock(wire.execution_lock, "terms.execution_lock.digest"),
         cancellation_lock=None
         if cancellation is None
-        else _hashlock(cancellation, f"{field}.cancellation_lock"),
-        lock_by=Instant(integer(wire.lock_by, f"{field}.lock_by")),
-        expires_at=None if expires is None else Instant(integer(expires, f"{field}.expires_at")),
+        else _hashlock(cancellation, "terms.cancellation_lock.digest"),
+        lock_by=Instant(integer(wire.lock_by, "terms.lock_by")),
+        expires_at=None if expires is None else Instant(integer(expires, "terms.expires_at")),
     )
+
+
+def _well_named(wire: TermsJson) -> bool:
+    return (
+        is_uuid(wire.id)
+        and is_uuid(wire.settlement)
+        and is_leg(wire.leg)
+        and is_name(wire.payer)
+        and is_name(wire.payee)
+        and is_name(wire.asset)
+    )
+
+
+def _misnamed(wire: TermsJson) -> WireError:
+    """Which name is not spelled as names are."""
+    if not is_uuid(wire.id):
+        return WireError("terms.id", _UUID_RULE)
+    if not is_uuid(wire.settlement):
+        return WireError("terms.settlement", _UUID_RULE)
+    if not is_leg(wire.leg):
+        return WireError("terms.leg", "1 to 8 capitals and digits")
+    names = {"payer": wire.payer, "payee": wire.payee, "asset": wire.asset}
+    field = next(field for field, name in names.items() if not is_name(name))
+    return WireError(f"terms.{field}", "1 to 64 visible ASCII characters")
+
+
+_UUID_RULE: Final = "a UUID in lower case"
 
 
 def operation_of(wire: OperationJson) -> Operation:
@@ -215,10 +246,14 @@ def operation_of(wire: OperationJson) -> Operation:
             return kind(id=id, account=AccountId(account), asset=AssetId(asset), quantity=quantity)
 
 
-def htlc_of(wire: HtlcJson) -> Htlc:
+def htlc_of(wire: HtlcJson, known: Terms | None = None) -> Htlc:
+    """`known` are the terms to be taken where none are told."""
     ended, key = wire.ended_at, wire.key
+    terms = known if wire.terms is None else terms_of(wire.terms)
+    if terms is None:
+        raise WireError("htlc.terms", "are told to whoever has not said to know them")
     return Htlc(
-        terms=terms_of(wire.terms),
+        terms=terms,
         status=wire.status,
         locked_at=Instant(integer(wire.locked_at, "locked_at")),
         ended_at=None if ended is None else Instant(integer(ended, "ended_at")),
@@ -226,7 +261,8 @@ def htlc_of(wire: HtlcJson) -> Htlc:
     )
 
 
-def answer_of(wire: AnswerJson) -> Answer | Unknown:
+def answer_of(wire: AnswerJson, known: Terms | None = None) -> Answer | Unknown:
+    """`known` are the terms of the contract, if it was asked for a minimal answer."""
     if wire.unknown is not None:
         return Unknown(why=wire.unknown)
     if wire.at is None:
@@ -234,7 +270,7 @@ def answer_of(wire: AnswerJson) -> Answer | Unknown:
     return Answer(
         at=Instant(integer(wire.at, "at")),
         final=wire.final is True,  # an answer that does not say so is not final
-        htlc=None if wire.htlc is None else htlc_of(wire.htlc),
+        htlc=None if wire.htlc is None else htlc_of(wire.htlc, known),
         refusal=wire.refusal,
     )
 
@@ -288,9 +324,10 @@ def operation_digest(operation: Operation) -> bytes:
     return digest(operation_json(operation))
 
 
-def htlc_json(htlc: Htlc) -> HtlcJson:
+def htlc_json(htlc: Htlc, *, known: bool = False) -> HtlcJson:
+    """`known`: whoever is told knows the terms."""
     return HtlcJson(
-        terms=terms_json(htlc.terms),
+        terms=None if known else terms_json(htlc.terms),
         status=htlc.status,
         locked_at=str(htlc.locked_at),
         ended_at=None if htlc.ended_at is None else str(htlc.ended_at),
@@ -309,3 +346,18 @@ def answer_json(answer: Answer | Unknown) -> AnswerJson:
                 htlc=None if htlc is None else htlc_json(htlc),
                 refusal=refusal,
             )
+
+
+def minimal_answer_json(operation: Operation, answer: Answer | Unknown) -> AnswerJson:
+    """The answer without the terms that the asker knows: those that its lock asks for, and those
+    of a contract that it executes, cancels or refunds."""
+    if isinstance(answer, Unknown) or answer.htlc is None:
+        return answer_json(answer)
+    htlc = answer.htlc
+    known = not isinstance(operation, Lock) or operation.terms == htlc.terms
+    return AnswerJson(
+        at=str(answer.at),
+        final=answer.final,
+        htlc=htlc_json(htlc, known=known),
+        refusal=answer.refusal,
+    )

@@ -12,6 +12,8 @@ from typing import Any, Final
 import asyncpg
 
 from gateway.sql import Connection
+from htlc.contract import Htlc
+from ledgers import rows
 from ledgers.queries import named_queries
 from ledgers.rows import Row
 
@@ -20,6 +22,10 @@ GATEWAY: Final = named_queries(Path(__file__).with_name("gateway.sql"))
 
 PORTION: Final = 2_000
 """Rows fetched at once from a cursor: a megabyte or two."""
+
+# An audit of a large database takes long, computes between its queries, and nothing of it is
+# urgent: limits that a server sets for those who serve people would end it half-way.
+_UNHURRIED: Final = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
 
 UNREACHABLE: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
 """What a database that is away, or is another one than was said, may raise."""
@@ -52,6 +58,15 @@ class Snapshot:
         found: list[Row] = rows  # records are mappings
         return found
 
+    async def attempt(self, query: str, *values: object) -> list[Row] | None:
+        """As `fetch`, or None where the database cannot make sense of what it holds (bytes that are
+        no text, text that is no JSON); the snapshot stays usable."""
+        try:
+            async with self._connection.transaction():  # a savepoint
+                return await self.fetch(query, *values)
+        except asyncpg.DataError:
+            return None
+
     async def row(self, query: str, *values: object) -> Row:
         (found,) = await self.fetch(query, *values)
         return found
@@ -70,8 +85,7 @@ class Snapshot:
 async def opened(name: str, dsn: str, queries: Mapping[str, str]) -> AsyncIterator[Snapshot]:
     """A connection with its snapshot, which is not taken yet. Raises AuditError."""
     try:
-        # An audit of a large database takes long, and nothing of it is urgent.
-        connection = await asyncpg.connect(dsn, server_settings={"statement_timeout": "0"})
+        connection = await asyncpg.connect(dsn, server_settings=_UNHURRIED)
     except (*UNREACHABLE, ValueError) as error:
         raise AuditError(f"the database of {name} cannot be reached: {error}") from None
     try:
@@ -80,6 +94,14 @@ async def opened(name: str, dsn: str, queries: Mapping[str, str]) -> AsyncIterat
         await connection.close()
 
 
-def portions(rows: Sequence[Any], size: int = PORTION) -> list[Sequence[Any]]:
+def contract(row: Row) -> Htlc | None:
+    """The contract of a row, or None where it makes none: the audit of its ledger names it."""
+    try:
+        return rows.htlc(row)
+    except (KeyError, ValueError):
+        return None
+
+
+def portions(whole: Sequence[Any], size: int = PORTION) -> list[Sequence[Any]]:
     """Rows in portions of a bounded size."""
-    return [rows[start : start + size] for start in range(0, len(rows), size)]
+    return [whole[start : start + size] for start in range(0, len(whole), size)]

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
-from gateway.audit.databases import Snapshot
+from gateway.audit.databases import Snapshot, contract
 from gateway.audit.findings import GATEWAY, KEPT_MAX, Check, Finding, Notebook
 from gateway.audit.journals import Journal, read
 from gateway.audit.ledger import Locked, Progress
@@ -19,9 +19,7 @@ from gateway.audit.notices import FinalNotices
 from gateway.audit.proofs import Prover
 from gateway.audit.settlements import Held, Judged, judge
 from htlc.agreement import htlc_id
-from htlc.contract import Htlc
 from htlc.units import Duration, HtlcId, Instant, LedgerId
-from ledgers import rows
 from ledgers.rows import Row
 
 PORTION: Final = 500
@@ -157,8 +155,8 @@ class GatewayAudit:
             contracts = {}
             for row in await self._ledgers[name].fetch("contracts", ids):
                 # A row that makes no contract is named by the audit of its ledger.
-                if (contract := _contract(row)) is not None:
-                    contracts[contract.terms.id] = contract
+                if (found := contract(row)) is not None:
+                    contracts[found.terms.id] = found
             held[LedgerId(name)] = Held(contracts=contracts, clock=self.clocks[name])
         return held
 
@@ -219,13 +217,6 @@ class GatewayAudit:
 def _is_ours(lock: Locked) -> bool:
     terms = lock.htlc.terms
     return terms.id == htlc_id(terms.settlement, terms.leg)
-
-
-def _contract(row: Row) -> Htlc | None:
-    try:
-        return rows.htlc(row)
-    except (KeyError, ValueError):
-        return None
 
 
 def _journals(found: Sequence[Row], lines: Sequence[Row], epoch: int) -> list[Journal]:

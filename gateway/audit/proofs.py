@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from gateway.audit.databases import Snapshot
+from gateway.audit.databases import Snapshot, contract
 from gateway.audit.findings import Finding
 from htlc.agreement import Agreement
 from htlc.contract import Htlc, Status
@@ -31,7 +31,7 @@ class Prover:
         seen: set[tuple[str, Status]] = set()
         for leg in agreement.legs:
             found = await self._ledgers[leg.ledger].fetch("contracts", [leg.terms.id])
-            held = rows.htlc(found[0]) if found else None
+            held = contract(found[0]) if found else None
             if held is None or held.key is None or (leg.pair, held.status) in seen:
                 continue
             block, position = await self._posting(leg.ledger, held)
@@ -52,7 +52,15 @@ class Prover:
             height = row["height"]
             leaves = [p["leaf"] for p in await snapshot.fetch("postings", height - 1, height)]
             for position, leaf in enumerate(leaves):
-                entry = read_leaf(leaf)
-                if entry.id == held.terms.id and entry.key is not None:
+                if _ended_by(leaf, held):
                     return rows.block(row, ledger, leaves), position
         return None, 0
+
+
+def _ended_by(leaf: bytes, held: Htlc) -> bool:
+    """Whether this posting ended the contract. One that cannot be read proves nothing."""
+    try:
+        entry = read_leaf(leaf)
+    except msgspec.DecodeError:
+        return False
+    return entry.id == held.terms.id and entry.key is not None

@@ -17,7 +17,7 @@ from gateway.audit.databases import UNREACHABLE, AuditError, Snapshot, opened
 from gateway.audit.findings import Head, Notebook, Report
 from gateway.audit.gateway import GatewayAudit
 from gateway.audit.ledger import LedgerAudit, Locked, Progress
-from gateway.audit.places import Places
+from gateway.audit.places import KEY_BYTES, Places
 from htlc.units import Duration, Instant, seconds
 from ledgers.port import Description
 
@@ -117,8 +117,7 @@ class Run:
         keys = dict(places.keys)
         for row in await self._journal.fetch("ledgers") if self._journal else []:
             if row["ledger"] in places.ledgers and row["ledger"] not in keys:
-                description = msgspec.json.decode(row["description"], type=Description)
-                keys[row["ledger"]] = description.public_key
+                keys[row["ledger"]] = _told(row["ledger"], row["description"])
                 told = (
                     f"the blocks of {row['ledger']} are judged by the key that it told the gateway"
                 )
@@ -143,6 +142,21 @@ class Run:
             postings=sum(ledger.postings for ledger in self._ledgers),
             seconds=round(took, 3),
         )
+
+
+def _told(ledger: str, description: str) -> bytes:
+    """The public key that a ledger told the gateway. Raises AuditError."""
+    try:
+        key = msgspec.json.decode(description, type=Description).public_key
+    except msgspec.DecodeError as error:
+        raise AuditError(f"{_unread(ledger)}: {error}; give its key with --key") from None
+    if len(key) != KEY_BYTES:
+        raise AuditError(f"{_unread(ledger)}: its key has {len(key)} bytes; give it with --key")
+    return key
+
+
+def _unread(ledger: str) -> str:
+    return f"what {ledger} told the gateway of itself cannot be read"
 
 
 async def _nobody(ledger: str, locks: Sequence[Locked]) -> None:

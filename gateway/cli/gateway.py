@@ -7,21 +7,16 @@ import click
 import msgspec
 
 from gateway.app import serve
-from gateway.cli.terminal import failing
+from gateway.cli.terminal import config_option, failing, process_options
 from gateway.config import Settings, check, read
+from gateway.epoch import SupersededError
 from gateway.process.life import addresses, live
 from gateway.process.sockets import sockets
 from ledgers.migrate import MigrationError
 
 
 @click.command("gateway")
-@click.option(
-    "--config",
-    "file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    metavar="FILE",
-)
+@config_option
 @click.option(
     "--replica",
     metavar="NAME",
@@ -30,14 +25,12 @@ from ledgers.migrate import MigrationError
     help="A name of its own for this process, in place of the configured one: replicas that share "
     "one configuration file.",
 )
-@click.option("--fd", type=int, metavar="N", help="Inherited socket of the service.")
-@click.option("--metrics-fd", type=int, metavar="M", help="Inherited socket of the metrics.")
-@click.option("--lifeline", is_flag=True, help="Stop when standard input ends.")
+@process_options
 def command(
     file: Path, replica: str | None, fd: int | None, metrics_fd: int | None, lifeline: bool
 ) -> None:
     """Run one gateway process from its configuration FILE, until SIGTERM."""
-    with failing(asyncpg.PostgresError, OSError, MigrationError):
+    with failing(asyncpg.PostgresError, OSError, MigrationError, SupersededError):
         settings = check(read(file, Settings))
         if replica is not None:
             settings = msgspec.structs.replace(settings, replica=replica)

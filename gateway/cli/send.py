@@ -9,9 +9,10 @@ import click
 from gateway.cli.printing import print_json, print_table
 from gateway.cli.terminal import (
     Connection,
-    Failure,
     connection_options,
+    content,
     failing,
+    files_argument,
     json_option,
     run_async,
 )
@@ -27,13 +28,7 @@ from gateway.client import (
 
 
 @click.command("send")
-@click.argument(
-    "files",
-    metavar="FILE…",
-    nargs=-1,
-    required=True,
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-)
+@files_argument
 @connection_options
 @json_option
 @run_async
@@ -48,20 +43,13 @@ async def command(files: Sequence[Path], connection: Connection, as_json: bool) 
             gateway = GatewayClient(session, connection.url, connection.token)
             for file in files:
                 kind = ISO_JSON if file.suffix == ".json" else XML
-                outcomes = await gateway.send(_content(file), kind)
+                outcomes = await gateway.send(content(file), kind)
                 rows += [(file, outcome) for outcome in outcomes]
     if as_json:
         print_json([_record(file, outcome) for file, outcome in rows])
     else:
         print_table(("file", "reference", "outcome", "why"), [_row(*row) for row in rows])
     return 0 if all(isinstance(outcome, Received) for _, outcome in rows) else 1
-
-
-def _content(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise Failure(f"{file}: {error.strerror}") from None
 
 
 def _row(file: Path, outcome: Outcome) -> tuple[object, ...]:

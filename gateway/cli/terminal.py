@@ -50,6 +50,45 @@ def data_option(command: Callable[P, T]) -> Callable[P, T]:
     )(command)
 
 
+config_option = click.option(
+    "--config",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    metavar="FILE",
+    help="The process's configuration.",
+)
+
+files_argument = click.argument(
+    "files",
+    metavar="FILE…",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+)
+
+
+def content(file: Path) -> bytes:
+    """The bytes of a file that was named on the command line."""
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise Failure(f"{file}: {error.strerror}") from None
+
+
+def process_options(command: Callable[P, T]) -> Callable[P, T]:
+    """`--fd`, `--metrics-fd`, `--lifeline`: what whoever starts a process hands over to it."""
+    for option in (
+        click.option("--lifeline", is_flag=True, help="Stop when standard input ends."),
+        click.option(
+            "--metrics-fd", type=int, metavar="M", help="Inherited socket of the metrics."
+        ),
+        click.option("--fd", type=int, metavar="N", help="Inherited socket of the service."),
+    ):
+        command = option(command)
+    return command
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 

@@ -1,17 +1,17 @@
 """`lockstep validate`: what intake would answer to files, without a gateway."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime
 from pathlib import Path
 
 import click
 import msgspec
 
 from gateway.cli.printing import print_json, print_table
-from gateway.cli.terminal import Failure, failing, json_option
+from gateway.cli.terminal import content, failing, files_argument, json_option
 from gateway.cli.up import day
-from gateway.config import LedgerSettings, MemberSettings, Settings
-from gateway.directory import Directory
+from gateway.config import LedgerSettings, MemberSettings, Settings, calendars_of
+from gateway.days import Days
+from gateway.directory import Directory, now_ns
 from gateway.machine import world
 from gateway.machine.world import World
 from gateway.rulebook import Rulebook
@@ -35,13 +35,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @click.command("validate")
-@click.argument(
-    "files",
-    metavar="FILE…",
-    nargs=-1,
-    required=True,
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-)
+@files_argument
 @click.option(
     "--world",
     "name",
@@ -57,9 +51,8 @@ def command(files: Sequence[Path], name: str, business_date: str | None, as_json
 
     Who sends them, whether they came before, and what they match, only a gateway can tell.
     """
-    today = date.fromisoformat(business_date) if business_date else datetime.now(UTC).date()
     with failing():
-        rulebook = _rulebook(world.load(world.find(name)), today)
+        rulebook = _rulebook(world.load(world.find(name)), business_date)
     verdicts = [verdict for file in files for verdict in _file(file, rulebook)]
     if as_json:
         print_json(verdicts)
@@ -70,10 +63,7 @@ def command(files: Sequence[Path], name: str, business_date: str | None, as_json
 
 
 def _file(file: Path, rulebook: Rulebook) -> Iterator[Verdict]:
-    try:
-        body = file.read_bytes()
-    except OSError as error:
-        raise Failure(f"{file}: {error.strerror}") from None
+    body = content(file)
     try:
         items = json_form.split(body) if file.suffix == ".json" else envelope.split(body)
     except ProtocolError as error:
@@ -115,15 +105,20 @@ def _row(verdict: Verdict) -> tuple[object, ...]:
     return (*identity, said, verdict.place, verdict.why)
 
 
-def _rulebook(known: World, today: date) -> Rulebook:
+def _rulebook(known: World, business_date: str | None) -> Rulebook:
     """The gateway's own rules, told what the world's ledgers would tell it."""
     settings = Settings(
         bic=known.gateway.bic,
         dsn="",
         master_file=Path(),
+        business_date=business_date,
         ledgers={
             name: LedgerSettings(
-                kind=ledger.kind, url="", token_file=Path(), depository=ledger.depository
+                kind=ledger.kind,
+                url="",
+                token_file=Path(),
+                depository=ledger.depository,
+                calendar=ledger.calendar,
             )
             for name, ledger in known.ledgers.items()
         },
@@ -142,7 +137,7 @@ def _rulebook(known: World, today: date) -> Rulebook:
         directory.learn(LedgerId(name), _description(known, name))
     return Rulebook(
         directory,
-        today=lambda: today,
+        days=Days(calendars_of(settings), directory, now_ns),
         consent_within=Duration(0),
         clock=lambda _: Instant(0),
     )

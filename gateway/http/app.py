@@ -16,6 +16,7 @@ from gateway.http.problems import Kind, RequestError, problem
 from gateway.http.routes import ROUTES, Route
 from gateway.http.wire import Problem
 from gateway.ids import new_id
+from gateway.port import Statements
 from gateway.telemetry import logs
 from protocols.iso20022.errors import RejectCode
 
@@ -30,23 +31,28 @@ Handler = Endpoint
 def build_app(
     gateway: Services,
     *,
+    statements: Statements,
     bic: str,
     auth: Authentication,
     body_bytes_max: int,
     batch_max: int,
     say: Callable[[str], None],
+    sign: Callable[[str, str], str] = lambda _, message: message,
     heartbeat_seconds: float = HEARTBEAT_SECONDS,
     now: Callable[[], int] = time.time_ns,
     away: tuple[type[Exception], ...] = (),
 ) -> web.Application:
     """The application over a gateway's services. `say` gets a line for each error of ours; what
-    is `away` means that the store cannot be reached: ask again."""
+    is `away` means that the store cannot be reached: ask again; `sign` puts our signature into an
+    XML message to a member where that is agreed."""
     desk = Desk(
         gateway=gateway,
+        statements=statements,
         bic=bic,
         body_bytes_max=body_bytes_max,
         batch_max=batch_max,
         heartbeat_seconds=heartbeat_seconds,
+        sign=sign,
         now=now,
         say=say,
         closing=asyncio.Event(),

@@ -46,10 +46,15 @@ class Authenticator:
         """ConfigurationError for a digest that is none, or that two share."""
         self._known: dict[bytes, tuple[bytes, Principal]] = {}
         for member in members:
-            self._add(member.token_sha256, Principal(name=member.bic, role="member"))
+            self._admit(member, Principal(name=member.bic, role="member"))
         for operator in operators:
             who = Principal(name=operator.name, role=operator.role, ledger=operator.ledger)
-            self._add(operator.token_sha256, who)
+            self._admit(operator, who)
+
+    def _admit(self, settings: MemberSettings | OperatorSettings, principal: Principal) -> None:
+        self._add(settings.token_sha256, principal)
+        if settings.next_token_sha256 is not None:
+            self._add(settings.next_token_sha256, principal)
 
     def _add(self, digest: str, principal: Principal) -> None:
         if _SHA256.fullmatch(digest) is None:

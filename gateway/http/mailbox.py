@@ -140,4 +140,4 @@ def delivery(desk: Desk, member: str, stored: Stored, *, as_json: bool) -> wire.
     xml = render.render(_outbound.decode(stored.content), head)
     if as_json:
         return msgspec.structs.replace(entry, message=json_form.to_json(xml))
-    return msgspec.structs.replace(entry, xml=xml)
+    return msgspec.structs.replace(entry, xml=desk.sign(member, xml))

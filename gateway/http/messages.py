@@ -210,7 +210,7 @@ def _answer(call: Call, item: Item, outcome: Outcome) -> str:
     if isinstance(outcome, Taken):
         at = outcome.receipt.received_at
         head = header(call.desk, member, outcome.id, admi.RECEIPT, at, related)
-        return render.render(outcome.receipt, head)
+        return call.desk.sign(member, render.render(outcome.receipt, head))
     now = call.desk.now()
     head = header(call.desk, member, new_id(), admi.REJECTION, now, related)
-    return render.render(Rejection.of(outcome, now), head)
+    return call.desk.sign(member, render.render(Rejection.of(outcome, now), head))

@@ -10,16 +10,28 @@ from typing import Any, Final, Literal
 import msgspec
 from aiohttp import web
 
-from gateway.http import exchange, mailbox, messages, notation, settlements, stream, wire
+from gateway.http import (
+    exchange,
+    mailbox,
+    messages,
+    notation,
+    report_wire,
+    settlements,
+    statements,
+    stream,
+    wire,
+)
 from gateway.http import samples as sample
 from gateway.http.exchange import Call, Reply
 from gateway.http.problems import Kind
+from ledgers import preference
 
 Handled = Reply | web.StreamResponse
 Place = Literal["query", "header", "path"]
 
 MEMBERS: Final = frozenset({"member"})
-EVERYBODY: Final = frozenset({"member", "gateway", "ledger", "central-bank"})
+OPERATORS: Final = frozenset({"gateway", "ledger", "central-bank"})
+EVERYBODY: Final = MEMBERS | OPERATORS
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,6 +141,13 @@ _KEY: Final = Parameter(
     schema={"type": "string", "minLength": 1, "maxLength": 257},
 )
 
+_PREFER: Final = Parameter(
+    name=preference.HEADER,
+    place="header",
+    description=f"`{preference.MINIMAL}` (RFC 7240): of an array, the results without settlements",
+    schema={"type": "string"},
+)
+
 _SHOWN: Final = Answer(
     status=200,
     description="The settlement now",
@@ -228,7 +247,7 @@ ROUTES: Final = (
         description=settlements.DESCRIPTION,
         handler=settlements.propose,
         roles=MEMBERS,
-        parameters=(_KEY,),
+        parameters=(_KEY, _PREFER),
         request=_json(wire.Proposal | tuple[wire.Proposal, ...], sample.PROPOSAL),
         answers=(
             Answer(
@@ -310,6 +329,40 @@ ROUTES: Final = (
         request=_json(wire.Cancellation, sample.CANCELLATION),
         answers=(_SHOWN,),
         refusals=(Kind.NOT_FOUND, Kind.DENIED),
+    ),
+    Route(
+        method="POST",
+        path="/v1/settlements/{id}/resolve",
+        name="resolveSettlement",
+        summary="Say how the lost decision of a FROZEN settlement went, as an operator",
+        description="After a restore nobody knows whether COMMIT was recorded. When two different "
+        "operators have said the same decision with the same evidence, it is journalled, and "
+        "irrevocable; until then the answer shows what was said. An operator may say it anew.",
+        handler=settlements.resolve,
+        roles=OPERATORS,
+        parameters=(_ID, _KEY),
+        request=_json(wire.Resolving, sample.RESOLVING),
+        answers=(_SHOWN,),
+        refusals=(Kind.NOT_FOUND, Kind.DENIED),
+    ),
+    Route(
+        method="POST",
+        path="/v1/statements",
+        name="requestStatements",
+        summary="Ask for statements of one's own accounts",
+        description=statements.DESCRIPTION,
+        handler=statements.state,
+        roles=MEMBERS,
+        parameters=(_KEY,),
+        request=_json(report_wire.StatementRequest, sample.STATEMENT_REQUEST),
+        answers=(
+            Answer(
+                status=202,
+                description="What was made and delivered",
+                contents=_json(report_wire.StatementList, sample.STATEMENTS),
+            ),
+        ),
+        refusals=(Kind.DENIED,),
     ),
     Route(
         method="GET",

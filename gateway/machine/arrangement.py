@@ -2,8 +2,9 @@
 
 import socket
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import tomli_w
@@ -26,6 +27,8 @@ from gateway.machine.network import Names, service_name
 from gateway.machine.world import World
 from gateway.process.icsd_log import LogProcess, StreamSettings
 from gateway.process.ledger import LedgerProcess
+
+S = TypeVar("S")
 
 
 class Ports(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,6 +157,7 @@ def gateway_process(
                 token_file=directory.service(f"gateway-{name}.token"),
                 depository=spec.depository,
                 latency=spec.latency,
+                calendar=spec.calendar,
             )
             for name, spec in world.ledgers.items()
         },
@@ -165,12 +169,23 @@ def gateway_process(
                 token_sha256=token_sha256(credentials.members[member.bic]),
                 accounts={ledger: tuple(names) for ledger, names in member.accounts.items()},
                 power_of_attorney=True,  # on one machine all members are the same person
+                connection=_absolute(member.connection),
             )
             for member in world.members
         ),
         operators=operator_settings(world, credentials),
         limits=world.gateway.limits,
         matching=world.gateway.matching,
+        signing=_absolute(world.gateway.signing),
+    )
+
+
+def _absolute(settings: S) -> S:
+    """The same with the paths of its files, which are told from where `up` was started."""
+    return msgspec.convert(
+        msgspec.to_builtins(settings, enc_hook=lambda path: str(path.absolute())),
+        type(settings),
+        dec_hook=lambda kind, text: kind(text),
     )
 
 
@@ -181,7 +196,13 @@ def write(directory: DataDirectory, name: str, settings: msgspec.Struct) -> Path
 
 def plain(settings: msgspec.Struct) -> dict[str, Any]:
     """Settings as a TOML file has them."""
-    content: dict[str, Any] = _without_none(msgspec.to_builtins(settings, enc_hook=str))
+    content: dict[str, Any] = _without_none(
+        msgspec.to_builtins(
+            settings,
+            builtin_types=(date,),  # TOML has dates of its own
+            enc_hook=str,
+        )
+    )
     return content
 
 

@@ -13,11 +13,15 @@ from typing import Final, Literal
 
 import msgspec
 
+from gateway.calendars import CalendarSettings
 from gateway.config import (
     ConfigurationError,
+    ConnectionSettings,
     LatencySettings,
     LimitSettings,
     MatchingSettings,
+    SigningSettings,
+    check_calendars,
     read,
 )
 from htlc.hashlock import HashFunction
@@ -82,6 +86,7 @@ class LedgerSpec(_Table, frozen=True, kw_only=True):
     hash_function: HashFunction = HashFunction()
     dsn: str | None = None  # of its PostgreSQL database; None is an embedded one
     latency: LatencySettings = LatencySettings()
+    calendar: CalendarSettings = CalendarSettings()
     registries: dict[str, RegistrySpec] = {}  # that keep it together; none: one process alone
     assets: dict[str, AssetSpec]
 
@@ -93,6 +98,7 @@ class MemberSpec(_Table, frozen=True, kw_only=True):
     name: str
     lei: str
     accounts: dict[str, dict[str, dict[str, str]]]
+    connection: ConnectionSettings = ConnectionSettings()
 
 
 class GatewaySpec(_Table, frozen=True, kw_only=True):
@@ -103,6 +109,7 @@ class GatewaySpec(_Table, frozen=True, kw_only=True):
     dsn: str | None = None  # of its PostgreSQL database; None is an embedded one
     limits: LimitSettings = LimitSettings()
     matching: MatchingSettings = MatchingSettings()
+    signing: SigningSettings | None = None
 
 
 class World(_Table, frozen=True, kw_only=True):
@@ -141,8 +148,11 @@ def load(path: Path) -> World:
     world = read(path, World)
     try:
         _check(world)
+        check_calendars({name: ledger.calendar for name, ledger in world.ledgers.items()})
     except ReferenceDataError as error:
         raise ConfigurationError(f"{path}: {error.field}: {error.rule}") from None
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error}") from None
     return world
 
 

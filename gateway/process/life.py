@@ -17,7 +17,7 @@ import msgspec
 from gateway.config import ConfigurationError
 from gateway.process.lifeline import parent_gone
 from gateway.process.sockets import Listening, url
-from gateway.telemetry import logs
+from gateway.telemetry import logs, spans
 from gateway.telemetry.logs import Say
 
 GARBAGE_THRESHOLD: Final = 20_000
@@ -45,6 +45,7 @@ def live(
     ready line tells `where` it is reached.
 
     Raises ConfigurationError where the environment asks for a log that there is not."""
+    spans.configure(name)
     try:
         logs.configure(name)
     except logs.UnknownFormError as error:

@@ -263,8 +263,8 @@ DATABASE_RETRIES = _counter(
 )
 BUSY = _counter(
     "lockstep_busy_total",
-    "Requests told to come back (503). cause: draining, ledgers (one was never heard), open (too "
-    "many settlements), queue, database.",
+    "Requests told to come back (503). cause: draining, restore (the ledgers are being read), "
+    "ledgers (one was never heard), open (too many settlements), queue, database.",
     "cause",
 )
 

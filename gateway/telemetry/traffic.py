@@ -4,15 +4,18 @@ import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 from prometheus_client.core import Metric
 
-from gateway.telemetry import logs, metrics
+from gateway.telemetry import logs, metrics, spans
 from ledgers import trace
 from ledgers.distribution import Distribution
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 _log = logging.getLogger("http")
 
@@ -45,7 +48,9 @@ class Traffic:
             stream = route.endswith("/stream")
             begun = time.monotonic()
             # A connection is one task for many requests: nothing of the one before may stay.
-            trace.CURRENT.set(trace.read(request.headers.get(trace.HEADER)))
+            caller = trace.read(request.headers.get(trace.HEADER))
+            span = self._span(request, route, caller)
+            trace.CURRENT.set(caller if span is None else spans.trace_of(span))
             logs.MEMBER.set(None)
             self._in_flight += 1
             self.streams += stream
@@ -60,11 +65,20 @@ class Traffic:
                 seconds = time.monotonic() - begun
                 self._requests[method, route, status] += 1
                 self._seconds[route].observe(seconds)
+                if span is not None and spans.active is not None:
+                    spans.active.request_ended(span, status)
                 if _log.isEnabledFor(logging.DEBUG):
                     extra = {"status": status, "seconds": round(seconds, 6)}
                     _log.debug("%s %s", method, route, extra=extra)
 
         return measure
+
+    def _span(self, request: web.Request, route: str, caller: trace.Trace | None) -> "Span | None":
+        if spans.active is None:
+            return None
+        method = request.method if request.method in METHODS else OTHER
+        attributes = {"http.request.method": method, "http.route": route}
+        return spans.active.begin(f"{method} {route}", "SERVER", caller, attributes)
 
     def collect(self) -> Iterator[Metric]:
         yield metrics.numbers(

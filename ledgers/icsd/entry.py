@@ -35,10 +35,10 @@ ENTRIES_MAX: Final = 500
 """Entries of one bundle: with one bundle in flight per registry the next ones gather meanwhile, so
 larger ones would only make everybody's block coarser."""
 
-STEP_MAX: Final = Duration(60 * SECOND)
-"""How far the time of a block may be after that of the one before (the first may have any): twelve
-heartbeats. A cut with a wrong time then holds the network up until the clocks of the honest come
-near it, half a minute at most; after a long stop, time advances by this much a block."""
+STEP_MAX: Final = Duration(20 * SECOND)
+"""How far the time of a block may be after that of the one before (the first may have any): four
+heartbeats. A cut with a wrong time then holds the network up for so long at most, until the clocks
+of the honest come near it; after a long stop, time is brought up by this much a block."""
 
 MESSAGE_MAX: Final = 1 << 20
 """Bytes of one message: what the log is configured to take (`max_msg_size`)."""

@@ -28,6 +28,7 @@ from ledgers.icsd.entry import (
     Signed,
     Statement,
     Vote,
+    encode,
     unpack,
     verified,
 )
@@ -46,6 +47,10 @@ second, so nothing is lost by keeping few; a liar cannot fill our memory."""
 
 HEIGHTS_BEHIND: Final = 64
 """Votes are kept so far back, to convict who signs another one later: some seconds of blocks."""
+
+
+EVIDENCE_MAX: Final = 10
+"""Records kept of one offence of one registry: one convicts, some more show that it goes on."""
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,7 +123,7 @@ class Replica:
         assert view.height == 0 or statement is not None, "what we make of the head is stored"
         self._votes: dict[int, dict[RegistryId, tuple[Signed, Statement]]] = {}
         self._bundles: dict[tuple[RegistryId, int, int], Signed] = {}
-        self._parent_at = view.at  # ledger time of the block before the head
+        self._parent_at = Instant(0)  # ledger time of the block before the head, if we read both
         self._seen_until = view.at  # our clock when the log was last read to its end,
         self._head_since = view.at  # and when it was so before the head stood there
         self._latest_possible = view.at  # time that the head could have, after the block before
@@ -150,14 +155,16 @@ class Replica:
         return None
 
     def _close(self, cut: Cut, data: bytes) -> Block | None:
-        if cut.certificate is not None and not self._certify(cut.certificate):
-            return None
-        self._parent_at = self.view.at
+        if cut.certificate is not None:
+            self._hear_all(cut.certificate)
+            if not self._certify(cut.certificate):
+                return None
         block = self.view.apply(self.pending, data)
         self.pending = []
         self._statement = block.statement
         self._head_since = self._seen_until
         before = block.before.place
+        self._parent_at = before.at
         self._latest_possible = Instant(before.at + STEP_MAX) if before.height else INSTANT_MAX
         self._head_has_entries = bool(block.messages)
         self._rest, self.withheld, self._recovered = _Rest(), None, False
@@ -194,6 +201,12 @@ class Replica:
             self._convict(first, signed)
         elif height == self.view.height:
             self._count()
+
+    def _hear_all(self, certificate: Certificate) -> None:
+        """The votes of a certificate, too: who told us another one is convicted by the two."""
+        for registry, signature in certificate.signatures:
+            vote = Vote(registry=registry, statement=certificate.statement)
+            self.hear(Signed(registry, encode(vote), signature), vote)
 
     def _is_signed(self, signed: Signed, statement: Statement, epoch: Epoch) -> bool:
         return voted(statement, signed.registry, signed.signature, epoch)
@@ -264,9 +277,10 @@ class Replica:
 
     def _reason_to_withhold(self, now: Instant) -> str | None:
         """The time of the head is not believable: it lies ahead of our clock, or before the time
-        at which we knew that it had not been cut yet. A time that a quorum has certified already
-        is believed even if our clock was set back since."""
-        if self.view.at > max(now, self._parent_at) + CLOCK_TOLERANCE:
+        at which we knew that it had not been cut yet. A time that stands is believed even if our
+        clock was set back since: a quorum has certified it before. One that goes on is not, or
+        many small steps would lead anywhere."""
+        if self.view.at > max(now + CLOCK_TOLERANCE, self._parent_at):
             return "the time of the block is ahead of our clock by more than 30 s"
         if self.view.at < min(self._head_since - CLOCK_TOLERANCE, self._latest_possible):
             return "the time of the block is behind our clock by more than 30 s"
@@ -321,8 +335,14 @@ class Replica:
 
     def _convict(self, first: Signed, second: Signed) -> None:
         shown = evidence(first, second)
-        known = {(e.offence, e.registry, e.epoch, e.place) for e in self.evidence}
-        if shown and (shown.offence, shown.registry, shown.epoch, shown.place) not in known:
+        if shown is None:
+            return
+        alike = [
+            known.place
+            for known in self.evidence
+            if (known.offence, known.registry) == (shown.offence, shown.registry)
+        ]
+        if shown.place not in alike and len(alike) < EVIDENCE_MAX:
             self.evidence.append(shown)
 
     def _compare_bundles(self, signed: Signed, bundle: Bundle) -> None:

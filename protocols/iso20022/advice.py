@@ -35,6 +35,8 @@ from protocols.iso20022.instruction import (
     SettlementInstruction,
 )
 from protocols.iso20022.lock_block import LockBlock
+from protocols.iso20022.positions import PositionMessage
+from protocols.iso20022.statements import StatementPage
 
 #: admi.002 must name a reference; this stands where the message's own could not be read.
 NO_REFERENCE: Final = "NOTPROVIDED"
@@ -353,4 +355,6 @@ Outbound = (
     | FxStatus
     | Rejection
     | Receipt
+    | PositionMessage
+    | StatementPage
 )

@@ -105,6 +105,15 @@ class PendingReason(ReasonCode):
     OTHR = "OTHR", "other reason, told in the text"
 
 
+class PositionReason(ReasonCode):
+    """Why a registry has not locked a position (semt.014 `SttlmSts/Pdg`, PendingReason10Code)."""
+
+    LACK = "LACK", "the securities are missing"
+    BLOC = "BLOC", "the account is blocked"
+    LATE = "LATE", "the instant by which it had to be locked has passed"
+    OTHR = "OTHR", "other reason"
+
+
 class FailingReason(ReasonCode):
     """Why it can no longer settle on its date (sese.024 `SttlmSts/Flng`, FailingReason4Code)."""
 

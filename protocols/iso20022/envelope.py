@@ -48,6 +48,7 @@ class Enveloped(msgspec.Struct, frozen=True, kw_only=True):
 
     header: Header
     definition: str  # of the Document's namespace, for example sese.023.001.11
+    app_hdr: etree._Element
     document: etree._Element
     raw: bytes
     digest: bytes
@@ -102,6 +103,7 @@ def _enveloped(root: etree._Element, raw: bytes) -> Enveloped:
     return Enveloped(
         header=header,
         definition=namespace_of(document).rpartition(":")[2],
+        app_hdr=element,
         document=document,
         raw=raw,
         digest=digest(document),

@@ -6,7 +6,7 @@ read, who trades, what is exchanged at which rate, from which accounts, when.
 
 from collections.abc import Iterator
 from datetime import date
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Final
 
 from protocols.iso20022.codes import RejectionReason as Reason
@@ -25,6 +25,10 @@ from protocols.iso20022.rules import (
     is_plain,
 )
 
+#: Significant digits of the arithmetic. An amount has 18 and a rate 11: a product has at most 29,
+#: one more than Decimal keeps by itself, and a sum or half of it a few more.
+_DIGITS: Final = 50
+
 _ROOTS: Final = {"014": "/Document/FXTradInstr", "015": "/Document/FXTradInstrAmdmnt"}
 _OPERATIONS: Final = {"014": Operation.NEW, "015": Operation.AMEND}
 
@@ -33,7 +37,7 @@ def check(
     trade: FxTrade, reference: Reference, today: date, is_open: Calendar = every_day_open
 ) -> BusinessRefusal | None:
     """The first rule that the trade breaks, or None. `today` is the business date: a value date in
-    the past settles today."""
+    the past stands for the current business day."""
     return next(_broken(trade, reference, today, is_open), None)
 
 
@@ -118,6 +122,8 @@ def _rate(t: FxTrade) -> Iterator[_Fault]:
     if len(set(named)) != len(named) or not known.issuperset(named):
         rule = f"the rate is one of {' and '.join(sorted(known))}"
         yield Reason.DDEA, field, rule
+    elif t.rate.value == "0":
+        yield Reason.DDEA, f"{field}/XchgRate", "a rate is greater than zero"
     elif not rate_holds(t.rate, t.buys, t.sells):
         rule = f"{t.rate.value} is not the rate of these amounts, however they were rounded"
         yield Reason.DDEA, f"{field}/XchgRate", rule
@@ -135,15 +141,16 @@ def rate_holds(rate: Rate, buys: FxAmount, sells: FxAmount) -> bool:
 
 
 def _holds(rate: Rate, unit: FxAmount, quoted: FxAmount) -> bool:
-    """In exact arithmetic: amounts have 18 digits and the rate 11, no division is needed. A last
-    digit more than half a unit off is let pass: some round down, some to even."""
+    """In exact arithmetic: no division is needed. A last digit more than half a unit off is let
+    pass: some round down, some to even."""
     value, one, other = (Decimal(text) for text in (rate.value, unit.amount, quoted.amount))
-    difference = abs(other - one * value)
-    return (
-        difference <= _smallest(quoted)
-        or difference <= _smallest(unit) * value
-        or difference <= one * Decimal(1).scaleb(-rate.decimals) / 2
-    )
+    with localcontext(prec=_DIGITS):
+        difference = abs(other - one * value)
+        return (
+            difference <= _smallest(quoted)
+            or difference <= _smallest(unit) * value
+            or difference <= one * Decimal(1).scaleb(-rate.decimals) / 2
+        )
 
 
 def _smallest(amount: FxAmount) -> Decimal:
@@ -167,7 +174,9 @@ def _dates(t: FxTrade, reference: Reference, today: date, is_open: Calendar) -> 
     if t.trade_date > t.settlement_date:
         rule = f"traded {t.trade_date}, after its value date {t.settlement_date}"
         yield Reason.DTRD, "TradInf/TradDt", rule
-    day = max(t.settlement_date, today)
+    day = t.settlement_date
+    if day < today:
+        return
     for given in (t.buys, t.sells):
         currency = reference.currencies.get(given.currency)
         if currency is not None and not is_open(currency.ledger, day):

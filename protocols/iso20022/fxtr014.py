@@ -5,7 +5,7 @@ Versions .03 to .06 of the instruction, .05 of the others. What the three share 
 """
 
 from datetime import date
-from typing import Final
+from typing import Final, TypeVar
 
 from lxml import etree
 
@@ -14,7 +14,7 @@ from protocols.iso20022.codes import RejectionReason
 from protocols.iso20022.envelope import Enveloped
 from protocols.iso20022.fx import FxAmendment, FxAmount, FxCancellation, FxTrade, Rate
 from protocols.iso20022.instruction import NO_DATE, Unreadable
-from protocols.iso20022.lexical import decimal_text
+from protocols.iso20022.lexical import boolean, decimal_text
 from protocols.iso20022.lock_block import LockBlock
 from protocols.iso20022.schemas import SUPL, local_name
 
@@ -22,6 +22,8 @@ from protocols.iso20022.schemas import SUPL, local_name
 NO_CURRENCY: Final = "XXX"
 
 _SUPPLEMENT: Final = f"{{{SUPL}}}Document"
+
+_Request = TypeVar("_Request", FxAmendment, FxCancellation)
 
 
 def decode(enveloped: Enveloped) -> FxTrade:
@@ -32,18 +34,17 @@ def decode(enveloped: Enveloped) -> FxTrade:
 
 def decode_amendment(enveloped: Enveloped) -> FxAmendment:
     """The amendment in a validated fxtr.015."""
-    reading = _Reading(enveloped)
-    return FxAmendment(
-        market_reference=reading.text("TradInf/MtchgSysRef/*") or "",
-        reason=reading.text("TradInf/AmdOrCclRsn"),
-        trade=reading.trade(),
-    )
+    return _request(enveloped, FxAmendment)
 
 
 def decode_cancellation(enveloped: Enveloped) -> FxCancellation:
     """The cancellation in a validated fxtr.016."""
+    return _request(enveloped, FxCancellation)
+
+
+def _request(enveloped: Enveloped, kind: type[_Request]) -> _Request:
     reading = _Reading(enveloped)
-    return FxCancellation(
+    return kind(
         market_reference=reading.text("TradInf/MtchgSysRef/*") or "",
         reason=reading.text("TradInf/AmdOrCclRsn"),
         trade=reading.trade(),
@@ -78,7 +79,7 @@ class _Reading:
             rate=self._rate(),
             operation=self.text("TradInf/OprTp"),
             product=self.text("TradInf/PdctTp"),
-            pvp=self.text("TradInf/PmtVrssPmtInd") in ("true", "1"),
+            pvp=boolean(self.text("TradInf/PmtVrssPmtInd") or ""),
             receiving_account=self._receiving_account(),
             paying_account=self.text("CtrPtySdSttlmInstrs/DlvryAgt/PtyId/AcctNb"),
             lock=self._lock(),

@@ -9,7 +9,7 @@ from protocols.iso20022 import lock_block
 from protocols.iso20022.blocks import tag
 from protocols.iso20022.currencies import minor_units
 from protocols.iso20022.fx import FxAmendment, FxAmount, FxCancellation, FxTrade, Operation
-from protocols.iso20022.lexical import escaped, padded
+from protocols.iso20022.lexical import boolean_text, escaped, padded
 from protocols.iso20022.schemas import ISO
 
 #: Versions in which an amount stands by itself, not in a choice.
@@ -27,7 +27,7 @@ def encode(trade: FxTrade, version: str = "fxtr.014.001.05") -> str:
         + tag("CmonRef", t.common_id, 35)
         + tag("OprTp", t.operation, 4)
         + product
-        + f"<PmtVrssPmtInd>{_boolean(t.pvp)}</PmtVrssPmtInd></TradInf>"
+        + f"<PmtVrssPmtInd>{boolean_text(t.pvp)}</PmtVrssPmtInd></TradInf>"
         + _terms(t, plain=version in _PLAIN_AMOUNTS)
         + (lock_block.write(t.lock, "/Document/FXTradInstr") if t.lock else "")
         + "</FXTradInstr></Document>"
@@ -45,7 +45,7 @@ def encode_amendment(amendment: FxAmendment) -> str:
         + tag("AmdOrCclRsn", amendment.reason, 35)
         + f"<OprTp>{Operation.AMEND}</OprTp>"
         + tag("PdctTp", t.product, 35)
-        + f"<PmtVrssPmtInd>{_boolean(t.pvp)}</PmtVrssPmtInd></TradInf>"
+        + f"<PmtVrssPmtInd>{boolean_text(t.pvp)}</PmtVrssPmtInd></TradInf>"
         + _terms(t)
         + (lock_block.write(t.lock, "/Document/FXTradInstrAmdmnt") if t.lock else "")
         + "</FXTradInstrAmdmnt></Document>"
@@ -63,16 +63,12 @@ def encode_cancellation(cancellation: FxCancellation) -> str:
         + tag("AmdOrCclRsn", cancellation.reason, 35)
         + f"<OprTp>{Operation.CANCEL}</OprTp>"
         + tag("PdctTp", t.product, 35)
-        + f"<PmtVrssPmtInd>{_boolean(t.pvp)}</PmtVrssPmtInd></TradInf>"
+        + f"<PmtVrssPmtInd>{boolean_text(t.pvp)}</PmtVrssPmtInd></TradInf>"
         + parties(t)
         + rate(t)
         + amounts(t)
         + "</FXTradInstrCxl></Document>"
     )
-
-
-def _boolean(value: bool) -> str:
-    return "true" if value else "false"
 
 
 def _references(transaction_id: str, market_reference: str) -> str:
@@ -98,11 +94,7 @@ def parties(t: FxTrade) -> str:
 
 
 def _party(name: str, bic: str) -> str:
-    identity = (
-        f"<AnyBIC><AnyBIC>{escaped(bic)}</AnyBIC></AnyBIC>"
-        if bic
-        else "<NmAndAdr><Nm>not named by a BIC</Nm></NmAndAdr>"
-    )
+    identity = _named(bic) if bic else "<NmAndAdr><Nm>not named by a BIC</Nm></NmAndAdr>"
     return f"<{name}><SubmitgPty>{identity}</SubmitgPty></{name}>"
 
 
@@ -150,12 +142,12 @@ def _paying(name: str, t: FxTrade) -> str:
     named (schema); the counterparty's own instructions say where."""
     if t.paying_account is None:
         return ""
-    agent = _party_choice(t.counterparty)
+    agent = _named(t.counterparty)
     return (
         f"<{name}><DlvryAgt>{_account(t.paying_account)}</DlvryAgt>"
         f"<RcvgAgt>{agent}</RcvgAgt></{name}>"
     )
 
 
-def _party_choice(bic: str) -> str:
+def _named(bic: str) -> str:
     return f"<AnyBIC><AnyBIC>{escaped(bic)}</AnyBIC></AnyBIC>"

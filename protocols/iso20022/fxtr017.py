@@ -9,7 +9,7 @@ from typing import Final
 from protocols.iso20022.blocks import tag
 from protocols.iso20022.fx import FxStatus
 from protocols.iso20022.fxtr014_write import amounts, parties, rate
-from protocols.iso20022.lexical import escaped, instant_text
+from protocols.iso20022.lexical import boolean_text, escaped, instant_text
 from protocols.iso20022.schemas import ISO
 
 DEFINITION: Final = "fxtr.017.001.05"
@@ -33,7 +33,7 @@ def write(status: FxStatus, message_id: str) -> str:
         + tag("AmdOrCclRsn", s.reason, 35)
         + tag("OprTp", s.answers)
         + "<SpltTradInd>false</SpltTradInd>"
-        f"<PmtVrssPmtInd>{'true' if t.pvp else 'false'}</PmtVrssPmtInd></TradInf>"
+        f"<PmtVrssPmtInd>{boolean_text(t.pvp)}</PmtVrssPmtInd></TradInf>"
         + parties(t)
         + amounts(t)
         + rate(t)

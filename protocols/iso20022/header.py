@@ -10,23 +10,24 @@ import msgspec
 from lxml import etree
 
 from protocols.iso20022.errors import ProtocolError, RejectCode
-from protocols.iso20022.lexical import escaped, instant, instant_text
+from protocols.iso20022.lexical import boolean, escaped, instant, instant_text
 from protocols.iso20022.schemas import ISO, namespace_of, validate
+from protocols.iso20022.versions import Emits
 
 VERSIONS: Final = frozenset(f"{ISO}head.001.001.0{version}" for version in (1, 2, 3, 4))
 WRITTEN: Final = ISO + "head.001.001.02"
 
-_TRUE: Final = ("true", "1")
 
-
-class Related(msgspec.Struct, frozen=True, kw_only=True):
-    """The header of the message that is answered (`Rltd`)."""
+class Related(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The header of the message that is answered (`Rltd`), and the versions of all its answers:
+    those of the connection when it came, so that no chain of answers changes its version."""
 
     sender: str
     receiver: str
     business_message_id: str
     definition: str
     created_at: int
+    emits: Emits = {}
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +44,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     created_at: int
     possible_duplicate: bool = False
     related: Related | None = None
+    emits: Emits = {}  # versions of the answers: the connection's, not the message's
 
 
 def identifier(element: etree._Element) -> str | None:
@@ -79,7 +81,7 @@ def _read(element: etree._Element, ns: str) -> Header:
         definition=_text(parts, "MsgDefIdr"),
         business_service=parts["BizSvc"].text if "BizSvc" in parts else None,
         created_at=_created(parts),
-        possible_duplicate="PssblDplct" in parts and _text(parts, "PssblDplct").strip() in _TRUE,
+        possible_duplicate="PssblDplct" in parts and boolean(_text(parts, "PssblDplct")),
         related=None if related is None else _related(related, ns),
     )
 

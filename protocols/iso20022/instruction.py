@@ -96,6 +96,15 @@ class SettlementParties(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     party2: Client | None = None
 
 
+class Link(msgspec.Struct, frozen=True, kw_only=True):
+    """Another instruction that this one is linked to (`Lnkgs`): kept with it; nothing waits for
+    it."""
+
+    position: str | None  # AFTE, BEFO, WITH, INFO; None: it is not told, or proprietary
+    reference: str
+    kind: str  # the element that named it, for example SctiesSttlmTxId
+
+
 class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
     """A field that the schema allows and nobody here can settle; a neutral value stands in it."""
 
@@ -139,6 +148,7 @@ class SettlementInstruction(msgspec.Struct, frozen=True, kw_only=True, omit_defa
     currency: str | None = None
     credit_debit: CreditDebit | None = None
     lock: LockBlock | None = None
+    links: tuple[Link, ...] = ()
     unreadable: tuple[Unreadable, ...] = ()
 
     @property

@@ -16,6 +16,7 @@ from protocols.iso20022 import envelope
 from protocols.iso20022.envelope import ACCEPTED, MESSAGES_MAX, Enveloped
 from protocols.iso20022.errors import ProtocolError, RejectCode
 from protocols.iso20022.header import WRITTEN
+from protocols.iso20022.lexical import boolean, boolean_text
 from protocols.iso20022.schema_model import Model, Shape, model
 from protocols.iso20022.schemas import BIZMSG, BUNDLED, ISO, SUPL, local_name, namespace_of
 from protocols.iso20022.xml import BODY_BYTES_MAX, canonical, parse
@@ -183,7 +184,7 @@ def _only(members: dict[str, Any], known: tuple[str, ...], place: str) -> None:
 def _boolean(value: Any, place: str) -> str:
     if not isinstance(value, bool):
         raise _refuse("true or false is expected", place)
-    return "true" if value else "false"
+    return boolean_text(value)
 
 
 def _set_text(element: etree._Element, value: Any, place: str) -> None:
@@ -255,7 +256,7 @@ def _value(element: etree._Element, schema: Model, shape: Shape) -> Any:
         return {f"@{shape.attribute}": element.get(shape.attribute), "#text": text}
     if shape.members:
         return _object_of(element, schema, shape)
-    return text.strip() in ("true", "1") if shape.boolean else text
+    return boolean(text) if shape.boolean else text
 
 
 def _object_of(element: etree._Element, schema: Model, shape: Shape) -> dict[str, Any]:

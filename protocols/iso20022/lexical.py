@@ -1,4 +1,4 @@
-"""Lexical forms of the ISO 20022 simple types: instants, decimals, BICs, text.
+"""Lexical forms of the ISO 20022 simple types: instants, decimals, booleans, BICs, text.
 
 The schemas allow more than one spelling of the same value (XML Schema part 2); here is the one
 place that reads the spellings and writes one of them.
@@ -62,6 +62,20 @@ def instant_text(at: int) -> str:
     return f"{_second_text(second)}.{fraction:09d}".rstrip("0") + "Z"
 
 
+def boolean(text: str) -> bool:
+    """The value of a valid xs:boolean: `true` or `1`, else it is false.
+
+    XML Schema part 2 collapses white space around it (section 3.2.2) before it says what is valid,
+    so a schema lets ` true ` pass.
+    """
+    return text.strip() in ("true", "1")
+
+
+def boolean_text(value: bool) -> str:
+    """xs:boolean in its canonical form."""
+    return "true" if value else "false"
+
+
 def decimal_text(text: str) -> str:
     """Canonical text of an xs:decimal: no sign, no leading zero, no trailing zero of a fraction.
 
@@ -86,6 +100,13 @@ def units(canonical: str, scale: int) -> int:
     if len(fraction) > scale:
         raise ValueError(f"{canonical} has more than {scale} decimals")
     return int(whole + fraction.ljust(scale, "0"))
+
+
+def from_units(quantity: int, scale: int) -> str:
+    """The canonical decimal of a quantity in units of 10**-scale; the other way of `units`."""
+    assert quantity >= 0, "what is written has no sign"
+    whole, fraction = divmod(quantity, 10**scale)
+    return decimal_text(f"{whole}.{fraction:0{scale}d}") if fraction else str(whole)
 
 
 def padded(canonical: str, scale: int) -> str:

@@ -71,7 +71,7 @@ class LedgerEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     ledger: str
     lock: str
-    transaction: str
+    transaction: str | None = None  # a ledger may name its events by lock alone
     height: int | None = None
     at: int  # UTC ns
 
@@ -79,7 +79,7 @@ class LedgerEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 class LockBlock(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The terms of a swap's locks as a message tells them (`HshdTmLckSD1`)."""
 
-    swap_id: str  # UUID v4
+    swap_id: str  # UUID
     leg: str
     execution_lock: HashLock
     cancellation_lock: HashLock | None = None
@@ -147,10 +147,11 @@ def _hash_lock(element: etree._Element) -> HashLock:
 
 def _event(element: etree._Element) -> LedgerEvent:
     height = element.findtext(_NS + "BlckHght")
+    transaction = element.findtext(_NS + "TxHsh")
     return LedgerEvent(
         ledger=_text(element[0]),
         lock=_text(element[1]),
-        transaction=_text(element[2]),
+        transaction=transaction,
         height=None if height is None else int(height),
         at=instant(_text(element[-1])),
     )
@@ -198,8 +199,10 @@ def _write_holder(holder: SecretHolder) -> str:
 
 def _write_event(event: LedgerEvent) -> str:
     height = "" if event.height is None else f"<BlckHght>{event.height}</BlckHght>"
+    hashed = escaped(event.transaction or "", 140)
+    transaction = f"<TxHsh>{hashed}</TxHsh>" if event.transaction else ""
     return (
         f"<LdgrEvt><LdgrId>{escaped(event.ledger, 35)}</LdgrId>"
-        f"<LckId>{escaped(event.lock, 140)}</LckId><TxHsh>{escaped(event.transaction, 140)}</TxHsh>"
+        f"<LckId>{escaped(event.lock, 140)}</LckId>{transaction}"
         f"{height}<EvtDtTm>{instant_text(event.at)}</EvtDtTm></LdgrEvt>"
     )

@@ -1,17 +1,20 @@
 """Outbound values into whole business messages: header and document under one root, as XML text."""
 
+from types import MappingProxyType
 from typing import assert_never
 
 from protocols.iso20022 import (
     admi,
     fxtr017,
     header,
+    reports,
     sese024,
     sese025,
     sese027,
     sese028,
     sese029,
     sese031,
+    versions,
 )
 from protocols.iso20022.advice import (
     Allegement,
@@ -26,11 +29,23 @@ from protocols.iso20022.advice import (
 )
 from protocols.iso20022.fx import FxStatus
 from protocols.iso20022.header import Header
+from protocols.iso20022.positions import (
+    PositionConfirmation,
+    PositionInstruction,
+    PositionStatus,
+)
 from protocols.iso20022.schemas import BIZMSG
+from protocols.iso20022.statements import CashPage, HoldingsPage, MovementsPage
+from protocols.iso20022.versions import Emits
 
 
-def definition(message: Outbound) -> str:
-    """The message definition it is written in; the header's `definition` must say the same."""
+def definition(message: Outbound, emits: Emits = MappingProxyType({})) -> str:
+    """The message definition it is written in, on a connection with these versions."""
+    return versions.chosen(_profile(message), emits)
+
+
+def _profile(message: Outbound) -> str:
+    """Its definition in the recommended profile."""
     match message:
         case StatusAdvice():
             return sese024.DEFINITION
@@ -46,22 +61,35 @@ def definition(message: Outbound) -> str:
             return sese028.DEFINITION
         case AllegementRemoval():
             return sese029.DEFINITION
-        case Rejection():
-            return admi.REJECTION
-        case Receipt():
-            return admi.RECEIPT
+        case Rejection() | Receipt():
+            return admi.definition(message)
+        case (
+            PositionInstruction()
+            | PositionStatus()
+            | PositionConfirmation()
+            | HoldingsPage()
+            | MovementsPage()
+            | CashPage()
+        ):
+            return reports.definition(message)
         case _:
             assert_never(message)
 
 
 def render(message: Outbound, head: Header) -> str:
     """The BizMsg as XML text without a declaration (UTF-8 when sent); always schema-valid."""
-    assert head.definition == definition(message), "the header names another message"
     return business_message(head, document(message, head))
 
 
 def document(message: Outbound, head: Header) -> str:
-    """The Document alone; the header tells the gateway's BIC and the identifier of the message."""
+    """The Document alone, in the version that the header names; it also tells the gateway's BIC and
+    the identifier of the message."""
+    profile = _profile(message)
+    assert versions.is_written(head.definition, profile), "the header names another message"
+    return versions.translated(_document(message, head), profile, head.definition)
+
+
+def _document(message: Outbound, head: Header) -> str:
     match message:
         case StatusAdvice():
             return sese024.write(message, head.sender)
@@ -77,10 +105,17 @@ def document(message: Outbound, head: Header) -> str:
             return sese028.write(message)
         case AllegementRemoval():
             return sese029.write(message)
-        case Rejection():
-            return admi.write_rejection(message)
-        case Receipt():
-            return admi.write_receipt(message)
+        case Rejection() | Receipt():
+            return admi.write(message)
+        case (
+            PositionInstruction()
+            | PositionStatus()
+            | PositionConfirmation()
+            | HoldingsPage()
+            | MovementsPage()
+            | CashPage()
+        ):
+            return reports.document(message, head)
         case _:
             assert_never(message)
 

@@ -84,8 +84,9 @@ def check(
 ) -> BusinessRefusal | None:
     """The first rule that the instruction breaks, or None.
 
-    `today` is the business date: a settlement date in the past settles today. `is_open` says
-    whether a ledger settles on a day.
+    `today` is the business date: a settlement date in the past stands for the current business
+    day, whenever that is, and is asked of no calendar. `is_open` says whether a ledger settles on
+    a day.
     """
     return next(_broken(instruction, reference, today, is_open), None)
 
@@ -265,10 +266,11 @@ def _dates(
     if i.trade_date > i.settlement_date:
         rule = f"traded {i.trade_date}, after its settlement date {i.settlement_date}"
         yield _refusal(Reason.DTRD, "TradDtls/TradDt/Dt/Dt", rule)
-    day = max(i.settlement_date, today)
+    if i.settlement_date < today:
+        return
     for ledger in _ledgers(i, reference):
-        if ledger is not None and not is_open(ledger, day):
-            rule = f"{ledger} is closed on {day}"
+        if ledger is not None and not is_open(ledger, i.settlement_date):
+            rule = f"{ledger} is closed on {i.settlement_date}; name a business day of both ledgers"
             yield _refusal(Reason.DDAT, "TradDtls/SttlmDt/Dt/Dt", rule)
 
 

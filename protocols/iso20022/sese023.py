@@ -20,6 +20,7 @@ from protocols.iso20022.instruction import (
     Client,
     CreditDebit,
     CumEx,
+    Link,
     Movement,
     Payment,
     ProprietaryCode,
@@ -28,7 +29,7 @@ from protocols.iso20022.instruction import (
     SettlementParties,
     Unreadable,
 )
-from protocols.iso20022.lexical import decimal_text
+from protocols.iso20022.lexical import boolean, decimal_text
 from protocols.iso20022.lock_block import LockBlock
 from protocols.iso20022.schemas import SUPL
 from protocols.iso20022.sese023_write import encode
@@ -38,7 +39,6 @@ __all__ = ["decode", "encode"]
 ROOT: Final = "/Document/SctiesSttlmTxInstr"
 
 _SUPPLEMENT: Final = f"{{{SUPL}}}Document"
-_TRUE: Final = ("true", "1")
 _CUM_EX: Final = {"CCPN": CumEx.CUM, "XCPN": CumEx.EX}
 # A dictionary is a third of the price of calling the enumeration, and this is the hot path.
 _QUANTITY_TYPES: Final = {kind.value: kind for kind in QuantityType}
@@ -96,7 +96,7 @@ class _Reading:
             account_kind=account_kind,
             cash_account=cash_account,
             cash_account_kind=cash_kind,
-            hold="HldInd" in parameters and _text(parameters["HldInd"][0]) in _TRUE,
+            hold="HldInd" in parameters and boolean(_text(parameters["HldInd"][0])),
             priority=self._priority(parameters.get("Prty")),
             transaction_type=transaction_type,
             proprietary_type=proprietary_type,
@@ -109,6 +109,7 @@ class _Reading:
             currency=currency,
             credit_debit=credit_debit,
             lock=self._lock(),
+            links=tuple(self._links()) if "Lnkgs" in root else (),
             unreadable=tuple(self._unreadable),
         )
 
@@ -264,6 +265,18 @@ class _Reading:
         amount = self._decimal(parts["Amt"], RejectionReason.DMON, "SttlmAmt/Amt")
         currency = str(parts["Amt"].get("Ccy"))
         return amount, currency, _DIRECTIONS[_text(parts["CdtDbtInd"])]
+
+    def _links(self) -> Iterator[Link]:
+        for linkage in self._root.iterchildren(self._ns + "Lnkgs"):
+            parts = self._children(linkage)
+            position = parts.get("PrcgPos")
+            coded = position is not None and self._name(position[0]) == "Cd"
+            reference = parts["Ref"][0]
+            yield Link(
+                position=_text(position[0]) if position is not None and coded else None,
+                reference=_text(reference),
+                kind=self._name(reference),
+            )
 
     def _lock(self) -> LockBlock | None:
         blocks = [

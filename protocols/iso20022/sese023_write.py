@@ -14,8 +14,8 @@ from protocols.iso20022.blocks import (
     tag,
     transaction_type,
 )
-from protocols.iso20022.instruction import AccountKind, QuantityType, SettlementInstruction
-from protocols.iso20022.lexical import escaped
+from protocols.iso20022.instruction import AccountKind, Link, QuantityType, SettlementInstruction
+from protocols.iso20022.lexical import boolean_text, escaped
 from protocols.iso20022.schemas import ISO
 
 #: Versions without wallets and token units, and with a mandatory safekeeping account.
@@ -33,7 +33,8 @@ def encode(instruction: SettlementInstruction, version: str = "sese.023.001.11")
         f"<SttlmTpAndAddtlParams><SctiesMvmntTp>{i.movement}</SctiesMvmntTp><Pmt>{i.payment}</Pmt>"
         + tag("CmonId", i.common_id, 35)
         + "</SttlmTpAndAddtlParams>"
-        f"<TradDtls><TradDt><Dt><Dt>{i.trade_date}</Dt></Dt></TradDt>"
+        + "".join(_link(link) for link in i.links)
+        + f"<TradDtls><TradDt><Dt><Dt>{i.trade_date}</Dt></Dt></TradDt>"
         f"<SttlmDt><Dt><Dt>{i.settlement_date}</Dt></Dt></SttlmDt>"
         + (f"<TradTxCond><Cd>{i.cum_ex}</Cd></TradTxCond>" if i.cum_ex else "")
         + f"</TradDtls><FinInstrmId><ISIN>{escaped(i.isin)}</ISIN></FinInstrmId>"
@@ -53,6 +54,14 @@ def _fits_before_tokens(i: SettlementInstruction) -> bool:
     return not tokens and i.safekeeping_account is not None
 
 
+def _link(link: Link) -> str:
+    return (
+        "<Lnkgs>"
+        + (f"<PrcgPos><Cd>{link.position}</Cd></PrcgPos>" if link.position else "")
+        + f"<Ref>{tag(link.kind, link.reference, 35)}</Ref></Lnkgs>"
+    )
+
+
 def _position(i: SettlementInstruction) -> str:
     owner = i.account_owner
     return (
@@ -67,7 +76,7 @@ def _position(i: SettlementInstruction) -> str:
 
 def _parameters(i: SettlementInstruction) -> str:
     return (
-        f"<SttlmParams><HldInd><Ind>{'true' if i.hold else 'false'}</Ind></HldInd>"
+        f"<SttlmParams><HldInd><Ind>{boolean_text(i.hold)}</Ind></HldInd>"
         + (f"<Prty><Nmrc>{escaped(i.priority)}</Nmrc></Prty>" if i.priority else "")
         + transaction_type(i.transaction_type, i.proprietary_type)
         + ("<SttlmTxCond><Cd>NOMC</Cd></SttlmTxCond>" if i.opt_out else "")

@@ -5,12 +5,12 @@ from typing import Final
 from lxml import etree
 
 from protocols.iso20022.envelope import Enveloped
+from protocols.iso20022.lexical import boolean
 from protocols.iso20022.requests import HoldRequest
 from protocols.iso20022.schemas import local_name
 from protocols.iso20022.sese020 import account_of
 
 PARTY_HOLD: Final = "PTYH"
-_TRUE: Final = ("true", "1")
 
 
 def decode(enveloped: Enveloped) -> HoldRequest:
@@ -22,7 +22,7 @@ def decode(enveloped: Enveloped) -> HoldRequest:
     hold = asked.findtext("{*}HldInd/{*}Ind")
     return HoldRequest(
         transaction_id=asked.findtext("{*}Ref/{*}AcctOwnrTxId"),
-        hold=None if hold is None else hold in _TRUE,
+        hold=None if hold is None else boolean(hold),
         by_party=_is_by_party(asked),
         account=account_of(root),
         unserved=_unserved(changes),

@@ -4,7 +4,7 @@ from typing import Final
 
 from protocols.iso20022.advice import Answering, HoldAnswer
 from protocols.iso20022.blocks import account
-from protocols.iso20022.lexical import escaped
+from protocols.iso20022.lexical import boolean_text, escaped
 from protocols.iso20022.reasons import plain, status
 from protocols.iso20022.schemas import ISO
 from protocols.iso20022.sese030 import PARTY_HOLD
@@ -31,6 +31,6 @@ def _request(answer: HoldAnswer) -> str:
         return ""
     return (
         f"<ReqDtls><Ref><AcctOwnrTxId>{escaped(answer.transaction_id, 35)}</AcctOwnrTxId></Ref>"
-        f"<HldInd><Ind>{'true' if answer.hold else 'false'}</Ind>"
+        f"<HldInd><Ind>{boolean_text(answer.hold)}</Ind>"
         f"<Rsn><Cd><Cd>{PARTY_HOLD}</Cd></Cd></Rsn></HldInd></ReqDtls>"
     )

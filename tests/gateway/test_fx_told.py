@@ -70,7 +70,7 @@ async def audited(running: System) -> list[str]:
 
 
 async def test_a_trade_that_stays_alone_is_alleged_to_nobody(stopped: System) -> None:
-    soon = MatchingSettings(allege_after_seconds=0.0)
+    soon = MatchingSettings(allege_after_seconds=1e-6)
     async with stopped.gateway(matching=soon) as running:
         await send(running, trade(BANK_A))
         assert await running.engine.allegements.tell() == 0

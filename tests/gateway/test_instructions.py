@@ -1,9 +1,11 @@
 """sese.023 instructions through the whole gateway: what is settled, and what each side is told."""
 
 from datetime import date, timedelta
+from pathlib import Path
 
 import msgspec
 
+from gateway.config import BandSettings, MatchingSettings
 from gateway.ids import new_id
 from gateway.port import Busy, Taken
 from htlc.events import Decided, Decision, Opened, Reason
@@ -14,6 +16,7 @@ from protocols.iso20022.errors import ProtocolError, RejectCode
 from protocols.iso20022.header import Header
 from protocols.iso20022.instruction import (
     CreditDebit,
+    Link,
     Movement,
     Payment,
     QuantityType,
@@ -28,6 +31,7 @@ from tests.gateway.systems import (
     SELLER,
     System,
     account,
+    system,
     until,
 )
 
@@ -284,3 +288,71 @@ async def test_a_pair_that_cannot_be_opened_now_is_told_so_and_tried_again(
     await until(lambda: settled(running, SELLER))
     assert tries == 3
     assert (await statuses(running, SELLER))[-2:] == [["Mtchd", "Pdg/PRSY"], ["settled"]]
+
+
+async def test_tolerance_is_reference_data_and_of_several_candidates_the_nearest_is_taken(
+    dsns: dict[str, str], tmp_path: Path
+) -> None:
+    bands = {"USD": (BandSettings(up_to="500", difference="0.5"), BandSettings(difference="3"))}
+    matching = MatchingSettings(tolerance=bands)
+    async with system(dsns, tmp_path) as made, made.gateway(matching=matching) as running:
+        for n, amount in enumerate(("497", "500.51", "499.6", "500.5")):
+            other = instruction(Movement.RECE, amount=amount, currency="USD", common_id=f"N{n}")
+            await send(running, other)
+        await send(running, instruction(Movement.DELI, amount="500", currency="USD"))
+        await until(lambda: settled(running, BUYER))
+        ((found, content),) = await running.engine.pool.fetch(
+            "SELECT common, content FROM (SELECT content::json ->> 'common_id' AS common, content,"
+            " member, pair FROM instruction) i WHERE pair IS NOT NULL AND member = $1",
+            BUYER,
+        )
+        assert found == "N2", content
+        euro = [instruction(side, amount=amount, quantity="7") for side, amount in _exact]
+        for item in euro:  # no bands: the cent decides
+            await send(running, item)
+        assert (await statuses(running, SELLER))[-1] == ["AckdAccptd", "Umtchd/DMON"]
+
+
+_exact = ((Movement.RECE, "100.01"), (Movement.DELI, "100"))
+
+
+async def test_of_two_that_lack_the_same_the_one_with_the_higher_priority_is_tried_first(
+    running: System,
+) -> None:
+    much = str(OPENING[ISIN] + 500)
+    for priority in ("0003", "0001"):
+        for side in both(quantity=much, priority=priority, common_id=priority):
+            await send(running, side)
+    await until(lambda: len(running.engine.pending) == 2)
+    tried: list[str | None] = []
+    running.engine.pending._attempt = lambda job: bool(
+        tried.append(job.pair.instruction.common_id) or True
+    )
+    back = {
+        "delivering": SettlementParties(depository=DEPOSITORY, party1=BUYER),
+        "receiving": SettlementParties(depository=DEPOSITORY, party1=SELLER),
+        "quantity": "500",
+    }
+    for movement, member in ((Movement.DELI, BUYER), (Movement.RECE, SELLER)):
+        accounts = {
+            "safekeeping_account": account("registry", member),
+            "cash_account": account("bank", member),
+        }
+        await send(running, instruction(movement, **back | accounts | {"sender": member}))
+    await until(lambda: len(tried) == 2)
+    assert tried == ["0001", "0003"]
+
+
+async def test_links_are_kept_with_the_instruction_and_hold_nothing_up(running: System) -> None:
+    links = (
+        Link(position="AFTE", reference="OTHER-1", kind="SctiesSttlmTxId"),
+        Link(position=None, reference="POOL", kind="PoolId"),
+    )
+    deliver, receive = both(links=links)
+    await send(running, deliver)
+    await send(running, receive)
+    await until(lambda: settled(running, SELLER))
+    content = await running.engine.pool.fetchval(
+        "SELECT content FROM instruction WHERE member = $1", SELLER
+    )
+    assert msgspec.json.decode(content, type=SettlementInstruction).links == links

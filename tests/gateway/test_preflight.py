@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from gateway import engine, preflight
+from gateway import acquaintance, preflight
 from gateway.http import views
 from gateway.port import Refused
 from htlc import trials
@@ -111,7 +111,7 @@ async def refused(made: System, why: str) -> None:
 async def test_what_was_opened_before_waits_until_the_ledger_is_repaired(
     dsns: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "PREFLIGHT_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(acquaintance, "PREFLIGHT_AGAIN_SECONDS", 0.05)
     async with system(dsns, tmp_path, lock_within_seconds=30) as made:
         swap = a_dvp()
         async with made.gateway():

@@ -18,6 +18,18 @@ from tests.system.machine import Machine, machine
 pytestmark = [pytest.mark.debian, pytest.mark.timeout(240)]
 
 
+STEPPED = """
+import sys, time
+from pathlib import Path
+
+if any(word.endswith("/euro.toml") for word in sys.argv):
+    offset, real = Path(__file__).with_name("offset"), time.time_ns
+    time.time_ns = lambda: real() + int(offset.read_text())
+"""
+"""`sitecustomize`, which Python runs at the start of each process: the clock of one ledger goes as
+the file says. (No process of Linux has a wall clock of its own to step.)"""
+
+
 def database_of(running: Machine, service: str) -> list[int]:
     """The processes of a service's database server."""
     ours = f"/postgres/{service}/data"
@@ -82,3 +94,38 @@ async def test_what_is_broken_fires_and_what_is_mended_falls_silent(
         await load.settled()
         # (What members were told meanwhile stays in the hour's error budget.)
         await watching.over(("LockstepDatabaseDown", "gateway"))
+
+
+async def test_a_ledger_whose_clock_is_stepped_is_told_of_and_nothing_is_lost(
+    data: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(STEPPED)
+    offset = tmp_path / "offset"
+    offset.write_text("0")
+    world = worlds.load(worlds.find("dvp"))
+    async with (
+        machine(data, PYTHONPATH=str(tmp_path)) as running,
+        aiohttp.ClientSession() as session,
+        prometheus(running, tmp_path, session) as watching,
+    ):
+        load = Load(running, world, session, 12)
+        traffic = asyncio.create_task(trade(load))
+        try:
+            offset.write_text(str(20 * 10**9))
+            await watching.until(("LockstepLedgerClockSkew", EURO))
+            assert ("LockstepLedgerClockSkew", REGISTRY) not in await watching.firing()
+            offset.write_text("0")  # ledger time does not go back: it is held
+            await watching.until(("LockstepLedgerClockHeld", EURO))
+            both = ("LockstepLedgerClockHeld", EURO), ("LockstepLedgerClockSkew", EURO)
+            await watching.over(*both, within=60)
+        finally:
+            traffic.cancel()
+            await asyncio.wait({traffic})
+        await load.settled()
+
+
+async def trade(load: Load) -> None:
+    """A trade a second until cancelled: a clock is read in answers."""
+    while True:
+        await load.swap()
+        await asyncio.sleep(1)

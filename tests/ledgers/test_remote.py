@@ -6,14 +6,16 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from htlc.contract import Answer, Refusal, Unknown
-from htlc.units import HtlcId
-from ledgers import remote
+from htlc.units import HtlcId, Instant, LedgerId
+from ledgers import remote, views
 from ledgers.access import token_digest
+from ledgers.hosted import Traits, description
 from ledgers.port import Execute, LedgerUnreachable, Lock
 from ledgers.remote import RemoteLedger, RemoteLedgerError
 from ledgers.service import build_app
@@ -69,6 +71,13 @@ async def test_a_server_that_cannot_is_unknown(status: int) -> None:
 async def test_a_page_of_a_proxy_is_unknown() -> None:
     async with client(saying(200, "<html>welcome</html>")) as ledger:
         assert "malformed" in (await no_answer(ledger))[0]
+
+
+async def test_a_ledger_of_a_later_release_may_say_more_of_itself() -> None:
+    described = description(LedgerId("bank"), Traits(), [], Instant(1), bytes(32))
+    told = msgspec.to_builtins(views.description_json(described)) | {"more": {"of": "it"}}
+    async with client(saying(200, msgspec.json.encode(told).decode())) as ledger:
+        assert await ledger.describe() == described
 
 
 async def test_a_refused_connection_is_unknown() -> None:
@@ -144,3 +153,29 @@ async def test_more_than_one_request_holds_is_sent_in_several() -> None:
         looked = await ledger.look([lock.terms.id for lock in locks])
         found = [answer.htlc is not None for answer in looked if isinstance(answer, Answer)]
         assert found == [True] * 2_500 + [False] * 1_600
+
+
+async def test_terms_that_are_left_out_are_those_of_the_lock() -> None:
+    """Also where they have to be asked for: by whoever has not made the lock itself."""
+    world = await memory_world()
+    app = build_app(world.hosted, TOKENS)
+    async with (
+        TestServer(app) as server,
+        aiohttp.ClientSession() as session,
+    ):
+        url = str(server.make_url("/"))
+        ledger, stranger = (RemoteLedger(session, url, "good") for _ in range(2))
+        terms = world.terms()
+        execute = Execute(id=terms.id, key=EXECUTION_KEY)
+        for teller, operation in ((ledger, Lock(terms=terms)), (stranger, execute)):
+            for asked in (operation, execute):
+                [told] = await teller.apply([asked])
+                assert isinstance(told, Answer) and told.htlc is not None
+                assert told.htlc.terms == terms
+
+
+async def test_terms_that_nobody_knows_cannot_be_left_out() -> None:
+    text = '[{"at":"1","final":true,"htlc":{"status":"LOCKED","locked_at":"1"}}]'
+    async with client(saying(200, text)) as ledger:
+        with pytest.raises(RemoteLedgerError, match=r"htlc\.terms"):
+            await ledger.apply([EXECUTE])

@@ -91,6 +91,8 @@ def with_leaf(n: int, position: int, leaf: bytes) -> list[Block]:
         ("transfer", {"op": "issue"}, "reserves is the issuer's"),
         ("transfer", {"quantity": "-1"}, "expected an entry"),
         ("transfer", {"asset": "EUR", "more": "1"}, "expected an entry"),
+        ("transfer", {"id": "a\0b"}, "expected an id of visible ASCII"),
+        ("issue", {"id": ""}, "expected an id of visible ASCII"),
     ],
 )
 def test_a_posting_that_the_book_would_not_make(op: str, change: dict[str, Any], what: str) -> None:
@@ -128,8 +130,9 @@ def test_who_has_not_enough_is_named_once() -> None:
     assert short[0].startswith(f"expected {ALICE_ACCOUNT} to have 2000000 EUR available, it had ")
 
 
-def test_a_posting_that_cannot_be_read_moves_nothing() -> None:
+@pytest.mark.parametrize("data", [b"{", b"", b"\xff", b'{"op":"\xff"}', b'{"\xff":1}'])
+def test_a_posting_that_cannot_be_read_moves_nothing(data: bytes) -> None:
     replay = Replay({EUR: RESERVES})
-    effect, (fault,) = replay.take(b"{", Instant(1))
+    effect, (fault,) = replay.take(data, Instant(1))
     assert effect is None and fault.flaw is Flaw.ENTRY
     assert not replay.balances and HtlcId("x") not in replay.open

@@ -11,6 +11,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ledgers.access import authenticate, token_digest
 from ledgers.parties import Principal, Role
@@ -278,6 +279,48 @@ async def test_what_is_no_json_is_told(data: bytes) -> None:
     async with serving(await memory_world()) as client:
         status, problem = await client.raw(data)
         assert status in (400, 422) and problem["status"] == status
+
+
+@pytest.mark.parametrize(
+    ("field", "name"),
+    [
+        ("id", "x"),
+        ("settlement", f"{VECTOR_IDS[0]}\n"),
+        ("leg", "cash"),
+        ("leg", ""),
+        ("payer", "a b"),
+        ("payee", "x" * 65),
+        ("asset", "é"),
+        ("quantity", "01"),
+        ("lock_by", ""),
+    ],
+)
+async def test_terms_that_break_a_rule_are_told_by_their_field(field: str, name: str) -> None:
+    world = await memory_world()
+    async with serving(world) as client:
+        wanted = json.loads(operation_text(Lock(terms=world.terms())))
+        wanted["terms"][field] = name
+        status, problem = await client.raw(json.dumps([wanted]).encode())
+        assert status == 422 and problem["field"] == f"[0].terms.{field}" and problem["rule"]
+
+
+async def test_a_minimal_answer_leaves_out_the_terms_that_the_asker_knows() -> None:
+    world = await memory_world()
+    async with serving(world) as client:
+        terms = world.terms()
+        locks = [Lock(terms=terms), Lock(terms=replace(terms, quantity=2))]
+        wanted = [json.loads(operation_text(lock)) for lock in locks]
+        execute = {"op": "execute", "id": terms.id, "key": "01" * 32}
+        data = json.dumps([*wanted, execute]).encode()
+        headers = {"Content-Type": "application/json", "Prefer": 'wait=10, return="minimal"'}
+        _, (made, other, ended) = await client.ask(
+            "POST", "/v1/operations", data=io.BytesIO(data), headers=headers
+        )
+        assert made["htlc"]["status"] == "LOCKED" and "terms" not in made["htlc"]
+        assert other["refusal"] == "CONFLICT" and other["htlc"]["terms"] == wanted[0]["terms"]
+        assert ended["htlc"]["status"] == "EXECUTED" and "terms" not in ended["htlc"]
+        (full,) = await client.post("/v1/operations", [execute])
+        assert full["htlc"] == ended["htlc"] | {"terms": wanted[0]["terms"]}
 
 
 async def test_a_key_of_a_wrong_length_is_an_answer_and_no_problem() -> None:

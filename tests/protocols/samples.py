@@ -58,6 +58,7 @@ from protocols.iso20022.schemas import namespace_of
 from protocols.iso20022.schemas import validate as validate_tree
 from protocols.iso20022.sese023 import decode
 from protocols.iso20022.xml import parse
+from tests.protocols.report_samples import reports
 
 DATA = Path(__file__).parent / "data"
 GOLDEN = Path(__file__).parent / "golden"
@@ -284,6 +285,7 @@ def outbound() -> dict[str, Outbound]:
             effective_at=instant("2026-10-08T08:04:11Z"),
             lock=msgspec.structs.replace(lock, status=LockStatus.CLAIMED, event=claimed),
         ),
+        **reports(),
         **{f"fxtr.017-{name}": value for name, value in fx_statuses().items()},
         "sese.027-cancel-denied": _cancellation(
             Answering.DENIED,

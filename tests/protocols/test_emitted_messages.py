@@ -18,6 +18,7 @@ from protocols.iso20022.codes import (
     DeniedReason,
     FailingReason,
     PendingReason,
+    PositionReason,
     ReasonCode,
     RejectionReason,
     RequestRefusal,
@@ -131,6 +132,7 @@ def test_a_reason_that_its_status_does_not_know_is_our_own_error() -> None:
         (RequestRefusal, "sese.027.001.07", "RejectionReason74Code"),
         (DeniedReason, "sese.031.001.09", "DeniedReason6Code"),
         (RequestRefusal, "sese.031.001.09", "RejectionReason71Code"),
+        (PositionReason, "semt.014.001.07", "PendingReason10Code"),
     ],
 )
 def test_every_reason_code_is_in_the_code_set_of_the_schema(

@@ -137,6 +137,16 @@ def test_an_amendment_and_a_cancellation_are_read_as_they_were_written() -> None
 
 
 @pytest.mark.parametrize(
+    ("text", "pvp"), [(" true ", True), ("\n1", True), (" false ", False), ("0 ", False)]
+)
+def test_white_space_around_a_boolean_changes_nothing(text: str, pvp: bool) -> None:
+    written = samples.sample("fxtr.014-side-A.xml").replace(
+        "<PmtVrssPmtInd>true<", f"<PmtVrssPmtInd>{text}<"
+    )
+    assert read(written, "fxtr.014.001.05").pvp is pvp
+
+
+@pytest.mark.parametrize(
     ("name", "definition"),
     [("fxtr.014-side-A", "fxtr.014.001.05"), ("fxtr.016-cancel", "fxtr.016.001.05")],
 )
@@ -217,6 +227,7 @@ BROKEN = {
         {"rate": Rate(value="149.25", decimals=2, unit="EUR", quoted="JPY")},
         "DDEA",
     ),
+    "no rate at all": ({"rate": Rate(value="0", decimals=0)}, "DDEA"),
     "another's account": ({"paying_account": f"USD-{BANK_B}"}, "CASH"),
     "an account elsewhere": ({"receiving_account": f"USD-{BANK_A}"}, "CASH"),
     "traded after value": ({"trade_date": date(2026, 10, 9)}, "DTRD"),
@@ -257,6 +268,14 @@ def test_an_amount_calculated_at_the_rate_holds_and_one_far_off_does_not(
     assert rate_holds(agreed, other, one)
     wrong = FxAmount(currency="BHD", amount=decimal_text(f"{product * 2 + 1000:f}"))
     assert not rate_holds(msgspec.structs.replace(agreed, unit="USD"), one, wrong)
+
+
+def test_the_last_of_twenty_nine_digits_decides() -> None:
+    # The amounts differ from the rate by half a unit of its last digit and 5e-13: too much.
+    one = FxAmount(currency="USD", amount="7649617160196398.63")
+    rate = Rate(value="2.3980415036", decimals=10, unit="USD")
+    assert not rate_holds(rate, one, FxAmount(currency="EUR", amount="18344099437184214.70"))
+    assert rate_holds(rate, one, FxAmount(currency="EUR", amount="18344099437184214.69"))
 
 
 # ---------------------------------------------------------------------- matching

@@ -75,6 +75,19 @@ def test_every_example_header_is_read(name: str) -> None:
     assert (head.related is not None) == ("related" in name)
 
 
+BOOLEANS = {"\n  true\t": True, " 1 ": True, "1": True, " false ": False, " 0": False}
+"""xs:boolean as the schemas allow it, white space around it included."""
+
+
+@pytest.mark.parametrize(("text", "value"), BOOLEANS.items())
+def test_a_boolean_is_read_with_white_space_around_it(text: str, value: bool) -> None:
+    hold = changed("<Ind>false</Ind>", f"<Ind>{text}</Ind>")
+    assert samples.refused(hold) is None
+    assert samples.read(hold).hold is value
+    head = samples.sample("head.001-possible-duplicate.xml").replace(">true<", f">{text}<")
+    assert read_header(parse(head.encode())).possible_duplicate is value
+
+
 @pytest.mark.parametrize("name", [n for n in HEADERS if "001.001.01" not in n])
 def test_a_header_written_again_is_the_example(name: str) -> None:
     example = parse(samples.sample(name).encode())

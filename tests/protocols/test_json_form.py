@@ -36,6 +36,15 @@ def test_the_form_of_the_example_is_the_example() -> None:
     assert form()["Document"] == EXAMPLE["Document"]
 
 
+def test_white_space_around_a_boolean_does_not_turn_it_round() -> None:
+    held = samples.deliver().decode().replace("<Ind>false</Ind>", "<Ind> true\n</Ind>")
+    body = json.dumps(json_form.to_json(held)).encode()
+    (item,) = json_form.split(body)
+    assert isinstance(item, Enveloped)
+    validate(item)
+    assert decode(item).hold
+
+
 def test_a_message_in_json_is_the_message_in_xml() -> None:
     body = json.dumps(form()).encode()
     (item,) = json_form.split(body)

@@ -62,6 +62,16 @@ def test_more_than_a_hold_is_named(old: str, new: str, what: str) -> None:
     assert asked.unserved.startswith(what)
 
 
+def test_white_space_around_a_boolean_does_not_turn_a_hold_into_a_release() -> None:
+    for text, hold in (("\n true\t", True), (" 1 ", True), (" false ", False), (" 0", False)):
+        written = samples.sample("sese.030-release.xml").replace(
+            "<Ind>false</Ind>", f"<Ind>{text}</Ind>"
+        )
+        asked = read(written, "sese.030.001.09")
+        assert isinstance(asked, HoldRequest)
+        assert asked.hold is hold
+
+
 def test_a_hold_of_the_depository_is_not_the_partys() -> None:
     asked = read(samples.sample("sese.030-release.xml").replace("PTYH", "CSDH"), "sese.030.001.09")
     assert isinstance(asked, HoldRequest)

@@ -67,7 +67,7 @@ def _command(pid: int) -> list[str]:
 
 
 @contextlib.asynccontextmanager
-async def machine(data: Path, *options: str) -> AsyncIterator[Machine]:
+async def machine(data: Path, *options: str, **environment: str) -> AsyncIterator[Machine]:
     """Run `up` on a data directory; at the end it is asked to stop, and everything must be gone."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -77,6 +77,7 @@ async def machine(data: Path, *options: str) -> AsyncIterator[Machine]:
         "--data",
         str(data),
         *options,
+        env={**os.environ, **environment},
         stdout=asyncio.subprocess.PIPE,
         start_new_session=True,
     )

@@ -34,7 +34,7 @@ _ATTRIBUTE: Final = re.compile(r"[Aa]ttribute '([A-Za-z]+)'")
 _STEP: Final = re.compile(r"(?:\*|[^\[/]+)(?:\[(\d+)\])?")
 
 
-@lru_cache(maxsize=64)  # as many as are bundled, with room
+@lru_cache(maxsize=128)  # as many as are bundled, with room
 def source(namespace: str) -> bytes:
     """The schema file of a namespace; ProtocolError XVER if it is not bundled."""
     name = BUNDLED.get(namespace)
@@ -46,7 +46,7 @@ def source(namespace: str) -> bytes:
     return files(__name__).joinpath(name + ".xsd").read_bytes()
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=128)
 def schema(namespace: str) -> etree.XMLSchema:
     """The compiled schema of a namespace; ProtocolError XVER if it is not bundled."""
     return etree.XMLSchema(etree.fromstring(source(namespace)))

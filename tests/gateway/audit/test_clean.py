@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.audit import run
-from gateway.audit.databases import Snapshot
+from gateway.audit.databases import LEDGER, AuditError, Snapshot, opened
 from gateway.audit.findings import Check, lines
 from gateway.audit.gateway import GatewayAudit
 from gateway.audit.places import Places
@@ -45,6 +45,44 @@ async def test_without_a_pinned_key_it_is_said_whose_word_the_key_is(copy: Copy)
     assert report.clean
     assert [note for note in report.notes if "pin it with --key" in note] == list(report.notes)
     assert len(report.notes) == 2
+
+
+@pytest.mark.parametrize(
+    ("description", "why"),
+    [
+        ("{}", "missing required field"),
+        ("x", "malformed"),
+        (
+            "replace(description, substring(description, '\"public_key\":\"([^\"]*)'), 'AAAA')",
+            "3 bytes",
+        ),
+    ],
+)
+async def test_a_ledgers_word_that_cannot_be_read_is_said_in_a_line(
+    copy: Copy, description: str, why: str
+) -> None:
+    value = description if "(" in description else f"'{description}'"
+    await copy.execute("gateway", f"UPDATE ledger SET description = {value}")
+    places = copy.places()
+    unpinned = Places(gateway=places.gateway, ledgers=places.ledgers)
+    with pytest.raises(AuditError, match=why) as caught:
+        await run.audit(unpinned, run.Wanted(), lambda *_: None)
+    assert "told the gateway of itself cannot be read" in str(caught.value)
+    assert "--key" in str(caught.value)
+
+
+async def test_a_servers_limits_on_those_who_serve_people_do_not_end_an_audit(copy: Copy) -> None:
+    name = (await copy.row("bank", "SELECT current_database() AS name"))["name"]
+    limits = ("idle_in_transaction_session_timeout", "statement_timeout")
+    for limit in limits:
+        await copy.execute("bank", f"ALTER DATABASE \"{name}\" SET {limit} = '20ms'")
+    try:
+        async with opened("bank", copy.dsns["bank"], LEDGER) as snapshot:
+            await snapshot.take()
+            await asyncio.sleep(0.1)
+            assert await snapshot.value("volume") > 0
+    finally:
+        await copy.execute("bank", *(f'ALTER DATABASE "{name}" RESET {x}' for x in limits))
 
 
 async def test_a_ledger_that_is_not_audited_is_said_and_nothing_else(copy: Copy) -> None:

@@ -37,6 +37,22 @@ async def test_both_keys_of_a_pair_are_proved_by_signed_postings(copy: Copy) -> 
     assert checks(report) == {Check.BOTH_KEYS, Check.ONE_END, Check.DECIDED}
 
 
+async def test_damage_on_top_of_both_keys_does_not_stop_the_audit(copy: Copy) -> None:
+    async with rogue(copy) as operator:
+        agreement = await operator.open(COMMIT)
+        await operator.lock(agreement, SECU, CASH)
+        await operator.execute(agreement, SECU)
+        await operator.cancel(agreement, CASH)
+    await copy.execute(
+        "registry",
+        "UPDATE postings SET leaf = set_byte(leaf, 3, 255) WHERE height = "
+        "(SELECT height FROM blocks ORDER BY height DESC LIMIT 1)",
+    )
+    (proof,) = of(await copy.audit(), Check.BOTH_KEYS)
+    assert len(proof.evidence) == 1, "the other posting proves nothing any more"
+    assert "on ledger bank block" in proof.what and "on ledger registry" not in proof.what
+
+
 def verified(raw: msgspec.Raw, public_key: bytes) -> bytes:
     """The key that a proof shows, verified with the ledger's public key alone."""
     proof = msgspec.json.decode(raw, type=ProofJson)

@@ -53,6 +53,40 @@ async def test_a_changed_posting(copy: Copy) -> None:
     }
 
 
+@pytest.mark.parametrize("op", ["execute", "lock", "transfer"])
+async def test_a_posting_with_a_byte_that_is_no_text(copy: Copy, op: str) -> None:
+    place = await copy.row(
+        "registry",
+        "SELECT height, position FROM postings "
+        f"WHERE convert_from(leaf, 'UTF8')::json ->> 'op' = '{op}' ORDER BY height LIMIT 1",
+    )
+    await copy.execute(
+        "registry",
+        "UPDATE postings SET leaf = set_byte(leaf, 20, 255) "
+        f"WHERE height = {place['height']} AND position = {place['position']}",
+    )
+    report = await copy.audit()
+    (posting,) = [f for f in of(report, Check.POSTING) if f.what.startswith("expected an entry")]
+    assert (posting.place.block, posting.place.posting) == (place["height"], place["position"])
+    assert of(report, Check.ROOT)
+    if op != "execute":
+        table = Check.CONTRACT if op == "lock" else Check.OPERATION
+        assert any("rows, as were posted, found" in f.what for f in of(report, table))
+
+
+async def test_a_forged_id_that_no_database_can_look_up(copy: Copy) -> None:
+    changed = "replace(convert_from(leaf, 'UTF8'), 'a-transfer', 'a\\u0000transfer')"
+    await copy.execute(
+        "registry",
+        f"UPDATE postings SET leaf = convert_to({changed}, 'UTF8') "
+        "WHERE convert_from(leaf, 'UTF8') LIKE '%a-transfer%'",
+    )
+    report = await copy.audit()
+    (posting,) = of(report, Check.POSTING)
+    assert posting.what == "expected an id of visible ASCII, found 'a\\x00transfer'"
+    assert checks(report) == {Check.ROOT, Check.POSTING}
+
+
 async def test_a_removed_block(copy: Copy) -> None:
     await copy.execute("registry", "DELETE FROM blocks WHERE height = 6")
     report = await copy.audit()

@@ -6,6 +6,7 @@ import re
 
 import aiohttp
 import pytest
+from aiohttp.test_utils import make_mocked_request
 from openapi_spec_validator import validate
 
 from gateway.config import ConfigurationError, MemberSettings
@@ -68,6 +69,16 @@ async def test_an_unknown_caller_is_refused_before_its_body_is_read(served: Serv
 def test_tokens_are_kept_as_digests_only() -> None:
     known = Authenticator([MemberSettings(bic=SELLER, name="S", token_sha256=sha256("secret"))])
     assert "secret" not in repr(vars(known))
+
+
+@pytest.mark.parametrize(("token", "who"), [("old", SELLER), ("new", SELLER), ("other", None)])
+def test_while_a_token_is_changed_both_are_good(token: str, who: str | None) -> None:
+    member = MemberSettings(
+        bic=SELLER, name="S", token_sha256=sha256("old"), next_token_sha256=sha256("new")
+    )
+    request = make_mocked_request("GET", "/", headers={"Authorization": f"Bearer {token}"})
+    principal = Authenticator([member]).principal(request)
+    assert (principal and principal.name) == who
 
 
 @pytest.mark.parametrize(
@@ -148,14 +159,20 @@ async def test_every_answer_forbids_caching_and_hides_the_server(
 
 
 POSTS = [path for method, path in PATHS if method == "POST"]
+RESOLVE = f"/v1/settlements/{ID}/resolve"
+
+
+def caller(served: Served, path: str) -> Client:
+    """Who may call it."""
+    return served.operator if path in (RESOLVE, "/v1/settlements/{id}/resolve") else served.seller
 
 
 @pytest.mark.parametrize("path", POSTS)
 async def test_a_body_too_large_is_413(served: Served, path: str) -> None:
     body = b" " * (BODY_BYTES_MAX + 1)
-    declared = await served.seller.ask("POST", path, body, media="application/xml")
+    declared = await caller(served, path).ask("POST", path, body, media="application/xml")
     assert declared.status in ((413,) if path == "/v1/messages" else (413, 415))
-    answer = await served.seller.ask("POST", path, body, media="application/json")
+    answer = await caller(served, path).ask("POST", path, body, media="application/json")
     if path != "/v1/messages":
         assert (answer.status, answer.json["code"]) == (413, "XSIZ")
 
@@ -183,7 +200,7 @@ async def test_a_body_of_unknown_length_is_bounded_as_well(served: Served) -> No
 async def test_only_json_is_taken_where_json_is_described(
     served: Served, path: str, media: str
 ) -> None:
-    answer = await served.seller.ask("POST", path, b"{}", media=media)
+    answer = await caller(served, path).ask("POST", path, b"{}", media=media)
     assert (answer.status, answer.json["type"]) == (415, URN + "unsupported-media-type")
 
 
@@ -200,13 +217,15 @@ async def test_an_error_of_ours_is_logged_once_and_hides_our_inside(
             "/v1/settlements": proposal(),
             "/v1/messages/ack": {"through": "m0000000000000001"},
             f"/v1/settlements/{ID}/cancel": {"reason": "x"},
+            RESOLVE: {"decision": "COMMIT", "evidence": "x"},
+            "/v1/statements": {},
         }.get(path)
         if method == "POST"
         else None
     )
     if path in ("/v1/ledgers", "/v1/messages/stream") or (method, path) == PATHS[0]:
         return  # asks nothing that is broken; ends its stream; is asked in the next test
-    answer = await served.seller.ask(method, path, body)
+    answer = await caller(served, path).ask(method, path, body)
     assert answer.status == 500
     assert "hunter2" not in answer.text
     assert len(served.said) == 1
@@ -331,6 +350,8 @@ def test_paths_declare_their_parameters() -> None:
 async def test_the_example_of_each_request_is_taken(served: Served, route: Route) -> None:
     """What the description shows can be sent as it stands."""
     await served.buyer.ask("POST", "/v1/settlements", proposal())
+    if route.name == "resolveSettlement":
+        await served.seller.ask("POST", "/v1/settlements", proposal())
     if route.name == "acknowledgeMessages":
         for _ in range(42):
             served.fake.put(SELLER, {})
@@ -341,7 +362,8 @@ async def test_the_example_of_each_request_is_taken(served: Served, route: Route
         if route.name == "proposeSettlements":
             body = body.replace(ID.encode(), f"{ID[:-1]}9".encode())
         path = route.path.replace("{id}", ID)
-        answer = await served.seller.ask(route.method, path, body, media=media)
+        who = caller(served, route.path)
+        answer = await who.ask(route.method, path, body, media=media)
         assert answer.status in (200, 202), answer.text
 
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from gateway import access
-from gateway.config import ConfigurationError, Settings, check, read
+from gateway.config import ConfigurationError, MatchingSettings, Settings, check, read
 from gateway.machine import arrangement, credentials, world
 from gateway.machine.credentials import Credentials
 from gateway.machine.data_directory import DataDirectory
@@ -78,6 +78,21 @@ def test_a_token_is_found_by_bic_or_by_name(dvp: World, directory: DataDirectory
     assert known.token("NEMOGB20XXX") is None
     with pytest.raises(ConfigurationError, match="No such file"):
         access.read(directory.path / "none")
+
+
+@pytest.mark.parametrize("after", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_delay_that_is_none_is_refused(
+    dvp: World, directory: DataDirectory, after: float
+) -> None:
+    made = credentials.ensure(directory, dvp)
+    settings = arrangement.gateway_process(
+        dvp, directory, made, URLS, replica="gateway-1", dsn="", business_date=None
+    )
+    assert check(settings) == settings
+    matching = MatchingSettings(allege_after_seconds=after)
+    wrong = msgspec.structs.replace(settings, matching=matching)
+    with pytest.raises(ConfigurationError, match=r"^matching\.allege_after_seconds: expected more"):
+        check(wrong)
 
 
 def test_a_ledgers_configuration_is_read_as_it_was_written(

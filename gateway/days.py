@@ -1,0 +1,61 @@
+"""Business days of what is instructed: the calendars of the ledgers that a pair settles on."""
+
+from collections.abc import Callable
+from datetime import date
+
+from gateway.calendars import Calendars, Day
+from gateway.directory import Directory
+from gateway.pairs import MatchedPair
+from protocols.iso20022.fx import FxTrade
+from protocols.iso20022.instruction import SettlementInstruction
+
+
+class Days:
+    """Calendars asked with pairs and instructions instead of ledgers, and with the clock."""
+
+    def __init__(self, calendars: Calendars, directory: Directory, now: Callable[[], int]) -> None:
+        self._calendars = calendars
+        self._directory = directory
+        self.now = now
+
+    def today(self) -> date:
+        """The business date where no ledger is asked about: set by hand, or the day in UTC."""
+        return self._calendars.business_date(self.now())
+
+    def accepts(self, ledger: str, day: date) -> bool:
+        """Whether an instruction may name this settlement date (`rules.Calendar`)."""
+        return self._calendars.accepts(ledger, day, self.now())
+
+    def current(self, about: SettlementInstruction | FxTrade) -> Day:
+        """The business day that is open now on both ledgers, or the next one to open."""
+        return self._calendars.current(self._ledgers(about), self.now())
+
+    def is_open(self, pair: MatchedPair) -> bool:
+        """Whether a pair can settle now: its date has come, and both ledgers settle."""
+        day = self.current(pair.instruction)
+        return pair.settlement_date <= day.date and day.is_open(self.now())
+
+    def window(self, pair: MatchedPair) -> Day | None:
+        """The pair's own settlement date; None if that is no business day."""
+        return self._calendars.on(self._ledgers(pair.instruction), pair.settlement_date)
+
+    def late(self, instruction: SettlementInstruction) -> bool:
+        """Whether it came after the cut-off of its date: it settles on the next business day."""
+        day = self.current(instruction)
+        return instruction.settlement_date < day.date and not day.is_open(self.now())
+
+    def elapsed(self, about: SettlementInstruction | FxTrade, since: date) -> int:
+        """Business days that have begun since a day, up to the one that is open or next to open."""
+        return self._calendars.elapsed(self._ledgers(about), since, self.current(about).date)
+
+    def _ledgers(self, about: SettlementInstruction | FxTrade) -> tuple[str, ...]:
+        """Where it settles, as far as reference data tells."""
+        keeper = self._directory.keeper
+        if isinstance(about, FxTrade):
+            found = (
+                keeper("currency", about.sells.currency),
+                keeper("currency", about.buys.currency),
+            )
+        else:
+            found = (keeper("securities", about.isin), keeper("currency", about.currency or ""))
+        return tuple(name for name in found if name is not None)
