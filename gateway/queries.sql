@@ -431,11 +431,12 @@ UPDATE found SET pair = $2 WHERE settlement = (
     ORDER BY f.pair NULLS LAST, f.settlement LIMIT 1 FOR UPDATE SKIP LOCKED
 ) RETURNING settlement;
 
+-- name: unposted_found
+SELECT settlement FROM found JOIN settlement USING (settlement)
+WHERE settlement = ANY ($1::uuid[]) AND digest IS NULL;
+
 -- name: post_found
-UPDATE settlement s SET digest = t.digest
-FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS t (settlement, digest, legs)
-JOIN found f USING (settlement, legs)
-WHERE s.settlement = t.settlement AND s.digest IS NULL;
+UPDATE settlement SET digest = $2 WHERE settlement = $1;
 
 -- name: settle_claimed
 UPDATE settlement SET pair = $2, attempt = $3 WHERE settlement = $1;

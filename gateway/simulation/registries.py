@@ -26,7 +26,7 @@ from ledgers.port import Issue, Transfer
 
 __all__ = ["NETWORK", "Registries", "Settings"]
 
-NAMES: Final = ("AM", "BY", "GE", "KG", "KZ", "TJ", "UZ", "AZ", "MD", "TM")
+NAMES: Final = ("AM", "GE", "KZ", "UZ", "BY", "KG", "TJ", "AZ", "MD", "TM")
 ISINS: Final = (AssetId("KZ1C00001015"), AssetId("UZ7011340005"))
 START: Final = Instant(1_800_000_000 * SECOND)
 ISSUED: Final = 1_000_000
@@ -36,6 +36,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What a run is like. Times are seconds after the start."""
 
     registries: int = 4
+    names: tuple[str, ...] = ()  # of the registries; by default as many as there are of `NAMES`
     seconds: float = 20.0  # of traffic and faults; then three minutes without
     requests: int = 100
     votes_lost: float = 0.1
@@ -65,7 +66,7 @@ class Registries:
         self._order = 0
         self._last: dict[str, int] = {}
         self._stored: dict[bytes, int] = {}
-        names = sorted(RegistryId(name) for name in NAMES[: settings.registries])
+        names = sorted(RegistryId(name) for name in settings.names or NAMES[: settings.registries])
         members = tuple(Member(registry=name, public_key=_public(name)) for name in names)
         self.epoch = Epoch(number=1, members=members, start=1)
         self.nodes = {name: self._node(name) for name in names}
@@ -211,6 +212,11 @@ class Registries:
         credit = f"{self.draw.choice(list(self.nodes))}-{self.draw.randrange(1, 4)}"
         asset, quantity = self.draw.choice(ISINS), self.draw.randrange(1, 1_000)
         self.ask(name, moved(debit, credit, asset, quantity, f"move-{len(self.requests)}"))
+
+    def ask_move(self, name: RegistryId, quantity: int) -> int:
+        """Ask for a transfer between two holders of a registry; the number of the request."""
+        debit, credit, id = f"{name}-1", f"{name}-2", f"move-{len(self.requests)}"
+        return self.ask(name, moved(debit, credit, ISINS[0], quantity, id))
 
     def holdings_elsewhere(self, name: RegistryId) -> list[tuple[str, str]]:
         return [(f"{other}-1", asset) for other in self.nodes if other != name for asset in ISINS]

@@ -97,6 +97,7 @@ class Node:
         rows = old.view.tables.everything(old.view.place)
         view = View.restore(NETWORK, PROFILE, rows)
         statement = self.blocks[-1].statement if self.blocks else None
+        old.view = view
         if statement is not None and view.state.root != statement.state:
             self.failed = "the rows on disk do not make the state root that we signed"
             return
@@ -112,6 +113,12 @@ class Node:
         self.replica.evidence = old.evidence
         self.read = self._last_cut()
         self.is_down = False
+
+    def mend(self, view: View) -> None:
+        """Go on from a book that was checked against the certified root of our last block."""
+        self.replica.view = view
+        self.failed = None
+        self.restart()
 
     def _stored_certificate(self) -> Certificate | None:
         """The highest if there was time to store it, else the one that came with the head."""

@@ -310,6 +310,22 @@ async def test_instructions_sent_again_are_not_settled_again(site: Site) -> None
     assert report.clean, lines(report.findings)
 
 
+async def test_half_a_swap_that_was_found_is_told_to_who_posts_it_again(site: Site) -> None:
+    made = site.made
+    await site.save()
+    async with site.by_hand() as operator:
+        half = await operator.open()
+        await operator.lock(half, CASH)
+    swap = msgspec.structs.replace(a_dvp(quantity=1, cash=100), id=half.settlement)
+    await site.put_back()
+    await site.declared()
+    async with made.gateway():
+        await until(lambda: not made.engine.agreements.paused)
+        (told,) = await made.desk.take_settlements(SELLER, [(swap, b"digest")])
+        assert isinstance(told, View) and told.id == swap.id
+        await becomes(site, swap.id, "CANCELLED")
+
+
 async def confirmed(made: System, who: str, count: int) -> bool:
     """Whether a member has so many confirmations."""
     box = await made.desk.read(who, after=0, limit=500)
