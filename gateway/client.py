@@ -140,6 +140,21 @@ class GatewayClient:
         body = msgspec.json.encode({"through": through})
         await self._ask("POST", "/v1/messages/ack", wire.Acknowledged, body)
 
+    # ------------------------------------------------------------------ webhook
+
+    async def set_webhook(self, url: str, secret: str) -> wire.WebhookView:
+        """Have the mailbox posted there, signed with the secret (24 to 128 characters)."""
+        body = msgspec.json.encode({"url": url, "secret": secret})
+        return await self._ask("PUT", "/v1/webhooks", wire.WebhookView, body)
+
+    async def webhook(self) -> wire.WebhookView:
+        """The webhook, and how it does; ProblemError 404 if there is none."""
+        return await self._ask("GET", "/v1/webhooks", wire.WebhookView)
+
+    async def remove_webhook(self) -> wire.WebhookView:
+        """Deliver no more."""
+        return await self._ask("DELETE", "/v1/webhooks", wire.WebhookView)
+
     # ------------------------------------------------------------------ settlements
 
     async def propose(self, proposal: dict[str, Any]) -> wire.SettlementView:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
+from gateway import denials
 from gateway.connections import Connections
 from gateway.directory import Directory, now_ns
 from gateway.ids import new_id
@@ -30,10 +31,13 @@ from gateway.port import (
     Summary,
     Taken,
     View,
+    Webhook,
 )
 from gateway.rulebook import Rulebook
 from gateway.runner import Runner
 from gateway.sql import Pool
+from gateway.verdicts import verdict_on
+from gateway.webhooks import Webhooks
 from htlc import swap as swaps
 from htlc.events import CancelRequested, Consented, Event
 from htlc.settlement import Phase, Settlement
@@ -77,6 +81,7 @@ class Desk:
         rulebook: Rulebook,
         connections: Connections,
         mailboxes: Mailboxes,
+        webhooks: Webhooks,
         open_max: int,
         legs_max: int,
         reachable: Callable[[str], bool],
@@ -90,6 +95,7 @@ class Desk:
         self._rulebook = rulebook
         self._connections = connections
         self._mailboxes = mailboxes
+        self._webhooks = webhooks
         self._open_max = open_max
         self._legs_max = legs_max
         self._reachable = reachable
@@ -122,7 +128,7 @@ class Desk:
         answers = iter(taken)
         outcomes = [item if isinstance(item, ProtocolError) else next(answers) for item in judged]
         for said, found, outcome in zip(items, judged, outcomes, strict=True):
-            self.verdicts[_verdict(said, found, outcome)] += 1
+            self.verdicts[verdict_on(said, found, outcome)] += 1
         return outcomes
 
     async def _written(
@@ -313,7 +319,7 @@ class Desk:
             return None
         if member not in view.state.swap.payers:
             return Denied(code="DPRG", why="only a payer's consent is asked for")
-        return await self._ask(view, Consented(member=member), _may_consent)
+        return await self._ask(view, Consented(member=member), denials.of_consent)
 
     async def cancel(
         self, principal: Principal, id: SettlementId, reason: str
@@ -324,7 +330,7 @@ class Desk:
             return None
         by = MemberId(bic11(principal.name) if principal.role == "member" else principal.name)
         event = CancelRequested(by=by, ordered=principal.role != "member", why=reason)
-        return await self._ask(view, event, _may_cancel)
+        return await self._ask(view, event, denials.of_cancellation)
 
     async def _ask(
         self, view: View, event: Event, check: Callable[[Settlement], str | None]
@@ -353,6 +359,18 @@ class Desk:
 
     async def acknowledge(self, member: str, through: int) -> int | None:
         return await self._mailboxes.acknowledge(bic11(member), through)
+
+    async def put_webhook(self, member: str, url: str, secret: str) -> str | None:
+        if (fault := self._webhooks.fault(url)) is not None:
+            return fault
+        await self._webhooks.put(bic11(member), url, secret)
+        return None
+
+    async def webhook(self, member: str) -> Webhook | None:
+        return await self._webhooks.show(bic11(member))
+
+    async def drop_webhook(self, member: str) -> bool:
+        return await self._webhooks.drop(bic11(member))
 
     async def remember(
         self, member: str, key: str, digest: bytes, status: int, answer: str
@@ -386,35 +404,3 @@ class Desk:
 
     def scale(self, ledger: str, asset: str) -> int | None:
         return self._directory.scale(ledger, asset)
-
-
-def _verdict(
-    said: Enveloped | ProtocolError,
-    judged: Arrival | ProtocolError,
-    outcome: Taken | ProtocolError,
-) -> tuple[str, str, str]:
-    """What is counted of a message: definition, verdict, code (bounded, each of them)."""
-    known = isinstance(said, Enveloped) and said.definition in envelope.ACCEPTED
-    definition = said.definition if known and isinstance(said, Enveloped) else "other"
-    if isinstance(outcome, ProtocolError):
-        return definition, "rejected", outcome.code.value
-    if isinstance(judged, Arrival) and judged.refusal is not None:
-        return definition, "refused", judged.refusal.code.value
-    return definition, "accepted", ""
-
-
-def _may_consent(state: Settlement) -> str | None:
-    if state.phase is Phase.CANCELLED:
-        return "DCAN the proposal was withdrawn or has lapsed"
-    return None
-
-
-def _may_cancel(state: Settlement) -> str | None:
-    """Why a cancellation cannot be accepted any more, with the code of the denial."""
-    if state.phase is Phase.SETTLED:
-        return "DSET it is settled"
-    if state.phase is Phase.CANCELLED:
-        return "DCAN it is cancelled already"
-    if not state.cancellable:
-        return "DPRG settlement is in process and cannot be stopped"
-    return None

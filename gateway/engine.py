@@ -41,6 +41,7 @@ from gateway.sql import Pool, open_pool
 from gateway.swaps import SwapOrigin
 from gateway.tally import Tally
 from gateway.vault import Vault, load_master
+from gateway.webhooks import Webhooks
 from htlc.settlement import Phase, Settlement
 from htlc.swap import Swap
 from htlc.units import Instant, LedgerId, SettlementId, seconds
@@ -75,16 +76,14 @@ class Engine:
         self.connections = Connections(settings)
         self.days = Days(calendars_of(settings), self.directory, now_ns)
         self.links = {LedgerId(name): self._link(name, session) for name in settings.ledgers}
-        vault = Vault(load_master(settings.master_file))
-        self.agreements = Agreements(
-            vault,
-            settings.limits.limits(),
-            lambda name: self.directory.profile(name, self._time(name)),
-        )
+        master = load_master(settings.master_file)
+        vault = Vault(master)
+        self.agreements = self._agreements(vault)
         self.runner = self._runner(vault)
         self.positions = PositionMessages(self.directory, now=now_ns)
         self.rulebook = self._rules()
         self.mailboxes = Mailboxes(pool)
+        self.webhooks = self._webhooks(master)
         self.intake = Intake(
             pool,
             journal,
@@ -119,6 +118,13 @@ class Engine:
         )
         self.draining = False  # no new intake; what is open is brought to its end
 
+    def _agreements(self, vault: Vault) -> Agreements:
+        return Agreements(
+            vault,
+            self.settings.limits.limits(),
+            lambda name: self.directory.profile(name, self._time(name)),
+        )
+
     def _runner(self, vault: Vault) -> Runner:
         kinds = {LedgerId(name): its.kind for name, its in self.settings.ledgers.items()}
         return Runner(
@@ -127,6 +133,16 @@ class Engine:
             links=self.links,
             agreements=self.agreements,
             tally=Tally(kinds),
+            say=self._say,
+        )
+
+    def _webhooks(self, master: bytes) -> Webhooks:
+        return Webhooks(
+            self.pool,
+            self.mailboxes,
+            self.settings.webhooks,
+            master=master,
+            replica=self.journal.replica,
             say=self._say,
         )
 
@@ -321,6 +337,7 @@ def desk_of(engine: Engine) -> Desk:
         rulebook=engine.rulebook,
         connections=engine.connections,
         mailboxes=engine.mailboxes,
+        webhooks=engine.webhooks,
         open_max=engine.settings.limits.open_max,
         legs_max=engine.settings.limits.legs_max,
         reachable=lambda name: not engine.links[LedgerId(name)].failures,

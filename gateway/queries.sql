@@ -338,3 +338,44 @@ DELETE FROM idempotency WHERE (member, key) IN (
     SELECT member, key FROM idempotency WHERE kept_at < now() - $1::interval
     ORDER BY kept_at LIMIT $2 FOR UPDATE SKIP LOCKED
 ) RETURNING 1;
+
+-- name: put_webhook
+-- Replaces what was there; the setting begins without failures.
+INSERT INTO webhook (member, url, secret, set_at) VALUES ($1, $2, $3, $4)
+ON CONFLICT (member) DO UPDATE
+SET url = excluded.url, secret = excluded.secret, set_at = excluded.set_at, failures = 0,
+    fault = NULL, next_at = '-infinity', gone = false;
+
+-- name: show_webhook
+SELECT url, set_at, failures, fault, gone, extract(epoch FROM next_at) AS next_at
+FROM webhook WHERE member = $1;
+
+-- name: drop_webhook
+DELETE FROM webhook WHERE member = $1 RETURNING member;
+
+-- name: due_webhooks
+-- Webhooks that have something to deliver and may try it now, and that nobody else works on.
+SELECT w.member FROM webhook w JOIN mailbox_head h USING (member)
+WHERE NOT w.gone AND w.next_at <= now() AND h.last > h.acknowledged
+  AND (w.claimed_by = $1 OR w.claimed_until < now());
+
+-- name: claim_webhook
+-- For the next $3 seconds this replica delivers, and no other.
+UPDATE webhook w SET claimed_by = $2, claimed_until = now() + make_interval(secs => $3)
+FROM mailbox_head h
+WHERE w.member = $1 AND h.member = w.member AND NOT w.gone AND w.next_at <= now()
+  AND (w.claimed_by = $2 OR w.claimed_until < now())
+RETURNING w.url, w.secret, w.set_at, w.failures, h.acknowledged;
+
+-- name: webhook_delivered
+-- The claim goes on; nothing if it was lost, or the setting changed meanwhile.
+UPDATE webhook SET failures = 0, fault = NULL, claimed_until = now() + make_interval(secs => $4)
+WHERE member = $1 AND claimed_by = $2 AND set_at = $3 RETURNING member;
+
+-- name: webhook_failed
+UPDATE webhook SET failures = failures + 1, fault = $4, gone = $6,
+    next_at = now() + make_interval(secs => $5)
+WHERE member = $1 AND claimed_by = $2 AND set_at = $3;
+
+-- name: webhooks_failing
+SELECT count(*) FROM webhook WHERE failures > 0;

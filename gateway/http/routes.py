@@ -10,7 +10,16 @@ from typing import Any, Final, Literal
 import msgspec
 from aiohttp import web
 
-from gateway.http import exchange, mailbox, messages, notation, settlements, stream, wire
+from gateway.http import (
+    exchange,
+    mailbox,
+    messages,
+    notation,
+    settlements,
+    stream,
+    webhooks,
+    wire,
+)
 from gateway.http import samples as sample
 from gateway.http.exchange import Call, Reply
 from gateway.http.problems import Kind
@@ -50,7 +59,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One row. Problems that every route may answer with are added by `problems`."""
 
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "PUT", "DELETE"]
     path: str
     name: str
     summary: str
@@ -133,6 +142,12 @@ _SHOWN: Final = Answer(
     status=200,
     description="The settlement now",
     contents=_json(wire.SettlementView, sample.SETTLEMENT),
+)
+
+_WEBHOOK: Final = Answer(
+    status=200,
+    description="The webhook; its secret is not shown",
+    contents=_json(wire.WebhookView, sample.WEBHOOK),
 )
 
 ROUTES: Final = (
@@ -219,6 +234,38 @@ ROUTES: Final = (
                 contents=_json(wire.Acknowledged, sample.ACKNOWLEDGEMENT),
             ),
         ),
+    ),
+    Route(
+        method="PUT",
+        path="/v1/webhooks",
+        name="setWebhook",
+        summary="Have the mailbox delivered",
+        description=webhooks.DESCRIPTION,
+        handler=webhooks.put,
+        roles=MEMBERS,
+        request=_json(wire.WebhookSetting, sample.WEBHOOK_SETTING),
+        answers=(_WEBHOOK,),
+    ),
+    Route(
+        method="GET",
+        path="/v1/webhooks",
+        name="showWebhook",
+        summary="The webhook, and how it does",
+        handler=webhooks.show,
+        roles=MEMBERS,
+        answers=(_WEBHOOK,),
+        refusals=(Kind.NOT_FOUND,),
+        head=True,
+    ),
+    Route(
+        method="DELETE",
+        path="/v1/webhooks",
+        name="removeWebhook",
+        summary="Deliver no more",
+        handler=webhooks.drop,
+        roles=MEMBERS,
+        answers=(_WEBHOOK,),
+        refusals=(Kind.NOT_FOUND,),
     ),
     Route(
         method="POST",

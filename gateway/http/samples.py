@@ -109,6 +109,19 @@ SETTLEMENTS: Final = wire.SettlementPage(
 CANCELLATION: Final = wire.Cancellation(reason="agreed with the counterparty")
 ACKNOWLEDGEMENT: Final = wire.Acknowledgement(through=notation.cursor(42))
 
+WEBHOOK_SETTING: Final = wire.WebhookSetting(
+    url="https://custodian.example/lockstep",
+    secret="bM2HcPq7dVx0sJ9tYw4kE1uZ",  # noqa: S106 - an example
+)
+WEBHOOK: Final = wire.WebhookView(
+    url="https://custodian.example/lockstep",
+    state="failing",
+    set_at=_AT_TEXT,
+    failures=3,
+    fault="answered 503",
+    next_at=_AT_TEXT,
+)
+
 LEDGERS: Final = wire.LedgerList(
     ledgers=(
         wire.LedgerView(
