@@ -164,6 +164,7 @@ class Engine:
             unmatched_days=self.settings.matching.unmatched_days,
             matched_days=self.settings.matching.matched_days,
             delivered=self.mailboxes.delivered,
+            waiting=self.pending.all,
             changed=self.pending.wait,
             over=self.pending.forget,
             say=self._say,

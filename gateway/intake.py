@@ -42,7 +42,6 @@ from htlc.events import Decided, Event, Proposed
 from htlc.settlement import Settlement
 from htlc.swap import Swap
 from htlc.units import MemberId, SettlementId
-from protocols.iso20022.codes import PendingReason
 from protocols.matching import Tolerance
 
 BATCH_MAX: Final = 100
@@ -315,7 +314,7 @@ class Intake:
 
     def _selected(self, job: AttemptJob) -> tuple[Notice, ...]:
         """Notices that a pair's settlement date has come."""
-        if job.attempt > 1 or job.advised != PendingReason.FUTU.value:
+        if job.attempt > 1 or job.advised not in waiting.DATED:
             return ()
         now = self._openers.now()
         return tuple(notice(side, told, now) for side, told in job.pair.told_selected(now))

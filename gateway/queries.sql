@@ -222,15 +222,9 @@ UPDATE instruction SET content = $2 WHERE instruction = $1;
 SELECT pair, due_at, attempts, advised, mirrored, failing, settle_on, told_on
 FROM pending_pair WHERE pair = $1 FOR UPDATE;
 
--- name: resting_pairs
--- Of these pairs, the ones of which no attempt is under way, as they stand.
-SELECT pair, due_at, attempts, advised, mirrored, failing, settle_on, told_on
-FROM pending_pair p
-WHERE pair = ANY ($1::uuid[])
-  AND NOT EXISTS (SELECT FROM settlement s WHERE s.pair = p.pair AND s.replica IS NOT NULL);
-
 -- name: lock_resting_pairs
--- The same, and none begins before we are done. The order keeps replicas out of each other's way.
+-- Of these pairs, the ones of which no attempt is under way, as they stand; none begins before we
+-- are done. The order keeps replicas out of each other's way.
 SELECT pair, due_at, attempts, advised, mirrored, failing, settle_on, told_on
 FROM pending_pair p
 WHERE pair = ANY ($1::uuid[])
@@ -242,10 +236,15 @@ ORDER BY pair FOR UPDATE OF p;
 SELECT instruction, member, entered_at, alleged, header, content,
        coalesce(changed_at, entered_at) AS changed_at
 FROM instruction
-WHERE pair IS NULL AND NOT ended AND (content::json ->> 'settlement_date')::date < $1
+WHERE pair IS NULL AND NOT ended AND instruction > $2
   AND coalesce(changed_at, entered_at) < extract(epoch FROM $1::date + 1) * 1000000000
-  AND instruction > $2
+  AND (content::json ->> 'settlement_date')::date < $1
 ORDER BY instruction LIMIT $3;
+
+-- name: still_unmatched
+SELECT instruction, member, entered_at, alleged, header, content,
+       coalesce(changed_at, entered_at) AS changed_at
+FROM instruction WHERE instruction = ANY ($1::uuid[]) AND pair IS NULL AND NOT ended;
 
 -- name: last_attempt
 SELECT settlement FROM settlement WHERE pair = $1 ORDER BY attempt DESC LIMIT 1;

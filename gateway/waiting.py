@@ -6,6 +6,7 @@ ends nothing: it is tried again on each business day until it settles, is cancel
 """
 
 from datetime import date
+from typing import Final
 
 import msgspec
 
@@ -14,6 +15,9 @@ from gateway.jobs import FOREVER
 from gateway.journal import PendingPair
 from gateway.pairs import MatchedPair, Pair
 from protocols.iso20022.codes import FailingReason, PendingReason, ReasonCode
+
+DATED: Final = ("FUTU", "LATE", "CLAT", "CYCL")
+"""Reasons of a pair that waits for a business day and for nothing else."""
 
 
 class Wait(msgspec.Struct, frozen=True, kw_only=True):

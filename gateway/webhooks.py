@@ -17,6 +17,7 @@ from typing import Final
 
 import aiohttp
 import msgspec
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -77,6 +78,7 @@ class Webhooks:
         self._seal = AESGCM(
             HKDF(hashes.SHA256(), 32, salt=b"lockstep webhooks 1", info=b"secrets").derive(master)
         )
+        self._not_before: dict[str, float] = {}
         self.delivered = 0
         self.failed = 0
 
@@ -148,14 +150,18 @@ class Webhooks:
             self._say(f"webhooks wait for the database: {error!r}")
             return
         for member in (row["member"] for row in rows):
+            if self._not_before.get(member, 0.0) > time.monotonic():
+                continue
             if member not in busy and len(busy) < DELIVERING_MAX:
                 turn = self._turn(session, write, member)
                 busy[member] = asyncio.create_task(turn, name=f"webhook of {member}")
 
     def _ended(self, member: str, task: "asyncio.Task[None]") -> None:
         error = None if task.cancelled() else task.exception()
-        if error is not None:
-            self._say(f"webhook of {member} waits: {error!r}")
+        if error is not None:  # a message of ours cannot be written, or the database is away
+            pause = PAUSE_FIRST_SECONDS if isinstance(error, LOST) else PAUSE_MAX_SECONDS
+            self._say(f"webhook of {member} waits {pause:g} s: {error!r}")
+            self._not_before[member] = time.monotonic() + pause
 
     async def _turn(self, session: aiohttp.ClientSession, write: Write, member: str) -> None:
         """Deliver to one member until nothing is left, something fails, or the claim is lost."""
@@ -164,8 +170,13 @@ class Webhooks:
         )
         if claim is None:
             return
-        secret, after = self._opened(member, claim["secret"]), claim["acknowledged"]
-        failures = claim["failures"]
+        failures, after = claim["failures"], claim["acknowledged"]
+        try:
+            secret = self._opened(member, claim["secret"])
+        except InvalidTag:  # another master secret: only the member can mend it
+            why = "its secret cannot be read any more: set the webhook again"
+            await self._note_failure(member, claim, failures, why, gone=False)
+            return
         while stored := await self._mailboxes.read(member, after, PAGE):
             for message in stored:
                 body = write(member, message)

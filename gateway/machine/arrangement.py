@@ -83,10 +83,7 @@ def gateway_process(
         operators=operator_settings(world, credentials),
         limits=world.gateway.limits,
         matching=world.gateway.matching,
-        webhooks=WebhookSettings(
-            allow_networks=("127.0.0.0/8", "::1/128"),  # receivers are tried out beside it
-            allow_http=True,
-        ),
+        webhooks=world.gateway.webhooks,
         signing=_absolute(world.gateway.signing),
     )
 
@@ -98,6 +95,14 @@ def _absolute(settings: S) -> S:
         type(settings),
         dec_hook=lambda kind, text: kind(text),
     )
+
+
+def on_one_machine(settings: Settings) -> Settings:
+    """The same for `up`: a member's receiver may stand beside it."""
+    own = settings.webhooks
+    loopback = (*own.allow_networks, "127.0.0.0/8", "::1/128")
+    webhooks = WebhookSettings(allow_networks=loopback, allow_http=True)
+    return msgspec.structs.replace(settings, webhooks=webhooks)
 
 
 def write(directory: DataDirectory, name: str, settings: msgspec.Struct) -> Path:
