@@ -9,6 +9,10 @@
 # Python 3.11 or newer; another one by `make PYTHON=/path/to/python3.12 …`.
 PYTHON ?= python3
 
+# Processes that share the tests, each with a PostgreSQL of its own. What is measured in seconds or
+# killed on purpose (`system`) runs afterwards, by itself.
+WORKERS ?= 2
+
 # MAKEFILE_LIST is " PATH/Makefile": make's own functions would break it at blanks.
 ROOT := $(shell f='$(MAKEFILE_LIST)'; cd "$$(dirname "$${f# }")" && pwd)
 
@@ -31,7 +35,8 @@ test:
 	cd '$(ROOT)' && .venv/bin/ruff format --check .
 	cd '$(ROOT)' && .venv/bin/mypy
 	cd '$(ROOT)' && .venv/bin/lint-imports
-	cd '$(ROOT)' && .venv/bin/pytest
+	cd '$(ROOT)' && .venv/bin/pytest -m 'not system and not debian' -n $(WORKERS) --dist loadfile
+	cd '$(ROOT)' && .venv/bin/pytest -m system
 
 test-system:
 	@'$(ROOT)/.ci/system-packages'

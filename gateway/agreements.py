@@ -21,9 +21,14 @@ class Agreements:
         self._vault = vault
         self._limits = limits
         self._profile = profile
+        self.paused = False
+        """After a restore, until it is known what the ledgers hold of ours: nothing is opened."""
 
     def opening(self, state: Settlement) -> Opened | Decided | None:
-        """The event that opens a settlement: its agreement, or that it cannot be met any more."""
+        """The event that opens a settlement: its agreement, or that it cannot be met any more;
+        None as long as neither can be told."""
+        if self.paused:
+            return None
         drawn = self.draw(state.swap)
         if isinstance(drawn, tuple):
             return Decided(decision=Decision.CANCEL, reason=Reason.COMMIT_BY_PASSED)

@@ -98,6 +98,7 @@ def _interface(
     app = build_app(
         desk,
         sign=engine.connections.sign,
+        statements=engine.statements,
         bic=settings.bic,
         auth=Authenticator(settings.members, settings.operators),
         body_bytes_max=settings.limits.body_bytes_max,
@@ -154,6 +155,7 @@ def gateway_health(engine: Engine) -> Health:
     state = Health()
     state.checks["database"] = lambda: _database_fault(engine)
     state.checks["ledgers"] = lambda: _unheard(engine)
+    state.checks["restore"] = lambda: engine.taking_up.why
     for name in engine.settings.ledgers:
         state.remarks[f"ledger {name}"] = lambda name=name: _ledger_fault(engine, name)  # type: ignore[misc]
     return state

@@ -31,7 +31,7 @@ import aiohttp
 import msgspec
 
 from gateway import webhook_signature
-from gateway.http import wire
+from gateway.http import report_wire, wire
 from protocols.iso20022.envelope import Enveloped, split
 from protocols.iso20022.errors import ProtocolError
 
@@ -205,6 +205,11 @@ class GatewayClient:
         body = msgspec.json.encode({"reason": reason})
         return await self._ask("POST", f"/v1/settlements/{id}/cancel", wire.SettlementView, body)
 
+    async def resolve(self, id: str, decision: str, evidence: str) -> wire.SettlementView:
+        """Say, as an operator, how the lost decision of a frozen settlement went."""
+        body = msgspec.json.encode({"decision": decision, "evidence": evidence})
+        return await self._ask("POST", f"/v1/settlements/{id}/resolve", wire.SettlementView, body)
+
     async def settlement(self, id: str) -> wire.SettlementView:
         """One settlement, as it is now."""
         return await self._ask("GET", f"/v1/settlements/{id}", wire.SettlementView)
@@ -225,6 +230,14 @@ class GatewayClient:
     async def openapi(self) -> dict[str, Any]:
         """The description of the whole interface (OpenAPI 3.1)."""
         return await self._ask("GET", "/openapi.json", dict[str, Any])
+
+    # ------------------------------------------------------------------ statements
+
+    async def state(self, wanted: dict[str, str]) -> report_wire.StatementList:
+        """Ask for statements of one's own accounts (`kind`, `ledger`, `account`, `date`, each of
+        them optional); their pages are in the mailbox when this returns."""
+        body = msgspec.json.encode(wanted)
+        return await self._ask("POST", "/v1/statements", report_wire.StatementList, body)
 
     # ------------------------------------------------------------------ requests
 

@@ -137,6 +137,14 @@ class WebhookSettings(_Table, frozen=True, kw_only=True):
     allow_http: bool = False
 
 
+class StatementSettings(_Table, frozen=True, kw_only=True):
+    """Statements of accounts (semt.002, semt.017, camt.053)."""
+
+    #: Sent at the end of each business day of a ledger (its cut-off, else its midnight), to the
+    #: owner of each account. A business date that is set by hand has no end: none are sent then.
+    daily: bool = True
+
+
 class ShutdownSettings(_Table, frozen=True, kw_only=True):
     """What a gateway does between SIGTERM and its end."""
 
@@ -154,6 +162,9 @@ class LedgerSettings(_Table, frozen=True, kw_only=True):
 
     kind: Literal["securities", "currency"]
     url: str
+    #: Of a network of registries: the node of each. Accounts begin with their registry's name. A
+    #: lock goes to its payer's registry, all else to any; `url` is then not asked.
+    registries: dict[str, str] = {}
     token_file: Path
     depository: str | None = None  # BIC of the CSD: what sese.023 names (securities)
     latency: LatencySettings = LatencySettings()
@@ -228,6 +239,7 @@ class Settings(_Table, frozen=True, kw_only=True):
     signing: SigningSettings | None = None
     webhooks: WebhookSettings = WebhookSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
+    statements: StatementSettings = StatementSettings()
 
 
 EXPIRY_DAYS_MAX: Final = 200

@@ -9,15 +9,17 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
-from gateway import denials
+import msgspec
+
 from gateway.connections import Connections
+from gateway.correspondence import Correspondence
 from gateway.directory import Directory, now_ns
 from gateway.ids import new_id
-from gateway.inbound import Arrival
+from gateway.inbound import Arrival, verdict
 from gateway.intake import Intake
 from gateway.jobs import MessageJob, Proposal, SwapJob
 from gateway.journal import QUERIES, Journal, Loaded
-from gateway.live import Live
+from gateway.live import Live, may_cancel, may_consent
 from gateway.mailbox import Mailboxes
 from gateway.port import (
     Busy,
@@ -31,15 +33,14 @@ from gateway.port import (
     Summary,
     Taken,
     View,
-    Webhook,
 )
+from gateway.resolutions import Resolutions, is_done, may_resolve
 from gateway.rulebook import Rulebook
 from gateway.runner import Runner
 from gateway.sql import Pool
-from gateway.verdicts import verdict_on
 from gateway.webhooks import Webhooks
 from htlc import swap as swaps
-from htlc.events import CancelRequested, Consented, Event
+from htlc.events import CancelRequested, Consented, Decision, Event
 from htlc.settlement import Phase, Settlement
 from htlc.swap import Fault, Swap
 from htlc.units import LedgerId, MemberId, SettlementId
@@ -67,7 +68,7 @@ STALLED_SECONDS: Final = 2.0
 full: what comes now would only wait, and is told so at once."""
 
 
-class Desk:
+class Desk(Correspondence):
     """Implements `port.Gateway` over the parts that the composition root has made."""
 
     def __init__(
@@ -87,19 +88,18 @@ class Desk:
         reachable: Callable[[str], bool],
         draining: Callable[[], bool],
     ) -> None:
-        self._pool = pool
+        super().__init__(pool, mailboxes, webhooks)
         self._journal = journal
         self._runner = runner
         self._intake = intake
         self._directory = directory
         self._rulebook = rulebook
         self._connections = connections
-        self._mailboxes = mailboxes
-        self._webhooks = webhooks
         self._open_max = open_max
         self._legs_max = legs_max
         self._reachable = reachable
         self._draining = draining
+        self._resolutions = Resolutions(pool)
         self.busy: Counter[str] = Counter()  # requests told to come back, by cause
         self.verdicts: Counter[tuple[str, str, str]] = Counter()  # definition, verdict, code
 
@@ -128,7 +128,7 @@ class Desk:
         answers = iter(taken)
         outcomes = [item if isinstance(item, ProtocolError) else next(answers) for item in judged]
         for said, found, outcome in zip(items, judged, outcomes, strict=True):
-            self.verdicts[verdict_on(said, found, outcome)] += 1
+            self.verdicts[verdict(said, found, outcome)] += 1
         return outcomes
 
     async def _written(
@@ -181,6 +181,8 @@ class Desk:
         """Why nothing is taken in at the moment."""
         if self._draining():
             return "draining"
+        if self._runner.agreements.paused:
+            return "restore"
         if not self._directory.complete:
             return "ledgers"
         if len(self._runner.lives) >= self._open_max:
@@ -253,7 +255,15 @@ class Desk:
     async def show(self, principal: Principal, id: SettlementId) -> View | None:
         """A settlement as far as the asker may see it."""
         views = await self._views([id])
-        return views[0] if views and self._may_see(principal, views[0].state.swap) else None
+        if not views or not self._may_see(principal, views[0].state.swap):
+            return None
+        return await self._with_resolutions(principal, views[0])
+
+    async def _with_resolutions(self, principal: Principal, view: View) -> View:
+        """Operators see what was said to resolve it."""
+        if principal.role == "member" or not view.state.restored:
+            return view
+        return msgspec.structs.replace(view, resolutions=await self._resolutions.said(view.id))
 
     async def _views(self, ids: Sequence[SettlementId]) -> list[View]:
         """From memory where this replica runs it, else from the journal."""
@@ -319,7 +329,7 @@ class Desk:
             return None
         if member not in view.state.swap.payers:
             return Denied(code="DPRG", why="only a payer's consent is asked for")
-        return await self._ask(view, Consented(member=member), denials.of_consent)
+        return await self._ask(view, Consented(member=member), may_consent)
 
     async def cancel(
         self, principal: Principal, id: SettlementId, reason: str
@@ -330,15 +340,29 @@ class Desk:
             return None
         by = MemberId(bic11(principal.name) if principal.role == "member" else principal.name)
         event = CancelRequested(by=by, ordered=principal.role != "member", why=reason)
-        return await self._ask(view, event, denials.of_cancellation)
+        return await self._ask(view, event, may_cancel)
+
+    async def resolve(
+        self, principal: Principal, id: SettlementId, decision: Decision, evidence: str
+    ) -> View | Denied | None:
+        """An operator says how a lost decision went; the second who says the same decides."""
+        view = await self.show(principal, id)
+        if view is None or principal.role == "member" or is_done(view.state, decision):
+            return view
+        if (refused := may_resolve(view.state)) is not None:
+            return _denied(refused)
+        decided = await self._resolutions.say(id, principal.name, decision, evidence)
+        if decided is None:
+            return await self.show(principal, id)
+        answer = await self._ask(view, decided, may_resolve)
+        return answer if isinstance(answer, Denied) else await self.show(principal, id)
 
     async def _ask(
         self, view: View, event: Event, check: Callable[[Settlement], str | None]
     ) -> View | Denied:
         refused = await self._runner.request(view.id, event, check)
         if refused is not None:
-            code, _, why = refused.partition(" ")
-            return Denied(code=code, why=why)
+            return _denied(refused)
         return (await self._views([view.id]))[0]
 
     # ------------------------------------------------------------------ mailboxes
@@ -350,41 +374,6 @@ class Desk:
         if view is None:
             return None
         return await self._mailboxes.conversation(bic11(member), id, view.pair)
-
-    async def read(self, member: str, *, after: int, limit: int) -> Sequence[Stored]:
-        return await self._mailboxes.read(bic11(member), after, limit)
-
-    async def arrived(self, member: str) -> None:
-        await self._mailboxes.arrived(bic11(member))
-
-    async def acknowledge(self, member: str, through: int) -> int | None:
-        return await self._mailboxes.acknowledge(bic11(member), through)
-
-    async def put_webhook(self, member: str, url: str, secret: str) -> str | None:
-        if (fault := self._webhooks.fault(url)) is not None:
-            return fault
-        await self._webhooks.put(bic11(member), url, secret)
-        return None
-
-    async def webhook(self, member: str) -> Webhook | None:
-        return await self._webhooks.show(bic11(member))
-
-    async def drop_webhook(self, member: str) -> bool:
-        return await self._webhooks.drop(bic11(member))
-
-    async def remember(
-        self, member: str, key: str, digest: bytes, status: int, answer: str
-    ) -> tuple[int, str] | Conflict:
-        """Bind an `Idempotency-Key` to a request (status 0), or keep its answer, once; what is
-        kept afterwards, or Conflict if the key came with another body."""
-        await self._pool.execute(
-            QUERIES["store_idempotent"], bic11(member), key, digest, status, answer
-        )
-        row = await self._pool.fetchrow(QUERIES["load_idempotent"], bic11(member), key)
-        assert row is not None, "what was bound is never removed"
-        if row["digest"] != digest:
-            return Conflict(what=f"Idempotency-Key {key} came with another body before")
-        return (row["status"], row["answer"])
 
     # ------------------------------------------------------------------ ledgers
 
@@ -404,3 +393,9 @@ class Desk:
 
     def scale(self, ledger: str, asset: str) -> int | None:
         return self._directory.scale(ledger, asset)
+
+
+def _denied(refused: str) -> Denied:
+    """A code, and why."""
+    code, _, why = refused.partition(" ")
+    return Denied(code=code, why=why)

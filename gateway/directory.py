@@ -90,6 +90,13 @@ class Directory:
             return AccountId(named) if named in accounts else None
         return AccountId(accounts[0]) if accounts else None
 
+    def owner(self, ledger: LedgerId, account: AccountId) -> MemberId | None:
+        """The member whose account it is."""
+        for bic, member in self._members.items():
+            if account in member.accounts.get(ledger, ()):
+                return MemberId(bic)
+        return None
+
     def profile(self, name: LedgerId, at: Instant | None) -> LedgerProfile | None:
         """What an agreement needs to know of a ledger, at its time; None until it was heard, and
         for one that is not trusted."""

@@ -6,7 +6,7 @@ from typing import Final
 
 from gateway.journal import Entry, Journal
 from htlc.coordinator import evolve
-from htlc.events import Event
+from htlc.events import Decided, Event
 from htlc.settlement import Settlement
 from htlc.units import SettlementId
 
@@ -30,7 +30,11 @@ async def request(
             return refused
         after = evolve(loaded.state, event)
         entry = Entry(
-            settlement=id, sequence=loaded.sequence + 1, events=(event,), phase=after.phase
+            settlement=id,
+            sequence=loaded.sequence + 1,
+            events=(event,),
+            phase=after.phase,
+            decision=event.decision if isinstance(event, Decided) else None,
         )
         if (await journal.append([entry]))[0]:
             await journal.notify(id)

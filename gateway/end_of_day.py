@@ -21,7 +21,7 @@ from gateway import allegements, cancellations, instructions
 from gateway.days import Days
 from gateway.fx_pairs import FxPair, FxSide, status
 from gateway.instructions import Unmatched
-from gateway.intake import UNTOLD
+from gateway.jobs import UNTOLD
 from gateway.journal import LOST, QUERIES, Journal, Notice, PairEnd, PendingPair, deliver
 from gateway.pairs import MatchedPair, Side, cancelled, notice
 from gateway.sql import Connection, Pool

@@ -8,11 +8,11 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import aiohttp
 
-from gateway import cancellations, config, listener, swaps, waiting
+from gateway import cancellations, config, listener, swaps
 from gateway.acquaintance import Acquaintance
 from gateway.agreements import Agreements
 from gateway.allegements import Allegements
@@ -22,31 +22,31 @@ from gateway.days import Days
 from gateway.desk import Desk
 from gateway.directory import Directory, now_ns
 from gateway.end_of_day import EndOfDay
+from gateway.epoch import SupersededError
 from gateway.forgetting import Forgetting
 from gateway.ids import new_id
 from gateway.intake import Intake, Openers
-from gateway.jobs import AttemptJob, Done, Job, MessageJob, SwapJob
-from gateway.journal import QUERIES, Journal, Notice, PendingPair
+from gateway.jobs import AttemptJob, Done, Job, MessageJob, SwapJob, answer
+from gateway.journal import QUERIES, Journal, registered
 from gateway.lease import Lease
-from gateway.links import Link
-from gateway.live import Origin
+from gateway.links import Link, ledger
 from gateway.mailbox import Mailboxes
-from gateway.pairs import MatchedPair, PairOrigin
+from gateway.origins import Origins
 from gateway.pending import PendingPairs
 from gateway.positions import PositionMessages
 from gateway.recovery import Recovery
 from gateway.rulebook import Rulebook
 from gateway.runner import Runner
 from gateway.sql import Pool, open_pool
-from gateway.swaps import SwapOrigin
+from gateway.statements.service import Statements
+from gateway.taking_up import TakingUp
 from gateway.tally import Tally
 from gateway.vault import Vault, load_master
 from gateway.webhooks import Webhooks
-from htlc.settlement import Phase, Settlement
-from htlc.swap import Swap
-from htlc.units import Instant, LedgerId, SettlementId, seconds
+from htlc.settlement import Phase
+from htlc.units import Duration, Instant, LedgerId, SettlementId, seconds
 from ledgers.migrate import migrate
-from ledgers.remote import RemoteLedger
+from ledgers.port import Ledger
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 
@@ -75,7 +75,10 @@ class Engine:
         self.directory = Directory(settings)
         self.connections = Connections(settings)
         self.days = Days(calendars_of(settings), self.directory, now_ns)
-        self.links = {LedgerId(name): self._link(name, session) for name in settings.ledgers}
+        self.ledgers = {
+            LedgerId(name): ledger(session, its) for name, its in settings.ledgers.items()
+        }
+        self.links = {name: self._link(name, its) for name, its in self.ledgers.items()}
         master = load_master(settings.master_file)
         vault = Vault(master)
         self.agreements = self._agreements(vault)
@@ -84,6 +87,7 @@ class Engine:
         self.rulebook = self._rules()
         self.mailboxes = Mailboxes(pool)
         self.webhooks = self._webhooks(master)
+        self.origins = self._origins()
         self.intake = Intake(
             pool,
             journal,
@@ -94,28 +98,14 @@ class Engine:
             say=say,
         )
         self.allegements = self._allegements()
-        self.pending = PendingPairs(
-            needs=self.directory.needs, attempt=self.intake.put, days=self.days
-        )
-        self.recovery = Recovery(
-            pool,
-            journal,
-            self.runner,
-            self.pending,
-            pair_origin=self._pair_origin,
-            swap_origin=self._swap_origin,
-        )
+        self.pending = self._pending()
+        self.recovery = self._recovery()
+        self.statements = self._statements()
         self.acquaintance = Acquaintance(
             self.links, self.directory, pool, learned=self._learned, say=say
         )
-        self.lease = Lease(
-            pool,
-            journal.replica,
-            recover=self.recovery.take_back,
-            relinquish=self.recovery.relinquish,
-            tally=self.runner.tally,
-            say=say,
-        )
+        self.lease = self._lease()
+        self.taking_up = self._taking_up(vault)
         self.draining = False  # no new intake; what is open is brought to its end
 
     def _agreements(self, vault: Vault) -> Agreements:
@@ -123,6 +113,29 @@ class Engine:
             vault,
             self.settings.limits.limits(),
             lambda name: self.directory.profile(name, self._time(name)),
+        )
+
+    def _recovery(self) -> Recovery:
+        return Recovery(
+            self.pool,
+            self.journal,
+            self.runner,
+            self.pending,
+            self.origins,
+        )
+
+    def _statements(self) -> Statements:
+        by_hand = self.settings.business_date is not None
+        return Statements(
+            self.pool,
+            self.directory,
+            calendars_of(self.settings),
+            self.ledgers,
+            daily=self.settings.statements.daily and not by_hand,
+            now=now_ns,
+            learned=self.rulebook.changed,
+            delivered=self.mailboxes.delivered,
+            say=self._say,
         )
 
     def _runner(self, vault: Vault) -> Runner:
@@ -156,6 +169,47 @@ class Engine:
             say=self._say,
         )
 
+    def _pending(self) -> PendingPairs:
+        return PendingPairs(
+            needs=self.directory.needs,
+            # Nothing new is opened before it is known what a restore has lost.
+            attempt=lambda job: not self.agreements.paused and self.intake.put(job),
+            days=self.days,
+        )
+
+    def _lease(self) -> Lease:
+        return Lease(
+            self.pool,
+            self.journal,
+            recover=self.recovery.take_back,
+            relinquish=self.recovery.relinquish,
+            tally=self.runner.tally,
+            say=self._say,
+        )
+
+    def _origins(self) -> Origins:
+        return Origins(
+            self.settings.matching,
+            self.days,
+            self.mailboxes,
+            self.positions,
+            lambda: self.pending,
+        )
+
+    def _taking_up(self, vault: Vault) -> TakingUp:
+        return TakingUp(
+            self.pool,
+            self.journal,
+            links=self.links,
+            vault=vault,
+            agreements=self.agreements,
+            member_of=self.directory.owner,
+            quiet_after=_quiet_after(self.settings),
+            adopt=lambda lost: self.runner.adopt(lost, self.origins.swap(lost.state.swap)),
+            over=self._mark_all,
+            say=self._say,
+        )
+
     def _end_of_day(self) -> EndOfDay:
         return EndOfDay(
             self.pool,
@@ -178,12 +232,11 @@ class Engine:
             clock=lambda name: self._time(name) or Instant(now_ns()),
         )
 
-    def _link(self, name: str, session: aiohttp.ClientSession) -> Link:
-        access = self.settings.ledgers[name]
+    def _link(self, name: LedgerId, ledger: Ledger) -> Link:
         return Link(
-            LedgerId(name),
-            RemoteLedger(session, access.url, config.secret(access.token_file)),
-            skew=seconds(access.latency.skew_seconds),
+            name,
+            ledger,
+            skew=seconds(self.settings.ledgers[name].latency.skew_seconds),
             batch_max=LINK_BATCH_MAX,
             in_flight_max=LINK_IN_FLIGHT,
             told=lambda task, answer: self.runner.told(task, answer),
@@ -200,49 +253,14 @@ class Engine:
         return Openers(
             pair_swap=self.directory.swap,
             opening=lambda state: self.agreements.opening(state),
-            pair_origin=self._pair_origin,
-            swap_origin=self._swap_origin,
-            proposed=self._proposed,
+            pair_origin=self.origins.pair,
+            swap_origin=self.origins.swap,
+            proposed=swaps.proposed,
             new_id=new_id,
             now=now_ns,
             days=self.days,
             tolerance=tolerance_of(self.settings.matching),
         )
-
-    def _pair_origin(self, pair: MatchedPair, wait: PendingPair | None) -> Origin:
-        origin = PairOrigin(
-            pair,
-            wait=wait or waiting.fresh(pair, self.days),
-            now=now_ns,
-            today=self.days.today,
-            retry_at=self._retry_at,
-            over=self._pair_over,
-        )
-        return self.positions.beside(origin, pair.market_reference)
-
-    def _swap_origin(self, swap: Swap) -> Origin:
-        return self.positions.beside(SwapOrigin(swap, now=now_ns, over=self._over), None)
-
-    def _proposed(self, state: Settlement, now: int) -> tuple[Notice, ...]:
-        return swaps.proposed(state, now)
-
-    def _retry_at(self, attempt: int) -> int:
-        matching = self.settings.matching
-        pause = min(matching.retry_first_seconds * 2 ** (attempt - 1), matching.retry_max_seconds)
-        return now_ns() + seconds(pause)
-
-    def _over(self, state: Settlement) -> None:
-        self.mailboxes.delivered(state.swap.parties)
-        if state.phase is Phase.SETTLED:
-            self.pending.settled(state)
-
-    def _pair_over(self, origin: PairOrigin, state: Settlement) -> None:
-        self._over(state)
-        waits = origin.waits(state)
-        if waits is None:
-            self.pending.forget(origin.pair.id)
-        else:
-            self.pending.wait(waits, origin.pair)
 
     # ------------------------------------------------------------------ intake's results
 
@@ -258,10 +276,10 @@ class Engine:
         self.mailboxes.delivered(done.told)
         match job:
             case MessageJob():
-                _answer(job.answer, done.messages)
+                answer(job.answer, done.messages)
                 self.mailboxes.delivered({arrival.member for arrival in job.arrivals})
             case SwapJob():
-                _answer(job.answer, done.swaps)
+                answer(job.answer, done.swaps)
             case AttemptJob():
                 pass
 
@@ -292,14 +310,27 @@ class Engine:
     # ------------------------------------------------------------------ tasks
 
     async def run(self) -> None:
-        """Everything that goes on until the process ends."""
+        """Everything that goes on until the process ends. Raises SupersededError."""
+        try:
+            await self._run()
+        except BaseExceptionGroup as group:
+            over: BaseException | None = group.subgroup(SupersededError)
+            while isinstance(over, BaseExceptionGroup):  # a group of tasks in a group of tasks
+                over = over.exceptions[0]
+            if over is not None:
+                raise over from None
+            raise
+
+    async def _run(self) -> None:
         dsn = config.database(self.settings.dsn)
         tasks = (
             self.runner.run(),
             self.intake.writer.run(),
             self.lease.run(),
             self.recovery.run(),
+            self.taking_up.run(),
             self.allegements.run(),
+            self.statements.run(),
             self._end_of_day().run(),
             Forgetting(self.pool, self._say).run(),
             listener.run(dsn, self._heard, self._say),
@@ -312,19 +343,14 @@ class Engine:
     def _learned(self) -> None:
         """A ledger has told what it is: what waited for that may go on."""
         self.rulebook.changed()
+        self._mark_all()
+
+    def _mark_all(self) -> None:
         for live in self.runner.lives.values():
             self.runner.mark(live)
 
     def _heard(self, settlement: str) -> None:
         self.runner.changed_elsewhere(SettlementId(settlement))
-
-
-_T = TypeVar("_T")
-
-
-def _answer(future: "asyncio.Future[_T]", value: _T) -> None:
-    if not future.done():  # whoever asked may have gone away
-        future.set_result(value)
 
 
 def desk_of(engine: Engine) -> Desk:
@@ -356,13 +382,18 @@ async def open_engine(settings: Settings, say: Callable[[str], None]) -> AsyncIt
         engine = Engine(settings, pool, await _journal(pool, settings), session, say)
         await pool.execute(QUERIES["ensure_mailboxes"], list(engine.directory.members))
         await engine.acquaintance.remember()
+        await engine.taking_up.begin()
         await engine.recovery.now()
         yield engine
+
+
+def _quiet_after(settings: Settings) -> Duration:
+    """After how long nothing that was sent before can change a ledger any more."""
+    skew = max(its.latency.skew_seconds for its in settings.ledgers.values())
+    return seconds(settings.limits.lock_within_seconds + 2 * skew)
 
 
 async def _journal(pool: Pool, settings: Settings) -> Journal:
     async with pool.acquire() as connection:
         await migrate(connection, MIGRATIONS)  # type: ignore[arg-type]
-    replica = await pool.fetchval(QUERIES["register_replica"], settings.replica)
-    epoch = await pool.fetchval(QUERIES["current_epoch"])
-    return Journal(pool, cancellations.conclude, epoch=epoch, replica=replica)
+    return await registered(pool, cancellations.conclude, settings.replica)

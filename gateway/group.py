@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Generic, TypeVar
 
+from gateway.epoch import SupersededError
 from gateway.journal import LOST
 from gateway.links import take
 from ledgers.distribution import SIZES, Distribution
@@ -31,7 +32,7 @@ class GroupWriter(Generic[T, R]):
     `done` is called with each item and its result. A batch whose outcome is unknown (connection
     lost) is written again until it is known: `write` must be idempotent. A batch that the database
     refuses (our own error in one of its items) is written item by item; `failed` is called with
-    the ones that cannot be written, and the others are not harmed."""
+    the ones that cannot be written, and the others are not harmed. SupersededError ends `run`."""
 
     def __init__(
         self,
@@ -83,6 +84,8 @@ class GroupWriter(Generic[T, R]):
     async def _write_out(self, batch: Sequence[T]) -> None:
         try:
             results = await self._until_known(batch)
+        except SupersededError:
+            raise
         except Exception as error:
             if len(batch) == 1:
                 self._failed(batch[0], error)

@@ -12,7 +12,7 @@ from gateway.port import Taken
 from gateway.sql import Connection
 from protocols.iso20022 import inbound
 from protocols.iso20022.advice import Receipt
-from protocols.iso20022.envelope import Enveloped
+from protocols.iso20022.envelope import ACCEPTED, Enveloped
 from protocols.iso20022.errors import ProtocolError, RejectCode
 from protocols.iso20022.header import Header, Related
 from protocols.iso20022.inbound import Content
@@ -142,3 +142,18 @@ def related(header: Header) -> Related:
         created_at=header.created_at,
         emits=header.emits,
     )
+
+
+def verdict(
+    said: Enveloped | ProtocolError,
+    judged: Arrival | ProtocolError,
+    outcome: Taken | ProtocolError,
+) -> tuple[str, str, str]:
+    """What is counted of a message: definition, verdict, code (bounded, each of them)."""
+    known = isinstance(said, Enveloped) and said.definition in ACCEPTED
+    definition = said.definition if known and isinstance(said, Enveloped) else "other"
+    if isinstance(outcome, ProtocolError):
+        return definition, "rejected", outcome.code.value
+    if isinstance(judged, Arrival) and judged.refusal is not None:
+        return definition, "refused", judged.refusal.code.value
+    return definition, "accepted", ""

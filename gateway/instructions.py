@@ -12,6 +12,7 @@ from gateway.inbound import Arrival, related
 from gateway.journal import QUERIES
 from gateway.pairs import Pair, Side
 from gateway.sql import Connection, Executor, Record
+from htlc.units import SettlementId
 from protocols.iso20022 import inbound
 from protocols.iso20022.header import Related
 from protocols.iso20022.instruction import SettlementInstruction
@@ -177,10 +178,12 @@ async def hold(connection: Connection, side: Side, held: bool) -> None:
     await connection.execute(QUERIES["hold_instruction"], side.id, _encoder.encode(now).decode())
 
 
-async def known_digests(connection: Connection, ids: Sequence[str]) -> dict[str, bytes]:
+async def known_digests(
+    executor: Executor, ids: Sequence[SettlementId]
+) -> dict[SettlementId, bytes]:
     """The digests of settlements that exist; empty for one that came from messages."""
-    rows = await connection.fetch(QUERIES["known_settlements"], list(ids))
-    return {str(row["settlement"]): row["digest"] or b"" for row in rows}
+    rows = await executor.fetch(QUERIES["known_settlements"], list(ids))
+    return {SettlementId(str(row["settlement"])): row["digest"] or b"" for row in rows}
 
 
 async def store(connection: Connection, admission: Admission) -> None:

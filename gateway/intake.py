@@ -12,8 +12,9 @@ from typing import Final
 
 import msgspec
 
-from gateway import cancellations, fx_trades, inbound, instructions, waiting
+from gateway import cancellations, claims, fx_trades, inbound, instructions, waiting
 from gateway.admission import Admission
+from gateway.agreed import AgreedSwaps
 from gateway.cancellations import Cancellations
 from gateway.days import Days
 from gateway.fx_pairs import FxPair
@@ -21,7 +22,19 @@ from gateway.fx_requests import FxRequests
 from gateway.group import GroupWriter, Overloaded
 from gateway.holds import Holds
 from gateway.inbound import Arrival
-from gateway.jobs import FOREVER, Admit, AttemptJob, Begun, Done, Job, MessageJob, Started, SwapJob
+from gateway.jobs import (
+    FOREVER,
+    Admit,
+    AttemptJob,
+    Begun,
+    Done,
+    Job,
+    MessageJob,
+    Started,
+    SwapJob,
+    note_started,
+    nothing_done,
+)
 from gateway.journal import (
     LOST,
     QUERIES,
@@ -35,7 +48,6 @@ from gateway.journal import (
 )
 from gateway.live import Origin
 from gateway.pairs import MatchedPair, Pair, notice
-from gateway.port import Conflict
 from gateway.sql import Connection, Pool
 from htlc.coordinator import evolve, propose
 from htlc.events import Decided, Event, Proposed
@@ -52,9 +64,6 @@ QUEUE_MAX: Final = 2_000
 
 UNHEARD_AGAIN: Final = 1_000_000_000
 """Nanoseconds until a matched pair is tried again whose ledger has not told what it keeps."""
-
-UNTOLD: Final = "----"
-"""`advised` of a pair that waits and whose sides were told no reason yet."""
 
 
 class Openers(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +101,7 @@ class Intake:
         self._journal = journal
         self._openers = openers
         self._lost = lost
+        self._agreed = AgreedSwaps(pool, journal, begin=self._begin, origin=openers.swap_origin)
         self._cancellations = Cancellations(journal, openers.now)
         self._fx = FxRequests(journal, openers.now)
         holds = Holds(journal, self._attempt, openers.days)
@@ -118,6 +128,10 @@ class Intake:
 
     async def _write(self, jobs: Sequence[Job]) -> list[Done]:
         try:
+            if all(isinstance(job, SwapJob) for job in jobs):
+                done = nothing_done(jobs)
+                await self._agreed.open(jobs, done)
+                return done
             async with self._pool.acquire() as connection, connection.transaction():
                 return await self._write_in(connection, jobs)
         except LOST:
@@ -125,7 +139,7 @@ class Intake:
             raise
 
     async def _write_in(self, connection: Connection, jobs: Sequence[Job]) -> list[Done]:
-        done = [Done(started=[], messages=[], swaps=[], waits=[]) for _ in jobs]
+        done = nothing_done(jobs)
         arrivals = [
             (n, arrival)
             for n, job in enumerate(jobs)
@@ -135,8 +149,8 @@ class Intake:
         if arrivals:
             await self._messages(connection, arrivals, done)
         openings = await self._attempts(connection, jobs, done)
-        openings += await self._swaps(connection, jobs, done)
         await self._open(connection, openings, done)
+        await self._agreed.open_in(connection, jobs, done)
         return done
 
     async def _open(
@@ -148,9 +162,7 @@ class Intake:
         if not openings:
             return
         new = await self._journal.open_in(connection, [opening for _, opening, _ in openings])
-        for (n, _, started), is_new in zip(openings, new, strict=True):
-            if is_new:
-                done[n].started.append(started)
+        note_started(openings, new, done)
 
     # ------------------------------------------------------------------ messages
 
@@ -287,13 +299,10 @@ class Intake:
         id = SettlementId(self._openers.new_id())
         swap = self._openers.pair_swap(id, job.pair)
         if swap is None:
-            again = msgspec.structs.replace(
-                job.wait,
-                due_at=self._openers.now() + UNHEARD_AGAIN,
-                advised=job.advised or UNTOLD,
-            )
-            await self._journal.put_pending(connection, [again])
-            done.waits.append((again, job.pair))
+            due_at = self._openers.now() + UNHEARD_AGAIN
+            await claims.wait(connection, self._journal, job, due_at, done)
+            return []
+        if await claims.take(connection, self._journal, job, swap, self._openers.now(), done):
             return []
         proposed = Proposed(swap=swap, consents=tuple(sorted(swap.payers)))  # matched: consent
         opened = self._openers.opening(propose(proposed))
@@ -368,41 +377,6 @@ class Intake:
             replica=self._journal.replica,
         )
         return opening, Started(loaded=loaded, origin=origin)
-
-    # ------------------------------------------------------------------ agreed swaps
-
-    async def _swaps(
-        self, connection: Connection, jobs: Sequence[Job], done: Sequence[Done]
-    ) -> list[Begun]:
-        proposals = [
-            (n, proposal)
-            for n, job in enumerate(jobs)
-            if isinstance(job, SwapJob)
-            for proposal in job.proposals
-        ]
-        if not proposals:
-            return []
-        known = await instructions.known_digests(
-            connection, [proposal.swap.id for _, proposal in proposals]
-        )
-        openings = []
-        for n, proposal in proposals:
-            swap = proposal.swap
-            earlier = known.get(swap.id)
-            if earlier is not None:
-                conflict = Conflict(what=f"id {swap.id} is known with other terms")
-                done[n].swaps.append(swap.id if earlier == proposal.digest else conflict)
-                continue
-            known[swap.id] = proposal.digest
-            done[n].swaps.append(swap.id)
-            opening, started = self._begin(
-                Proposed(swap=swap, consents=tuple(sorted(proposal.consents))),
-                proposal.opened,
-                self._openers.swap_origin(swap),
-                digest=proposal.digest,
-            )
-            openings.append((n, opening, started))
-        return openings
 
 
 def _completed_by(pair: Pair, brought: Mapping[tuple[str, str], int]) -> int:

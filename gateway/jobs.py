@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -20,6 +20,10 @@ from protocols.iso20022.errors import ProtocolError
 
 FOREVER: Final = 2**63 - 1
 """`due_at` of a pair that waits for something else than time: a running attempt, a release."""
+
+
+UNTOLD: Final = "----"
+"""`advised` of a pair that waits and whose sides were told no reason yet."""
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,3 +97,24 @@ Admit = Callable[
     [Connection, Sequence[tuple[int, Arrival]], Sequence[Done]], Awaitable[list[Begun]]
 ]
 """Deals with new messages of one family inside the transaction; each with its job's number."""
+
+
+_T = TypeVar("_T")
+
+
+def answer(future: "asyncio.Future[_T]", value: _T) -> None:
+    """Tell whoever waits, if it still does: it may have gone away."""
+    if not future.done():
+        future.set_result(value)
+
+
+def nothing_done(jobs: Sequence[Job]) -> list[Done]:
+    """A result for each job, to be filled in."""
+    return [Done(started=[], messages=[], swaps=[], waits=[]) for _ in jobs]
+
+
+def note_started(openings: Sequence[Begun], new: Sequence[bool], done: Sequence[Done]) -> None:
+    """What was opened starts for the job that opened it."""
+    for (n, _, started), is_new in zip(openings, new, strict=True):
+        if is_new:
+            done[n].started.append(started)

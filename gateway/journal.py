@@ -15,6 +15,7 @@ from typing import Final, Self
 import asyncpg
 import msgspec
 
+from gateway.epoch import Epoch, SupersededError, superseded
 from gateway.sql import Connection, Executor, Pool, Record
 from htlc.coordinator import evolve, propose
 from htlc.events import Decision, Event, Proposed
@@ -136,61 +137,113 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
 class Journal:
     """The store of one gateway; shared by its replicas."""
 
-    def __init__(self, pool: Pool, conclude: Conclude, *, epoch: int, replica: int) -> None:
+    def __init__(self, pool: Pool, conclude: Conclude, *, epoch: Epoch, replica: int) -> None:
         self._pool = pool
         self._conclude = conclude
-        self._epoch = epoch
+        self.epoch = epoch
         self.replica = replica
+        self._over: SupersededError | None = None
+
+    def require_current(self) -> None:
+        """Raises SupersededError once it is known that another epoch has begun."""
+        if self._over is not None:
+            raise self._over
+
+    async def ask_current(self, connection: Executor) -> None:
+        """Ask the database whether our epoch still lasts; raises SupersededError if not."""
+        if (current := await current_epoch(connection)) != self.epoch:
+            self._over = superseded(self.epoch, current)
+        self.require_current()
 
     async def append(self, entries: Sequence[Entry]) -> list[bool]:
-        """Write what can be written, durably; per entry whether it was."""
+        """Write what can be written, durably; per entry whether it was. Raises SupersededError."""
+        if not any(entry.end or entry.pending for entry in entries):
+            return await self._append(self._pool, entries)  # a transaction by itself
         async with self._pool.acquire() as connection, connection.transaction():
             return await self.append_in(connection, entries)
 
     async def append_in(self, connection: Connection, entries: Sequence[Entry]) -> list[bool]:
         """The same within a transaction of the caller's."""
-        rows = await connection.fetch(
+        written = await self._append(connection, entries)
+        done = [entry for entry, is_written in zip(entries, written, strict=True) if is_written]
+        if ends := [entry.end for entry in done if entry.end]:
+            await self._conclude(connection, ends, time.time_ns())
+            # What asked for the cancellation is answered before the end itself is told.
+            await deliver(
+                connection, [note for entry in done if entry.end for note in entry.notices]
+            )
+        await self.put_pending(connection, [entry.pending for entry in done if entry.pending])
+        return written
+
+    async def _append(self, executor: Executor, entries: Sequence[Entry]) -> list[bool]:
+        """Entries, their notices, and the pairs that wait no more."""
+        told = [(entry.settlement, n) for entry in entries if not entry.end for n in entry.notices]
+        rows = await executor.fetch(
             QUERIES["append"],
+            *_notice_columns([notice for _, notice in told], [cause for cause, _ in told]),
             [entry.settlement for entry in entries],
             [entry.sequence for entry in entries],
             [entry.decision for entry in entries],
             [entry.phase for entry in entries],
             [_encoder.encode(entry.events).decode() for entry in entries],
             [entry.ended for entry in entries],
-            self._epoch,
+            [entry.settled_pair for entry in entries],
+            self.epoch.number,
+            self.epoch.mark,
         )
+        if len(rows) < len(entries):
+            await self.ask_current(executor)
         written = {str(row["settlement"]) for row in rows}
-        done = [entry for entry in entries if entry.settlement in written]
-        if ends := [entry.end for entry in done if entry.end]:
-            await self._conclude(connection, ends, time.time_ns())
-        await deliver(connection, [notice for entry in done for notice in entry.notices])
-        await self._pairs(connection, done)
         return [entry.settlement in written for entry in entries]
 
+    async def open(self, openings: Sequence[Opening]) -> list[bool]:
+        """Open what nobody has opened before, with its first entry, durably; per opening whether it
+        was. Not for attempts of pairs that wait: they are opened with what else becomes of them."""
+        assert not any(opening.entry.pending for opening in openings), "nothing else is written"
+        return await self._open(self._pool, openings)
+
     async def open_in(self, connection: Connection, openings: Sequence[Opening]) -> list[bool]:
-        """Open what nobody has opened before, with its first entry; per opening whether it was."""
-        rows = await connection.fetch(
+        """The same within a transaction of the caller's, attempts of pairs included."""
+        new = await self._open(connection, openings)
+        waits = [
+            opening.entry.pending
+            for opening, is_new in zip(openings, new, strict=True)
+            if is_new and opening.entry.pending
+        ]
+        await self.put_pending(connection, waits)
+        return new
+
+    async def _open(self, executor: Executor, openings: Sequence[Opening]) -> list[bool]:
+        entries = [opening.entry for opening in openings]
+        assert all(entry.sequence == 1 and not entry.ended for entry in entries), "they begin"
+        told = [(entry.settlement, notice) for entry in entries for notice in entry.notices]
+        rows = await executor.fetch(
             QUERIES["open_new"],
-            [opening.entry.settlement for opening in openings],
+            *_notice_columns([notice for _, notice in told], [cause for cause, _ in told]),
+            [entry.settlement for entry in entries],
             [opening.created_at for opening in openings],
             [opening.digest for opening in openings],
             [opening.pair for opening in openings],
             [opening.attempt for opening in openings],
+            [entry.decision for entry in entries],
+            [entry.phase for entry in entries],
+            [_encoder.encode(entry.events).decode() for entry in entries],
             self.replica,
+            self.epoch.number,
+            self.epoch.mark,
             [member for opening in openings for member in opening.members],
             [opening.entry.settlement for opening in openings for _ in opening.members],
         )
+        if len(rows) < len(entries):
+            await self.ask_current(executor)
         new = {str(row["settlement"]) for row in rows}
-        entries = [opening.entry for opening in openings if opening.entry.settlement in new]
-        written = await self.append_in(connection, entries) if entries else []
-        assert all(written), "the first entry of a new settlement has its place to itself"
-        return [opening.entry.settlement in new for opening in openings]
+        return [entry.settlement in new for entry in entries]
 
-    async def _pairs(self, connection: Connection, entries: Sequence[Entry]) -> None:
-        await self.put_pending(connection, [entry.pending for entry in entries if entry.pending])
-        over = [entry.settled_pair for entry in entries if entry.settled_pair]
-        if over:
-            await connection.execute(QUERIES["drop_pending"], over)
+    async def end_in(self, connection: Connection, end: PairEnd, now: int) -> None:
+        """Note that a pair is over by what is in the journal already, within a transaction of the
+        caller's: it waits no more, and requests about it are answered."""
+        await connection.execute(QUERIES["drop_pending"], [end.pair])
+        await self._conclude(connection, [end], now)
 
     async def put_pending(self, connection: Connection, waits: Sequence[PendingPair]) -> None:
         """Note pairs that wait, within a transaction of the caller's."""
@@ -218,22 +271,36 @@ class Journal:
 
     async def load(self, ids: Sequence[SettlementId]) -> dict[SettlementId, Loaded]:
         """Fold the journals of `ids`; unknown ones are left out."""
-        return await self._load(self._pool, ids)
+        return await self.load_in(self._pool, ids)
 
     async def last_attempt(self, connection: Connection, pair: str) -> Loaded | None:
         """The last attempt of a pair as its journal tells it now, seen by a transaction."""
         id = await connection.fetchval(QUERIES["last_attempt"], pair)
-        return None if id is None else (await self._load(connection, [id]))[SettlementId(str(id))]
+        return None if id is None else (await self.load_in(connection, [id]))[SettlementId(str(id))]
 
-    async def _load(
+    async def load_in(
         self, connection: Executor, ids: Sequence[SettlementId]
     ) -> dict[SettlementId, Loaded]:
+        """The same as a transaction of the caller's sees them."""
         rows = await connection.fetch(QUERIES["load_settlements"], list(ids))
         loaded: dict[SettlementId, Loaded] = {}
         for row in rows:
             id = SettlementId(str(row["settlement"]))
             loaded[id] = _fold(loaded.get(id), row)
         return loaded
+
+
+async def registered(pool: Pool, conclude: Conclude, name: str) -> Journal:
+    """The journal for the replica of that name, in the epoch that lasts now."""
+    replica = await pool.fetchval(QUERIES["register_replica"], name)
+    return Journal(pool, conclude, epoch=await current_epoch(pool), replica=replica)
+
+
+async def current_epoch(connection: Executor) -> Epoch:
+    """The epoch that lasts."""
+    row = await connection.fetchrow(QUERIES["current_epoch"])
+    assert row is not None, "the first migration makes the row"
+    return Epoch(number=row["epoch"], mark=str(row["mark"]))
 
 
 def _fold(before: Loaded | None, row: Record) -> Loaded:
@@ -259,8 +326,14 @@ async def deliver(connection: Connection, notices: Sequence[Notice]) -> None:
     """Put notices into their mailboxes, in this order."""
     if not notices:
         return
-    await connection.execute(
-        QUERIES["deliver"],
+    await connection.execute(QUERIES["deliver"], *_notice_columns(notices, [None] * len(notices)))
+
+
+def _notice_columns(
+    notices: Sequence[Notice], causes: Sequence[SettlementId | None]
+) -> tuple[Sequence[object], ...]:
+    """Notices as the columns of the query `items`; each with the settlement whose entry it is."""
+    return (
         [notice.member for notice in notices],
         [notice.id for notice in notices],
         [notice.definition for notice in notices],
@@ -268,4 +341,5 @@ async def deliver(connection: Connection, notices: Sequence[Notice]) -> None:
         [notice.created_at for notice in notices],
         [notice.settlement for notice in notices],
         [notice.content for notice in notices],
+        causes,
     )

@@ -12,7 +12,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from gateway.journal import LOST, QUERIES
+from gateway.epoch import FOR_ROW, SupersededError
+from gateway.journal import LOST, QUERIES, Journal
 from gateway.sql import Pool
 from gateway.tally import Tally
 
@@ -32,7 +33,7 @@ class Lease:
     def __init__(
         self,
         pool: Pool,
-        replica: int,
+        journal: Journal,
         *,
         recover: Callable[[], Awaitable[None]],
         relinquish: Callable[[], Awaitable[None]],
@@ -40,7 +41,8 @@ class Lease:
         say: Callable[[str], None],
     ) -> None:
         self._pool = pool
-        self._replica = replica
+        self._journal = journal
+        self._replica = journal.replica
         self._recover = recover
         self._relinquish = relinquish
         self._tally = tally
@@ -54,7 +56,8 @@ class Lease:
         return time.monotonic() - self._renewed
 
     async def run(self) -> None:
-        """Renew and take over until cancelled."""
+        """Renew and take over until cancelled. Raises SupersededError when a restore has begun
+        another epoch of the journal."""
         while True:
             try:
                 await self._beat()
@@ -64,7 +67,10 @@ class Lease:
 
     async def _beat(self) -> None:
         ran_out = self.age > TAKEOVER_SECONDS
-        await self._pool.execute(QUERIES["heartbeat"], self._replica)
+        mark = self._journal.epoch.mark
+        if await self._pool.fetchval(QUERIES["heartbeat"], self._replica, mark) is None:
+            await self._journal.ask_current(self._pool)
+            raise SupersededError(FOR_ROW)
         if ran_out:  # frozen, or cut off: others may have taken over
             await self._relinquish()
         self._renewed, self.renewed_at = time.monotonic(), time.time()

@@ -10,15 +10,19 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final, TypeVar
 
+import aiohttp
 import msgspec
 
+from gateway.config import LedgerSettings, secret
 from gateway.telemetry import logs, spans
 from htlc.contract import Answer, Unknown
 from htlc.coordinator import Clock
 from htlc.units import Duration, HtlcId, Instant, LedgerId
+from ledgers.books import KeptLedger
 from ledgers.distribution import SIZES, Distribution
+from ledgers.icsd.nodes import NetworkLedger
 from ledgers.port import Ledger, Lock, Operation
-from ledgers.remote import RemoteLedgerError
+from ledgers.remote import RemoteLedger, RemoteLedgerError
 from ledgers.trace import CURRENT, Trace
 
 if TYPE_CHECKING:
@@ -177,6 +181,17 @@ class Link:
 
     async def _look(self, batch: Sequence[Task]) -> Sequence[Answer | Unknown]:
         return await self.ledger.look([task.contract for task in batch])
+
+
+def ledger(session: aiohttp.ClientSession, access: LedgerSettings) -> KeptLedger:
+    """A ledger, or a network of registries as one, as the gateway speaks to it. Raises
+    ConfigurationError."""
+    token = secret(access.token_file)
+    if not access.registries:
+        return RemoteLedger(session, access.url, token)
+    return NetworkLedger(
+        {name: RemoteLedger(session, url, token) for name, url in access.registries.items()}
+    )
 
 
 def common_trace(batch: Sequence[Task]) -> Trace | None:

@@ -111,10 +111,12 @@ def facts(before: Settlement, after: Settlement) -> tuple[Learned, ...]:
 
 
 def must_save(saved: Settlement, state: Settlement) -> bool:
-    """Facts that cannot wait for the next record: an end, a break, and, where the followers depend
-    on it, an execution (a replica that cannot reach that ledger needs to know)."""
+    """Facts that cannot wait for the next record: an end, a break, being frozen, and, where the
+    followers depend on it, an execution (a replica that cannot reach that ledger needs to know)."""
     if state.phase is not saved.phase and (state.ended or state.phase is Phase.BROKEN):
         return True
+    if state.frozen and not saved.frozen:
+        return True  # operators may ask any replica
     return (
         state.agreement is not None
         and state.protocol is not LockProtocol.TWO_KEY
@@ -123,3 +125,26 @@ def must_save(saved: Settlement, state: Settlement) -> bool:
             for now, then in zip(state.legs, saved.legs, strict=True)
         )
     )
+
+
+# --------------------------------------------------------------------------- may it be asked?
+
+
+def may_consent(state: Settlement) -> str | None:
+    """Why consent comes too late, with the code of the denial."""
+    if state.phase is Phase.CANCELLED:
+        return "DCAN the proposal was withdrawn or has lapsed"
+    return None
+
+
+def may_cancel(state: Settlement) -> str | None:
+    """Why a cancellation cannot be accepted any more, with the code of the denial."""
+    if state.phase is Phase.SETTLED:
+        return "DSET it is settled"
+    if state.phase is Phase.CANCELLED:
+        return "DCAN it is cancelled already"
+    if state.frozen:
+        return "DPRG it may have been committed before a restore: operators are resolving it"
+    if not state.cancellable:
+        return "DPRG settlement is in process and cannot be stopped"
+    return None

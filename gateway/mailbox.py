@@ -12,6 +12,10 @@ from gateway.sql import Pool, Record
 WAIT_SECONDS: Final = 1.0
 """A stream looks again after this, whether told or not: another replica may have delivered."""
 
+PAGE_BYTES: Final = 2_000_000
+"""Of what one request reads: a thousand notices, or forty pages of a statement (50 kB). As XML, and
+escaped in JSON, it is some five times as much."""
+
 
 class Mailboxes:
     """Reading and acknowledging; `journal.deliver` puts messages in, with what caused them."""
@@ -21,8 +25,8 @@ class Mailboxes:
         self._waiting: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
     async def read(self, member: str, after: int, limit: int) -> Sequence[Stored]:
-        """Messages after a cursor, in order."""
-        rows = await self._pool.fetch(QUERIES["read_mailbox"], member, after, limit)
+        """Messages after a cursor, in order: at most `limit`, and at most about PAGE_BYTES."""
+        rows = await self._pool.fetch(QUERIES["read_mailbox"], member, after, limit, PAGE_BYTES)
         return [_stored(row) for row in rows]
 
     async def conversation(

@@ -6,10 +6,12 @@ told the same as if it did not exist.
 """
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Literal, Protocol
 
 import msgspec
 
+from htlc.events import Decision
 from htlc.settlement import Settlement
 from htlc.swap import Fault, Swap
 from htlc.units import SettlementId
@@ -50,6 +52,16 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[Fault, ...]
 
 
+class Resolution(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator says that the lost decision of a frozen settlement was, and by what
+    evidence."""
+
+    operator: str
+    decision: Decision
+    evidence: str
+    said_at: int
+
+
 class View(msgspec.Struct, frozen=True, kw_only=True):
     """A settlement to be shown: its state, when it was proposed, and how long (nanoseconds)
     everything may be down before a principal is at risk; None: however long."""
@@ -59,6 +71,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     state: Settlement
     pair: str | None = None  # of matched instructions, where it came from messages
     safe_downtime: int | None = None
+    resolutions: tuple[Resolution, ...] = ()  # of a restored one, as operators see it
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +135,42 @@ class LedgerState(msgspec.Struct, frozen=True, kw_only=True):
     fault: str | None = None  # why nothing is locked on it
 
 
+class StatementWanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Which statements a member asks for; what is left out stands for all of its own. `day` is a
+    business day that is over; without one, from the end of the last one up to now."""
+
+    kind: Literal["holdings", "movements", "cash"] | None = None
+    ledger: str | None = None
+    account: str | None = None
+    day: date | None = None
+
+
+class StatementMade(msgspec.Struct, frozen=True, kw_only=True):
+    """A statement that was put into its owner's mailbox, in pages."""
+
+    id: str
+    kind: str
+    ledger: str
+    account: str
+    asset: str | None  # of a cash statement
+    frequency: str
+    business_date: date
+    number: int
+    pages: int
+    definition: str
+
+
+class Statements(Protocol):
+    """Statements on demand."""
+
+    async def state(
+        self, member: str, wanted: StatementWanted
+    ) -> Sequence[StatementMade] | Refused | Denied | Busy:
+        """Make what is asked for and deliver it; Busy if a ledger is away, Denied if its postings
+        do not agree with what it told before."""
+        ...
+
+
 class Gateway(Protocol):
     """The services behind every interface."""
 
@@ -150,6 +199,13 @@ class Gateway(Protocol):
     async def cancel(
         self, principal: Principal, id: SettlementId, reason: str
     ) -> View | Denied | None: ...
+
+    async def resolve(
+        self, principal: Principal, id: SettlementId, decision: Decision, evidence: str
+    ) -> View | Denied | None:
+        """An operator says how the lost decision of a frozen settlement went. Two different ones
+        with the same evidence decide."""
+        ...
 
     async def conversation(
         self, member: str, id: SettlementId

@@ -1,4 +1,5 @@
--- Every statement of the gateway. Arrays in, sets out: one statement serves a whole batch.
+-- Every statement of the gateway. Arrays in, sets out: one statement serves a whole batch. A line
+-- `-- with: NAME` stands for the text of another one, where two have a part in common.
 
 -- name: register_replica
 -- A replica that starts again under its name takes up its own work at once.
@@ -7,7 +8,10 @@ ON CONFLICT (name) DO UPDATE SET seen_at = now()
 RETURNING replica;
 
 -- name: heartbeat
-UPDATE replica SET seen_at = now() WHERE replica = $1;
+-- Only within the epoch ($2) in which the replica started, and while it is known.
+UPDATE replica SET seen_at = now()
+WHERE replica = $1 AND EXISTS (SELECT FROM epoch WHERE mark = $2)
+RETURNING replica;
 
 -- name: release
 -- The replica stops in order: whoever looks next takes over.
@@ -36,7 +40,7 @@ SELECT pair, due_at, attempts, advised, mirrored, failing, settle_on, told_on
 FROM pending_pair WHERE replica = $1;
 
 -- name: current_epoch
-SELECT epoch FROM epoch;
+SELECT epoch, mark FROM epoch;
 
 -- name: load_settlements
 SELECT s.settlement, s.pair, s.attempt, s.created_at, s.replica, j.sequence, j.events
@@ -46,37 +50,66 @@ ORDER BY s.settlement, j.sequence;
 
 -- name: append
 -- Journal rows that follow what is there; a row whose place or whose decision is taken is left out,
--- and so is everything of an older epoch. Returns the settlements whose row was written.
+-- and so is everything of an older epoch. What goes out because of an entry ($1 to $8: notices, each
+-- with the settlement whose entry it is) is delivered, and the pairs that wait no more are dropped,
+-- exactly if the entry is written. Returns the settlements whose row was. One statement, so that it
+-- is a transaction by itself, and one round trip.
 WITH entry AS (
-    SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], $6::bool[])
-        AS t (settlement, sequence, decision, phase, events, ended)
+    SELECT * FROM unnest($9::uuid[], $10::int[], $11::text[], $12::text[], $13::text[], $14::bool[],
+                         $15::uuid[])
+        AS t (settlement, sequence, decision, phase, events, ended, pair)
 ), written AS (
     INSERT INTO journal (settlement, sequence, epoch, decision, phase, events)
-    SELECT settlement, sequence, $7, decision, phase, events FROM entry
-    WHERE EXISTS (SELECT FROM epoch WHERE epoch = $7 FOR SHARE)
+    SELECT settlement, sequence, $16, decision, phase, events FROM entry
+    WHERE EXISTS (SELECT FROM epoch WHERE epoch = $16 AND mark = $17 FOR SHARE)
     ON CONFLICT DO NOTHING
     RETURNING settlement
 ), closed AS (
     UPDATE settlement s SET replica = NULL
     FROM entry JOIN written USING (settlement)
     WHERE s.settlement = entry.settlement AND entry.ended
+), dropped AS (
+    DELETE FROM pending_pair p USING entry JOIN written USING (settlement)
+    WHERE p.pair = entry.pair
+), item AS (
+    SELECT given.* FROM written JOIN (
+-- with: items
+    ) given ON given.cause = written.settlement
+),
+-- with: numbering
+, told AS (
+-- with: delivery
 )
 SELECT settlement FROM written;
 
 -- name: open_new
--- Settlements that nobody has opened before, with their parties. Returns the ones that are new.
+-- Settlements that nobody has opened before, with their parties, the first entry of each, and what
+-- goes out because of it. Of an older epoch nothing is opened. Returns the ones that are new.
 WITH entry AS (
-    SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::uuid[], $5::int[])
-        AS t (settlement, created_at, digest, pair, attempt)
+    SELECT * FROM unnest($9::uuid[], $10::bigint[], $11::bytea[], $12::uuid[], $13::int[],
+                         $14::text[], $15::text[], $16::text[])
+        AS t (settlement, created_at, digest, pair, attempt, decision, phase, events)
 ), written AS (
     INSERT INTO settlement (settlement, created_at, digest, pair, attempt, replica)
-    SELECT settlement, created_at, digest, pair, attempt, $6 FROM entry
+    SELECT settlement, created_at, digest, pair, attempt, $17 FROM entry
+    WHERE EXISTS (SELECT FROM epoch WHERE epoch = $18 AND mark = $19 FOR SHARE)
     ON CONFLICT DO NOTHING
     RETURNING settlement
 ), parties AS (
     INSERT INTO party (member, settlement)
     SELECT member, settlement
-    FROM unnest($7::text[], $8::uuid[]) AS p (member, settlement) JOIN written USING (settlement)
+    FROM unnest($20::text[], $21::uuid[]) AS p (member, settlement) JOIN written USING (settlement)
+), first AS (
+    INSERT INTO journal (settlement, sequence, epoch, decision, phase, events)
+    SELECT settlement, 1, $18, decision, phase, events FROM entry JOIN written USING (settlement)
+), item AS (
+    SELECT given.* FROM written JOIN (
+-- with: items
+    ) given ON given.cause = written.settlement
+),
+-- with: numbering
+, told AS (
+-- with: delivery
 )
 SELECT settlement FROM written;
 
@@ -84,13 +117,23 @@ SELECT settlement FROM written;
 SELECT settlement, digest FROM settlement WHERE settlement = ANY ($1::uuid[]);
 
 -- name: deliver
--- Messages into mailboxes. The heads are locked in the order of the members, so that replicas never
--- wait for each other in a circle; each mailbox is numbered without a gap.
+-- Messages into mailboxes, whatever caused them.
 WITH item AS (
-    SELECT * FROM unnest(
-        $1::text[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::uuid[], $7::text[]
-    ) WITH ORDINALITY AS t (member, id, definition, related, created_at, settlement, content, n)
-), head AS (
+-- with: items
+),
+-- with: numbering
+-- with: delivery
+;
+
+-- name: items
+SELECT * FROM unnest(
+    $1::text[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::uuid[], $7::text[], $8::uuid[]
+) WITH ORDINALITY AS t (member, id, definition, related, created_at, settlement, content, cause, n)
+
+-- name: numbering
+-- The heads are locked in the order of the members, so that replicas never wait for each other in a
+-- circle; each mailbox is numbered without a gap.
+head AS (
     SELECT member, last FROM mailbox_head
     WHERE member IN (SELECT DISTINCT member FROM item) ORDER BY member FOR UPDATE
 ), numbered AS (
@@ -100,16 +143,22 @@ WITH item AS (
     INSERT INTO mailbox (member, sequence, id, definition, related, created_at, settlement, content)
     SELECT member, sequence, id, definition, related, created_at, settlement, content FROM numbered
 )
+
+-- name: delivery
 UPDATE mailbox_head h SET last = top.last
 FROM (SELECT member, max(sequence) AS last FROM numbered GROUP BY member) top
-WHERE h.member = top.member;
+WHERE h.member = top.member
 
 -- name: ensure_mailboxes
 INSERT INTO mailbox_head (member) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING;
 
 -- name: read_mailbox
+-- A page ends earlier where its messages are large (statements): at $4 bytes, with one at least.
 SELECT sequence, id, definition, related, created_at, settlement, content
-FROM mailbox WHERE member = $1 AND sequence > $2 ORDER BY sequence LIMIT $3;
+FROM (SELECT *, sum(octet_length(content)) OVER (ORDER BY sequence) - octet_length(content) AS before
+      FROM (SELECT * FROM mailbox
+            WHERE member = $1 AND sequence > $2 ORDER BY sequence LIMIT $3) AS page) AS counted
+WHERE before < $4 ORDER BY sequence;
 
 -- name: mailbox_last
 SELECT last FROM mailbox_head WHERE member = $1;
@@ -378,3 +427,69 @@ WHERE member = $1 AND claimed_by = $2 AND set_at = $3;
 
 -- name: webhooks_failing
 SELECT count(*) FROM webhook WHERE failures > 0;
+
+-- name: begin_epoch
+UPDATE epoch SET epoch = epoch + 1, mark = gen_random_uuid() RETURNING epoch, mark;
+
+-- name: lock_epoch
+-- Appends wait from here on.
+SELECT epoch FROM epoch FOR UPDATE;
+
+-- name: declare_restore
+INSERT INTO restore (epoch) VALUES ($1) RETURNING declared_at;
+
+-- name: restore
+-- Of the epoch that lasts, if a restore began it.
+SELECT r.epoch, r.declared_at, r.begun_at, r.done_at FROM restore r JOIN epoch e USING (epoch);
+
+-- name: begin_restore
+UPDATE restore SET begun_at = coalesce(begun_at, now()) WHERE epoch = $1;
+
+-- name: end_restore
+UPDATE restore SET done_at = coalesce(done_at, now()) WHERE epoch = $1;
+
+-- name: all_open
+SELECT settlement FROM settlement WHERE replica IS NOT NULL AND settlement > $1
+ORDER BY settlement LIMIT $2;
+
+-- name: phases_known
+-- Of settlements that the journal knows: the phase after the last row.
+SELECT DISTINCT ON (settlement) settlement, phase FROM journal
+WHERE settlement = ANY ($1::uuid[]) ORDER BY settlement, sequence DESC;
+
+-- name: note_found
+INSERT INTO found (settlement, epoch, legs) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING;
+
+-- name: claim_found
+-- A settlement that was found and moves just this becomes that of a pair, unless it is another's or
+-- went back.
+UPDATE found SET pair = $2 WHERE settlement = (
+    SELECT f.settlement FROM found f
+    WHERE f.legs = $1 AND (f.pair = $2 OR f.pair IS NULL)
+      AND NOT EXISTS (SELECT FROM journal j
+                      WHERE j.settlement = f.settlement AND j.phase = 'CANCELLED')
+    ORDER BY f.pair NULLS LAST, f.settlement LIMIT 1 FOR UPDATE SKIP LOCKED
+) RETURNING settlement;
+
+-- name: post_found
+UPDATE settlement s SET digest = t.digest
+FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS t (settlement, digest, legs)
+JOIN found f USING (settlement, legs)
+WHERE s.settlement = t.settlement AND s.digest IS NULL;
+
+-- name: settle_claimed
+UPDATE settlement SET pair = $2, attempt = $3 WHERE settlement = $1;
+
+-- name: store_resolution
+INSERT INTO resolution (settlement, operator, decision, evidence, said_at)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (settlement, operator) DO UPDATE
+SET decision = excluded.decision, evidence = excluded.evidence, said_at = excluded.said_at;
+
+-- name: resolutions
+SELECT operator, decision, evidence, said_at FROM resolution
+WHERE settlement = $1 ORDER BY said_at, operator;
+
+-- name: pairs_of_settlements
+-- The matched instructions that settlements are attempts of, where they are.
+SELECT settlement, pair FROM settlement WHERE settlement = ANY ($1::uuid[]) AND pair IS NOT NULL;

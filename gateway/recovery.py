@@ -5,20 +5,16 @@ there is no other way to recover.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-import msgspec
-
 from gateway import instructions
-from gateway.journal import LOST, QUERIES, Journal, Loaded, PendingPair
+from gateway.journal import LOST, QUERIES, Journal, PendingPair
 from gateway.lease import HEARTBEAT_SECONDS
-from gateway.live import Origin
-from gateway.pairs import MatchedPair
+from gateway.origins import Origins
 from gateway.pending import PendingPairs
 from gateway.runner import Runner
 from gateway.sql import Pool
-from htlc.swap import Swap
 from htlc.units import SettlementId
 
 ADOPT_MAX: Final = 1_000
@@ -34,16 +30,13 @@ class Recovery:
         journal: Journal,
         runner: Runner,
         pending: PendingPairs,
-        *,
-        pair_origin: Callable[[MatchedPair, PendingPair | None], Origin],
-        swap_origin: Callable[[Swap], Origin],
+        origins: Origins,
     ) -> None:
         self._pool = pool
         self._journal = journal
         self._runner = runner
         self._pending = pending
-        self._pair_origin = pair_origin
-        self._swap_origin = swap_origin
+        self._origins = origins
         self._wanted = asyncio.Event()
 
     def lost(self) -> None:
@@ -98,15 +91,4 @@ class Recovery:
         pair_ids = [item.pair for item in loaded.values() if item.pair]
         known = await instructions.load_pairs(self._pool, pair_ids)
         for item in loaded.values():
-            self._runner.adopt(item, self._origin(item, known, waits))
-
-    def _origin(
-        self, item: Loaded, known: Mapping[str, MatchedPair], waits: dict[str, PendingPair]
-    ) -> Origin:
-        if item.pair is None:
-            return self._swap_origin(item.state.swap)
-        assert item.attempt is not None, "a pair's settlement is one of its attempts"
-        wait = waits.get(item.pair)
-        if wait is not None:  # as it stood before this attempt
-            wait = msgspec.structs.replace(wait, attempts=item.attempt - 1)
-        return self._pair_origin(known[item.pair], wait)
+            self._runner.adopt(item, self._origins.loaded(item, known, waits))

@@ -232,6 +232,7 @@ class Runner:
             case commands.Refund():
                 return Refund(id=state.agreed.legs[command.leg].terms.id)
             case commands.Unlock():
+                self._journal.require_current()
                 key = command.key or self._vault.key(state, command.leg, command.role)
                 id = state.agreed.legs[command.leg].terms.id
                 execution = command.role is Role.EXECUTION
@@ -290,6 +291,9 @@ class Runner:
         if live.appending:
             return
         live.appending = True
+        if live.state.frozen and not live.saved.frozen:
+            with logs.bound(**_about(live)):
+                self._say(f"PAGE: settlement {live.id} is frozen after a restore; see the runbook")
         before = after = live.state
         for event in events:
             after = evolve(after, event)

@@ -69,6 +69,17 @@ _ALLEGEMENTS: Final = {
 }
 
 
+_REPORTS: Final = {
+    "SctiesBalCtdyRpt": ("holdings", "{*}StmtGnlDtls/{*}StmtId"),
+    "SctiesTxPstngRpt": ("movements", "{*}StmtGnlDtls/{*}StmtId"),
+    "BkToCstmrStmt": ("cash", "{*}Stmt/{*}Id"),
+    "IntraPosMvmntInstr": ("position, to do", "{*}TxId"),
+    "IntraPosMvmntStsAdvc": ("position, not done", "{*}TxId/{*}AcctOwnrTxId"),
+    "IntraPosMvmntConf": ("position, done", "{*}AddtlParams/{*}AcctOwnrTxId"),
+}
+"""Statements and position messages: what they are, and where they are named."""
+
+
 def told(xml: str) -> Told:
     """What a BizMsg with a sese.024 or sese.025 says."""
     root = parse(xml.encode())
@@ -87,6 +98,8 @@ def told(xml: str) -> Told:
         )
     if local_name(content) in _ALLEGEMENTS:
         return Told(transaction_id="", allegement=_ALLEGEMENTS[local_name(content)])
+    if local_name(content) in _REPORTS:
+        return _report(content)
     return Told(
         transaction_id=content.findtext("{*}TxId/{*}AcctOwnrTxId") or "",
         processing=_part(content, "PrcgSts"),
@@ -94,6 +107,17 @@ def told(xml: str) -> Told:
         settlement=_part(content, "SttlmSts"),
         codes=_codes(content),
         text=content.findtext(".//{*}AddtlRsnInf"),
+    )
+
+
+def _report(content: etree._Element) -> Told:
+    what, place = _REPORTS[local_name(content)]
+    page = content.findtext(".//{*}PgNb")
+    ends = content.findtext(".//{*}LastPgInd") == "true"
+    return Told(
+        transaction_id=content.findtext(place) or "",
+        codes=_codes(content),
+        text=what if page is None else f"{what}, page {page}{', the last' if ends else ''}",
     )
 
 

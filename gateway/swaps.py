@@ -61,7 +61,7 @@ def notices(state: Settlement, now: int) -> tuple[Notice, ...]:
             at=instant_text(now),
             legs=_legs(state),
             protocol=state.protocol if state.agreement else None,
-            principal_risk=state.agreed.risk if state.agreement else None,
+            principal_risk=state.risk if state.agreement else None,
             reason=decided.reason if decided else None,
             refusal=decided.refusal if decided else None,
             refused_leg=decided.leg if decided else None,

@@ -5,8 +5,8 @@ from typing import Final
 
 import msgspec
 
-from htlc.agreement import Agreement
-from htlc.events import Decided, Decision
+from htlc.agreement import Agreement, PrincipalRisk
+from htlc.events import Decided, Decision, Reason
 from htlc.leg import ENDED, FINISHED, LegState, LegStatus, learn
 from htlc.swap import LockProtocol, Swap
 from htlc.units import MemberId
@@ -52,6 +52,14 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def protocol(self) -> LockProtocol:
         return self.agreed.protocol
+
+    @property
+    def risk(self) -> PrincipalRisk:
+        """Whether a party can lose the whole of its leg. What operators decided after a restore is
+        as good as their evidence (rule 17)."""
+        if self.decided is not None and self.decided.reason is Reason.OPERATORS:
+            return PrincipalRisk.RESIDUAL
+        return self.agreed.risk
 
     @property
     def decision(self) -> Decision | None:

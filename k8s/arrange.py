@@ -108,7 +108,8 @@ def begin(made: Path, ledgers: dict[str, str]) -> None:
     secrets = DataDirectory(made).read("credentials.json", Credentials)
     if secrets is None:
         raise SystemExit(f"{made} has no credentials: leave out --seed first")
-    asyncio.run(seed.seed(world.load(world.find(WORLD)), secrets, ledgers))
+    places = seed.places(ledgers, secrets.ledger_operators)
+    asyncio.run(seed.seed(world.load(world.find(WORLD)), secrets, places))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

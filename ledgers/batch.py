@@ -1,4 +1,4 @@
-"""One batch of the PostgreSQL ledger: begin, load, judge, write, commit; what is kept for the next.
+"""One batch of the PostgreSQL ledger: load, judge, write; what is kept for the next.
 
 `postgres` says why it is safe.
 """
@@ -68,8 +68,7 @@ class _Kept(msgspec.Struct):
     """The rows of the last batch, and the state that they belong to."""
 
     book: Book
-    hash: bytes
-    administration: bytes
+    head: store.Head
 
 
 class Writer:
@@ -94,13 +93,45 @@ class Writer:
         """Serve the requests in one transaction. Whatever it raises, the outcome is open; then
         `discard` comes before the next run."""
         begun = time.monotonic()
+        replies = await self._on_what_is_kept(requests)
+        if replies is None:
+            replies = await self._alone(requests)
+        self._count(requests, time.monotonic() - begun)
+        return replies
+
+    async def _on_what_is_kept(self, requests: list[Request]) -> list[Reply] | None:
+        """Judge by the rows of the last batch, and write with one statement that does nothing if
+        the head has moved on since: then it is None, and the batch is run `_alone`. What is read
+        before is as the last batch has left it, if the head is still so when it is written.
+
+        Only of administration, which is rare, several statements are to be written at once."""
+        kept, session = self._kept, self._session
+        if kept is None or session is None or not session.is_alive:
+            return None
+        if any(request.acts for request in requests):
+            return None
+        self._kept = None
+        at = self._time(kept.head)
+        opened = await self._load(session, kept.book, requests)
+        try:
+            answers, effects = _judge_all(kept.book, requests, at)
+        except AssertionError:
+            # Kept rows and rows read now may be of two states, if somebody else has written. Should
+            # it be an error of ours, it is met again with the head locked.
+            return None
+        head = await self._write(session, kept.head, effects, opened, at)
+        if head is None:
+            return None
+        self._keep(kept.book, effects, head)
+        return [Reply(at=at, answers=told, outcomes=[]) for told in answers]
+
+    async def _alone(self, requests: list[Request]) -> list[Reply]:
+        """With the head locked from before anything is read until all is written."""
         session, head = await self._begin()
         assert head.ledger == self._seal.ledger, "the database still belongs to this ledger"
         self.statistics.height = head.height
         book = await self._book(session, head)
-        wall = self._clock()
-        at = max(head.clock, wall)
-        self.statistics.ahead = at - wall
+        at = self._time(head)
         opened = await self._load(session, book, requests)
         administration, outcomes = head.administration, []
         for request in requests:
@@ -109,16 +140,24 @@ class Writer:
             )
             outcomes.append(told)
         answers, effects = _judge_all(book, requests, at)
-        block_hash = await self._write(session, head, effects, opened, at)
+        written = await self._write(session, head, effects, opened, at)
+        assert written is not None, "nobody else writes while the head is locked"
         if administration != head.administration:
             await session.fetch("write_administration", at, administration)
+            written = msgspec.structs.replace(written, administration=administration)
         await session.commit()
-        self._count(requests, effects, time.monotonic() - begun)
-        self._keep(book, effects, block_hash, administration)
+        self._keep(book, effects, written)
         return [
             Reply(at=at, answers=told, outcomes=done)
             for told, done in zip(answers, outcomes, strict=True)
         ]
+
+    def _time(self, head: store.Head) -> Instant:
+        """Of this batch. It never decreases, whatever the wall clock does."""
+        wall = self._clock()
+        at = max(head.clock, wall)
+        self.statistics.ahead = at - wall
+        return at
 
     async def _begin(self) -> tuple[store.Session, store.Head]:
         """Begin on the kept connection. One that died while idle (a restart of PostgreSQL) has not
@@ -150,8 +189,8 @@ class Writer:
     async def _book(self, session: store.Session, head: store.Head) -> Book:
         """The rows kept from the last batch, as far as nobody else has written since."""
         kept, self._kept = self._kept, None
-        if kept is not None and kept.administration == head.administration:
-            if kept.hash == head.hash:
+        if kept is not None and kept.head.administration == head.administration:
+            if kept.head.hash == head.hash:
                 return kept.book
             book = Book(self._profile)
             book.instruments, book.accounts = kept.book.instruments, kept.book.accounts
@@ -202,20 +241,21 @@ class Writer:
         effects: Sequence[Effect],
         opened: set[store.BalanceKey],
         at: Instant,
-    ) -> bytes:
-        """Write the block of the batch, or the clock alone; returns the hash of the last block."""
+    ) -> store.Head | None:
+        """Write the block of the batch, or the clock alone; returns the head as it is then, or
+        None if it was not any more as given."""
         if not effects:
-            if at > head.clock:
-                await session.fetch("write_clock", at)
-            return head.hash
+            if not await store.write_clock(session, head, at):
+                return None
+            return msgspec.structs.replace(head, clock=at)
         block = self._seal.block(head.height + 1, head.hash, [leaf(effect) for effect in effects])
-        await store.write_batch(session, block, effects, opened)
-        self.statistics.height = block.header.height
-        return block.hash
+        if not await store.write_batch(session, block, effects, opened, head.administration):
+            return None
+        height = self.statistics.height = block.header.height
+        self.statistics.effects += len(effects)
+        return msgspec.structs.replace(head, height=height, hash=block.hash, clock=at)
 
-    def _keep(
-        self, book: Book, effects: Sequence[Effect], block_hash: bytes, administration: bytes
-    ) -> None:
+    def _keep(self, book: Book, effects: Sequence[Effect], head: store.Head) -> None:
         """Keep the rows for the next batch: open contracts and balances, which are asked again."""
         for effect in effects:
             if effect.htlc is not None and effect.htlc.status is not Status.LOCKED:
@@ -223,18 +263,15 @@ class Writer:
         book.operations.clear()
         kept_rows = (book.contracts, book.balances, book.accounts, book.mandates)
         if sum(len(rows) for rows in kept_rows) <= KEPT_ROWS_MAX:
-            self._kept = _Kept(book, block_hash, administration)
+            self._kept = _Kept(book, head)
 
-    def _count(
-        self, requests: Sequence[Request], effects: Sequence[Effect], seconds: float
-    ) -> None:
+    def _count(self, requests: Sequence[Request], seconds: float) -> None:
         size = sum(request.size for request in requests)
         numbers = self.statistics
         numbers.batches += 1
         numbers.seconds.observe(seconds)
         numbers.sizes.observe(size)
         numbers.operations += size
-        numbers.effects += len(effects)
         numbers.largest_batch = max(numbers.largest_batch, size)
 
 

@@ -6,14 +6,13 @@ answers of different moments can be brought to the same one by the postings betw
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from htlc.units import AccountId, AssetId, Instant
-from ledgers.port import Cursor, Fact
-
-__all__ = ["Books", "Holding", "Holdings", "Position"]
+from ledgers.book import SIDES, Kind, Side
+from ledgers.port import Cursor, Fact, Ledger
 
 
 class Holding(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +71,10 @@ class Books(Protocol):
         ...
 
 
+class KeptLedger(Ledger, Books, Protocol):
+    """A ledger that also tells its books."""
+
+
 def key(holding: Holding) -> str:
     """The place of a holding in the order of pages; names have no blanks in them."""
     return f"{holding.account} {holding.asset}"
@@ -81,3 +84,37 @@ def placed(after: str) -> tuple[str, str]:
     """Account and asset of a place; two empty texts are before everything."""
     account, _, asset = after.partition(" ")
     return account, asset
+
+
+class Change(NamedTuple):
+    """What a fact did to one account."""
+
+    account: AccountId
+    available: int
+    locked: int
+
+    @property
+    def booked(self) -> int:
+        """The change of what the account holds, locked or not."""
+        return self.available + self.locked
+
+
+def changes(fact: Fact) -> tuple[Change, Change]:
+    """What a fact did to the account that it debits and to the one that it credits (the same one,
+    of a lock and its release)."""
+    source, target = SIDES[Kind(fact.kind)]
+    return (
+        _change(fact.debit, source, -fact.quantity),
+        _change(fact.credit, target, fact.quantity),
+    )
+
+
+def _change(account: AccountId, side: Side, quantity: int) -> Change:
+    available = side is Side.AVAILABLE
+    return Change(account, quantity if available else 0, 0 if available else quantity)
+
+
+def change_of(fact: Fact, account: AccountId) -> Change:
+    """What a fact did to an account, in all."""
+    found = [change for change in changes(fact) if change.account == account]
+    return Change(account, sum(c.available for c in found), sum(c.locked for c in found))

@@ -7,9 +7,12 @@ serves hundreds of operations, at rest a single one goes at once. One task per p
 the queue; a caller that is cancelled only stops waiting. The head row makes batches serial over
 all replicas of a ledger, so replicas add availability, not speed.
 
-The rows that a batch loaded are kept for the next one while the head says that nobody else has
-written: its two hashes (last block, last act of administration) name the whole state. A batch whose
-outcome is not known drops them.
+The rows that a batch loaded are kept for the next one. The two hashes of the head (last block, last
+act of administration) name the whole state, so the next batch is judged by them without asking, and
+written by one statement that does nothing unless the head still has these hashes: then nobody has
+written since, and whatever was read in between was of that state, too. Otherwise, and for acts of
+administration, the head is locked first and kept rows are compared with it. A batch whose outcome
+is not known drops them.
 
 Ledger time is `max(clock in the head, wall clock)`, and is stored by the very transaction whose
 answers carry it, `look` included: an answer "absent at t" binds every later batch of every replica,

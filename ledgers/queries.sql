@@ -39,22 +39,32 @@ FROM contracts WHERE id = ANY ($1::uuid[]);
 SELECT id, digest FROM operations WHERE id = ANY ($1::text[]);
 
 -- name: write_clock
-UPDATE head SET clock = $1;
+-- The time alone, if nobody has written since the head was as given.
+UPDATE head SET clock = $1 WHERE hash = $2 AND administration = $3 AND clock <= $1 RETURNING height;
 
 -- name: write_batch
 -- What a batch changed, all in one statement, as arrays of rows. Balances come as differences, one
 -- per account however hot it is; a row that a batch makes and moves again arrives here only as it
 -- ends up. The numbers of rows that were changed come back, to be compared with what was sent.
+--
+-- Everything hangs on `advanced`: whether the head is still as it was when the batch was judged, and
+-- its time not later. An UPDATE that has waited for another one looks at the row as that has left it,
+-- so of two replicas that were at the same block one finds the row and the other does nothing at all.
 WITH
+advanced AS (
+    UPDATE head SET height = $7, hash = $12, clock = $11
+    WHERE hash = $8 AND administration = $15 AND clock <= $11
+    RETURNING 1
+),
 debited AS (
     UPDATE balances AS b SET available = b.available + d.available, locked = b.locked + d.locked
-    FROM unnest($1::balances[]) AS d
+    FROM advanced, unnest($1::balances[]) AS d
     WHERE b.account = d.account AND b.asset = d.asset
     RETURNING 1
 ),
 opened AS (
     INSERT INTO balances (account, asset, counter, available, locked)
-    SELECT account, asset, counter, available, locked FROM unnest($2::balances[])
+    SELECT account, asset, counter, available, locked FROM advanced, unnest($2::balances[])
 ),
 made AS (
     INSERT INTO contracts (id, settlement, leg, payer, payee, asset, quantity,
@@ -63,33 +73,32 @@ made AS (
     SELECT id, settlement, leg, payer, payee, asset, quantity,
         execution_function, execution_digest, cancellation_function, cancellation_digest,
         lock_by, expires_at, locked_at, status, ended_at, key
-    FROM unnest($3::contracts[])
+    FROM advanced, unnest($3::contracts[])
 ),
 ended AS (
     UPDATE contracts AS c SET status = e.status, ended_at = e.ended_at, key = e.key
-    FROM unnest($4::ending[]) AS e
+    FROM advanced, unnest($4::ending[]) AS e
     WHERE c.id = e.id AND c.status = 'LOCKED'
     RETURNING 1
 ),
 done AS (
-    INSERT INTO operations (id, digest) SELECT id, digest FROM unnest($5::operations[])
+    INSERT INTO operations (id, digest) SELECT id, digest FROM advanced, unnest($5::operations[])
 ),
 posted AS (
     INSERT INTO postings (height, position, leaf)
-    SELECT $7, number - 1, leaf FROM unnest($6::bytea[]) WITH ORDINALITY AS p (leaf, number)
+    SELECT $7, number - 1, leaf
+    FROM advanced, unnest($6::bytea[]) WITH ORDINALITY AS p (leaf, number)
 ),
 moved AS (
     INSERT INTO movements (account, height, positions)
-    SELECT account, height, positions FROM unnest($14::movements[])
+    SELECT account, height, positions FROM advanced, unnest($14::movements[])
 ),
 sealed AS (
     INSERT INTO blocks (height, previous, root, count, at, hash, signature)
-    VALUES ($7, $8, $9, $10, $11, $12, $13)
-),
-advanced AS (
-    UPDATE head SET height = $7, hash = $12, clock = $11
+    SELECT $7, $8, $9, $10, $11, $12, $13 FROM advanced
 )
-SELECT (SELECT count(*) FROM debited) AS debited, (SELECT count(*) FROM ended) AS ended;
+SELECT (SELECT count(*) FROM advanced) AS advanced, (SELECT count(*) FROM debited) AS debited,
+       (SELECT count(*) FROM ended) AS ended;
 
 -- name: put_account
 INSERT INTO accounts (id, owner, blocked) VALUES ($1, $2, $3)
@@ -166,10 +175,10 @@ JOIN postings p USING (height, position) ORDER BY height, position;
 
 -- name: read_holdings
 -- A page of all balances, and as of which posting they are: one statement, so one snapshot. The row
--- of `head` is there also when there is no balance.
+-- of the last block is there also when there is no balance.
 SELECT coalesce(b.height::text || '.' || (b.count - 1)::text, '') AS as_of,
        p.account, p.asset, p.available, p.locked
-FROM head h LEFT JOIN blocks b ON b.height = h.height
+FROM (SELECT max(height) AS height FROM blocks) h LEFT JOIN blocks b USING (height)
 LEFT JOIN LATERAL (
     SELECT account, asset, available, locked FROM balances
     WHERE (account, asset) > ($1, $2) ORDER BY account, asset LIMIT $3
@@ -180,7 +189,7 @@ ORDER BY p.account, p.asset;
 -- The same of one account.
 SELECT coalesce(b.height::text || '.' || (b.count - 1)::text, '') AS as_of,
        p.account, p.asset, p.available, p.locked
-FROM head h LEFT JOIN blocks b ON b.height = h.height
+FROM (SELECT max(height) AS height FROM blocks) h LEFT JOIN blocks b USING (height)
 LEFT JOIN LATERAL (
     SELECT account, asset, available, locked FROM balances
     WHERE account = $1 AND asset > $2 ORDER BY asset LIMIT $3
@@ -204,7 +213,7 @@ JOIN postings p USING (height, position) ORDER BY height, position;
 -- The last block before an instant. Ledger time never decreases, so the heights are searched by
 -- halves: some twenty rows of a million.
 WITH RECURSIVE search (low, high) AS (
-    SELECT 0::bigint, height FROM head
+    SELECT 0::bigint, coalesce(max(height), 0) FROM blocks
     UNION ALL
     SELECT CASE WHEN b.at < $1 THEN b.height ELSE s.low END,
            CASE WHEN b.at < $1 THEN s.high ELSE b.height - 1 END

@@ -57,6 +57,11 @@ class Session:
         found: list[rows.Row] = await statement.fetch(*values)
         return found
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the server has not been seen to hang up."""
+        return not self.connection.is_closed()
+
     async def begin(self) -> Head:
         """Begin a batch: alone on this ledger until commit or rollback."""
         await self.connection.execute(QUERIES["begin"])
@@ -192,9 +197,14 @@ async def load_instruments(session: Session, book: Book) -> None:
 
 
 async def write_batch(
-    session: Session, block: Block, effects: Sequence[Effect], opened: set[BalanceKey]
-) -> None:
-    """Write what `effects` changed, with their block; `opened` are the balances that had no row."""
+    session: Session,
+    block: Block,
+    effects: Sequence[Effect],
+    opened: set[BalanceKey],
+    administration: bytes,
+) -> bool:
+    """Write what `effects` changed, with their block; `opened` are the balances that had no row.
+    False, and nothing is written, if the head is not any more as the block continues it."""
     updated, inserted = _balance_rows(effects, opened)
     made, ended = _contract_rows(effects)
     header = block.header
@@ -214,9 +224,18 @@ async def write_batch(
         block.hash,
         block.signature,
         movement_rows(effects, header.height),
+        administration,
     )
+    if not counted["advanced"]:
+        return False
     assert counted["debited"] == len(updated), "every balance that was loaded is still there"
     assert counted["ended"] == len(ended), "every contract that was open is still open"
+    return True
+
+
+async def write_clock(session: Session, head: Head, at: Instant) -> bool:
+    """Write the time alone; False if the head is not any more as given."""
+    return bool(await session.fetch("write_clock", at, head.hash, head.administration))
 
 
 def _balance_rows(

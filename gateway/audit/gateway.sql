@@ -1,12 +1,16 @@
 -- What an audit reads of a gateway's database, in one snapshot.
 
 -- name: settlements
-SELECT settlement, pair, replica FROM settlement
-WHERE settlement > $1 ORDER BY settlement LIMIT $2;
+-- One that was found on ledgers after a restore was told of as an agreed swap, whatever pair of
+-- instructions turned out to be its own.
+SELECT s.settlement, CASE WHEN f.settlement IS NULL THEN s.pair END AS pair, s.replica
+FROM settlement s LEFT JOIN found f USING (settlement)
+WHERE s.settlement > $1 ORDER BY s.settlement LIMIT $2;
 
 -- name: settlements_of
-SELECT settlement, pair, replica FROM settlement
-WHERE settlement = ANY ($1::uuid[]) ORDER BY settlement;
+SELECT s.settlement, CASE WHEN f.settlement IS NULL THEN s.pair END AS pair, s.replica
+FROM settlement s LEFT JOIN found f USING (settlement)
+WHERE s.settlement = ANY ($1::uuid[]) ORDER BY s.settlement;
 
 -- name: journals
 SELECT settlement, sequence, epoch, decision, phase, events FROM journal

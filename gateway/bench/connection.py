@@ -9,6 +9,8 @@ from contextlib import suppress
 from typing import Final
 from urllib.parse import urlsplit
 
+from ledgers import preference
+
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *([0-9]+)\r\n", re.IGNORECASE)
 
 ANSWER_SECONDS: Final = 60.0
@@ -49,10 +51,11 @@ def get(path: str, token: str) -> bytes:
 
 
 def post_head(path: str, token: str, media: str) -> bytes:
-    """A request that carries a body, up to the length: append it, `\\r\\n\\r\\n` and the body."""
+    """A request that carries a body, up to the length: append it, `\\r\\n\\r\\n` and the body. Of
+    an array no more is asked to be answered than what became of each item."""
     return (
         f"POST {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n"
-        f"Content-Type: {media}\r\nContent-Length: "
+        f"Content-Type: {media}\r\n{preference.HEADER}: {preference.MINIMAL}\r\nContent-Length: "
     ).encode()
 
 

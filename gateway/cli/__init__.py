@@ -16,10 +16,14 @@ COMMANDS: Final = {
     "send": "Send files of messages to the gateway as a member.",
     "inbox": "Read a member's mailbox.",
     "settlement": "Propose, show, list or cancel settlements.",
+    "statement": "Ask for statements of one's accounts.",
     "validate": "Tell what intake would answer to files, without a gateway.",
     "gateway": "Run one gateway process.",
     "ledger": "Run one ledger process.",
+    "icsd-log": "Run one server of the log that a network of registries shares.",
+    "icsd-node": "Run the node of one registry of a network.",
     "migrate": "Bring a database to this release.",
+    "restore": "Declare that the gateway's journal was restored from a copy.",
     "scenario": "Run settlement situations and check the end of each.",
     "audit": "Check that journal, ledgers and mailboxes hold what they must.",
     "simulate": "Play random lives with faults and check every invariant.",
@@ -38,7 +42,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
-        command = importlib.import_module(f"gateway.cli.{cmd_name}").command
+        command = importlib.import_module(f"gateway.cli.{cmd_name.replace('-', '_')}").command
         assert isinstance(command, click.Command)
         return command
 

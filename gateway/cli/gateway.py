@@ -9,7 +9,8 @@ import msgspec
 from gateway.app import serve
 from gateway.cli.terminal import config_option, failing, process_options
 from gateway.config import Settings, check, read
-from gateway.process.life import live
+from gateway.epoch import SupersededError
+from gateway.process.life import addresses, live
 from gateway.process.sockets import sockets
 from ledgers.migrate import MigrationError
 
@@ -29,14 +30,14 @@ def command(
     file: Path, replica: str | None, fd: int | None, metrics_fd: int | None, lifeline: bool
 ) -> None:
     """Run one gateway process from its configuration FILE, until SIGTERM."""
-    with failing(asyncpg.PostgresError, OSError, MigrationError):
+    with failing(asyncpg.PostgresError, OSError, MigrationError, SupersededError):
         settings = check(read(file, Settings))
         if replica is not None:
             settings = msgspec.structs.replace(settings, replica=replica)
         listen, metrics = sockets((settings.listen, settings.metrics_listen), (fd, metrics_fd))
         live(
             settings.replica,
-            (listen, metrics),
+            addresses((listen, metrics)),
             lambda ready, say: serve(
                 settings, listen=listen, metrics=metrics, ready=ready, say=say
             ),

@@ -53,10 +53,10 @@ async def everything(gateway: GatewayClient, after: str | None) -> list[wire.Del
     found: list[wire.Delivery] = []
     while True:
         page = await gateway.inbox(after, PAGE)
+        if not page.messages:
+            return found
         found += page.messages
         after = page.next
-        if len(page.messages) < PAGE:
-            return found
 
 
 def _row(message: wire.Delivery) -> tuple[object, ...]:

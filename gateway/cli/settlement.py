@@ -113,6 +113,27 @@ async def cancel(connection: Connection, id: str, reason: str, as_json: bool) ->
     _print(view, as_json)
 
 
+@command.command("resolve")
+@click.argument("id")
+@click.argument("decision", type=click.Choice(["COMMIT", "CANCEL"]))
+@connection_options
+@click.option("--evidence", required=True, help="The same words as the other operator's.")
+@json_option
+@run_async
+async def resolve(
+    connection: Connection, id: str, decision: str, evidence: str, as_json: bool
+) -> None:
+    """Say how the lost decision of a FROZEN settlement went, as an operator.
+
+    It is journalled, irrevocably, when a second operator says the same with the same evidence.
+    """
+    with failing(GatewayUnreachableError, ProblemError):
+        async with aiohttp.ClientSession() as session:
+            gateway = GatewayClient(session, connection.url, connection.token)
+            view = await gateway.resolve(id, decision, evidence)
+    _print(view, as_json)
+
+
 def _read(file: Path) -> dict[str, Any]:
     try:
         return msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
@@ -148,6 +169,9 @@ def _print(view: wire.SettlementView, as_json: bool) -> None:
             )
         ],
     )
+    if view.resolutions:
+        said = [(each.operator, each.decision, each.evidence, each.at) for each in view.resolutions]
+        print_table(("operator", "decision", "evidence", "said at"), said)
     columns = ("leg", "ledger", "asset", "quantity", "payer", "payee", "contract", "state", "ended")
     print_table(columns, [_leg(leg) for leg in view.legs])
 

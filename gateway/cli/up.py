@@ -43,11 +43,6 @@ def databases(
     return {name: dsn for name, _, dsn in pairs}
 
 
-def _no_registries(ctx: click.Context, param: click.Parameter, value: int | None) -> None:  # noqa: ARG001
-    if value is not None:
-        raise click.BadParameter("this release runs no network of registries yet; leave it out")
-
-
 @click.command("up")
 @click.option("--world", metavar="NAME|FILE.toml", help="What to run. [default: dvp]")
 @data_option
@@ -60,18 +55,36 @@ def _no_registries(ctx: click.Context, param: click.Parameter, value: int | None
     metavar="NAME=DSN",
     multiple=True,
     callback=databases,
-    help="A PostgreSQL database of your own for a ledger, or for `gateway`.",
+    help="A PostgreSQL database of your own for a ledger (`securities-kz` for a registry of a "
+    "network), or for `gateway`.",
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Of the gateway. [any]")
-@click.option("--registries", type=int, callback=_no_registries, expose_value=False, hidden=True)
+@click.option(
+    "--registries",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Run a network of the first N registries of the world. [default world: cross-border; all]",
+)
 def command(
-    world: str | None, data: Path, business_date: str | None, dsns: dict[str, str], port: int
+    world: str | None,
+    data: Path,
+    business_date: str | None,
+    dsns: dict[str, str],
+    port: int,
+    registries: int | None,
 ) -> None:
     """Run ledgers and gateway on this machine, each with a database of its own.
 
     Prints one line of JSON when all is ready, and stops on Ctrl-C or SIGTERM.
     """
-    options = Options(data=data, world=world, business_date=business_date, dsns=dsns, port=port)
+    options = Options(
+        data=data,
+        world=world,
+        registries=registries,
+        business_date=business_date,
+        dsns=dsns,
+        port=port,
+    )
     with failing(*FAULTS):
         until_signalled(_up(options))
 

@@ -4,88 +4,24 @@ A row says who may call, what is sent, and what may be answered, status by statu
 every answer of the application against it.
 """
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, Literal
-
-import msgspec
-from aiohttp import web
+from typing import Any, Final
 
 from gateway.http import (
     exchange,
     mailbox,
     messages,
     notation,
+    report_wire,
     settlements,
+    statements,
     stream,
     webhooks,
     wire,
 )
 from gateway.http import samples as sample
-from gateway.http.exchange import Call, Reply
 from gateway.http.problems import Kind
-
-Handled = Reply | web.StreamResponse
-Place = Literal["query", "header", "path"]
-
-MEMBERS: Final = frozenset({"member"})
-EVERYBODY: Final = frozenset({"member", "gateway", "ledger", "central-bank"})
-
-
-class Content(msgspec.Struct, frozen=True, kw_only=True):
-    """One form of a body. `type` None is text of a form of its own (XML, events)."""
-
-    media: str
-    type: Any = None
-    example: Any = None
-
-
-class Parameter(msgspec.Struct, frozen=True, kw_only=True):
-    name: str
-    place: Place
-    description: str
-    schema: dict[str, Any]
-    required: bool = False
-
-
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a status means here, and its forms."""
-
-    status: int
-    description: str
-    contents: tuple[Content, ...]
-    location: bool = False
-
-
-class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """One row. Problems that every route may answer with are added by `problems`."""
-
-    method: Literal["GET", "POST", "PUT", "DELETE"]
-    path: str
-    name: str
-    summary: str
-    description: str = ""
-    handler: Callable[[Call], Awaitable[Handled]]
-    roles: frozenset[str] = EVERYBODY
-    parameters: tuple[Parameter, ...] = ()
-    request: tuple[Content, ...] = ()
-    body_required: bool = True
-    answers: tuple[Answer, ...]
-    refusals: tuple[Kind, ...] = ()
-    head: bool = False  # answered to HEAD as well
-
-    @property
-    def kinds(self) -> tuple[Kind, ...]:
-        """Every kind of problem that it may answer with."""
-        body = (Kind.MALFORMED, Kind.TIMEOUT, Kind.TOO_LARGE, Kind.UNSUPPORTED)
-        common = (
-            Kind.NOT_AUTHENTICATED,
-            Kind.FORBIDDEN,
-            Kind.INVALID,
-            Kind.INTERNAL,
-            Kind.BUSY,
-        )
-        keyed = (Kind.CONFLICT,) if self.method == "POST" else ()
-        return common + (body if self.request else ()) + keyed + self.refusals
+from gateway.http.route import MEMBERS, OPERATORS, Answer, Content, Parameter, Route
+from ledgers import preference
 
 
 def _json(type: Any, example: Any = None) -> tuple[Content, ...]:
@@ -136,6 +72,13 @@ _KEY: Final = Parameter(
     description="JSON posts: the same key and request get the same answer, another request under "
     "it 409. XML has a key of its own: (Fr, BizMsgIdr)",
     schema={"type": "string", "minLength": 1, "maxLength": 257},
+)
+
+_PREFER: Final = Parameter(
+    name=preference.HEADER,
+    place="header",
+    description=f"`{preference.MINIMAL}` (RFC 7240): of an array, the results without settlements",
+    schema={"type": "string"},
 )
 
 _SHOWN: Final = Answer(
@@ -275,7 +218,7 @@ ROUTES: Final = (
         description=settlements.DESCRIPTION,
         handler=settlements.propose,
         roles=MEMBERS,
-        parameters=(_KEY,),
+        parameters=(_KEY, _PREFER),
         request=_json(wire.Proposal | tuple[wire.Proposal, ...], sample.PROPOSAL),
         answers=(
             Answer(
@@ -357,6 +300,40 @@ ROUTES: Final = (
         request=_json(wire.Cancellation, sample.CANCELLATION),
         answers=(_SHOWN,),
         refusals=(Kind.NOT_FOUND, Kind.DENIED),
+    ),
+    Route(
+        method="POST",
+        path="/v1/settlements/{id}/resolve",
+        name="resolveSettlement",
+        summary="Say how the lost decision of a FROZEN settlement went, as an operator",
+        description="After a restore nobody knows whether COMMIT was recorded. When two different "
+        "operators have said the same decision with the same evidence, it is journalled, and "
+        "irrevocable; until then the answer shows what was said. An operator may say it anew.",
+        handler=settlements.resolve,
+        roles=OPERATORS,
+        parameters=(_ID, _KEY),
+        request=_json(wire.Resolving, sample.RESOLVING),
+        answers=(_SHOWN,),
+        refusals=(Kind.NOT_FOUND, Kind.DENIED),
+    ),
+    Route(
+        method="POST",
+        path="/v1/statements",
+        name="requestStatements",
+        summary="Ask for statements of one's own accounts",
+        description=statements.DESCRIPTION,
+        handler=statements.state,
+        roles=MEMBERS,
+        parameters=(_KEY,),
+        request=_json(report_wire.StatementRequest, sample.STATEMENT_REQUEST),
+        answers=(
+            Answer(
+                status=202,
+                description="What was made and delivered",
+                contents=_json(report_wire.StatementList, sample.STATEMENTS),
+            ),
+        ),
+        refusals=(Kind.DENIED,),
     ),
     Route(
         method="GET",

@@ -6,9 +6,10 @@ They are made by the code that makes the real ones, so they cannot fall behind i
 from datetime import date
 from typing import Final
 
-from gateway.http import notation, wire
+from gateway.http import notation, report_wire, wire
 from gateway.http.heads import SERVICE, message_id
 from htlc.agreement import TRUSTS, PrincipalRisk
+from htlc.events import Decision
 from htlc.hashlock import HashFunction
 from htlc.leg import LegStatus
 from htlc.swap import LockProtocol, Party
@@ -106,6 +107,9 @@ SETTLEMENTS: Final = wire.SettlementPage(
     settlements=(wire.SettlementLine(id=_ID, created_at=_AT_TEXT, state="SETTLED"),), next=None
 )
 
+RESOLVING: Final = wire.Resolving(
+    decision=Decision.COMMIT, evidence="both parties hold the confirmation, ref. 2026/77"
+)
 CANCELLATION: Final = wire.Cancellation(reason="agreed with the counterparty")
 ACKNOWLEDGEMENT: Final = wire.Acknowledgement(through=notation.cursor(42))
 
@@ -120,6 +124,25 @@ WEBHOOK: Final = wire.WebhookView(
     failures=3,
     fault="answered 503",
     next_at=_AT_TEXT,
+)
+
+STATEMENT_REQUEST: Final = {"kind": "cash", "ledger": "eur"}
+
+STATEMENTS: Final = report_wire.StatementList(
+    statements=(
+        report_wire.StatementView(
+            id="0192f3c45d6e7f809a1b2c3d4e5f6071",
+            kind="cash",
+            ledger="eur",
+            account="EUR-SELADE-0001",
+            asset="EUR",
+            frequency="INDA",
+            business_date=date(2026, 10, 8),
+            number=1,
+            pages=1,
+            definition="camt.053.001.08",
+        ),
+    )
 )
 
 LEDGERS: Final = wire.LedgerList(

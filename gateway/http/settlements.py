@@ -17,7 +17,9 @@ from gateway.http.exchange import (
 )
 from gateway.http.problems import Kind, RequestError
 from gateway.port import Denied, View
+from gateway.swaps import reported
 from htlc.units import SettlementId
+from ledgers import preference
 from protocols.iso20022.errors import RejectCode
 from protocols.iso20022.lexical import bic11
 
@@ -26,7 +28,7 @@ DESCRIPTION: Final = (
     "or accepted them, or has given a power of attorney. The id makes it idempotent: the same "
     "terms again get the settlement as it is now, other terms under the same id 409 (XDUP). An "
     "array is ordered, not atomic: the whole is 202, and each proposal has its own status in its "
-    "place."
+    "place, with `Prefer: return=minimal` without the settlement as it is: id and state only."
 )
 
 PAGE_DEFAULT: Final = 50
@@ -37,12 +39,16 @@ _one: Final = msgspec.json.Decoder(wire.Proposal)
 _many: Final = msgspec.json.Decoder(list[wire.Proposal])
 _items: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _cancellation: Final = msgspec.json.Decoder(wire.Cancellation)
+_resolving: Final = msgspec.json.Decoder(wire.Resolving)
 _acceptance: Final = msgspec.json.Decoder(wire.Acceptance)
 
 T = TypeVar("T")
 
 Item = proposals.Drawn | wire.Problem
-Outcome = wire.SettlementView | wire.Problem
+Outcome = View | wire.Problem
+
+_APPLIED: Final = {"Preference-Applied": preference.MINIMAL}
+"""RFC 7240, section 3: tells the client which of its preferences were met."""
 
 _BLANKS: Final = b" \t\r\n"
 
@@ -55,12 +61,17 @@ async def propose(call: Call) -> Reply:
     (outcome,) = await _take(call, [_item(call, decoded(_one, body))])
     if isinstance(outcome, wire.Problem):
         return problem_reply(outcome)
-    return json_reply(202, outcome, Location=f"/v1/settlements/{outcome.id}")
+    shown = views.settlement(outcome, call.gateway.scale)
+    return json_reply(202, shown, Location=f"/v1/settlements/{shown.id}")
 
 
 async def _propose_many(call: Call, body: bytes) -> Reply:
     outcomes = await _take(call, _batch(call, body))
-    return json_reply(202, [_result(outcome) for outcome in outcomes])
+    wanted = call.request.headers.get(preference.HEADER)
+    if preference.wants_minimal(wanted):
+        return json_reply(202, [_minimal(outcome) for outcome in outcomes], **_APPLIED)
+    scale = call.gateway.scale
+    return json_reply(202, [_result(outcome, scale) for outcome in outcomes])
 
 
 def _batch(call: Call, body: bytes) -> list[Item]:
@@ -105,24 +116,27 @@ async def _take(call: Call, items: Sequence[Item]) -> list[Outcome]:
     """What is sound so far goes to the gateway at once; the rest keeps its problem."""
     drawn = [item for item in items if isinstance(item, tuple)]
     answers = iter(await call.gateway.take_settlements(call.principal.name, drawn) if drawn else ())
-    scale = call.gateway.scale
     outcomes: list[Outcome] = []
     for item in items:
         answer = next(answers) if isinstance(item, tuple) else item
         match answer:
-            case View():
-                outcomes.append(views.settlement(answer, scale))
-            case wire.Problem():
+            case View() | wire.Problem():
                 outcomes.append(answer)
             case _:
                 outcomes.append(problems.outcome(answer))
     return outcomes
 
 
-def _result(outcome: Outcome) -> wire.SettlementResult:
+def _result(outcome: Outcome, scale: views.Scale) -> wire.SettlementResult:
     if isinstance(outcome, wire.Problem):
         return wire.SettlementResult(status=outcome.status, problem=outcome)
-    return wire.SettlementResult(status=202, settlement=outcome)
+    return wire.SettlementResult(status=202, settlement=views.settlement(outcome, scale))
+
+
+def _minimal(outcome: Outcome) -> wire.SettlementResult:
+    if isinstance(outcome, wire.Problem):
+        return wire.SettlementResult(status=outcome.status, problem=outcome)
+    return wire.SettlementResult(status=202, id=outcome.id, state=reported(outcome.state))
 
 
 async def show(call: Call) -> Reply:
@@ -145,6 +159,16 @@ async def cancel(call: Call) -> Reply:
     if not notation.is_reason(reason):
         raise RequestError.field("reason", notation.REASON.rule)
     return _shown(call, await call.gateway.cancel(call.principal, id, reason))
+
+
+async def resolve(call: Call) -> Reply:
+    """An operator's word on how a lost decision went."""
+    id = SettlementId(call.settlement())
+    said = await call.json(_resolving)
+    if not notation.is_reason(said.evidence):
+        raise RequestError.field("evidence", notation.REASON.rule)
+    answer = await call.gateway.resolve(call.principal, id, said.decision, said.evidence)
+    return _shown(call, answer)
 
 
 def _shown(call: Call, answer: View | Denied | None) -> Reply:

@@ -5,7 +5,7 @@ from typing import Final
 
 from gateway.http import wire
 from gateway.http.notation import decimal
-from gateway.port import LedgerState, Summary, View
+from gateway.port import LedgerState, Resolution, Summary, View
 from gateway.swaps import reported
 from htlc.agreement import TRUSTS, AgreedLeg, Agreement
 from htlc.leg import ENDED, LegState
@@ -31,12 +31,13 @@ def settlement(view: View, scale: Scale) -> wire.SettlementView:
         created_at=instant_text(view.created_at),
         commit_by=_time(agreement.commit_by if agreement else state.swap.commit_by),
         protocol=protocol,
-        principal_risk=_risk(agreement) if agreement else None,
+        principal_risk=_risk(state) if agreement else None,
         safe_downtime_seconds=None if downtime is None else downtime / SECOND,
         trusts=_trusts(agreement) if agreement else None,
         decision=_decision(state),
         awaits=_awaits(state),
         pair=view.pair,
+        resolutions=tuple(_resolution(said) for said in view.resolutions),
         legs=tuple(_leg(state, n, leg, scale) for n, leg in enumerate(state.swap.legs)),
     )
 
@@ -47,15 +48,22 @@ def _awaits(state: Settlement) -> tuple[str, ...]:
     return tuple(sorted(state.swap.payers - state.consents))
 
 
-def _risk(agreement: Agreement) -> wire.Risk:
-    outage = agreement.outage_max
-    return wire.Risk(
-        level=agreement.risk, window_seconds=None if outage is None else outage / SECOND
-    )
+def _risk(state: Settlement) -> wire.Risk:
+    outage = state.agreed.outage_max
+    return wire.Risk(level=state.risk, window_seconds=None if outage is None else outage / SECOND)
 
 
 def _trusts(agreement: Agreement) -> str:
     return TRUSTS[LockProtocol(agreement.protocol)]
+
+
+def _resolution(said: Resolution) -> wire.ResolutionView:
+    return wire.ResolutionView(
+        operator=said.operator,
+        decision=said.decision,
+        evidence=said.evidence,
+        at=instant_text(said.said_at),
+    )
 
 
 def _decision(state: Settlement) -> wire.DecisionView | None:

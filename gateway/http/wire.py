@@ -52,6 +52,9 @@ Hash = Annotated[
     str, _text(notation.DIGEST, "630dcd2966c4336691125448bbb25b4ff412a49c732db2c8abc1b8581bd710dd")
 ]
 Cursor = Annotated[str, _text(notation.CURSOR, notation.cursor(42), "Opaque")]
+Evidence = Annotated[
+    str, _text(notation.REASON, "log of 2026-10-06, line 411; both parties' word, ref. 2026/77")
+]
 Why = Annotated[str, _text(notation.REASON, "agreed with the counterparty")]
 
 
@@ -121,6 +124,13 @@ class Cancellation(_Request, frozen=True, kw_only=True):
     """A request to cancel."""
 
     reason: Why
+
+
+class Resolving(_Request, frozen=True, kw_only=True):
+    """How the lost decision of a frozen settlement went, by the evidence of an operator."""
+
+    decision: Decision
+    evidence: Evidence
 
 
 class Acceptance(_Request, frozen=True, kw_only=True):
@@ -203,6 +213,15 @@ class DecisionView(msgspec.Struct, frozen=True, kw_only=True):
     refusal: Refusal | None
 
 
+class ResolutionView(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator said of the lost decision of a frozen settlement."""
+
+    operator: str
+    decision: Decision
+    evidence: Evidence
+    at: Instant
+
+
 class SettlementView(msgspec.Struct, frozen=True, kw_only=True):
     """A settlement as its parties see it."""
 
@@ -229,13 +248,20 @@ class SettlementView(msgspec.Struct, frozen=True, kw_only=True):
     decision: DecisionView | None
     awaits: Annotated[tuple[str, ...], Meta(description="Payers whose consent is missing")]
     pair: Annotated[str | None, Meta(description="The matched instructions it settles, if any")]
+    resolutions: Annotated[
+        tuple[ResolutionView, ...],
+        Meta(description="To operators, of a restored one: what they said to resolve it"),
+    ] = ()
     legs: tuple[LegView, ...]
 
 
 class SettlementResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The answer to one item of an array: what a request of its own would have been answered."""
+    """The answer to one item of an array: what a request of its own would have been answered; or
+    its `id` and `state` alone, where no more is asked for (`Prefer: return=minimal`)."""
 
     status: int
+    id: Uuid | None = None
+    state: str | None = None
     settlement: SettlementView | None = None
     problem: Problem | None = None
 

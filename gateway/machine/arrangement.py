@@ -1,5 +1,6 @@
 """The configuration of each process of one machine, from its world: what `up` writes down."""
 
+import socket
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -7,14 +8,42 @@ from typing import Any, TypeVar
 
 import msgspec
 import tomli_w
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.config import LedgerSettings, MemberSettings, Settings, WebhookSettings
-from gateway.machine.credentials import Credentials, ledger_tokens, operator_settings, token_sha256
+from gateway.embedded.nats_settings import LogServerSettings, public_key
+from gateway.icsd_node.settings import LogSettings, NodeProcess, RegistrySettings
+from gateway.machine.credentials import (
+    ADMINISTRATOR,
+    Credentials,
+    ledger_tokens,
+    node_tokens,
+    nodes,
+    operator_settings,
+    token_sha256,
+)
 from gateway.machine.data_directory import DataDirectory
+from gateway.machine.network import Names, service_name
 from gateway.machine.world import World
+from gateway.process.icsd_log import LogProcess, StreamSettings
 from gateway.process.ledger import LedgerProcess
 
 S = TypeVar("S")
+
+
+class Ports(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the server of a log listens."""
+
+    host: str
+    client: int
+    monitor: int
+
+
+def free_ports(host: str) -> Ports:
+    """Two ports that nobody uses now. The log's server opens its sockets itself, so they cannot be
+    handed to it as to our own services; while it is down somebody else could take them."""
+    with socket.create_server((host, 0)) as client, socket.create_server((host, 0)) as monitor:
+        return Ports(host=host, client=client.getsockname()[1], monitor=monitor.getsockname()[1])
 
 
 def ledger_process(
@@ -34,6 +63,67 @@ def ledger_process(
     )
 
 
+def log_process(
+    world: World, directory: DataDirectory, credentials: Credentials, ledger: str, ports: Ports
+) -> LogProcess:
+    """How the one server of a network's log is configured, and its stream made."""
+    seeds = credentials.log_seeds
+    log = directory.path / "log" / ledger
+    return LogProcess(
+        directory=log,
+        server=LogServerSettings(
+            name=f"{ledger}-log",
+            store=log / "store",
+            listen=f"{ports.host}:{ports.client}",
+            monitor=f"{ports.host}:{ports.monitor}",
+            administrator=public_key(seeds[ADMINISTRATOR]),
+            registries={
+                registry: public_key(seeds[name]) for registry, name in nodes(world, ledger).items()
+            },
+        ),
+        stream=StreamSettings(seed_file=directory.service(f"{ADMINISTRATOR}.seed")),
+    )
+
+
+def node_process(
+    world: World,
+    directory: DataDirectory,
+    credentials: Credentials,
+    ledger: str,
+    registry: str,
+    names: Names,
+    ports: Ports,
+    dsn: str,
+) -> NodeProcess:
+    """How the node of one registry is configured."""
+    spec, name = world.ledgers[ledger], service_name(ledger, registry)
+    return NodeProcess(
+        ledger=ledger,
+        registry=registry,
+        registries=tuple(
+            RegistrySettings(name=member, public_key=_public_key(directory, its))
+            for member, its in nodes(world, ledger).items()
+        ),
+        log=LogSettings(
+            servers=(f"nats://{ports.host}:{ports.client}",),
+            monitors=(f"http://{ports.host}:{ports.monitor}",),
+            seed_file=directory.service(f"{name}.seed"),
+        ),
+        dsn=dsn,
+        key_file=directory.service(f"{name}.key"),
+        tokens=node_tokens(world, credentials, ledger, registry, names),
+        lock_kinds=spec.lock_kinds,
+        hash_functions=(spec.hash_function,),
+        finality_seconds=spec.latency.finality_seconds,
+        skew_seconds=spec.latency.skew_seconds,
+    )
+
+
+def _public_key(directory: DataDirectory, name: str) -> str:
+    secret = directory.service(f"{name}.key").read_bytes()
+    return Ed25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw().hex()
+
+
 def replicas(world: World) -> tuple[str, ...]:
     """The names of the gateway's processes."""
     further = (f"gateway-{n}" for n in range(2, world.gateway.replicas + 1))
@@ -46,11 +136,13 @@ def gateway_process(
     credentials: Credentials,
     urls: Mapping[str, str],
     *,
+    registries: Mapping[str, Mapping[str, str]] | None = None,
     replica: str,
     dsn: str,
     business_date: str | None,
 ) -> Settings:
-    """How one process of the gateway is configured; `urls` are the ledgers'."""
+    """How one process of the gateway is configured; `urls` are the ledgers', `registries` those of
+    the nodes of each network."""
     return Settings(
         bic=world.gateway.bic,
         dsn=dsn,
@@ -61,6 +153,7 @@ def gateway_process(
             name: LedgerSettings(
                 kind=spec.kind,
                 url=urls[name],
+                registries=dict((registries or {}).get(name, {})),
                 token_file=directory.service(f"gateway-{name}.token"),
                 depository=spec.depository,
                 latency=spec.latency,

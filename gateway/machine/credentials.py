@@ -13,7 +13,9 @@ import msgspec
 
 from gateway.access import Access, IssuerAccess, Members, OperatorAccess
 from gateway.config import OperatorSettings
+from gateway.embedded.nats_settings import new_seed
 from gateway.machine.data_directory import DataDirectory
+from gateway.machine.network import Names, service_name
 from gateway.machine.world import World
 from gateway.process.ledger import SEED_BYTES, TokenSettings
 from ledgers.parties import Role
@@ -32,6 +34,12 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
     ledger_operators: dict[str, str]
     gateway_at: dict[str, str]  # the gateway's own access to each ledger
     gateway_operator: str
+    registries: dict[str, str] = {}  # operators of the registries of a network, by process name
+    log_seeds: dict[str, str] = {}  # nkeys of the network's log, by process name, or administrator
+
+
+ADMINISTRATOR: Final = "administrator"
+"""Of the log of a network: makes its stream."""
 
 
 def ensure(directory: DataDirectory, world: World) -> Credentials:
@@ -40,16 +48,31 @@ def ensure(directory: DataDirectory, world: World) -> Credentials:
     if found is None:
         found = _make(world)
         directory.write(directory.credentials.name, msgspec.json.encode(found))
-    for ledger in world.ledgers:
-        key = directory.service(f"{ledger}.key")
+    for name in processes(world):
+        key = directory.service(f"{name}.key")
         if not key.exists():
             directory.write(f"services/{key.name}", os.urandom(SEED_BYTES))
+    for ledger in world.ledgers:
         directory.write(f"services/gateway-{ledger}.token", found.gateway_at[ledger].encode())
+    for name, seed in found.log_seeds.items():
+        directory.write(f"services/{name}.seed", seed.encode())
     directory.write(
         directory.members.name,
         msgspec.json.format(msgspec.json.encode(members(world, found)), indent=2),
     )
     return found
+
+
+def processes(world: World) -> list[str]:
+    """The names of the ledgers' processes: one each, or one for each registry of a network."""
+    return [name for ledger in world.ledgers for name in nodes(world, ledger).values()] + [
+        ledger for ledger, spec in world.ledgers.items() if not spec.registries
+    ]
+
+
+def nodes(world: World, ledger: str) -> dict[str, str]:
+    """The process of each registry of a network."""
+    return {name: service_name(ledger, name) for name in world.ledgers[ledger].registries}
 
 
 def _make(world: World) -> Credentials:
@@ -62,7 +85,16 @@ def _make(world: World) -> Credentials:
         ledger_operators={ledger: _token() for ledger in world.ledgers},
         gateway_at={ledger: _token() for ledger in world.ledgers},
         gateway_operator=_token(),
+        registries={name: _token() for name in _nodes(world)},
+        log_seeds={
+            name: new_seed(os.urandom(SEED_BYTES))
+            for name in (*_nodes(world), *([ADMINISTRATOR] if _nodes(world) else []))
+        },
     )
+
+
+def _nodes(world: World) -> list[str]:
+    return [name for ledger in world.ledgers for name in nodes(world, ledger).values()]
 
 
 def _token() -> str:
@@ -128,17 +160,42 @@ def operator_settings(world: World, credentials: Credentials) -> tuple[OperatorS
 def ledger_tokens(world: World, credentials: Credentials, ledger: str) -> tuple[TokenSettings, ...]:
     """Who may speak to a ledger, and as what."""
     spec = world.ledgers[ledger]
-    issuers = sorted({asset.issuer for asset in spec.assets.values()})
+    issuers = {asset.issuer for asset in spec.assets.values()}
+    owners = [
+        (member.bic, credentials.members[member.bic])
+        for member in world.members
+        if ledger in member.accounts
+    ]
+    operator = (spec.operator, credentials.ledger_operators[ledger])
+    return _tokens(world, credentials, ledger, operator, issuers, owners)
+
+
+def node_tokens(
+    world: World, credentials: Credentials, ledger: str, registry: str, names: Names
+) -> tuple[TokenSettings, ...]:
+    """Who may speak to a registry's node: its own people, and owners under their pseudonyms."""
+    spec = world.ledgers[ledger]
+    issuers = {asset.issuer for asset in spec.assets.values() if asset.registry == registry}
+    owners = [(shown, credentials.members[bic]) for shown, bic in names.owners.items()]
+    token = credentials.registries[service_name(ledger, registry)]
+    operator = (spec.registries[registry].operator, token)
+    return _tokens(world, credentials, ledger, operator, issuers, owners)
+
+
+def _tokens(
+    world: World,
+    credentials: Credentials,
+    ledger: str,
+    operator: tuple[str, str],
+    issuers: set[str],
+    owners: list[tuple[str, str]],
+) -> tuple[TokenSettings, ...]:
     found = [
-        (spec.operator, Role.LEDGER_OPERATOR, credentials.ledger_operators[ledger]),
+        (operator[0], Role.LEDGER_OPERATOR, operator[1]),
         (world.gateway.bic, Role.OPERATOR, credentials.gateway_at[ledger]),
         (GATEWAY_OPERATOR, Role.SUPERVISOR, credentials.gateway_operator),
-        *((bic, Role.ISSUER, credentials.issuers[bic]) for bic in issuers),
-        *(
-            (member.bic, Role.OWNER, credentials.members[member.bic])
-            for member in world.members
-            if ledger in member.accounts
-        ),
+        *((bic, Role.ISSUER, credentials.issuers[bic]) for bic in sorted(issuers)),
+        *((name, Role.OWNER, token) for name, token in owners),
     ]
     return tuple(
         TokenSettings(name=name, role=role, sha256=token_sha256(token))

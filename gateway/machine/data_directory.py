@@ -6,7 +6,9 @@
     running.json      where the services are reached; there while `up` runs
     master            the gateway's master secret: without it, locks cannot be opened
     seeded            there once the opening balances are on the ledgers
+    registries        how many registries of its network take part, where not all do
     services/         configuration of each process; keys and tokens that only it reads
+    log/              the log of each network of registries
     postgres/         one embedded cluster each, where no database of one's own is named
 
 The directory itself is the lock (flock): no lock file is left behind, and none can be stale.
@@ -33,7 +35,9 @@ class DataDirectoryError(Exception):
     """The directory cannot be used; the text says why and what to do next, in one line."""
 
 
-class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready", tag_field="event"):
+class Ready(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="ready", tag_field="event"
+):
     """The ready line: where everything is."""
 
     gateway: str
@@ -41,6 +45,7 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready", tag_field="e
     metrics: dict[str, str]  # by process
     ledgers: dict[str, str]
     members: str  # the file
+    registries: dict[str, dict[str, str]] = {}  # of each network among the ledgers, its nodes
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +90,10 @@ class DataDirectory:
     @property
     def master(self) -> Path:
         return self.path / "master"
+
+    @property
+    def registries(self) -> Path:
+        return self.path / "registries"
 
     @property
     def seeded(self) -> Path:

@@ -11,12 +11,14 @@ from functools import partial
 from typing import Final, TypeVar
 
 import aiohttp
+import msgspec
 
 from gateway.machine.credentials import Credentials
 from gateway.machine.ledger_client import LedgerClient, LedgerError
-from gateway.machine.world import AssetSpec, World, counter_account, holdings
+from gateway.machine.world import AssetSpec, MemberSpec, World, counter_account, holdings
 from htlc.contract import Unknown
 from htlc.units import QUANTITY_MAX, AccountId, AssetId, Quantity
+from ledgers.icsd.nodes import home
 from ledgers.port import Issue, LedgerUnreachable
 from ledgers.remote import RemoteLedger
 from ledgers.views import AccountJson, CurrencyJson, MandateJson, SecurityJson
@@ -36,15 +38,42 @@ PAUSE_SECONDS: Final = 0.2
 T = TypeVar("T")
 
 
-async def seed(world: World, credentials: Credentials, urls: Mapping[str, str]) -> None:
-    """Bring every ledger to the world's beginning. Raises LedgerError, LedgerUnreachable."""
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a ledger, or one registry of a network, takes what belongs to it."""
+
+    url: str
+    operator: str  # token of who opens accounts there
+    registry: str | None = None
+    owners: Mapping[str, str] = {}  # BIC -> the pseudonym of an owner, where there are any
+
+    def owner(self, bic: str) -> str:
+        return self.owners.get(bic, bic)
+
+
+def places(urls: Mapping[str, str], operators: Mapping[str, str]) -> dict[str, list[Place]]:
+    """Of ledgers that are no networks: where each is, and its operator's token."""
+    return {name: [Place(url=url, operator=operators[name])] for name, url in urls.items()}
+
+
+async def seed(
+    world: World, credentials: Credentials, places: Mapping[str, Sequence[Place]]
+) -> None:
+    """Bring every ledger to the world's beginning; `places` are the registries of a network, or
+    the one of a ledger. Raises LedgerError, LedgerUnreachable."""
     async with aiohttp.ClientSession() as session:
         for ledger in world.ledgers:
-            await _Seeding(session, world, credentials, ledger, urls[ledger]).run()
+            parts = [
+                _Seeding(session, world, credentials, ledger, place) for place in places[ledger]
+            ]
+            # Of a network all registries first: an issue is credited to accounts of any of them.
+            for part in parts:
+                await part.prepare()
+            for part in parts:
+                await part.issue()
 
 
 class _Seeding:
-    """One ledger being seeded."""
+    """One ledger, or what one registry of a network keeps, being seeded."""
 
     def __init__(
         self,
@@ -52,39 +81,53 @@ class _Seeding:
         world: World,
         credentials: Credentials,
         ledger: str,
-        url: str,
+        place: Place,
     ) -> None:
         self._session = session
         self._world = world
         self._credentials = credentials
         self._ledger = ledger
-        self._url = url
-        self._spec = world.ledgers[ledger]
+        self._place = place
+        spec = world.ledgers[ledger]
+        self._assets = {
+            code: asset for code, asset in spec.assets.items() if asset.registry == place.registry
+        }
+        self._registries = spec.registries
 
-    async def run(self) -> None:
-        operator = self._client(self._credentials.ledger_operators[self._ledger])
+    async def prepare(self) -> None:
+        """Accounts, instruments, mandates."""
+        operator = self._client(self._place.operator)
         await self._administer(operator, "/v1/accounts", self._accounts())
-        instruments = [_definition(code, asset) for code, asset in self._spec.assets.items()]
+        instruments = [_definition(code, asset) for code, asset in self._assets.items()]
         await self._administer(operator, "/v1/instruments", instruments)
         for member in self._world.members:
-            mandates = [self._mandate(name) for name in member.accounts.get(self._ledger, {})]
+            mandates = [self._mandate(name) for name in self._own(member)]
             owner = self._client(self._credentials.members[member.bic])
             await self._administer(owner, "/v1/mandates", mandates)
-        for issuer in sorted({asset.issuer for asset in self._spec.assets.values()}):
+
+    async def issue(self) -> None:
+        """Opening balances."""
+        for issuer in sorted({asset.issuer for asset in self._assets.values()}):
             await self._issue(issuer)
 
     def _client(self, token: str) -> LedgerClient:
-        return LedgerClient(self._session, self._url, token)
+        return LedgerClient(self._session, self._place.url, token)
+
+    def _own(self, member: MemberSpec) -> list[str]:
+        """The member's accounts that are kept here."""
+        accounts = member.accounts.get(self._ledger, {})
+        here = self._place.registry
+        return [a for a in accounts if here is None or home(AccountId(a), self._registries) == here]
 
     def _accounts(self) -> list[AccountJson]:
         counters = [
             AccountJson(account=counter_account(code), owner=asset.issuer)
-            for code, asset in self._spec.assets.items()
+            for code, asset in self._assets.items()
         ]
         return counters + [
-            AccountJson(account=account, owner=member.bic)
+            AccountJson(account=account, owner=self._place.owner(member.bic))
             for member in self._world.members
-            for account in member.accounts.get(self._ledger, {})
+            for account in self._own(member)
         ]
 
     def _mandate(self, account: str) -> MandateJson:
@@ -111,9 +154,11 @@ class _Seeding:
                 quantity=Quantity(held.quantity),
             )
             for held in holdings(self._world)
-            if held.ledger == self._ledger and self._spec.assets[held.asset].issuer == issuer
+            if held.ledger == self._ledger
+            and held.asset in self._assets
+            and self._assets[held.asset].issuer == issuer
         ]
-        ledger = RemoteLedger(self._session, self._url, self._credentials.issuers[issuer])
+        ledger = RemoteLedger(self._session, self._place.url, self._credentials.issuers[issuer])
         for start in range(0, len(operations), ACTS_MAX):
             part = operations[start : start + ACTS_MAX]
             await _patiently(partial(_apply, ledger, part))

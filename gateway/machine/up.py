@@ -22,7 +22,7 @@ import msgspec
 
 from gateway.config import ConfigurationError, LimitSettings, MatchingSettings
 from gateway.embedded import Cluster
-from gateway.machine import arrangement, credentials, seed, world
+from gateway.machine import arrangement, credentials, network, seed, world
 from gateway.machine.data_directory import DataDirectory, DataDirectoryError, Ready
 from gateway.machine.ledger_client import LedgerError
 from gateway.machine.supervisor import (
@@ -62,6 +62,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     data: Path
     world: str | None = None  # a name or a file; None is what the directory has, else the default
+    registries: int | None = None  # of a network take part; None is what the directory has, or all
     business_date: str | None = None
     dsns: Mapping[str, str] = {}  # by ledger, or `gateway`: databases of one's own
     port: int = 0  # of the gateway; 0 is any free one
@@ -79,7 +80,9 @@ class Machine:
 
     def __init__(self, options: Options, directory: DataDirectory, say: Say) -> None:
         """`directory` is held by the caller."""
-        self.world = _adjusted(_settle_world(options, directory), options)
+        found = _adjusted(_settle_world(options, directory), options)
+        self.names = network.ensure_names(directory, found)
+        self.world = network.disguised(found, self.names)
         self.directory = directory
         self._options = options
         self._say = say
@@ -95,19 +98,21 @@ class Machine:
     async def start(self) -> Ready:
         """Start everything that is not there yet; where it is. Raises one of FAULTS."""
         await self._start_databases()
-        ledgers = await self._start_ledgers()
+        ledgers, registries = await self._start_ledgers()
         if not self.directory.seeded.exists():
             self._say("issuing the opening balances")
-            await seed.seed(self.world, self.credentials, ledgers)
+            await seed.seed(self.world, self.credentials, self._places(ledgers, registries))
             self.directory.write(self.directory.seeded.name, b"")
         between = self._options.between
-        gateway = await self._start_gateways(between(ledgers) if between else ledgers)
+        urls = between(ledgers) if between else ledgers
+        gateway = await self._start_gateways(urls, registries)
         ready = Ready(
             gateway=gateway,
             bic=self.world.gateway.bic,
             metrics=self._metrics,
             ledgers=ledgers,
             members=str(self.directory.members),
+            registries=registries,
         )
         self.directory.announce(ready)
         return ready
@@ -132,7 +137,8 @@ class Machine:
             await self._base.stop()
 
     async def _start_databases(self) -> None:
-        names = [name for name in (*self.world.ledgers, GATEWAY) if name not in self._dsns]
+        wanted = (*credentials.processes(self.world), GATEWAY)
+        names = [name for name in wanted if name not in self._dsns]
         if names:
             self._say(f"starting {len(names)} databases in {self.directory.path}/postgres")
         await _all(self._start_database(name) for name in names)
@@ -143,11 +149,17 @@ class Machine:
         await cluster.create_database(DATABASE)
         self._dsns[name] = cluster.dsn(DATABASE)
 
-    async def _start_ledgers(self) -> dict[str, str]:
+    async def _start_ledgers(self) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+        """Where each ledger is (of a network its first node), and the nodes of each network."""
         self._say(f"starting the ledgers {', '.join(self.world.ledgers)}")
         started: dict[str, str] = {}
+        registries: dict[str, dict[str, str]] = {}
 
         async def start(name: str) -> None:
+            if self.world.ledgers[name].registries:
+                registries[name] = await self._start_network(name)
+                started[name] = next(iter(registries[name].values()))
+                return
             settings = arrangement.ledger_process(
                 self.world, self.directory, self.credentials, name, self._dsns[name]
             )
@@ -155,9 +167,58 @@ class Machine:
             started[name] = await self._start_service(self._base, "ledger", name, config)
 
         await _all(start(name) for name in self.world.ledgers)
-        return {name: started[name] for name in self.world.ledgers}
+        return {name: started[name] for name in self.world.ledgers}, registries
 
-    async def _start_gateways(self, ledgers: Mapping[str, str]) -> str:
+    async def _start_network(self, ledger: str) -> dict[str, str]:
+        """The log of a network, then the nodes of its registries, by registry."""
+        ports = arrangement.free_ports(LOOPBACK)
+        log = arrangement.log_process(self.world, self.directory, self.credentials, ledger, ports)
+        config = arrangement.write(self.directory, log.server.name, log)
+        program = (*_program("icsd-log", config), "--lifeline")
+        await self._base.start(Service(name=log.server.name, argv=program))
+        started: dict[str, str] = {}
+
+        async def start(registry: str, name: str) -> None:
+            settings = arrangement.node_process(
+                self.world,
+                self.directory,
+                self.credentials,
+                ledger,
+                registry,
+                self.names[ledger, registry],
+                ports,
+                self._dsns[name],
+            )
+            config = arrangement.write(self.directory, name, settings)
+            started[registry] = await self._start_service(self._base, "icsd-node", name, config)
+
+        nodes = credentials.nodes(self.world, ledger)
+        await _all(start(registry, name) for registry, name in nodes.items())
+        return {registry: started[registry] for registry in nodes}
+
+    def _places(
+        self, ledgers: Mapping[str, str], registries: Mapping[str, Mapping[str, str]]
+    ) -> dict[str, list[seed.Place]]:
+        """Where the opening of each ledger is done, and by whom."""
+        tokens = self.credentials
+        places = seed.places(ledgers, tokens.ledger_operators)
+        for ledger, nodes in registries.items():
+            places[ledger] = [
+                seed.Place(
+                    url=url,
+                    operator=tokens.registries[network.service_name(ledger, registry)],
+                    registry=registry,
+                    owners={
+                        bic: shown for shown, bic in self.names[ledger, registry].owners.items()
+                    },
+                )
+                for registry, url in nodes.items()
+            ]
+        return places
+
+    async def _start_gateways(
+        self, ledgers: Mapping[str, str], registries: Mapping[str, Mapping[str, str]]
+    ) -> str:
         """Start every replica; the address of the first."""
         names = arrangement.replicas(self.world)
         self._say(f"starting {', '.join(names)}")
@@ -168,6 +229,7 @@ class Machine:
                 self.directory,
                 self.credentials,
                 ledgers,
+                registries=registries,
                 replica=replica,
                 dsn=self._dsns[GATEWAY],
                 business_date=self._options.business_date,
@@ -181,17 +243,20 @@ class Machine:
     async def _start_service(
         self, supervisor: Supervisor, command: str, name: str, config: Path, port: int = 0
     ) -> str:
-        program = (sys.executable, "-m", "gateway.cli", command, "--config", str(config))
         descriptors = ("--fd", "{fd0}", "--metrics-fd", "{fd1}", "--lifeline")
         service = Service(
             name=name,
-            argv=(*program, *descriptors),
+            argv=(*_program(command, config), *descriptors),
             listen=((LOOPBACK, port), (LOOPBACK, 0)),
         )
         addresses = await supervisor.start(service)
         url, metrics = (f"http://{host}:{bound}" for host, bound in addresses)
         self._metrics[name] = metrics
         return url
+
+
+def _program(command: str, config: Path) -> tuple[str, ...]:
+    return (sys.executable, "-m", "gateway.cli", command, "--config", str(config))
 
 
 @asynccontextmanager
@@ -211,9 +276,26 @@ async def running(options: Options, say: Say) -> AsyncIterator[tuple[Machine, Re
 
 def _settle_world(options: Options, directory: DataDirectory) -> World:
     """The world of a data directory: fixed by its first start."""
+    found = _the_world(options, directory)
+    kept = int(directory.registries.read_text()) if directory.registries.exists() else None
+    count = options.registries or kept
+    if options.registries is not None and directory.seeded.exists() and kept != count:
+        raise DataDirectoryError(
+            f"{directory.path} was made with {kept or 'all'} registries; leave out --registries, "
+            "or give another directory with --data"
+        )
+    if count is None:
+        return found
+    narrower = network.narrowed(found, count)
+    directory.write(directory.registries.name, str(count).encode())
+    return narrower
+
+
+def _the_world(options: Options, directory: DataDirectory) -> World:
     if options.world is None and directory.world.exists():
         return world.load(directory.world)
-    path = world.find(options.world or world.DEFAULT)
+    default = world.DEFAULT if options.registries is None else world.NETWORK
+    path = world.find(options.world or default)
     found = world.load(path)
     if not directory.world.exists():
         directory.write(directory.world.name, path.read_bytes())
@@ -237,11 +319,16 @@ def _adjusted(found: World, options: Options) -> World:
 
 def _own_databases(found: World, options: Options) -> dict[str, str]:
     """The databases that are not embedded: from the caller, else from the world."""
+    known = (*credentials.processes(found), GATEWAY)
     for name in options.dsns:
-        if name not in (*found.ledgers, GATEWAY):
-            expected = ", ".join((*found.ledgers, GATEWAY))
-            raise ConfigurationError(f"--dsn {name}: expected one of {expected}")
+        if name not in known:
+            raise ConfigurationError(f"--dsn {name}: expected one of {', '.join(known)}")
     named = {name: ledger.dsn for name, ledger in found.ledgers.items()}
+    named |= {
+        network.service_name(ledger, name): registry.dsn
+        for ledger, spec in found.ledgers.items()
+        for name, registry in spec.registries.items()
+    }
     named[GATEWAY] = found.gateway.dsn
     return {name: dsn for name, dsn in named.items() if dsn is not None} | dict(options.dsns)
 

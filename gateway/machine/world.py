@@ -38,6 +38,9 @@ WORLDS: Final = Path(__file__).parent / "worlds"
 
 DEFAULT: Final = "dvp"
 
+NETWORK: Final = "cross-border"
+"""The world that has a network of registries."""
+
 REPLICAS_MAX: Final = 8
 """Gateway processes of one machine: more than its cores would only share them."""
 

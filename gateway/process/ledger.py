@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.config import ConfigurationError, database
 from gateway.process import health
-from gateway.process.life import Ready, live
+from gateway.process.life import Ready, addresses, live
 from gateway.process.pulse import Pulse
 from gateway.process.serving import serve_app
 from gateway.process.sockets import Descriptors, Listening, sockets
@@ -70,15 +70,19 @@ class LedgerProcess(_Table, frozen=True, kw_only=True):
             skew=seconds(self.skew_seconds),
         )
 
-    def seal(self) -> Seal:
-        """The name and key of the ledger. Raises ConfigurationError."""
+    def key(self) -> Ed25519PrivateKey:
+        """What the ledger signs with. Raises ConfigurationError."""
         try:
             secret = self.key_file.read_bytes()
         except OSError as error:
             raise ConfigurationError(f"{self.key_file}: {error.strerror}") from None
         if len(secret) != SEED_BYTES:
             raise ConfigurationError(f"{self.key_file}: expected {SEED_BYTES} bytes, a key's seed")
-        return Seal(LedgerId(self.ledger), Ed25519PrivateKey.from_private_bytes(secret))
+        return Ed25519PrivateKey.from_private_bytes(secret)
+
+    def seal(self) -> Seal:
+        """The name and key of the ledger. Raises ConfigurationError."""
+        return Seal(LedgerId(self.ledger), self.key())
 
     def principals(self) -> dict[str, Principal]:
         """Who the tokens stand for, by the SHA-256 of the token."""
@@ -91,7 +95,7 @@ def run(settings: LedgerProcess, fds: Descriptors, *, lifeline: bool) -> None:
     listening = sockets((settings.listen, settings.metrics_listen), fds)
     live(
         settings.ledger,
-        listening,
+        addresses(listening),
         lambda ready, _: serve(settings, seal, listening, ready),
         lifeline=lifeline,
     )

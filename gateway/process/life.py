@@ -8,7 +8,7 @@ stop it after what is in flight.
 import asyncio
 import gc
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -29,14 +29,20 @@ Ready = Callable[[], None]
 """To be called once, when the service answers."""
 
 
+def addresses(listening: Listening) -> dict[str, str]:
+    """Where a service that answers HTTP on two sockets is reached."""
+    return {"url": url(listening[0]), "metrics": url(listening[1])}
+
+
 def live(
     name: str,
-    listening: Listening,
+    where: Mapping[str, str],
     serve: Callable[[Ready, Say], Coroutine[Any, Any, None]],
     *,
     lifeline: bool,
 ) -> None:
-    """All of a process's life: `serve` runs until it is cancelled, and calls ready() once.
+    """All of a process's life: `serve` runs until it is cancelled, and calls ready() once; the
+    ready line tells `where` it is reached.
 
     Raises ConfigurationError where the environment asks for a log that there is not."""
     spans.configure(name)
@@ -51,7 +57,7 @@ def live(
         gc.collect()
         gc.freeze()
         gc.set_threshold(GARBAGE_THRESHOLD)
-        line = {"event": "ready", "url": url(listening[0]), "metrics": url(listening[1])}
+        line = {"event": "ready", **where}
         print(msgspec.json.encode(line).decode(), flush=True)  # noqa: T201 - the supervisor reads it
 
     asyncio.run(_until_stopped(serve(ready, say), lifeline=lifeline))

@@ -17,7 +17,7 @@ from gateway.telemetry.traffic import Traffic
 from htlc.settlement import Phase
 from htlc.units import LedgerId
 
-CAUSES = ("draining", "ledgers", "open", "queue", "database")
+CAUSES = ("draining", "restore", "ledgers", "open", "queue", "database")
 """Why a request is told to come back; each is shown from the start, for the alerts."""
 
 

@@ -1,4 +1,4 @@
-"""Every metric of the gateway and of the ledgers: name, type, unit, labels, and what it says.
+"""Every metric of gateway, ledgers and registries: name, type, unit, labels, and what it says.
 
 This table is the contract with dashboards and alerts; nothing is exposed that is not in it, but for
 `process_*` and `python_*`, which the client library measures. Names follow the conventions of
@@ -68,13 +68,13 @@ def _histogram(name: str, help: str, *labels: str) -> Definition:
 
 BUILD_INFO = _gauge(
     "lockstep_build_info",
-    "Always 1; what runs (component: gateway or ledger).",
+    "Always 1; what runs (component: gateway, ledger or registry).",
     *("component", "version", "python"),
 )
 READY = _gauge(
     "lockstep_ready",
     "Whether a condition of /readyz holds: 1 or 0 (conditions: started, not draining, database; "
-    "of a gateway also ledgers).",
+    "of a gateway also ledgers; of a registry node, caught up).",
     "condition",
 )
 DRAINING = _gauge("lockstep_draining", "1 from SIGTERM on: no new work is taken.")
@@ -263,8 +263,8 @@ DATABASE_RETRIES = _counter(
 )
 BUSY = _counter(
     "lockstep_busy_total",
-    "Requests told to come back (503). cause: draining, ledgers (one was never heard), open (too "
-    "many settlements), queue, database.",
+    "Requests told to come back (503). cause: draining, restore (the ledgers are being read), "
+    "ledgers (one was never heard), open (too many settlements), queue, database.",
     "cause",
 )
 
@@ -341,6 +341,40 @@ LEDGER_CLOCK_SKEW = _gauge(
     "lockstep_ledger_clock_skew_seconds",
     "Ledger time less the wall clock at the last batch: above 0 if the wall clock went back.",
     "ledger",
+)
+
+# ------------------------------------------------------------------ registries of a network
+
+REGISTRY_HEIGHT = _gauge(
+    "lockstep_registry_height",
+    "Height of the last block (state: read, certified, final).",
+    *("registry", "state"),
+)
+REGISTRY_FINAL_AT = _gauge(
+    "lockstep_registry_final_timestamp_seconds", "Time of the last final block.", "registry"
+)
+REGISTRY_SECONDS = _histogram(
+    "lockstep_registry_final_seconds", "From an entry of ours to its being final.", "registry"
+)
+REGISTRY_BUNDLE = _histogram("lockstep_registry_bundle_size", "Entries of our bundles.", "registry")
+REGISTRY_WAITING = _gauge("lockstep_registry_waiting", "Entries not answered yet.", "registry")
+REGISTRY_DONE = _counter(
+    "lockstep_registry_total",
+    "Applied since the start (kind: block, entry, ignored message; our cut, unknown outcome).",
+    *("registry", "kind"),
+)
+REGISTRY_DIVERGED = _gauge(
+    "lockstep_registry_diverged", "1 if a quorum certified another root than ours.", "registry"
+)
+REGISTRY_STOPPED = _gauge("lockstep_registry_stopped", "1 if it serves no more.", "registry")
+REGISTRY_EVIDENCE = _counter(
+    "lockstep_registry_evidence_total",
+    "Convictions of a registry that signed two things of which it may sign one.",
+    "registry",
+)
+REGISTRY_LOG_UP = _gauge("lockstep_registry_log_up", "1 if connected to the log.", "registry")
+REGISTRY_LOG_ERRORS = _counter(
+    "lockstep_registry_log_errors_total", "Tries of the log without an answer.", "registry"
 )
 
 

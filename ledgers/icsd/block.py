@@ -24,7 +24,8 @@ class Fault(StrEnum):
     WRONG_PREVIOUS = "wrong-previous"  # the bundle before it is another one
     # Of cuts only:
     WRONG_HEIGHT = "wrong-height"
-    WRONG_TIME = "wrong-time"  # ledger time never goes back; it may stand, as a clock may
+    WRONG_TIME = "wrong-time"  # ledger time never goes back; it may stand, as a clock may,
+    TOO_FAR = "too-far"  # nor advances by more than `entry.STEP_MAX`
     UNCERTIFIED = "uncertified"  # no valid certificate of the block before
 
 

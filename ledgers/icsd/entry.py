@@ -17,7 +17,7 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from htlc.units import Instant
+from htlc.units import SECOND, Duration, Instant
 from ledgers.administration import Act
 from ledgers.icsd.epoch import Member, RegistryId
 from ledgers.parties import Principal
@@ -34,6 +34,11 @@ CUT_SUBJECT: Final = "ord.cut"
 ENTRIES_MAX: Final = 500
 """Entries of one bundle: with one bundle in flight per registry the next ones gather meanwhile, so
 larger ones would only make everybody's block coarser."""
+
+STEP_MAX: Final = Duration(20 * SECOND)
+"""How far the time of a block may be after that of the one before (the first may have any): four
+heartbeats. A cut with a wrong time then holds the network up for so long at most, until the clocks
+of the honest come near it; after a long stop, time is brought up by this much a block."""
 
 MESSAGE_MAX: Final = 1 << 20
 """Bytes of one message: what the log is configured to take (`max_msg_size`)."""

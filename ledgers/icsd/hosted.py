@@ -14,7 +14,8 @@ import asyncpg
 from htlc.units import AccountId, Duration, HtlcId, Instant
 from ledgers.administration import Act
 from ledgers.block import Block, Proof, Seal
-from ledgers.hosted import AccountView, Clock, Position, Spoken, Traits, description
+from ledgers.books import Holdings, Position
+from ledgers.hosted import AccountView, Clock, Spoken, Traits, description
 from ledgers.icsd.entry import ENTRIES_MAX, Entry
 from ledgers.icsd.node import Node
 from ledgers.icsd.proof import Result
@@ -51,6 +52,7 @@ class RegistryLedger:
         self.node = node
         self.seal = seal
         self.traits = traits
+        self.pool = pool
         self._store = Store(pool)
         self._reader = Reader(pool, seal.ledger)
         self._clock = clock
@@ -118,6 +120,20 @@ class RegistryLedger:
     async def facts(self, by: Principal, after: Cursor, limit: int) -> list[Fact]:
         self.node.require_service()
         return await self._reader.facts(by, after, limit)
+
+    async def holdings(self, account: AccountId | None, after: str, limit: int) -> Holdings:
+        self.node.require_service()
+        return await self._reader.holdings(account, after, limit)
+
+    async def movements(
+        self, account: AccountId, after: Cursor, until: Cursor | None, limit: int
+    ) -> list[Fact]:
+        self.node.require_service()
+        return await self._reader.movements(account, after, until, limit)
+
+    async def last_before(self, at: Instant) -> Cursor:
+        self.node.require_service()
+        return await self._reader.last_before(at)
 
     async def conservation(self) -> list[Position]:
         self.node.require_service()

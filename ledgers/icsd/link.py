@@ -11,6 +11,7 @@ import re
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -52,6 +53,13 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def inbox(self) -> str:
         return f"_INBOX_{self.name}"
+
+
+def context(certificate: Path, key: Path, authority: Path) -> ssl.SSLContext:
+    """For a client with a certificate of its own that trusts one authority. Raises OSError."""
+    made = ssl.create_default_context(cafile=str(authority))
+    made.load_cert_chain(str(certificate), str(key))
+    return made
 
 
 class LinkLostError(Exception):

@@ -22,7 +22,7 @@ told that the outcome is not known, and whoever comes later that the registry is
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -84,7 +84,8 @@ class Numbers(msgspec.Struct):
     cuts: int = 0  # published
     steps: int = 0  # written
     unknown: int = 0  # own entries whose outcome was not learned in time
-    final_seconds: Distribution = msgspec.field(default_factory=Distribution)  # asked -> final
+    certified_seconds: Distribution = msgspec.field(default_factory=Distribution)  # from asked on
+    final_seconds: Distribution = msgspec.field(default_factory=Distribution)  # the same
 
 
 class Part(msgspec.Struct, kw_only=True):
@@ -112,12 +113,10 @@ class Node:
         self.numbers = Numbers()
         self.stopped: str | None = None
         self.head = part.head
-        self.outbox = Outbox(
-            self.me, part.key, part.log, part.store.keep_bundle, replica.pace.tick / 1e9
-        )
+        self.outbox = Outbox(self.me, part.key, part.log, part.store, replica.pace.tick / 1e9)
         self.outbox.begin(replica.view.epoch.number, replica.view.tables.last(self.me), part.kept)
         self.inbox = Inbox(part.log, part.head.position + 1, part.clock)
-        self.caught_up = False
+        self._serving = asyncio.Event()
         self._store = part.store
         self._log = part.log
         self._key = part.key
@@ -138,6 +137,15 @@ class Node:
     def at(self) -> Instant:
         """Ledger time of the last final block."""
         return self.head.place.at
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether the log was read to its end since the start."""
+        return self._serving.is_set()
+
+    async def serving(self) -> None:
+        """Wait until the log was read to its end."""
+        await self._serving.wait()
 
     def require_service(self) -> None:
         """Raises LedgerUnreachable while what we would tell is not the network's state."""
@@ -240,12 +248,22 @@ class Node:
             self.numbers.messages += 1
             if (block := self.replica.take(message)) is not None:
                 self._unfinal.append((block, message.sequence))
+                self._look_for_own(block)
+                view = self.replica.view
+                self.outbox.enter(view.epoch.number, view.tables.last(self.me))
                 self._count(block)
                 if time.monotonic() > begun + STEP_SECONDS:
                     return
         if self.inbox.read_until is not None:
             self.replica.caught_up(self.inbox.read_until)
-            self.caught_up = True
+            self._serving.set()
+
+    def _look_for_own(self, block: Block) -> None:
+        """A bundle in our name that we did not send: from before our database was lost, as long as
+        we are reading what happened without us; later, somebody else has our key."""
+        for outcome in self._own([block]):
+            if not self.outbox.counted(outcome.sequence, outcome.bundle) and self.caught_up:
+                raise Fenced("another process publishes bundles in the name of this registry")
 
     def _count(self, block: Block) -> None:
         self.numbers.blocks += 1
@@ -313,15 +331,14 @@ class Node:
                 height, previous = made.header.height, made.hash
         return sealed
 
-    def _own(self, final: Sequence[Block]) -> list[Outcome]:
-        return [o for block in final for o in block.outcomes if o.registry == self.me]
+    def _own(self, blocks: Iterable[Block]) -> list[Outcome]:
+        return [o for block in blocks for o in block.outcomes if o.registry == self.me]
 
     def _done(self, step: Step) -> None:
         """The step is durable: say what follows from it."""
         self.numbers.steps += 1
         self.head = step.head
-        for certificate in step.certificates:
-            self._certified = certificate.statement.height
+        self._note_certified(step.certificates)
         self._evidence += len(step.evidence)
         for _ in step.final:
             self._unfinal.popleft()
@@ -334,6 +351,14 @@ class Node:
             self._voted.set()
         if step.final:
             self._tell_time()
+
+    def _note_certified(self, certificates: Sequence[Certificate]) -> None:
+        heights = {certificate.statement.height for certificate in certificates}
+        self._certified = max(heights, default=self._certified)
+        now = time.monotonic()
+        for outcome in self._own(b for b, _ in self._unfinal if b.header.height in heights):
+            for begun in self.outbox.begun(outcome.sequence):
+                self.numbers.certified_seconds.observe(now - begun)
 
     def _tell_time(self) -> None:
         for at, future in self._times:

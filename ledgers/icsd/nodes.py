@@ -15,7 +15,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
-from htlc.units import AccountId, HtlcId
+from htlc.units import AccountId, HtlcId, Instant
+from ledgers.books import Holdings, KeptLedger, Position
 from ledgers.port import (
     Answer,
     Cancel,
@@ -23,7 +24,6 @@ from ledgers.port import (
     Description,
     Execute,
     Fact,
-    Ledger,
     LedgerUnreachable,
     Lock,
     Operation,
@@ -48,10 +48,10 @@ def home(account: AccountId, registries: Mapping[str, object]) -> str | None:
 
 
 class NetworkLedger:
-    """A `Ledger` over the nodes of some or all registries, by name."""
+    """A ledger with its books over the nodes of some or all registries, by name."""
 
     def __init__(
-        self, nodes: Mapping[str, Ledger], *, patience_seconds: float = PATIENCE_SECONDS
+        self, nodes: Mapping[str, KeptLedger], *, patience_seconds: float = PATIENCE_SECONDS
     ) -> None:
         assert nodes, "a network has nodes"
         self._nodes = dict(nodes)
@@ -99,6 +99,20 @@ class NetworkLedger:
             except LedgerUnreachable:
                 failed.add(name)
 
+    # --- books: any node may be asked; the places of postings are the same at all of them ---------
+
+    async def holdings(self, account: AccountId | None, after: str = "") -> Holdings:
+        return await self._any(lambda node: node.holdings(account, after))
+
+    async def movements(self, account: AccountId, after: Cursor, until: Cursor) -> Sequence[Fact]:
+        return await self._any(lambda node: node.movements(account, after, until))
+
+    async def conservation(self) -> Sequence[Position]:
+        return await self._any(lambda node: node.conservation())
+
+    async def last_before(self, at: Instant) -> Cursor:
+        return await self._any(lambda node: node.last_before(at))
+
     def _where(self, operations: Sequence[Operation]) -> list[str | None]:
         """The registry whose node must be asked, for each; None is any."""
         locked = {
@@ -124,10 +138,10 @@ class NetworkLedger:
             return await self._nodes[registry].apply(operations)
         return await self._known(len(operations), lambda node: node.apply(operations))
 
-    async def _known(self, count: int, ask: Callable[[Ledger], Awaitable[Answers]]) -> Answers:
+    async def _known(self, count: int, ask: Callable[[KeptLedger], Awaitable[Answers]]) -> Answers:
         """The first answers that are any."""
 
-        async def known(node: Ledger) -> Answers:
+        async def known(node: KeptLedger) -> Answers:
             answers = await ask(node)
             if answers and all(isinstance(answer, Unknown) for answer in answers):
                 assert isinstance(answers[0], Unknown)
@@ -139,7 +153,7 @@ class NetworkLedger:
         except LedgerUnreachable as error:
             return [Unknown(why=str(error))] * count
 
-    async def _any(self, ask: Callable[[Ledger], Awaitable[_T]]) -> _T:
+    async def _any(self, ask: Callable[[KeptLedger], Awaitable[_T]]) -> _T:
         """What the first node says that answers. Raises LedgerUnreachable, and whatever else a
         node raises."""
         waiting = self._order()
@@ -174,5 +188,5 @@ class NetworkLedger:
         return sorted(self._nodes, key=lambda name: name != self._first)
 
 
-async def _run(ask: Callable[[Ledger], Awaitable[_T]], node: Ledger) -> _T:
+async def _run(ask: Callable[[KeptLedger], Awaitable[_T]], node: KeptLedger) -> _T:
     return await ask(node)

@@ -7,13 +7,15 @@ same bytes until the log has it: the log may forget an answer, the network count
 """
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from ledgers.distribution import SIZES, Distribution
 from ledgers.icsd.entry import (
     ENTRIES_MAX,
     MESSAGE_MAX,
@@ -30,6 +32,7 @@ from ledgers.icsd.entry import (
 from ledgers.icsd.epoch import RegistryId
 from ledgers.icsd.log import OrderedLog, Stored
 from ledgers.icsd.proof import Result
+from ledgers.icsd.store import Store
 from ledgers.port import LedgerUnreachable
 
 QUEUE_MAX: Final = 20_000
@@ -54,6 +57,7 @@ class Asked(msgspec.Struct, eq=False):
     entries: Sequence[Entry]
     future: "asyncio.Future[list[Result]]"
     size: int  # bytes
+    begun: float  # monotonic clock, when it was asked
 
 
 class Sent(msgspec.Struct, eq=False):
@@ -72,13 +76,14 @@ class Outbox:
         me: RegistryId,
         key: Ed25519PrivateKey,
         log: OrderedLog,
-        keep: Callable[[int, bytes], Awaitable[None]],
+        store: Store,
         gather_seconds: float,
     ) -> None:
         self._me = me
         self._key = key
         self._log = log
-        self._keep = keep
+        self._store = store
+        self._stale: list[Sent] = []
         self._gather_seconds = gather_seconds
         self._queue: deque[Asked] = deque()
         self._sent: dict[int, Sent] = {}
@@ -87,10 +92,17 @@ class Outbox:
         self._awake = asyncio.Event()
         self.waiting = 0  # entries that are not answered yet
         self.overloaded = 0  # entries turned away
+        self.sizes = Distribution(SIZES)  # entries of the bundles
+
+    @property
+    def under_way(self) -> int:
+        """Bundles that are not final yet."""
+        return len(self._sent)
 
     def begin(self, epoch: int, last: tuple[int, Hash], kept: Sequence[bytes]) -> None:
         """Go on after the last bundle that counted, with those kept from before a restart."""
-        self._epoch, self._last = epoch, last
+        self._last = last
+        epochs = {epoch}
         for data in kept:
             opened = unpack(data)
             assert opened is not None, "it was written here"
@@ -99,6 +111,10 @@ class Outbox:
             if bundle.sequence > last[0]:
                 self._sent[bundle.sequence] = Sent(bundle, signed, [])
                 self._last = (bundle.sequence, signed.hash)
+                epochs.add(bundle.epoch)
+        if len(epochs) > 1:
+            self.enter(epoch, last)
+        self._epoch = epoch
 
     def ask(self, entries: Sequence[Entry]) -> "asyncio.Future[list[Result]]":
         """Put entries (at most `ENTRIES_MAX`) into the order of the network; the answers come when
@@ -111,37 +127,63 @@ class Outbox:
         if size > BYTES_MAX:
             raise LedgerUnreachable(f"{size} bytes are more than a bundle holds ({BYTES_MAX})")
         future: asyncio.Future[list[Result]] = asyncio.get_running_loop().create_future()
-        self._queue.append(Asked(entries, future, size))
+        self._queue.append(Asked(entries, future, size, time.monotonic()))
         self.waiting += len(entries)
         self._awake.set()
         return future
 
+    def enter(self, epoch: int, last: tuple[int, Hash]) -> None:
+        """Other members certify from now on. What was signed for the epoch before and has not
+        counted never will: it is signed again."""
+        if epoch == self._epoch:
+            return
+        self._epoch = epoch
+        self._stale = [sent for number, sent in sorted(self._sent.items()) if number > last[0]]
+        self._last = last
+        self._awake.set()
+
     async def run(self) -> None:
         """Publish until cancelled. Raises what the log or the database refuse for good."""
-        for sent in list(self._sent.values()):
+        for sent in [] if self._stale else list(self._sent.values()):
             await self._publish(sent)
         while True:
             await self._awake.wait()
             self._awake.clear()
-            while self._queue:
-                await self._publish(await self._next())
+            while self._queue or self._stale:
+                await self._renew()
+                if self._queue:
+                    await self._publish(await self._next())
                 if sum(len(asked.entries) for asked in self._queue) < ENTRIES_MAX:
                     await asyncio.sleep(self._gather_seconds)
+
+    async def _renew(self) -> None:
+        """Sign and publish again what the end of an epoch has left behind."""
+        stale, self._stale = self._stale, []
+        renewed = [self._made(sent.bundle.entries, sent.asked) for sent in stale]
+        for sent in renewed:
+            await self._store.replace_bundle(sent.bundle.sequence, pack(sent.signed))
+            await self._publish(sent)
 
     async def _next(self) -> Sent:
         """The next bundle, durable."""
         asked = self._gathered()
+        sent = self._made(tuple(entry for one in asked for entry in one.entries), asked)
+        await self._store.keep_bundle(sent.bundle.sequence, pack(sent.signed))
+        return sent
+
+    def _made(self, entries: tuple[Entry, ...], asked: list[Asked]) -> Sent:
+        """The bundle after the last one."""
         bundle = Bundle(
             epoch=self._epoch,
             registry=self._me,
             sequence=self._last[0] + 1,
             previous=self._last[1],
-            entries=tuple(entry for one in asked for entry in one.entries),
+            entries=entries,
         )
         signed = sign(bundle, self._key)
+        self.sizes.observe(len(bundle.entries))
         sent = self._sent[bundle.sequence] = Sent(bundle, signed, asked)
         self._last = (bundle.sequence, signed.hash)
-        await self._keep(bundle.sequence, pack(signed))
         return sent
 
     def _gathered(self) -> list[Asked]:
@@ -167,6 +209,19 @@ class Outbox:
                 return
             await asyncio.sleep(pause)
             pause = min(2 * pause, AGAIN_SECONDS_MAX)
+
+    def counted(self, sequence: int, bundle: Hash) -> bool:
+        """A bundle in our name has counted. False if it is none of ours: then the next of ours
+        follows it."""
+        if sequence <= self._last[0]:
+            return True
+        self._last = (sequence, bundle)
+        return False
+
+    def begun(self, sequence: int) -> list[float]:
+        """When each of the callers asked whose entries are in a bundle of ours."""
+        sent = self._sent.get(sequence)
+        return [] if sent is None else [asked.begun for asked in sent.asked]
 
     def answered(self, sequence: int, results: Sequence[Result]) -> None:
         """A bundle of ours is final: tell those who asked."""

@@ -161,7 +161,9 @@ ON CONFLICT (kind, number) DO UPDATE SET body = recoveries.body RETURNING body;
 SELECT i.asset,
        -coalesce(sum(b.available) FILTER (WHERE b.account = i.counter), 0)::bigint AS issued,
        coalesce(sum(b.available) FILTER (WHERE b.account <> i.counter), 0)::bigint AS available,
-       coalesce(sum(b.locked) FILTER (WHERE b.account <> i.counter), 0)::bigint AS locked
+       coalesce(sum(b.locked) FILTER (WHERE b.account <> i.counter), 0)::bigint AS locked,
+       coalesce((SELECT height::text || '.' || (count - 1)::text
+                 FROM blocks ORDER BY height DESC LIMIT 1), '') AS as_of
 FROM instruments i LEFT JOIN balances b USING (asset)
 GROUP BY i.asset ORDER BY i.asset;
 

@@ -17,16 +17,18 @@ from typing import Final
 
 import msgspec
 
-from htlc.units import MILLISECOND, SECOND, Duration, Instant
+from htlc.units import INSTANT_MAX, MILLISECOND, SECOND, Duration, Instant
 from ledgers.icsd.block import Block
 from ledgers.icsd.entry import (
     CUT_SUBJECT,
+    STEP_MAX,
     Bundle,
     Certificate,
     Cut,
     Signed,
     Statement,
     Vote,
+    encode,
     unpack,
     verified,
 )
@@ -47,12 +49,17 @@ HEIGHTS_BEHIND: Final = 64
 """Votes are kept so far back, to convict who signs another one later: some seconds of blocks."""
 
 
+EVIDENCE_MAX: Final = 10
+"""Records kept of one offence of one registry: one convicts, some more show that it goes on."""
+
+
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
     """When a block is cut."""
 
     tick: Duration = Duration(20 * MILLISECOND)  # lets what arrives together share a block
     heartbeat: Duration = Duration(5 * SECOND)  # ledger time must advance without traffic too
     again: Duration = Duration(2 * SECOND)  # a cut of ours that nobody saw is cut again
+    gather: Duration = Duration(60 * SECOND)  # after a recovery: all publish their claims again
 
 
 class _Rest(msgspec.Struct, kw_only=True):
@@ -85,7 +92,10 @@ class Replica:
     """One registry's (or, without a name, a supervisor's) knowledge of the network.
 
     `voted` is the last statement that we signed, from the database; `certified` the highest
-    certificate stored; `guard` the sequence in the log of the last stored cut."""
+    certificate stored; `statement` what we make of the head; `guard` the sequence in the log of
+    the last stored cut. `recovered`: the next block is the first of an epoch that people began
+    (`recovery`). Its time goes on from the block before, however long that took: claims that were
+    published in time and lost with the log are in time again."""
 
     def __init__(
         self,
@@ -96,6 +106,7 @@ class Replica:
         certified: Certificate | None = None,
         statement: Statement | None = None,
         guard: int = 0,
+        recovered: bool = False,
         pace: Pace | None = None,
     ) -> None:
         self.me = me
@@ -112,10 +123,14 @@ class Replica:
         assert view.height == 0 or statement is not None, "what we make of the head is stored"
         self._votes: dict[int, dict[RegistryId, tuple[Signed, Statement]]] = {}
         self._bundles: dict[tuple[RegistryId, int, int], Signed] = {}
-        self._parent_at = view.at  # ledger time of the block before the head
-        self._seen_until = view.at  # our clock when the log was last read to its end
+        self._parent_at = Instant(0)  # ledger time of the block before the head, if we read both
+        self._seen_until = view.at  # our clock when the log was last read to its end,
+        self._head_since = view.at  # and when it was so before the head stood there
+        self._latest_possible = view.at  # time that the head could have, after the block before
         self._head_has_entries = statement is not None  # after a restart: perhaps
         self._rest = _Rest()
+        self._recovered = recovered
+        self._ended = False
 
     @property
     def final(self) -> int:
@@ -140,22 +155,33 @@ class Replica:
         return None
 
     def _close(self, cut: Cut, data: bytes) -> Block | None:
-        if cut.certificate is not None and not self._certify(cut.certificate):
-            return None
-        self._parent_at = self.view.at
+        if cut.certificate is not None:
+            self._hear_all(cut.certificate)
+            if not self._certify(cut.certificate):
+                return None
         block = self.view.apply(self.pending, data)
         self.pending = []
         self._statement = block.statement
+        self._head_since = self._seen_until
+        before = block.before.place
+        self._parent_at = before.at
+        self._latest_possible = Instant(before.at + STEP_MAX) if before.height else INSTANT_MAX
         self._head_has_entries = bool(block.messages)
-        self._rest, self.withheld = _Rest(), None
+        self._rest, self.withheld, self._recovered = _Rest(), None, False
         self._forget()
         self._count()
         return block
 
     def caught_up(self, now: Instant) -> None:
         """The log was read to its end by a read that began at `now`. A cut that comes later is
-        judged by our clock; one that was published while we were away is not."""
-        self._seen_until = max(self._seen_until, now)
+        judged by our clock; one that was published while we were away is not, nor is the first
+        after a recovery."""
+        if not self._recovered:
+            self._seen_until = max(self._seen_until, now)
+
+    def end(self) -> None:
+        """We signed a Stop: never vote or cut in this epoch again."""
+        self._ended = True
 
     # --- votes -----------------------------------------------------------------------------------
 
@@ -175,6 +201,12 @@ class Replica:
             self._convict(first, signed)
         elif height == self.view.height:
             self._count()
+
+    def _hear_all(self, certificate: Certificate) -> None:
+        """The votes of a certificate, too: who told us another one is convicted by the two."""
+        for registry, signature in certificate.signatures:
+            vote = Vote(registry=registry, statement=certificate.statement)
+            self.hear(Signed(registry, encode(vote), signature), vote)
 
     def _is_signed(self, signed: Signed, statement: Statement, epoch: Epoch) -> bool:
         return voted(statement, signed.registry, signed.signature, epoch)
@@ -221,7 +253,7 @@ class Replica:
         """The statement on the head to sign now, if it is ours to sign and was not. Store the vote
         before it is told, and say so (`signed`)."""
         ours = self._statement
-        if ours is None or self.me is None or self.stopped is not None:
+        if ours is None or self.me is None or self._is_silent:
             return None
         if self.view.epoch.key(self.me) is None or self._has_voted(ours):
             return None
@@ -229,6 +261,10 @@ class Replica:
             return None  # it has its quorum without us
         self.withheld = self._reason_to_withhold(now)
         return None if self.withheld else ours
+
+    @property
+    def _is_silent(self) -> bool:
+        return self._ended or self.stopped is not None
 
     def signed(self, statement: Statement) -> None:
         """We signed this, and stored that we did."""
@@ -241,11 +277,12 @@ class Replica:
 
     def _reason_to_withhold(self, now: Instant) -> str | None:
         """The time of the head is not believable: it lies ahead of our clock, or before the time
-        at which we knew that it had not been cut yet. A time that a quorum has certified already
-        is believed even if our clock was set back since."""
-        if self.view.at > max(now, self._parent_at) + CLOCK_TOLERANCE:
+        at which we knew that it had not been cut yet. A time that stands is believed even if our
+        clock was set back since: a quorum has certified it before. One that goes on is not, or
+        many small steps would lead anywhere."""
+        if self.view.at > max(now + CLOCK_TOLERANCE, self._parent_at):
             return "the time of the block is ahead of our clock by more than 30 s"
-        if self.view.at < self._seen_until - CLOCK_TOLERANCE:
+        if self.view.at < min(self._head_since - CLOCK_TOLERANCE, self._latest_possible):
             return "the time of the block is behind our clock by more than 30 s"
         return None
 
@@ -254,7 +291,7 @@ class Replica:
         time later than the head's."""
         height = self.view.height + 1
         epoch = self.view.epoch_at(height)
-        if self.me is None or self.stopped is not None or epoch.key(self.me) is None:
+        if self.me is None or self._is_silent or epoch.key(self.me) is None:
             return None
         if height > 1 and not self._is_certified_at(height - 1):
             return None
@@ -268,17 +305,25 @@ class Replica:
             epoch=epoch.number,
             registry=self.me,
             height=height,
-            at=max(now, self.view.at),
+            at=self._time_of_cut(now),
             certificate=self.certified,
         )
 
+    def _time_of_cut(self, now: Instant) -> Instant:
+        earliest, latest = self.view.at, Instant(self.view.at + STEP_MAX)
+        if self.view.height == 0:
+            return max(now, earliest)
+        return earliest if self._recovered else min(max(now, earliest), latest)
+
     def _due_at(self, now: Instant, waiting: bool) -> Instant:
         """When the first in rank cuts. A block with entries gets its child as soon as it is
-        certified, because that makes it final."""
+        certified, because that makes it final; and a time that has stood still is brought up."""
         rest = self._rest
         # A clock that was set back must not hold up the blocks for as long.
         rest.since = now if rest.since is None else min(now, rest.since)
-        if self._head_has_entries:
+        if self._recovered:
+            return Instant(rest.since + self.pace.gather)
+        if self._head_has_entries or (self.view.height and now > self.view.at + STEP_MAX):
             return rest.since
         due = rest.since + self.pace.heartbeat
         if waiting or self.pending:
@@ -290,8 +335,14 @@ class Replica:
 
     def _convict(self, first: Signed, second: Signed) -> None:
         shown = evidence(first, second)
-        known = {(e.offence, e.registry, e.epoch, e.place) for e in self.evidence}
-        if shown and (shown.offence, shown.registry, shown.epoch, shown.place) not in known:
+        if shown is None:
+            return
+        alike = [
+            known.place
+            for known in self.evidence
+            if (known.offence, known.registry) == (shown.offence, shown.registry)
+        ]
+        if shown.place not in alike and len(alike) < EVIDENCE_MAX:
             self.evidence.append(shown)
 
     def _compare_bundles(self, signed: Signed, bundle: Bundle) -> None:

@@ -20,7 +20,7 @@ import msgspec
 from htlc.units import Instant, LedgerId
 from ledgers import rows
 from ledgers.block import GENESIS
-from ledgers.hosted import Position
+from ledgers.books import Position
 from ledgers.icsd import tables
 from ledgers.icsd.block import Block, Outcome
 from ledgers.icsd.entry import NOTHING, Certificate, Signed, Statement, pack

@@ -17,6 +17,7 @@ from ledgers.icsd import roots, tree
 from ledgers.icsd.block import Block, Fault, Outcome
 from ledgers.icsd.entry import (
     NOTHING,
+    STEP_MAX,
     Certificate,
     Cut,
     Hash,
@@ -108,6 +109,8 @@ class View:
             return Fault.WRONG_HEIGHT
         if not self.at <= cut.at <= INSTANT_MAX:
             return Fault.WRONG_TIME
+        if self.height and cut.at > self.at + STEP_MAX:
+            return Fault.TOO_FAR
         return None if self._carries(cut.certificate) else Fault.UNCERTIFIED
 
     def _carries(self, certificate: Certificate | None) -> bool:
@@ -169,6 +172,11 @@ class View:
         """Back to before the last block: it was never final, and its epoch is lost."""
         assert block.header.hash == self.head, "the last block is undone first"
         self._put(block.before)
+
+    def begin(self, epoch: Epoch) -> None:
+        """The next block is the first of an epoch that a quorum has begun (`recovery`)."""
+        assert epoch.start == self.height + 1, "an epoch goes on from its start block"
+        self.following = epoch
 
     def _put(self, rows: Rows) -> None:
         gone = [id for id, homed in rows.accounts.items() if homed is None]

@@ -25,6 +25,7 @@ async def served(running: System) -> AsyncIterator[Callable[[str], GatewayClient
         body_bytes_max=settings.limits.body_bytes_max,
         batch_max=settings.limits.batch_max,
         sign=running.engine.connections.sign,
+        statements=running.engine.statements,
         say=running.said.append,
         heartbeat_seconds=0.2,
     )

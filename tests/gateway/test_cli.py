@@ -59,7 +59,7 @@ def test_help_loads_no_database_and_no_network() -> None:
         (("up", "--business-date", "2026-13-01"), "2026-13-01 is no day; write YYYY-MM-DD"),
         (("up", "--business-date", "20261008"), "20261008 is no day"),
         (("up", "--dsn", "registry"), "write NAME=DSN"),
-        (("up", "--registries", "4"), "no network of registries yet"),
+        (("up", "--registries", "0"), "0 is not in the range x>=1"),
         (("send", "--as", "X"), "Missing argument 'FILE…'"),
         (("send", "/nowhere.xml", "--as", "X"), "'/nowhere.xml' does not exist"),
         (("inbox",), "Missing option '--as'"),
@@ -81,7 +81,9 @@ def test_a_world_that_is_not_there_is_exit_code_1(
 ) -> None:
     code, err = refused(capsys, "up", "--world", "mars", "--data", str(tmp_path / "d"))
     assert code == 1
-    assert "there is no world 'mars': take one of cross-currency, dvp, pvp, ring" in err
+    assert (
+        "there is no world 'mars': take one of cross-border, cross-currency, dvp, pvp, ring" in err
+    )
     assert not (tmp_path / "d" / "running.json").exists()
 
 

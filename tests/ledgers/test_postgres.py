@@ -105,7 +105,7 @@ async def test_a_commit_whose_answer_is_lost_is_unknown_and_found_done(
         postgres_world(proxy.dsn(dsn)) as world,
     ):
         terms = world.terms()
-        proxy.lose_the_answer_to(b"COMMIT\0")
+        proxy.lose_the_answer_to(b'"op":"lock"')  # a leaf: the statement that writes the batch
         [answer] = await world.as_(GATEWAY).apply([Lock(terms=terms)])
         assert isinstance(answer, Unknown)
         [found] = await world.as_(GATEWAY).look([terms.id])

@@ -35,7 +35,7 @@ from tests.gateway.test_instructions import both, instruction, send
 
 NAMES = ("registry", "bank", "gateway")
 
-_SAVE = """
+SAVE = """
 CREATE SCHEMA saved;
 DO $$ DECLARE t text; BEGIN
     FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
@@ -43,7 +43,7 @@ DO $$ DECLARE t text; BEGIN
     END LOOP;
 END $$"""
 
-_RENEW = """
+RENEW = """
 SET session_replication_role = replica; -- foreign keys look away
 DO $$ DECLARE t text; BEGIN
     FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = 'saved' LOOP
@@ -78,7 +78,7 @@ class Copy(msgspec.Struct, frozen=True, kw_only=True):
     async def renew(self) -> None:
         """Put every row back: a hundred times as fast as a new database."""
         for name in NAMES:
-            await self.execute(name, _RENEW)
+            await self.execute(name, RENEW)
 
     def places(self) -> Places:
         ledgers = {name: self.dsns[name] for name in ("registry", "bank")}
@@ -123,7 +123,7 @@ async def _made(server: str, home: Path) -> Day:
         seals = {name: ledger.seal for name, ledger in running.ledgers.items()}
     day = Day(dsns=dsns, seals=seals, master=(home / "master").read_bytes())
     for name in NAMES:
-        await Copy(day=day).execute(name, _SAVE)
+        await Copy(day=day).execute(name, SAVE)
     return day
 
 

@@ -9,7 +9,7 @@ from functools import cache, partial
 import asyncpg
 
 from gateway.cancellations import conclude
-from gateway.journal import Entry, Journal, Opening
+from gateway.journal import Entry, Journal, Opening, current_epoch
 from gateway.vault import Vault
 from htlc.agreement import Agreement, LedgerProfile, Limits, Role, draw_up
 from htlc.coordinator import evolve, propose
@@ -135,5 +135,6 @@ async def rogue(copy: Copy) -> AsyncIterator[Rogue]:
             ledgers[name] = PostgresLedger(pool, seal, clock, Traits())
             stack.push_async_callback(ledgers[name].close)
         pool = await stack.enter_async_context(asyncpg.create_pool(copy.dsns["gateway"]))
-        journal = Journal(pool, conclude, epoch=1, replica=1)
+        epoch = await current_epoch(pool)
+        journal = Journal(pool, conclude, epoch=epoch, replica=1)
         yield Rogue(journal, ledgers, Vault(copy.day.master), clock)

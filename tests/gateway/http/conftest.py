@@ -13,7 +13,16 @@ from gateway.config import MemberSettings, OperatorSettings
 from gateway.http import build_app
 from gateway.http.auth import Authenticator
 from tests.gateway.http.client import Client
-from tests.gateway.http.fake import BUYER, GATEWAY, ISIN, NOW, SELLER, STRANGER, FakeGateway
+from tests.gateway.http.fake import (
+    BUYER,
+    GATEWAY,
+    ISIN,
+    NOW,
+    SELLER,
+    STRANGER,
+    FakeGateway,
+    FakeStatements,
+)
 
 BODY_BYTES_MAX = 200_000
 BATCH_MAX = 5
@@ -58,6 +67,7 @@ class Served:
 async def serve(fake: FakeGateway, said: list[str], **options: Any) -> tuple[web.AppRunner, str]:
     app = build_app(
         fake,
+        statements=FakeStatements(fake),
         bic=GATEWAY,
         auth=authenticator(),
         body_bytes_max=BODY_BYTES_MAX,

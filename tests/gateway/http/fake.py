@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import date
 
 import msgspec
 
@@ -16,6 +17,9 @@ from gateway.port import (
     Principal,
     Received,
     Refused,
+    Resolution,
+    StatementMade,
+    StatementWanted,
     Stored,
     Summary,
     Taken,
@@ -25,7 +29,7 @@ from gateway.port import (
 from htlc import swap as swaps
 from htlc.agreement import LedgerProfile, Limits, Pair, Role, draw_up
 from htlc.coordinator import evolve, propose
-from htlc.events import CancelRequested, Consented, Opened, Proposed
+from htlc.events import CancelRequested, Consented, Decision, Opened, Proposed
 from htlc.hashlock import HashFunction, Hashlock
 from htlc.schedule import Latency
 from htlc.settlement import Settlement
@@ -217,6 +221,22 @@ class FakeGateway:
         self._arrivals.pop(member, asyncio.Event()).set()
         return stored
 
+    async def resolve(
+        self, principal: Principal, id: SettlementId, decision: Decision, evidence: str
+    ) -> View | Denied | None:
+        view = await self.show(principal, id)
+        if view is None:
+            return None
+        if view.state.agreement is None:
+            return Denied(code="DPRG", why="it is not frozen")
+        said = Resolution(
+            operator=principal.name, decision=decision, evidence=evidence, said_at=NOW
+        )
+        digest, kept = self.settlements[id]
+        kept = msgspec.structs.replace(kept, resolutions=(*kept.resolutions, said))
+        self.settlements[id] = (digest, kept)
+        return kept
+
     async def conversation(
         self, member: str, id: SettlementId
     ) -> Sequence[Received | Stored] | None:
@@ -314,3 +334,36 @@ def _description(name: str, asset: str, scale: int) -> Description:
         assets=(AssetDescription(asset=AssetId(asset), scale=scale),),
         public_key=bytes(32),
     )
+
+
+class FakeStatements:
+    """Implements `gateway.port.Statements`: the seller has one account, of euros."""
+
+    def __init__(self, fake: FakeGateway) -> None:
+        self._fake = fake
+
+    async def state(
+        self, member: str, wanted: StatementWanted
+    ) -> list[StatementMade] | Refused | Denied | Busy:
+        self._fake._check()
+        if wanted.account not in (None, "EUR-SELADE"):
+            rule = f"{wanted.account} is no account of {member}"
+            return Refused(faults=(swaps.Fault(field="account", rule=rule),))
+        if wanted.ledger == "silent":
+            return Busy()
+        if wanted.ledger == "registry":
+            return Denied(code="OTHR", why="the ledger's postings do not agree")
+        return [
+            StatementMade(
+                id="0192f3c45d6e7f809a1b2c3d4e5f6071",
+                kind="cash",
+                ledger="eur",
+                account="EUR-SELADE",
+                asset="EUR",
+                frequency="INDA" if wanted.day is None else "DAIL",
+                business_date=wanted.day or date(2026, 10, 6),
+                number=1,
+                pages=1,
+                definition="camt.053.001.08",
+            )
+        ]

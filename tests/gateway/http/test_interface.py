@@ -13,7 +13,8 @@ from gateway.config import ConfigurationError, MemberSettings
 from gateway.http import openapi
 from gateway.http.auth import Authenticator
 from gateway.http.problems import URN, Kind
-from gateway.http.routes import ROUTES, Route
+from gateway.http.route import Route
+from gateway.http.routes import ROUTES
 from tests.gateway.http.client import DOCUMENT, Client
 from tests.gateway.http.conftest import BODY_BYTES_MAX, ID, Served, proposal, serve, sha256
 from tests.gateway.http.fake import BUYER, SELLER, FakeGateway
@@ -160,14 +161,20 @@ async def test_every_answer_forbids_caching_and_hides_the_server(
 
 
 POSTS = [path for method, path in PATHS if method == "POST"]
+RESOLVE = f"/v1/settlements/{ID}/resolve"
+
+
+def caller(served: Served, path: str) -> Client:
+    """Who may call it."""
+    return served.operator if path in (RESOLVE, "/v1/settlements/{id}/resolve") else served.seller
 
 
 @pytest.mark.parametrize("path", POSTS)
 async def test_a_body_too_large_is_413(served: Served, path: str) -> None:
     body = b" " * (BODY_BYTES_MAX + 1)
-    declared = await served.seller.ask("POST", path, body, media="application/xml")
+    declared = await caller(served, path).ask("POST", path, body, media="application/xml")
     assert declared.status in ((413,) if path == "/v1/messages" else (413, 415))
-    answer = await served.seller.ask("POST", path, body, media="application/json")
+    answer = await caller(served, path).ask("POST", path, body, media="application/json")
     if path != "/v1/messages":
         assert (answer.status, answer.json["code"]) == (413, "XSIZ")
 
@@ -195,7 +202,7 @@ async def test_a_body_of_unknown_length_is_bounded_as_well(served: Served) -> No
 async def test_only_json_is_taken_where_json_is_described(
     served: Served, path: str, media: str
 ) -> None:
-    answer = await served.seller.ask("POST", path, b"{}", media=media)
+    answer = await caller(served, path).ask("POST", path, b"{}", media=media)
     assert (answer.status, answer.json["type"]) == (415, URN + "unsupported-media-type")
 
 
@@ -213,13 +220,15 @@ async def test_an_error_of_ours_is_logged_once_and_hides_our_inside(
             "/v1/settlements": proposal(),
             "/v1/messages/ack": {"through": "m0000000000000001"},
             f"/v1/settlements/{ID}/cancel": {"reason": "x"},
+            RESOLVE: {"decision": "COMMIT", "evidence": "x"},
+            "/v1/statements": {},
         }.get(path)
         if method in ("POST", "PUT")
         else None
     )
     if path in ("/v1/ledgers", "/v1/messages/stream") or (method, path) == PATHS[0]:
         return  # asks nothing that is broken; ends its stream; is asked in the next test
-    answer = await served.seller.ask(method, path, body)
+    answer = await caller(served, path).ask(method, path, body)
     assert answer.status == 500
     assert "hunter2" not in answer.text
     assert len(served.said) == 1
@@ -344,6 +353,8 @@ def test_paths_declare_their_parameters() -> None:
 async def test_the_example_of_each_request_is_taken(served: Served, route: Route) -> None:
     """What the description shows can be sent as it stands."""
     await served.buyer.ask("POST", "/v1/settlements", proposal())
+    if route.name == "resolveSettlement":
+        await served.seller.ask("POST", "/v1/settlements", proposal())
     if route.name == "acknowledgeMessages":
         for _ in range(42):
             served.fake.put(SELLER, {})
@@ -354,7 +365,8 @@ async def test_the_example_of_each_request_is_taken(served: Served, route: Route
         if route.name == "proposeSettlements":
             body = body.replace(ID.encode(), f"{ID[:-1]}9".encode())
         path = route.path.replace("{id}", ID)
-        answer = await served.seller.ask(route.method, path, body, media=media)
+        who = caller(served, route.path)
+        answer = await who.ask(route.method, path, body, media=media)
         assert answer.status in (200, 202), answer.text
 
 

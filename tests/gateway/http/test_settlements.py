@@ -207,6 +207,15 @@ async def test_each_item_of_an_array_has_its_own_answer(served: Served) -> None:
     assert served.fake.takes == 1
 
 
+async def test_an_array_is_answered_in_short_for_whoever_prefers_it(served: Served) -> None:
+    proposals = [proposal(), changed("legs.1.quantity", "x")]
+    answer = await served.seller.ask("POST", "/v1/settlements", proposals, Prefer="return=minimal")
+    taken, refused = answer.json
+    assert taken == {"status": 202, "id": ID, "state": "PROPOSED"}
+    assert (refused["status"], refused["problem"]["field"]) == (422, "legs[1].quantity")
+    assert answer.headers["Preference-Applied"] == "return=minimal"
+
+
 async def test_an_array_of_refusals_only_never_reaches_the_gateway(served: Served) -> None:
     answer = await served.seller.ask("POST", "/v1/settlements", [changed("id", "x")])
     assert [item["status"] for item in answer.json] == [422]
@@ -316,3 +325,32 @@ async def test_ledgers_say_what_they_are_once_they_were_heard(served: Served) ->
     assert found["registry"]["assets"][0]["asset"] == ISIN
     assert found["eur"]["hash_functions"] == [{"algorithm": "sha256", "encoding": "raw"}]
     assert (found["silent"]["reachable"], found["silent"]["skew_seconds"]) == (False, None)
+
+
+# ---------------------------------------------------------------------- resolve
+
+WORD = {"decision": "COMMIT", "evidence": "both parties hold the confirmation, ref. 77"}
+
+
+async def test_an_operator_says_how_a_lost_decision_went(served: Served) -> None:
+    await served.seller.ask("POST", "/v1/settlements", proposal())
+    await served.buyer.ask("POST", "/v1/settlements", proposal())
+    answer = await served.operator.ask("POST", f"/v1/settlements/{ID}/resolve", WORD)
+    assert answer.status == 200
+    (said,) = answer.json["resolutions"]
+    assert said == WORD | {"operator": "ops", "at": "2026-10-06T09:00:00Z"}
+
+
+async def test_a_member_cannot_and_an_unfrozen_one_is_denied(served: Served) -> None:
+    await served.seller.ask("POST", "/v1/settlements", proposal())
+    path = f"/v1/settlements/{ID}/resolve"
+    assert (await served.seller.ask("POST", path, WORD)).status == 403
+    denied = await served.operator.ask("POST", path, WORD)
+    assert (denied.status, denied.json["code"]) == (409, "DPRG")
+    for wrong, field in (
+        (WORD | {"evidence": ""}, "evidence"),
+        (WORD | {"decision": "MAYBE"}, "decision"),
+        ({"decision": "COMMIT"}, "evidence"),
+    ):
+        refused = await served.operator.ask("POST", path, wrong)
+        assert refused.status == 422 and field in refused.text

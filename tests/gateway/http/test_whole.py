@@ -25,6 +25,7 @@ async def clients(running: System) -> AsyncIterator[tuple[Client, Client]]:
     limits = running.settings.limits
     app = build_app(
         running.desk,
+        statements=running.engine.statements,
         bic=running.settings.bic,
         auth=Authenticator(running.settings.members),
         body_bytes_max=limits.body_bytes_max,

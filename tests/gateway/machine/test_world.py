@@ -26,7 +26,7 @@ def refusal(tmp_path: Path, old: str, new: str) -> str:
     return text.removeprefix(f"{tmp_path}/w.toml: ")
 
 
-@pytest.mark.parametrize("name", ["dvp", "pvp", "cross-currency", "ring"])
+@pytest.mark.parametrize("name", ["dvp", "pvp", "cross-currency", "ring", "cross-border"])
 def test_a_shipped_world_holds(name: str) -> None:
     assert world.load(world.find(name)).members
 
@@ -49,8 +49,8 @@ def test_every_member_of_a_shipped_world_can_act_on_every_ledger() -> None:
 def test_a_world_is_found_by_name_or_by_file() -> None:
     assert world.find("pvp") == world.WORLDS / "pvp.toml"
     assert world.find("mine.toml") == Path("mine.toml")
-    with pytest.raises(ConfigurationError, match="cross-currency, dvp, pvp, ring"):
-        world.find("cross-border")
+    with pytest.raises(ConfigurationError, match="cross-border, cross-currency, dvp, pvp, ring"):
+        world.find("netting")
 
 
 def test_opening_balances_are_counted_in_smallest_units() -> None:

@@ -26,7 +26,17 @@ from tests.htlc import samples
 LABELS = {
     *("component", "version", "python", "condition", "state", "method", "route", "status"),
     *("level", "kind", "protocol", "outcome", "reason", "phase", "ledger", "age", "currency"),
-    *("operation", "refusal", "writer", "cause", "definition", "verdict", "code", "member"),
+    *(
+        "operation",
+        "refusal",
+        "writer",
+        "cause",
+        "definition",
+        "verdict",
+        "code",
+        "member",
+        "registry",
+    ),
 }
 """Each of them has few values, known from code or configuration. A new one needs that thought."""
 

@@ -1,7 +1,7 @@
 """What the tree costs on this machine: `python -m tests.ledgers.icsd.measure_tree`.
 
-Processor time of this process. Builds a tree of 100,000 and one of 1,000,000 holdings, and prints a table: time to build, to change
-200 and 1,000 holdings, size and time of a proof, and of the search for two differing holdings."""
+Builds a tree of 100,000 and one of 1,000,000 holdings and prints, in processor time: to build it,
+to change 200 and 1,000 holdings, a proof and its size, the search for two differing holdings."""
 
 import gc
 import random

@@ -229,15 +229,18 @@ class Net:
         for name, replica in self.replicas.items():
             if name not in self.silent:
                 self._reads(name, replica)
+        self.votes(said)
+        for name, replica in self.replicas.items():
+            cut = None if name in self.silent else replica.to_cut(self.now, False)
+            if cut is not None and replica.guard == self._last_cut():
+                self.publish(CUT_SUBJECT, pack(sign(cut, key_of(name))))
+
+    def votes(self, said: Callable[[str, Statement], Statement] | None = None) -> None:
         for name, replica in self.replicas.items():
             statement = None if name in self.silent else replica.to_vote(self.now)
             if statement is not None:
                 replica.signed(statement)
                 self.tell(name, said(name, statement) if said else statement)
-        for name, replica in self.replicas.items():
-            cut = None if name in self.silent else replica.to_cut(self.now, False)
-            if cut is not None and replica.guard == self._last_cut():
-                self.publish(CUT_SUBJECT, pack(sign(cut, key_of(name))))
 
     def _reads(self, name: str, replica: Replica) -> None:
         for message in self.log[self.read[name] :]:

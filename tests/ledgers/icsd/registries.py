@@ -17,11 +17,12 @@ from ledgers.icsd.node import Node
 from ledgers.icsd.replica import Pace
 from ledgers.icsd.start import Identity, Network, registry
 from tests import postgres
-from tests.ledgers.worlds import LEDGER, TRAITS, ManualClock, World, furnish
+from tests.ledgers.worlds import LEDGER, TEST_KEY, TRAITS, ManualClock, World, furnish
 
 NAMES = tuple(RegistryId(name) for name in ("DE", "FR", "KZ", "UZ"))
 KEYS = {
-    name: Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32)
+    # The first signs as the other ledgers of the tests do: its blocks can be compared with theirs.
+    name: TEST_KEY if number == 1 else Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32)
     for number, name in enumerate(NAMES, 1)
 }
 AT_ONCE = Pace(tick=Duration(0), heartbeat=Duration(10**18), again=Duration(0))
@@ -48,13 +49,13 @@ class Registry:
         self.name = name
         self.dsn = dsn
         self._its = its
-        self._connect = log
+        self.connect = log
         self._clock = clock
 
     @contextlib.asynccontextmanager
     async def alive(self) -> AsyncIterator[RegistryLedger]:
         """One life of the node. Cancelled at the end of the block, wherever it is then."""
-        log = self._connect()
+        log = self.connect()
         identity = Identity(registry=self.name, key=KEYS[self.name], clock=self._clock)
         async with registry(self._its, identity, self.dsn, log, TRAITS, Duration(0)) as ledger:
             running = asyncio.create_task(ledger.node.run())

@@ -25,7 +25,7 @@ from gateway.embedded.nats_settings import (
     new_seed,
     public_key,
 )
-from ledgers.icsd.link import Access, Link
+from ledgers.icsd.link import Access, Link, context
 from ledgers.icsd.log import LogUnreachable
 from ledgers.icsd.stream import JetStreamLog
 from ledgers.icsd.stream_setup import configuration, create, stream_name
@@ -180,11 +180,7 @@ def _certificate(
 
 
 def _client(tls: Tls | None) -> ssl.SSLContext | None:
-    if tls is None:
-        return None
-    context = ssl.create_default_context(cafile=str(tls.authority))
-    context.load_cert_chain(str(tls.certificate), str(tls.key))
-    return context
+    return None if tls is None else context(tls.certificate, tls.key, tls.authority)
 
 
 class BlackHole:

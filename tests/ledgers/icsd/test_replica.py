@@ -106,6 +106,33 @@ def test_a_time_far_from_our_clock_gets_no_vote() -> None:
         assert replica.withheld is not None and word in replica.withheld
 
 
+def test_small_steps_do_not_lead_away_from_our_clock() -> None:
+    """Each cut is valid and close to the block before; the third is too far from our clock."""
+    net = Net()
+    net.bundle("KZ", opened("KZ", "kz-1"))
+    net.run(6)
+    for _ in range(3):
+        view, certificate = net.replicas["UZ"].view, net.replicas["UZ"].certified
+        at = Instant(view.at + 15 * SECOND)
+        net.publish(CUT_SUBJECT, Pen(KZ).cut(view.height + 1, at, certificate))
+        for name, replica in net.replicas.items():
+            net.blocks[name].append(replica.take(net.log[-1]))  # type: ignore[arg-type]
+            net.read[name] = len(net.log)
+        net.votes()
+    assert net.replicas["UZ"].withheld is not None
+    assert net.replicas["UZ"].view.height == net.replicas["UZ"].final + 2
+
+
+def test_a_time_that_stands_is_believed_when_our_clock_was_set_back() -> None:
+    net = Net()
+    net.bundle("KZ", opened("KZ", "kz-1"))
+    net.run(6)
+    height, net.now = net.replicas["UZ"].final, Instant(net.now - 600 * SECOND)
+    net.bundle("KZ", opened("KZ", "kz-2"))
+    net.run(6)
+    assert net.replicas["UZ"].final > height
+
+
 def test_a_block_cut_while_we_were_away_gets_our_vote() -> None:
     net = Net()
     net.run(3)
@@ -126,3 +153,15 @@ def test_a_vote_is_given_once() -> None:
     assert statement is not None
     replica.signed(statement)
     assert replica.to_vote(net.now) is None
+
+
+def test_after_a_long_stop_time_is_brought_up_at_once() -> None:
+    net = Net()
+    net.bundle("KZ", opened("KZ", "kz-1"))
+    net.run(8)
+    head = net.replicas["KZ"].view.at
+    net.now = Instant(net.now + 600 * SECOND)
+    net.run(120)
+    view = net.replicas["KZ"].view
+    assert view.at > head + 600 * SECOND
+    assert net.replicas["KZ"].withheld is None

@@ -28,7 +28,7 @@ from tests.ledgers.icsd.log_contract import Connect, LogContract, hears, whole
 from tests.ledgers.icsd.log_faults import disk_lost, suffer
 from tests.ledgers.icsd.servers import STREAM, BlackHole, Servers, running
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.system, pytest.mark.asyncio(loop_scope="module")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

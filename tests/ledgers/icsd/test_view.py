@@ -6,7 +6,7 @@ from htlc.contract import Answer, Refusal
 from htlc.units import AccountId, Instant
 from ledgers.administration import BlockAccount
 from ledgers.icsd.block import Fault
-from ledgers.icsd.entry import ENTRIES_MAX, Cut, Entry, Hash, pack, sign, unpack
+from ledgers.icsd.entry import ENTRIES_MAX, STEP_MAX, Cut, Entry, Hash, pack, sign, unpack
 from ledgers.icsd.epoch import RegistryId
 from ledgers.icsd.proof import Result
 from ledgers.icsd.view import View
@@ -136,6 +136,11 @@ def test_time_never_goes_back_but_may_stand(chain: Chain) -> None:
     assert cut_fault(chain, at=chain.view.at) is None
     assert cut_fault(chain, at=Instant(chain.view.at - 1)) is Fault.WRONG_TIME
     assert cut_fault(chain, at=Instant(2**63)) is Fault.WRONG_TIME
+
+
+def test_time_advances_by_four_heartbeats_at_most(chain: Chain) -> None:
+    assert cut_fault(chain, at=Instant(chain.view.at + STEP_MAX)) is None
+    assert cut_fault(chain, at=Instant(chain.view.at + STEP_MAX + 1)) is Fault.TOO_FAR
 
 
 def test_a_cut_must_carry_a_certificate_of_the_block_before(chain: Chain) -> None:

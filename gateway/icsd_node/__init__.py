@@ -1,0 +1,1 @@
+"""The node of one registry as a process: configuration, composition, its HTTP interface."""

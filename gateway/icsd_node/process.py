@@ -1,0 +1,143 @@
+"""One registry's node as a process, put together from its parts and run."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+import msgspec
+
+from gateway.config import database
+from gateway.icsd_node import routes
+from gateway.icsd_node.settings import NodeProcess
+from gateway.process import health
+from gateway.process.life import Ready, addresses, live
+from gateway.process.pulse import EVERY_SECONDS, Pulse
+from gateway.process.serving import serve_app
+from gateway.process.sockets import Descriptors, Listening, sockets
+from gateway.telemetry.lag import LoopLag
+from gateway.telemetry.logs import Say
+from gateway.telemetry.process import ProcessSource, exposition
+from gateway.telemetry.registry import RegistrySource
+from gateway.telemetry.traffic import Traffic
+from htlc.units import Instant, seconds
+from ledgers.icsd.epoch import RegistryId
+from ledgers.icsd.hosted import RegistryLedger
+from ledgers.icsd.node import Node
+from ledgers.icsd.start import Identity, registry
+from ledgers.icsd.store import Store
+from ledgers.icsd.stream import JetStreamLog
+from ledgers.icsd.stream_setup import self_test
+from ledgers.reading import LOST
+from ledgers.service import build_app
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a running node consists of."""
+
+    ledger: RegistryLedger
+    store: Store
+    log: JetStreamLog
+    pool: "asyncpg.Pool[asyncpg.Record]"
+    pulse: Pulse
+
+    @property
+    def node(self) -> Node:
+        return self.ledger.node
+
+
+def run(settings: NodeProcess, fds: Descriptors, *, lifeline: bool) -> None:
+    """The whole life of a node process. Raises ConfigurationError; LogRefused, LogUnreachable,
+    MigrationError, Altered at its start."""
+    settings.network()
+    settings.seal()
+    listening = sockets((settings.listen, settings.metrics_listen), fds)
+    live(
+        f"{settings.ledger}-{settings.registry}",
+        addresses(listening),
+        lambda ready, say: serve(settings, listening, ready, say),
+        lifeline=lifeline,
+    )
+
+
+async def serve(settings: NodeProcess, listening: Listening, ready: Ready, say: Say) -> None:
+    """Run one node until cancelled. A node that has stopped for good goes on saying why: only
+    people can decide what is next, and they want to look."""
+    state, lag, traffic = health.Health(), LoopLag(), Traffic()
+    async with _parts(settings) as parts, asyncio.TaskGroup() as group:
+        exposed = exposition(
+            ProcessSource("registry", health=state, pool=parts.pool, lag=lag, traffic=traffic),
+            RegistrySource(parts.node, parts.log),
+        )
+        _watch(state, parts)
+        app = build_app(parts.ledger, settings.principals())
+        routes.add(app, parts.node, parts.store)
+        app.middlewares.insert(0, traffic.middleware())
+        runners = [
+            await serve_app(health.build_app(state, exposed, lambda: lag.last), listening[1]),
+            await serve_app(app, listening[0]),
+        ]
+        work = group.create_task(_run(parts.node, say), name="node")
+        beside = [group.create_task(lag.run()), group.create_task(parts.pulse.run())]
+        state.started = True
+        ready()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            state.draining = True
+            for runner in reversed(runners):  # requests in flight are finished by the node
+                await runner.cleanup()
+            for task in (work, *beside):
+                task.cancel()
+
+
+async def _run(node: Node, say: Say) -> None:
+    await node.run()
+    say(f"PAGE: registry {node.me} is out of service: {node.stopped}")
+
+
+def _watch(state: health.Health, parts: Parts) -> None:
+    """What the node needs to be ready, and what it can do without for a while."""
+    node, log = parts.node, parts.log
+    state.checks["node"] = lambda: node.stopped
+    state.checks["caught up"] = lambda: (
+        None if node.caught_up else f"reading the log, at height {node.head.height}"
+    )
+    state.checks["database"] = parts.pulse.check
+    state.remarks["log"] = lambda: None if log.connected else "no connection to the log"
+    state.remarks["clock"] = lambda: node.replica.withheld
+
+
+@asynccontextmanager
+async def _parts(settings: NodeProcess) -> AsyncIterator[Parts]:
+    identity = Identity(
+        registry=RegistryId(settings.registry), key=settings.key(), clock=_wall_clock
+    )
+    access, stream = settings.log.access(settings.registry), settings.log.stream
+    log = await JetStreamLog.open(settings.log.servers, access, stream)
+    try:
+        await self_test(log, stream, settings.log.monitors)
+        opened = registry(
+            settings.network(),
+            identity,
+            database(settings.dsn),
+            log,
+            settings.traits(),
+            seconds(settings.fresh_seconds),
+        )
+        async with opened as ledger:
+            pool = ledger.pool
+            pulse = Pulse(lambda: _touch(pool), LOST)
+            yield Parts(ledger=ledger, store=Store(pool), log=log, pool=pool, pulse=pulse)
+    finally:
+        await log.close()
+
+
+async def _touch(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    """A transaction that counts as one that writes; it changes nothing."""
+    await pool.execute("SELECT pg_current_xact_id()", timeout=EVERY_SECONDS)
+
+
+def _wall_clock() -> Instant:
+    return Instant(time.time_ns())

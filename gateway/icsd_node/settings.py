@@ -1,0 +1,99 @@
+"""The configuration of a registry's node: one TOML file, secrets in files of their own."""
+
+import ssl
+from pathlib import Path
+
+import msgspec
+
+from gateway.config import ConfigurationError, secret
+from gateway.embedded.nats_settings import Tls
+from gateway.process.ledger import LedgerProcess
+from htlc.units import LedgerId, seconds
+from ledgers.icsd.epoch import Epoch, Member, RegistryId
+from ledgers.icsd.link import Access, context
+from ledgers.icsd.replica import Pace
+from ledgers.icsd.rules import are_members
+from ledgers.icsd.start import Network
+from ledgers.icsd.stream_setup import stream_name
+
+
+class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the file. A key that we do not know is a typing error: refused."""
+
+
+class RegistrySettings(_Table, frozen=True, kw_only=True):
+    """A member of the network's first epoch. Later ones are decided on the network."""
+
+    name: str
+    public_key: str  # Ed25519, 32 bytes in hex
+
+
+class LogSettings(_Table, frozen=True, kw_only=True):
+    """The log, as this registry is connected to it."""
+
+    servers: tuple[str, ...]  # nats://host:port, or tls://host:port
+    #: Their monitoring pages, http://host:port: without one that vouches for `sync_interval:
+    #: always` the node does not start.
+    monitors: tuple[str, ...]
+    seed_file: Path  # of our nkey ("SU…")
+    epoch: int = 1  # of the network, whose log this is: its stream is ORD_E<epoch>
+    tls: Tls | None = None
+
+    @property
+    def stream(self) -> str:
+        return stream_name(self.epoch)
+
+    def access(self, registry: str) -> Access:
+        """Raises ConfigurationError."""
+        return Access(name=registry, seed=secret(self.seed_file), tls=self._context())
+
+    def _context(self) -> ssl.SSLContext | None:
+        if self.tls is None:
+            return None
+        try:
+            return context(self.tls.certificate, self.tls.key, self.tls.authority)
+        except OSError as error:
+            raise ConfigurationError(f"log.tls: {error}") from None
+
+
+class NodeProcess(LedgerProcess, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything a registry's node needs: what a ledger process does (`ledger` is the name of the
+    network, `key_file` the registry's own), and its place in the network."""
+
+    registry: str
+    registries: tuple[RegistrySettings, ...]
+    log: LogSettings
+    #: A block is cut this long after the first of its entries has come: what arrives together
+    #: shares it. Between sites 60 ms apart 50 ms loses nothing.
+    tick_seconds: float = 0.02
+    #: Without traffic, how often ledger time advances.
+    heartbeat_seconds: float = 5.0
+    #: How old the state may be that a look tells. Older, and a block is made for the question.
+    fresh_seconds: float = 1.0
+
+    def network(self) -> Network:
+        """What all registries of the network know alike. Raises ConfigurationError."""
+        members = tuple(sorted(map(_member, self.registries), key=lambda m: m.registry))
+        if not are_members(members):
+            raise ConfigurationError(
+                "registries: expected each registry once, with a name of visible ASCII without "
+                "dots and wildcards, and a key of 32 bytes in hex"
+            )
+        if self.registry not in {member.registry for member in members}:
+            raise ConfigurationError(f"registries: {self.registry} itself is not among them")
+        return Network(
+            network=LedgerId(self.ledger),
+            epoch=Epoch(number=1, members=members, start=1),
+            profile=self.traits().profile,
+            pace=Pace(tick=seconds(self.tick_seconds), heartbeat=seconds(self.heartbeat_seconds)),
+        )
+
+
+def _member(settings: RegistrySettings) -> Member:
+    try:
+        key = bytes.fromhex(settings.public_key)
+    except ValueError:
+        raise ConfigurationError(
+            f"registries: the public key of {settings.name} is not hex"
+        ) from None
+    return Member(registry=RegistryId(settings.name), public_key=key)

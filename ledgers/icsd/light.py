@@ -1,0 +1,141 @@
+"""What a light client needs: proofs about the book that anybody can check who knows the members.
+
+A registry proves that somebody holds something, or that an issue is whole, by the way from there to
+the state root that a quorum signed; and that the block is final, by the certificate of its child.
+Nothing else is believed: neither the registry that is asked nor the line to it.
+
+    holding -> tree of the registry's holders -> Issuance -> tree of instruments -> State
+            -> state root -> certificate (a quorum of signatures) -> certified child = final
+"""
+
+from typing import Final
+
+import msgspec
+
+from htlc.units import AccountId, AssetId, LedgerId
+from ledgers.icsd import tree
+from ledgers.icsd.entry import NOTHING, Certificate, Hash
+from ledgers.icsd.epoch import Epoch, RegistryId
+from ledgers.icsd.proof import Header, State, certificate_hash, is_certified, is_final
+from ledgers.icsd.roots import Issuance, balance_of
+from ledgers.icsd.tree import ForgedProof
+from ledgers.icsd.view import View
+from ledgers.parties import Balance
+
+EMPTY: Final = tree.Proof(siblings=(), end=None)
+"""That a tree without leaves does not have a key."""
+
+
+class Certified(msgspec.Struct, frozen=True, kw_only=True):
+    """A block, and a quorum's signature on what it is and what it left."""
+
+    header: Header
+    certificate: Certificate
+
+
+class IssueProof(msgspec.Struct, frozen=True, kw_only=True):
+    """One instrument as it stands in the network after a block."""
+
+    state: State
+    issuance: Issuance
+    way: tree.Proof  # from it to `state.holdings`
+
+
+class HoldingProof(msgspec.Struct, frozen=True, kw_only=True):
+    """What one account holds of an instrument, or that it holds nothing."""
+
+    issue: IssueProof
+    account: AccountId
+    registry: RegistryId  # its home
+    way: tree.Proof  # from the holding to the registry's part of the issue
+
+
+# --- a registry proves ----------------------------------------------------------------------------
+
+
+def prove_issue(view: View, asset: AssetId) -> IssueProof | None:
+    """None: there is no such instrument."""
+    issuance = view.issuance(asset)
+    if issuance is None:
+        return None
+    way = tree.prove(view.roots.instruments, tree.key_of(asset))
+    return IssueProof(state=view.state, issuance=issuance, way=way)
+
+
+def prove_holding(view: View, account: AccountId, asset: AssetId) -> HoldingProof | None:
+    """None: there is no such instrument, or no such account."""
+    issue, registry = prove_issue(view, asset), view.tables.homes.get(account)
+    if issue is None or registry is None:
+        return None
+    holders = view.roots.holders.get(asset, {}).get(registry)
+    way = EMPTY if holders is None else tree.prove(holders, tree.key_of(account))
+    return HoldingProof(issue=issue, account=account, registry=registry, way=way)
+
+
+# --- anybody checks -------------------------------------------------------------------------------
+
+
+def check_issue(proof: IssueProof, asset: AssetId, root: Hash) -> Issuance:
+    """The instrument as the certified state `root` has it. Raises ForgedProof."""
+    if proof.state.root != root:
+        raise ForgedProof("the parts of the state are not those that were certified")
+    state, key = proof.state, tree.key_of(asset)
+    leaf = tree.verify(proof.way, key, state.holdings, state.instruments)
+    if leaf is None or leaf.content != proof.issuance.content or proof.issuance.asset != asset:
+        raise ForgedProof(f"{asset} stands otherwise in the book than it is told here")
+    if not proof.issuance.is_whole:
+        raise ForgedProof(f"the issue of {asset} is not what its holders have together")
+    return proof.issuance
+
+
+def check_holding(proof: HoldingProof, account: AccountId, asset: AssetId, root: Hash) -> Balance:
+    """What the account holds by the certified state `root`. That the account is at home where the
+    proof looks, its name says. Raises ForgedProof."""
+    issuance = check_issue(proof.issue, asset, root)
+    if proof.account != account or not account.startswith(f"{proof.registry}-"):
+        raise ForgedProof(f"this is no proof about {account}")
+    part = next((p for p in issuance.parts if p.registry == proof.registry), None)
+    expected, total = (tree.EMPTY_HASH, 0) if part is None else (part.root, part.held)
+    leaf = tree.verify(proof.way, tree.key_of(account), expected, total)
+    return Balance() if leaf is None else balance_of(leaf.content)
+
+
+def check_final(block: Certified, child: Certified, epoch: Epoch) -> None:
+    """That nothing else can ever stand at this height. Raises ForgedProof."""
+    for shown in (block, child):
+        check_certified(shown, epoch)
+    if not is_final(block.header, block.certificate, child.header):
+        raise ForgedProof(f"block {child.header.height} does not make {block.header.height} final")
+
+
+def check_certified(shown: Certified, epoch: Epoch) -> None:
+    """That a quorum of the epoch signed this block. Raises ForgedProof."""
+    height, statement = shown.header.height, shown.certificate.statement
+    if (statement.height, statement.block) != (height, shown.header.hash):
+        raise ForgedProof(f"the certificate is not of this block at height {height}")
+    if not is_certified(shown.certificate, epoch):
+        raise ForgedProof(f"block {height} is not signed by {epoch.quorum} members of its epoch")
+
+
+class Follower:
+    """Follows the chain of headers from the first on, believing only signatures and hashes."""
+
+    def __init__(self, network: LedgerId, epoch: Epoch) -> None:
+        self._network = network
+        self._epoch = epoch
+        self.height = 0
+        self.head: Hash = NOTHING
+        self._certificate: Certificate | None = None
+
+    def take(self, shown: Certified) -> None:
+        """The next block. Raises ForgedProof."""
+        header = shown.header
+        if (header.network, header.height) != (self._network, self.height + 1):
+            raise ForgedProof(f"expected block {self.height + 1} of {self._network}")
+        if header.previous != self.head:
+            raise ForgedProof(f"block {header.height} does not continue the one before")
+        if header.certificate != certificate_hash(self._certificate):
+            raise ForgedProof(f"block {header.height} carries another certificate")
+        check_certified(shown, self._epoch)
+        self.height, self.head = header.height, header.hash
+        self._certificate = shown.certificate

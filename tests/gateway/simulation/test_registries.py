@@ -1,0 +1,140 @@
+"""The registry network under faults and lies: what must hold holds, and the judge would notice."""
+
+import msgspec
+import pytest
+
+from gateway.simulation.registries import Registries, Settings, opened, whole_run
+from gateway.simulation.registries_campaign import convictions
+from gateway.simulation.registries_judge import final_blocks, longest, violations
+from gateway.simulation.registries_liar import Liar, Lie
+from gateway.simulation.registries_node import Node
+from htlc.units import AccountId
+from ledgers.icsd.block import Block
+from ledgers.icsd.entry import Hash
+from ledgers.icsd.proof import Offence
+from ledgers.parties import Balance
+
+SHORT = Settings(seconds=8.0, requests=20)
+
+
+def with_(**changed: object) -> Settings:
+    return msgspec.structs.replace(SHORT, **changed)
+
+
+def lying(*lies: Lie, name: str = "KG", **changed: object) -> Settings:
+    return with_(lies={name: frozenset(lies)}, **changed)
+
+
+@pytest.fixture(scope="module")
+def calm() -> Registries:
+    return whole_run(1, SHORT)
+
+
+def test_everything_asked_is_done_once_and_all_books_are_equal(calm: Registries) -> None:
+    assert violations(calm) == ()
+    assert len(calm.answers) == len(calm.requests) > 30
+    assert {node.replica.final for node in calm.nodes.values()} == {longest(calm).replica.final}
+
+
+def test_the_same_seed_gives_the_same_chain(calm: Registries) -> None:
+    again = whole_run(1, SHORT)
+    assert [b.header.hash for b in final_blocks(again)] == [
+        b.header.hash for b in final_blocks(calm)
+    ]
+
+
+def test_crashes_lose_nothing() -> None:
+    world = whole_run(2, with_(crashes=10, votes_lost=0.3, messages_lost=0.2))
+    assert violations(world) == ()
+
+
+@pytest.mark.parametrize(
+    "lies",
+    [
+        (Lie.SILENT, Lie.STEAL),
+        (Lie.FALSE_ROOT, Lie.FORGE),
+        (Lie.EQUIVOCATE, Lie.TWO_BUNDLES),
+        (Lie.BAD_CUTS, Lie.WRONG_TIME),
+    ],
+)
+def test_one_liar_of_four_changes_nothing(lies: tuple[Lie, ...]) -> None:
+    world = whole_run(3, lying(*lies, crashes=2))
+    assert violations(world) == ()
+    assert longest(world).replica.final > 3
+
+
+def test_two_liars_of_seven_change_nothing() -> None:
+    lies = {"BY": frozenset({Lie.EQUIVOCATE}), "KZ": frozenset({Lie.FORGE, Lie.STEAL})}
+    world = whole_run(4, with_(registries=7, seconds=6.0, requests=10, lies=lies))
+    assert violations(world) == ()
+
+
+def test_who_signs_twice_is_convicted_by_its_signatures() -> None:
+    found = convictions(whole_run(5, lying(Lie.EQUIVOCATE, Lie.TWO_BUNDLES)))
+    assert found == {Offence.TWO_VOTES: 1, Offence.TWO_BUNDLES: 1}
+
+
+def test_more_liars_than_the_network_withstands_are_found_out() -> None:
+    """Three of four sign one false state: the honest one stops, and says what differs."""
+    lies = {name: frozenset({Lie.FALSE_ROOT}) for name in ("BY", "KG")}
+    world = whole_run(6, with_(requests=0, lies=lies))
+    assert longest(world).replica.final == 0, "two of four certify nothing"
+    stopped = _three_liars()
+    assert stopped.replica.stopped is not None
+    assert "state" in stopped.replica.stopped.what
+    assert stopped.replica.final == 0, "and its initiators are told nothing"
+
+
+def _three_liars() -> Node:
+    """One honest registry among three that sign the same false state."""
+    settings = with_(requests=0)
+    world = Registries(7, settings)
+    for name in ("BY", "GE", "KG"):
+        lies = frozenset({Lie.FALSE_ROOT})
+        world.nodes[name] = Liar(name, world.epoch, world, lies)  # type: ignore[index, arg-type]
+    honest = next(iter(world.nodes.values()))
+    for node in world.nodes.values():
+        world.wake(node, 0)  # type: ignore[arg-type]
+    world.ask(honest.name, opened(honest.name, "AM-1"))
+    world.play()
+    return honest
+
+
+# --- the judge has teeth -------------------------------------------------------------------------
+
+
+def copy_of(seed: int = 1) -> Registries:
+    return whole_run(seed, with_(requests=6, seconds=7.0))
+
+
+def test_the_judge_sees_what_is_wrong() -> None:
+    world = copy_of()
+    assert violations(world) == ()
+    node = world.honest[0]
+    answer = world.answers.pop(3)
+    assert "was answered 0 times" in violations(world)[0]
+    world.answers[3] = answer * 2
+    assert "was answered 2 times" in violations(world)[0]
+    world.answers[3] = answer
+    block = node.blocks[2]
+    wrong = msgspec.structs.replace(block.statement, state=Hash(bytes(32)))
+    node.blocks[2] = msgspec.structs.replace(block, statement=wrong)
+    assert any("another block or state at 3" in line for line in violations(world))
+    node.blocks[2] = block
+    for other in world.honest:
+        other.blocks = [_without_moves(each) for each in other.blocks]
+    assert any("stands 0 times in the chain" in line for line in violations(world))
+
+
+def _without_moves(block: Block) -> Block:
+    kept = tuple(effect for effect in block.effects if not effect.id.startswith("move-"))
+    return msgspec.structs.replace(block, effects=kept)
+
+
+def test_the_judge_sees_an_issue_that_is_not_whole() -> None:
+    world = copy_of()
+    view = world.honest[0].replica.view
+    asset = next(iter(view.book.instruments))
+    counter = view.book.instruments[asset].counter
+    view.book.balances[AccountId(counter), asset] = Balance(-1, 0)
+    assert any("is not whole" in line for line in violations(world))
