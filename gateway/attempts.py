@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from gateway import cancellations, claims, party_locks, payments
+from gateway import cancellations, claims, party_locks, payments, waiting
 from gateway.cancellations import Cancellations
 from gateway.days import Days
 from gateway.jobs import FOREVER, AttemptJob, Begun, Done, Job, Started
@@ -25,7 +25,6 @@ from htlc.events import Decided, Event, Proposed
 from htlc.settlement import Settlement
 from htlc.swap import Swap
 from htlc.units import MemberId, SettlementId
-from protocols.iso20022.codes import PendingReason
 from protocols.matching import Tolerance
 
 UNHEARD_AGAIN: Final = 1_000_000_000
@@ -160,7 +159,7 @@ class Attempts:
 
     def _selected(self, job: AttemptJob) -> tuple[Notice, ...]:
         """Notices that a pair's settlement date has come."""
-        if job.attempt > 1 or job.advised != PendingReason.FUTU.value:
+        if job.attempt > 1 or job.advised not in waiting.DATED:
             return ()
         now = self._ask().now()
         return tuple(notice(side, told, now) for side, told in job.pair.told_selected(now))

@@ -3,6 +3,7 @@
 A wrong file stops the start with one line that names the key and what was expected.
 """
 
+import ipaddress
 import itertools
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
@@ -125,6 +126,17 @@ class MatchingSettings(_Table, frozen=True, kw_only=True):
     tolerance: dict[str, tuple[BandSettings, ...]] = msgspec.field(default_factory=_t2s_bands)
 
 
+class WebhookSettings(_Table, frozen=True, kw_only=True):
+    """Where members may have their mailbox delivered to."""
+
+    #: Networks (CIDR) that are spoken to beside the public internet: those of the members, if they
+    #: are private; loopback, on one machine. None by default: a URL that a member chooses is a
+    #: request from inside the gateway's own network. Link-local addresses are never spoken to.
+    allow_networks: tuple[str, ...] = ()
+    #: Whether `http:` is taken beside `https:`. Deliveries are signed, not encrypted.
+    allow_http: bool = False
+
+
 class StatementSettings(_Table, frozen=True, kw_only=True):
     """Statements of accounts (semt.002, semt.017, camt.053)."""
 
@@ -229,6 +241,7 @@ class Settings(_Table, frozen=True, kw_only=True):
     limits: LimitSettings = LimitSettings()
     matching: MatchingSettings = MatchingSettings()
     signing: SigningSettings | None = None
+    webhooks: WebhookSettings = WebhookSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
     statements: StatementSettings = StatementSettings()
 
@@ -300,6 +313,11 @@ def check(settings: Settings) -> Settings:
             raise ConfigurationError(f"ledgers.{name}.depository: expected the CSD's BIC")
     check_calendars({name: access.calendar for name, access in settings.ledgers.items()})
     tolerance_of(settings.matching)
+    for n, network in enumerate(settings.webhooks.allow_networks):
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            raise ConfigurationError(f"webhooks.allow_networks[{n}]: {error}") from None
     return settings
 
 

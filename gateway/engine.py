@@ -44,6 +44,7 @@ from gateway.taking_up import TakingUp
 from gateway.tally import Tally
 from gateway.tellers import Tellers
 from gateway.vault import Vault, load_master
+from gateway.webhooks import Webhooks
 from htlc.settlement import Phase
 from htlc.units import Duration, Instant, LedgerId, SettlementId, seconds
 from ledgers.migrate import migrate
@@ -81,17 +82,15 @@ class Engine:
             LedgerId(name): ledger(session, its) for name, its in settings.ledgers.items()
         }
         self.links = {name: self._link(name, its) for name, its in self.ledgers.items()}
-        vault = Vault(load_master(settings.master_file))
-        self.agreements = Agreements(
-            vault,
-            settings.limits.limits(),
-            lambda name: self.directory.profile(name, self._time(name)),
-        )
+        master = load_master(settings.master_file)
+        vault = Vault(master)
+        self.agreements = self._agreements(vault)
         self.keys = Keys(pool, vault, say)
         self.runner = self._runner()
         self.positions = PositionMessages(self.directory, now=now_ns)
         self.rulebook = self._rules()
         self.mailboxes = Mailboxes(pool)
+        self.webhooks = self._webhooks(master)
         self.origins = self._origins()
         self.intake = Intake(
             pool,
@@ -113,6 +112,13 @@ class Engine:
         self.lease = self._lease()
         self.taking_up = self._taking_up(vault)
         self.draining = False  # no new intake; what is open is brought to its end
+
+    def _agreements(self, vault: Vault) -> Agreements:
+        return Agreements(
+            vault,
+            self.settings.limits.limits(),
+            lambda name: self.directory.profile(name, self._time(name)),
+        )
 
     def _recovery(self) -> Recovery:
         return Recovery(
@@ -145,6 +151,16 @@ class Engine:
             links=self.links,
             agreements=self.agreements,
             tally=Tally(kinds),
+            say=self._say,
+        )
+
+    def _webhooks(self, master: bytes) -> Webhooks:
+        return Webhooks(
+            self.pool,
+            self.mailboxes,
+            self.settings.webhooks,
+            master=master,
+            replica=self.journal.replica,
             say=self._say,
         )
 
@@ -198,6 +214,7 @@ class Engine:
             unmatched_days=self.settings.matching.unmatched_days,
             matched_days=self.settings.matching.matched_days,
             delivered=self.mailboxes.delivered,
+            waiting=self.pending.all,
             changed=self.pending.wait,
             over=self.pending.forget,
             say=self._say,
@@ -349,6 +366,7 @@ def desk_of(engine: Engine) -> Desk:
         rulebook=engine.rulebook,
         connections=engine.connections,
         mailboxes=engine.mailboxes,
+        webhooks=engine.webhooks,
         open_max=engine.settings.limits.open_max,
         legs_max=engine.settings.limits.legs_max,
         reachable=lambda name: not engine.links[LedgerId(name)].failures,

@@ -109,6 +109,18 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     content: str
 
 
+class Webhook(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a mailbox is delivered to, and how that goes: attempts that failed in a row, what was
+    wrong with the last one, when the next is made. `gone`: the receiver wants no more."""
+
+    url: str
+    set_at: int
+    failures: int = 0
+    fault: str | None = None
+    gone: bool = False
+    next_at: int | None = None
+
+
 class Received(msgspec.Struct, frozen=True, kw_only=True):
     """A message that a member has sent, byte for byte: `id` is its BizMsgIdr."""
 
@@ -225,6 +237,16 @@ class Gateway(Protocol):
 
     async def acknowledge(self, member: str, through: int) -> int | None:
         """The cursor acknowledged now; None if there is no such message yet."""
+        ...
+
+    async def put_webhook(self, member: str, url: str, secret: str) -> str | None:
+        """Deliver a mailbox there; why not, if the URL is not taken."""
+        ...
+
+    async def webhook(self, member: str) -> Webhook | None: ...
+
+    async def drop_webhook(self, member: str) -> bool:
+        """Whether there was one."""
         ...
 
     def ledgers(self) -> Sequence[LedgerState]: ...

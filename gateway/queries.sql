@@ -272,15 +272,9 @@ UPDATE instruction SET content = $2 WHERE instruction = $1;
 SELECT pair, due_at, attempts, advised, mirrored, failing, settle_on, told_on
 FROM pending_pair WHERE pair = $1 FOR UPDATE;
 
--- name: resting_pairs
--- Of these pairs, the ones of which no attempt is under way, as they stand.
-SELECT pair, due_at, attempts, advised, mirrored, failing, settle_on, told_on
-FROM pending_pair p
-WHERE pair = ANY ($1::uuid[])
-  AND NOT EXISTS (SELECT FROM settlement s WHERE s.pair = p.pair AND s.replica IS NOT NULL);
-
 -- name: lock_resting_pairs
--- The same, and none begins before we are done. The order keeps replicas out of each other's way.
+-- Of these pairs, the ones of which no attempt is under way, as they stand; none begins before we
+-- are done. The order keeps replicas out of each other's way.
 SELECT pair, due_at, attempts, advised, mirrored, failing, settle_on, told_on
 FROM pending_pair p
 WHERE pair = ANY ($1::uuid[])
@@ -292,10 +286,15 @@ ORDER BY pair FOR UPDATE OF p;
 SELECT instruction, member, entered_at, alleged, header, content,
        coalesce(changed_at, entered_at) AS changed_at
 FROM instruction
-WHERE pair IS NULL AND NOT ended AND (content::json ->> 'settlement_date')::date < $1
+WHERE pair IS NULL AND NOT ended AND instruction > $2
   AND coalesce(changed_at, entered_at) < extract(epoch FROM $1::date + 1) * 1000000000
-  AND instruction > $2
+  AND (content::json ->> 'settlement_date')::date < $1
 ORDER BY instruction LIMIT $3;
+
+-- name: still_unmatched
+SELECT instruction, member, entered_at, alleged, header, content,
+       coalesce(changed_at, entered_at) AS changed_at
+FROM instruction WHERE instruction = ANY ($1::uuid[]) AND pair IS NULL AND NOT ended;
 
 -- name: last_attempt
 SELECT settlement FROM settlement WHERE pair = $1 ORDER BY attempt DESC LIMIT 1;
@@ -388,6 +387,47 @@ DELETE FROM idempotency WHERE (member, key) IN (
     SELECT member, key FROM idempotency WHERE kept_at < now() - $1::interval
     ORDER BY kept_at LIMIT $2 FOR UPDATE SKIP LOCKED
 ) RETURNING 1;
+
+-- name: put_webhook
+-- Replaces what was there; the setting begins without failures.
+INSERT INTO webhook (member, url, secret, set_at) VALUES ($1, $2, $3, $4)
+ON CONFLICT (member) DO UPDATE
+SET url = excluded.url, secret = excluded.secret, set_at = excluded.set_at, failures = 0,
+    fault = NULL, next_at = '-infinity', gone = false;
+
+-- name: show_webhook
+SELECT url, set_at, failures, fault, gone, extract(epoch FROM next_at) AS next_at
+FROM webhook WHERE member = $1;
+
+-- name: drop_webhook
+DELETE FROM webhook WHERE member = $1 RETURNING member;
+
+-- name: due_webhooks
+-- Webhooks that have something to deliver and may try it now, and that nobody else works on.
+SELECT w.member FROM webhook w JOIN mailbox_head h USING (member)
+WHERE NOT w.gone AND w.next_at <= now() AND h.last > h.acknowledged
+  AND (w.claimed_by = $1 OR w.claimed_until < now());
+
+-- name: claim_webhook
+-- For the next $3 seconds this replica delivers, and no other.
+UPDATE webhook w SET claimed_by = $2, claimed_until = now() + make_interval(secs => $3)
+FROM mailbox_head h
+WHERE w.member = $1 AND h.member = w.member AND NOT w.gone AND w.next_at <= now()
+  AND (w.claimed_by = $2 OR w.claimed_until < now())
+RETURNING w.url, w.secret, w.set_at, w.failures, h.acknowledged;
+
+-- name: webhook_delivered
+-- The claim goes on; nothing if it was lost, or the setting changed meanwhile.
+UPDATE webhook SET failures = 0, fault = NULL, claimed_until = now() + make_interval(secs => $4)
+WHERE member = $1 AND claimed_by = $2 AND set_at = $3 RETURNING member;
+
+-- name: webhook_failed
+UPDATE webhook SET failures = failures + 1, fault = $4, gone = $6,
+    next_at = now() + make_interval(secs => $5)
+WHERE member = $1 AND claimed_by = $2 AND set_at = $3;
+
+-- name: webhooks_failing
+SELECT count(*) FROM webhook WHERE failures > 0;
 
 -- name: begin_epoch
 UPDATE epoch SET epoch = epoch + 1, mark = gen_random_uuid(), lacking = NULL

@@ -20,6 +20,9 @@ from protocols.iso20022.codes import FailingReason, PendingReason, ReasonCode
 ORDER_AWAITED: Final = "the payment order (pacs.009) is awaited"
 """Told beside MONY and CMON before there was any attempt."""
 
+DATED: Final = ("FUTU", "LATE", "CLAT", "CYCL")
+"""Reasons of a pair that waits for a business day and for nothing else."""
+
 
 class Wait(msgspec.Struct, frozen=True, kw_only=True):
     """Why the first side waits and why the second, in reason codes; `failing`: its date is over."""

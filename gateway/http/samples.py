@@ -114,6 +114,19 @@ RESOLVING: Final = wire.Resolving(
 CANCELLATION: Final = wire.Cancellation(reason="agreed with the counterparty")
 ACKNOWLEDGEMENT: Final = wire.Acknowledgement(through=notation.cursor(42))
 
+WEBHOOK_SETTING: Final = wire.WebhookSetting(
+    url="https://custodian.example/lockstep",
+    secret="bM2HcPq7dVx0sJ9tYw4kE1uZ",  # noqa: S106 - an example
+)
+WEBHOOK: Final = wire.WebhookView(
+    url="https://custodian.example/lockstep",
+    state="failing",
+    set_at=_AT_TEXT,
+    failures=3,
+    fault="answered 503",
+    next_at=_AT_TEXT,
+)
+
 STATEMENT_REQUEST: Final = {"kind": "cash", "ledger": "eur"}
 
 STATEMENTS: Final = report_wire.StatementList(

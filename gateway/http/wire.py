@@ -355,6 +355,44 @@ class Acknowledged(msgspec.Struct, frozen=True, kw_only=True):
     through: Cursor
 
 
+SECRET_LENGTHS: Final = (24, 128)
+"""Characters of a webhook's secret: 24 of base64 are 144 bits."""
+
+
+class WebhookSetting(_Request, frozen=True, kw_only=True):
+    """Where the mailbox is to be delivered, and the secret that deliveries are signed with."""
+
+    url: Annotated[
+        str,
+        Meta(
+            description="Absolute https URL, without user, password and fragment",
+            examples=["https://custodian.example/lockstep"],
+            min_length=1,
+            max_length=2000,
+        ),
+    ]
+    secret: Annotated[
+        str,
+        Meta(
+            description="Printable ASCII; never shown again",
+            examples=["bM2HcPq7dVx0sJ9tYw4kE1uZ"],
+            min_length=SECRET_LENGTHS[0],
+            max_length=SECRET_LENGTHS[1],
+        ),
+    ]
+
+
+class WebhookView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A webhook, and how it does: active, failing (tried again at `next_at`), or gone (410)."""
+
+    url: str
+    state: Literal["active", "failing", "gone"]
+    set_at: Instant
+    failures: Annotated[int, Meta(description="Attempts in a row that failed")] = 0
+    fault: Annotated[str | None, Meta(description="What was wrong with the last one")] = None
+    next_at: Instant | None = None
+
+
 class LedgerView(msgspec.Struct, frozen=True, kw_only=True):
     """A ledger as the gateway sees it. What it said of itself is empty until it was heard."""
 

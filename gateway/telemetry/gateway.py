@@ -31,6 +31,7 @@ class GatewaySource:
         self._census = Census()
         self._backlogs: dict[str, int] = {}
         self._unmatched = 0
+        self._failing = 0
 
     async def refresh(self) -> None:
         """Take the census, and ask the database if it is there."""
@@ -40,6 +41,7 @@ class GatewaySource:
             rows = await self._engine.pool.fetch(QUERIES["mailbox_backlogs"])
             self._backlogs = {row["member"]: row["backlog"] for row in rows}
             self._unmatched = await self._engine.pool.fetchval(QUERIES["matching_queue"])
+            self._failing = await self._engine.pool.fetchval(QUERIES["webhooks_failing"])
 
     def collect(self) -> Iterator[Metric]:
         yield from self._settlements()
@@ -145,6 +147,13 @@ class GatewaySource:
             metrics.MAILBOX_BACKLOG, *(((member,), n) for member, n in self._backlogs.items())
         )
         yield number(metrics.STREAMS, self._traffic.streams)
+        hooks = self._engine.webhooks
+        yield numbers(
+            metrics.WEBHOOK_DELIVERIES,
+            (("delivered",), hooks.delivered),
+            (("failed",), hooks.failed),
+        )
+        yield number(metrics.WEBHOOKS_FAILING, self._failing)
 
     def _replica(self) -> Iterator[Metric]:
         tally = self._engine.runner.tally

@@ -288,6 +288,15 @@ MAILBOX_BACKLOG = _gauge(
     "Messages that a member has not acknowledged. Of the database: the same on every replica.",
     "member",
 )
+WEBHOOK_DELIVERIES = _counter(
+    "lockstep_webhook_deliveries_total",
+    "Attempts to deliver a message to a member's webhook (verdict: delivered, failed).",
+    "verdict",
+)
+WEBHOOKS_FAILING = _gauge(
+    "lockstep_webhooks_failing",
+    "Members whose webhook did not take the last message: tried again, or given up after a 410.",
+)
 STREAMS = _gauge("lockstep_mailbox_streams", "Open streams of mailboxes.")
 
 # ------------------------------------------------------------------ gateway: replicas
