@@ -113,11 +113,16 @@ class Attempts:
         standing: Standing,
         cancelling: Set[MemberId] = frozenset(),
     ) -> list[Begun]:
-        """Open an attempt; none where a ledger has not told what it keeps: then the pair waits."""
+        """Open an attempt; none where a ledger has not told what it keeps, or reconciliation has
+        stopped what it moves: then the pair waits."""
         asked = self._ask()
         id = SettlementId(asked.new_id())
         swap = asked.pair_swap(id, job.pair)
         if swap is None:
+            if asked.days.is_stopped(job.pair):
+                stop = waiting.stopped(asked.days)
+                await self.resumption.keep(connection, job.wait, job.pair, stop, done)
+                return []
             due_at = asked.now() + UNHEARD_AGAIN
             await claims.wait(connection, self._journal, job, due_at, done)
             return []

@@ -35,6 +35,7 @@ from gateway.mailbox import Mailboxes
 from gateway.origins import Origins
 from gateway.pending import PendingPairs
 from gateway.positions import PositionMessages
+from gateway.reconciliation.service import Reconciliation
 from gateway.recovery import Recovery
 from gateway.rulebook import Rulebook
 from gateway.runner import Runner
@@ -106,6 +107,7 @@ class Engine:
         self.allegements, self.liquidity = self.tellers.allegements, self.tellers.liquidity
         self.recovery = self._recovery()
         self.statements = self._statements()
+        self.reconciliation = self._reconciliation()
         self.acquaintance = Acquaintance(
             self.links, self.directory, pool, learned=self._learned, say=say
         )
@@ -127,6 +129,18 @@ class Engine:
             self.runner,
             self.pending,
             self.origins,
+        )
+
+    def _reconciliation(self) -> Reconciliation:
+        return Reconciliation(
+            self.pool,
+            self.directory,
+            self.ledgers,
+            daily_at=self.settings.reconciliation.at(),
+            now=now_ns,
+            today=self.days.today,
+            delivered=self.mailboxes.delivered,
+            say=self._say,
         )
 
     def _statements(self) -> Statements:
@@ -237,6 +251,7 @@ class Engine:
             in_flight_max=LINK_IN_FLIGHT,
             told=lambda task, answer: self.runner.told(task, answer),
             say=self._say,
+            stopped=lambda asset: self.directory.is_stopped(name, asset),
         )
 
     def _time(self, name: LedgerId) -> Instant | None:
@@ -332,6 +347,7 @@ class Engine:
             self.taking_up.run(),
             self.tellers.run(),
             self.statements.run(),
+            self.reconciliation.run(),
             self._end_of_day().run(),
             Forgetting(self.pool, self._say).run(),
             listener.run(dsn, self._heard, self._say),

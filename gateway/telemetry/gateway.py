@@ -12,7 +12,7 @@ from gateway.links import Link
 from gateway.telemetry import census as counting
 from gateway.telemetry import metrics
 from gateway.telemetry.census import Census
-from gateway.telemetry.metrics import histogram, number, numbers
+from gateway.telemetry.families import histogram, number, numbers
 from gateway.telemetry.traffic import Traffic
 from htlc.settlement import Phase
 from htlc.units import LedgerId
@@ -49,6 +49,7 @@ class GatewaySource:
         yield from self._links()
         yield from self._writers()
         yield from self._members()
+        yield from self._reconciliation()
         yield from self._replica()
 
     def _settlements(self) -> Iterator[Metric]:
@@ -154,6 +155,21 @@ class GatewaySource:
             (("failed",), hooks.failed),
         )
         yield number(metrics.WEBHOOKS_FAILING, self._failing)
+
+    def _reconciliation(self) -> Iterator[Metric]:
+        service = self._engine.reconciliation
+        runs = service.runs.items()
+        yield numbers(
+            metrics.RECONCILIATION_BREAKS,
+            *(((name,), service.breaks.get(name, 0)) for name in self._engine.settings.ledgers),
+        )
+        yield numbers(
+            metrics.RECONCILIATION_LAST, *(((name,), run.ended_at / 1e9) for name, run in runs)
+        )
+        yield numbers(
+            metrics.RECONCILIATION_SECONDS,
+            *(((name,), (run.ended_at - run.started_at) / 1e9) for name, run in runs),
+        )
 
     def _replica(self) -> Iterator[Metric]:
         tally = self._engine.runner.tally
