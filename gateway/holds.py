@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence, Set
 
 import msgspec
 
-from gateway import instructions, waiting
+from gateway import instructions, linkage, waiting
 from gateway.days import Days
 from gateway.elsewhere import CONFLICTS_MAX
 from gateway.inbound import Arrival, related
@@ -108,6 +108,8 @@ class Holds:
         pair = (await instructions.load_pairs(connection, [waits.pair]))[waits.pair]
         assert isinstance(pair, Pair), "a securities instruction is matched with another"
         wait = waiting.must_wait(pair, self._days)
+        if wait is None and await linkage.waiting(connection, [pair]):
+            wait = linkage.wait(self._now())
         if wait is None:
             job = AttemptJob(pair=pair, wait=waits)
             asking = await connection.fetch(QUERIES["cancellations"], [pair.id])

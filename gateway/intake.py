@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from gateway import cancellations, claims, fx_trades, inbound, instructions, waiting
+from gateway import cancellations, claims, fx_trades, inbound, instructions, linkage, waiting
 from gateway.admission import Admission
 from gateway.agreed import AgreedSwaps
 from gateway.cancellations import Cancellations
@@ -201,10 +201,14 @@ class Intake:
             admission.take(arrival)
         brought = {arrival.key: n for n, arrival in arrivals}
         openings: list[Begun] = []
+        await linkage.keep(connection, admission.accepted())
+        linked = await linkage.waiting(connection, admission.pairs)
         waits: dict[str, waiting.Wait] = {}
         kept: list[tuple[PendingPair, Pair]] = []
         for pair in admission.pairs:
             wait, fresh = waiting.must_wait(pair, days), waiting.fresh(pair, days)
+            if wait is None and pair.id in linked:
+                wait = linkage.wait(days.now())
             if wait is None:
                 begun = AttemptJob(pair=pair, wait=fresh)
                 n = _completed_by(pair, brought)
@@ -278,15 +282,32 @@ class Intake:
         for row in await connection.fetch(QUERIES["cancellations"], list(asking)):
             asking[str(row["pair"])].add(MemberId(row["member"]))
         openings = []
+        linked = await linkage.waiting(connection, [wanted[pair][1].pair for pair in asking])
         for pair in (id for id in wanted if id in asking):  # in the order in which they were put
             members = asking[pair]
             n, job = wanted[pair]
             job = msgspec.structs.replace(job, wait=stands[pair])  # told more meanwhile, perhaps
             if len(members) == 2:
                 await self._cancellations.end(connection, job.pair, done[n])
+            elif pair in linked:
+                await self._linked(connection, job, done[n])
             else:
                 openings += await self._attempt(connection, n, job, done[n], members)
         return openings
+
+    async def _linked(self, connection: Connection, job: AttemptJob, done: Done) -> None:
+        """A pair whose time has come waits for a linked instruction; that is told once."""
+        days = self._openers.days
+        kept = waiting.kept(job.wait, linkage.wait(days.now()), days.today())
+        if job.advised == kept.advised:
+            kept = msgspec.structs.replace(kept, told_on=job.wait.told_on)
+        else:
+            now = self._openers.now()
+            told = job.pair.told_pending(linkage.LINKED, now, failing=kept.failing)
+            await deliver(connection, [notice(side, message, now) for side, message in told])
+            done.told.update(job.pair.members)
+        await self._journal.put_pending(connection, [kept])
+        done.waits.append((kept, job.pair))
 
     async def _attempt(
         self,
