@@ -205,6 +205,11 @@ class GatewayClient:
         body = msgspec.json.encode({"reason": reason})
         return await self._ask("POST", f"/v1/settlements/{id}/cancel", wire.SettlementView, body)
 
+    async def release(self, id: str, leg: str, preimage: str) -> wire.SettlementView:
+        """Hand over the secret (64 hex digits) that opens the lock of a leg."""
+        body = msgspec.json.encode({"leg": leg, "preimage": preimage})
+        return await self._ask("POST", f"/v1/settlements/{id}/release", wire.SettlementView, body)
+
     async def resolve(self, id: str, decision: str, evidence: str) -> wire.SettlementView:
         """Say, as an operator, how the lost decision of a frozen settlement went."""
         body = msgspec.json.encode({"decision": decision, "evidence": evidence})

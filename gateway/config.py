@@ -207,7 +207,11 @@ class MemberSettings(_Table, frozen=True, kw_only=True):
     #: It is told what happens to positions: a depository of every lock in its registry (semt.013 to
     #: .015), an account owner of its own (.014, .015). Off: custodians have sese.024 and sese.025.
     position_messages: bool = False
-    power_of_attorney: bool = False  # agreed swaps that name it as a payer need no further consent
+    #: Agreed swaps that name it as a payer need no further consent, and its matched instructions
+    #: are paid without a payment order (pacs.009) of its own.
+    power_of_attorney: bool = False
+    #: A state of the locks that has lasted this long is told: ten times what a settlement takes.
+    advise_after_seconds: float = 1.0
     connection: ConnectionSettings = ConnectionSettings()
 
 

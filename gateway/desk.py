@@ -19,6 +19,7 @@ from gateway.inbound import Arrival, verdict
 from gateway.intake import Intake
 from gateway.jobs import MessageJob, Proposal, SwapJob
 from gateway.journal import QUERIES, Journal, Loaded
+from gateway.keys import Keys
 from gateway.live import Live, may_cancel, may_consent
 from gateway.mailbox import Mailboxes
 from gateway.port import (
@@ -34,6 +35,7 @@ from gateway.port import (
     Taken,
     View,
 )
+from gateway.releases import Releases
 from gateway.resolutions import Resolutions, is_done, may_resolve
 from gateway.rulebook import Rulebook
 from gateway.runner import Runner
@@ -43,7 +45,7 @@ from htlc import swap as swaps
 from htlc.events import CancelRequested, Consented, Decision, Event
 from htlc.settlement import Phase, Settlement
 from htlc.swap import Fault, Swap
-from htlc.units import LedgerId, MemberId, SettlementId
+from htlc.units import LedgerId, LegId, MemberId, SettlementId
 from ledgers import trace
 from protocols.iso20022 import envelope, inbound
 from protocols.iso20022.envelope import Enveloped
@@ -78,6 +80,7 @@ class Desk(Correspondence):
         journal: Journal,
         runner: Runner,
         intake: Intake,
+        keys: Keys,
         directory: Directory,
         rulebook: Rulebook,
         connections: Connections,
@@ -92,6 +95,7 @@ class Desk(Correspondence):
         self._journal = journal
         self._runner = runner
         self._intake = intake
+        self._releases = Releases(keys, self._runner)
         self._directory = directory
         self._rulebook = rulebook
         self._connections = connections
@@ -168,7 +172,7 @@ class Desk(Correspondence):
             received_at=received_at,
             enveloped=enveloped,
             content=content,
-            refusal=self._rulebook.check(content),
+            refusal=self._rulebook.check(content, header.sender),
         )
 
     def _is_busy(self) -> bool:
@@ -350,20 +354,28 @@ class Desk(Correspondence):
         if view is None or principal.role == "member" or is_done(view.state, decision):
             return view
         if (refused := may_resolve(view.state)) is not None:
-            return _denied(refused)
+            return Denied.of(refused)
         decided = await self._resolutions.say(id, principal.name, decision, evidence)
         if decided is None:
             return await self.show(principal, id)
         answer = await self._ask(view, decided, may_resolve)
         return answer if isinstance(answer, Denied) else await self.show(principal, id)
 
+    async def release(
+        self, principal: Principal, id: SettlementId, leg: str, preimage: bytes
+    ) -> View | Denied | Refused | None:
+        view = await self.show(principal, id)
+        if view is None or principal.role != "member":
+            return None
+        by = MemberId(bic11(principal.name))
+        refused = await self._releases.take(view.state, by, LegId(leg), preimage)
+        return refused or (await self._views([id]))[0]
+
     async def _ask(
         self, view: View, event: Event, check: Callable[[Settlement], str | None]
     ) -> View | Denied:
         refused = await self._runner.request(view.id, event, check)
-        if refused is not None:
-            return _denied(refused)
-        return (await self._views([view.id]))[0]
+        return Denied.of(refused) if refused else (await self._views([view.id]))[0]
 
     # ------------------------------------------------------------------ mailboxes
 
@@ -393,9 +405,3 @@ class Desk(Correspondence):
 
     def scale(self, ledger: str, asset: str) -> int | None:
         return self._directory.scale(ledger, asset)
-
-
-def _denied(refused: str) -> Denied:
-    """A code, and why."""
-    code, _, why = refused.partition(" ")
-    return Denied(code=code, why=why)

@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from gateway import allegements, cancellations, instructions
+from gateway import allegements, cancellations, instructions, payments
 from gateway.days import Days
 from gateway.fx_pairs import FxPair, FxSide, status
 from gateway.instructions import Unmatched
@@ -191,7 +191,8 @@ class EndOfDay:
         if not found:
             return []
         now = self._days.now()
-        notices = []
+        sides = [item.side for item in found]
+        notices = await payments.reject_cancelled(connection, sides, now)
         for item in found:
             notices.append(_expired(item.side, now))
             if item.alleged and isinstance(item.side, Side):

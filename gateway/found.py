@@ -6,15 +6,14 @@ else could have made before we showed them. What they do not tell is whether oth
 locked; `whole` says whether the legs found make sense together.
 """
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from gateway.vault import Vault
 from htlc import swap as swaps
 from htlc.agreement import AgreedLeg, Agreement, Pair, PrincipalRisk, Role, htlc_id
-from htlc.canonical import canonical
+from htlc.canonical import digest
 from htlc.contract import Terms
 from htlc.hashlock import Hashlock
 from htlc.swap import Leg, LockProtocol, Party, Swap
@@ -151,16 +150,14 @@ def to_go_back(swap: Swap, locks: Sequence[FoundLock]) -> Agreement:
     )
 
 
-def fingerprint(swap: Swap) -> bytes:
-    """SHA-256 of what a swap moves from where to where, whatever its id."""
-    moved: Mapping[str, list[str]] = {
-        leg.leg: [
-            leg.ledger,
-            leg.asset,
-            str(leg.quantity),
-            leg.payer.account,
-            leg.payee.account,
-        ]
+def moved(swap: Swap) -> dict[str, list[str]]:
+    """What each leg moves from where to where."""
+    return {
+        leg.leg: [leg.ledger, leg.asset, str(leg.quantity), leg.payer.account, leg.payee.account]
         for leg in swap.legs
     }
-    return hashlib.sha256(canonical(moved)).digest()
+
+
+def fingerprint(swap: Swap) -> bytes:
+    """SHA-256 of what a swap moves, whatever its id."""
+    return digest(moved(swap))

@@ -15,15 +15,7 @@ from typing import Final
 from gateway.journal import QUERIES
 from gateway.pairs import MatchedPair, Pair
 from gateway.sql import Connection
-from gateway.waiting import Wait
-from protocols.iso20022.codes import PendingReason
 from protocols.iso20022.instruction import SettlementInstruction
-
-AGAIN: Final = 2_000_000_000
-"""Nanoseconds until a linked pair is looked at again: one statement for all that are due."""
-
-LINKED: Final = (str(PendingReason.LINK.value),) * 2
-"""What both sides are told: it is one's own link that holds it up, or the counterparty's."""
 
 _OWN: Final = "SctiesSttlmTxId"
 
@@ -62,8 +54,3 @@ async def waiting(connection: Connection, pairs: Sequence[MatchedPair]) -> froze
         QUERIES["open_links"], [member for member, _ in sides], [tx for _, tx in sides]
     )
     return frozenset(sides[row["member"], row["waits"]] for row in rows)
-
-
-def wait(now: int) -> Wait:
-    """Until it is looked at again."""
-    return Wait(codes=LINKED, failing=False, until=now + AGAIN)

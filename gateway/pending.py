@@ -77,10 +77,13 @@ class PendingPairs:
     def settled(self, state: Settlement) -> None:
         """A settlement has brought its payees something: whoever lacked it is tried again."""
         for leg in state.swap.legs:
-            needed = self._needs.get((leg.ledger, leg.payee.account, leg.asset), ())
-            for id in sorted(needed, key=self._order):
-                if self._waiting[id][0].attempts:  # not one that only waits for its date
-                    self._try(id)
+            self.brought((leg.ledger, leg.payee.account, leg.asset))
+
+    def brought(self, holding: Holding) -> None:
+        """An account was given something: the pairs that lacked it are tried again."""
+        for id in sorted(self._needs.get(holding, ()), key=self._order):
+            if self._waiting[id][0].attempts:  # not one that only waits for its date
+                self._try(id)
 
     def _order(self, id: str) -> tuple[str, int, str]:
         """Of several that want the same: by priority, and then the oldest first."""

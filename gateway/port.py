@@ -7,7 +7,7 @@ told the same as if it did not exist.
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
 import msgspec
 
@@ -88,6 +88,12 @@ class Denied(msgspec.Struct, frozen=True, kw_only=True):
 
     code: str
     why: str
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """From a code, a blank, and why."""
+        code, _, why = text.partition(" ")
+        return cls(code=code, why=why)
 
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
@@ -199,6 +205,13 @@ class Gateway(Protocol):
     async def cancel(
         self, principal: Principal, id: SettlementId, reason: str
     ) -> View | Denied | None: ...
+
+    async def release(
+        self, principal: Principal, id: SettlementId, leg: str, preimage: bytes
+    ) -> View | Denied | Refused | None:
+        """The holder of the secret hands it over; it opens the lock of this leg, or it is refused.
+        The same again is answered as before."""
+        ...
 
     async def resolve(
         self, principal: Principal, id: SettlementId, decision: Decision, evidence: str

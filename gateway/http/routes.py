@@ -303,6 +303,21 @@ ROUTES: Final = (
     ),
     Route(
         method="POST",
+        path="/v1/settlements/{id}/release",
+        name="releaseSecret",
+        summary="Hand over the secret of a lock, as the party that holds it",
+        description="It is refused if it does not open the lock of the leg, and used as soon as "
+        "every leg is locked. Kept sealed, never logged, told in no message. The same again gets "
+        "the settlement as it is now.",
+        handler=settlements.release,
+        roles=MEMBERS,
+        parameters=(_ID, _KEY),
+        request=_json(wire.Release, sample.RELEASE),
+        answers=(_SHOWN,),
+        refusals=(Kind.NOT_FOUND, Kind.DENIED),
+    ),
+    Route(
+        method="POST",
         path="/v1/settlements/{id}/resolve",
         name="resolveSettlement",
         summary="Say how the lost decision of a FROZEN settlement went, as an operator",

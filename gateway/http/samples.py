@@ -107,6 +107,7 @@ SETTLEMENTS: Final = wire.SettlementPage(
     settlements=(wire.SettlementLine(id=_ID, created_at=_AT_TEXT, state="SETTLED"),), next=None
 )
 
+RELEASE: Final = wire.Release(leg="CASH", preimage="01" * 32)
 RESOLVING: Final = wire.Resolving(
     decision=Decision.COMMIT, evidence="both parties hold the confirmation, ref. 2026/77"
 )

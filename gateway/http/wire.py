@@ -51,6 +51,7 @@ Instant = Annotated[
 Hash = Annotated[
     str, _text(notation.DIGEST, "630dcd2966c4336691125448bbb25b4ff412a49c732db2c8abc1b8581bd710dd")
 ]
+Preimage = Annotated[str, _text(notation.PREIMAGE, "01" * 32)]
 Cursor = Annotated[str, _text(notation.CURSOR, notation.cursor(42), "Opaque")]
 Evidence = Annotated[
     str, _text(notation.REASON, "log of 2026-10-06, line 411; both parties' word, ref. 2026/77")
@@ -124,6 +125,20 @@ class Cancellation(_Request, frozen=True, kw_only=True):
     """A request to cancel."""
 
     reason: Why
+
+
+class Release(_Request, frozen=True, kw_only=True):
+    """The secret of a leg's lock, handed over by the party that holds it. It is never logged."""
+
+    leg: Annotated[
+        str,
+        Meta(
+            description="A leg that the secret opens",
+            examples=["CASH"],
+            extra_json_schema={"pattern": "^[A-Z0-9]{1,8}$"},
+        ),
+    ]
+    preimage: Preimage
 
 
 class Resolving(_Request, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
-from gateway import linkage
+from gateway import waiting
 from protocols.iso20022.instruction import Link, Movement, SettlementInstruction
 from tests.gateway.requests import ask, cancellation, heard, hold
 from tests.gateway.systems import BUYER, SELLER, System, until
@@ -40,7 +40,7 @@ def linked(position: str, reference: str) -> dict[str, object]:
 async def test_a_linked_instruction_settles_after_the_one_it_waits_for(
     running: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(linkage, "AGAIN", 50_000_000)
+    monkeypatch.setattr(waiting, "LINKED_AGAIN", 50_000_000)
     later = instruction(Movement.DELI, transaction_id="LATER", **linked("AFTE", "EARLIER"))
     await send(running, later)
     await send(running, instruction(Movement.RECE))
@@ -75,7 +75,7 @@ async def test_a_linked_instruction_settles_after_the_one_it_waits_for(
 async def test_a_link_to_what_was_cancelled_or_comes_before_holds_nothing_up(
     running: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(linkage, "AGAIN", 50_000_000)
+    monkeypatch.setattr(waiting, "LINKED_AGAIN", 50_000_000)
     first = instruction(Movement.DELI, transaction_id="FIRST", **linked("BEFO", "SECOND"))
     second = instruction(Movement.DELI, transaction_id="SECOND", quantity="7", hold=True)
     await send(running, first)

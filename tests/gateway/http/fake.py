@@ -77,6 +77,7 @@ class FakeGateway:
         self.acknowledged: dict[str, int] = {}
         self.kept: dict[tuple[str, str], tuple[bytes, int, str]] = {}
         self.cancelled: list[tuple[str, str]] = []
+        self.released: list[tuple[str, str]] = []
         self.takes = 0
         self.hooks: dict[str, Webhook] = {}
         self._arrivals: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
@@ -181,6 +182,17 @@ class FakeGateway:
             return Denied(code="DPRG", why="only a payer's consent is asked for")
         state = _opened(evolve(view.state, Consented(member=MemberId(principal.name))))
         return self._keep(view, state)
+
+    async def release(
+        self, principal: Principal, id: SettlementId, leg: str, preimage: bytes
+    ) -> View | Denied | Refused | None:
+        view = await self.show(principal, id)
+        if view is None or principal.role != "member":
+            return None
+        if preimage == bytes(32):
+            return Refused(faults=(swaps.Fault(field="preimage", rule="opens nothing"),))
+        self.released.append((principal.name, leg))
+        return view
 
     async def cancel(
         self, principal: Principal, id: SettlementId, reason: str

@@ -220,6 +220,7 @@ async def test_an_error_of_ours_is_logged_once_and_hides_our_inside(
             "/v1/settlements": proposal(),
             "/v1/messages/ack": {"through": "m0000000000000001"},
             f"/v1/settlements/{ID}/cancel": {"reason": "x"},
+            f"/v1/settlements/{ID}/release": {"leg": "CASH", "preimage": "11" * 32},
             RESOLVE: {"decision": "COMMIT", "evidence": "x"},
             "/v1/statements": {},
         }.get(path)
