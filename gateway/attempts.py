@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from gateway import cancellations, claims, party_locks, payments, waiting
+from gateway import cancellations, claims, linkage, party_locks, payments, waiting
 from gateway.cancellations import Cancellations
 from gateway.days import Days
 from gateway.jobs import FOREVER, AttemptJob, Begun, Done, Job, Started
@@ -92,10 +92,11 @@ class Attempts:
             del asking[id]
         pairs = [wanted[id][1].pair for id in asking]
         standing = await self._payments.standing(connection, pairs, done[0].told)
+        linked = await linkage.waiting(connection, pairs)
         openings = []
         for id in (id for id in wanted if id in asking):  # in the order in which they were put
             n, job = wanted[id]
-            if standing[id].unpaid:  # its time has come, its payment order is missing
+            if standing[id].unpaid or id in linked:  # its time has come, and something is missing
                 openings += await self.resumption.resume(
                     connection, n, stands[id], job.pair, done[n]
                 )

@@ -195,11 +195,7 @@ async def still_unmatched(connection: Connection, ids: Sequence[str]) -> list[Un
 
 
 def _unmatched(row: Record) -> Unmatched:
-    return Unmatched(
-        side=_any_side(row),
-        alleged=row["alleged"],
-        changed_at=row["changed_at"],
-    )
+    return Unmatched(side=_any_side(row), alleged=row["alleged"], changed_at=row["changed_at"])
 
 
 async def hold(connection: Connection, side: Side, held: bool) -> None:

@@ -513,6 +513,20 @@ WHERE settlement = $1 ORDER BY said_at, operator;
 -- The matched instructions that settlements are attempts of, where they are.
 SELECT settlement, pair FROM settlement WHERE settlement = ANY ($1::uuid[]) AND pair IS NOT NULL;
 
+-- name: store_links
+INSERT INTO link (member, waits, waits_for)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) ON CONFLICT DO NOTHING;
+
+-- name: open_links
+-- Of these instructions, those that wait for one that is not there yet, or not at its end.
+SELECT DISTINCT l.member, l.waits
+FROM link l
+JOIN unnest($1::text[], $2::text[]) AS t (member, waits) USING (member, waits)
+LEFT JOIN instruction i ON i.member = l.member AND i.transaction_id = l.waits_for
+WHERE i.instruction IS NULL
+   OR NOT (i.ended OR EXISTS (SELECT FROM settlement s JOIN journal j USING (settlement)
+                              WHERE s.pair = i.pair AND j.phase = 'SETTLED'));
+
 -- name: store_payment
 INSERT INTO payment (payment, member, message_id, entered_at, instruction_id, end_to_end_id, uetr,
                      swap_id, header, content)
