@@ -47,13 +47,13 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
 class Altered(Exception):
     """The rows of the database are not those that a quorum signed: somebody or something has
-    changed them. `repair` mends them from a peer."""
+    changed them. `repair` mends them."""
 
     def __init__(self, view: View, certificate: Certificate) -> None:
         super().__init__(
             f"the book in the database is not the one certified at height {view.height}: its root "
             f"is {view.state.root.hex()}, certified is {certificate.statement.state.hex()}; "
-            "mend it from another registry (`lockstep icsd-node repair`)"
+            "mend it (`lockstep registry repair`)"
         )
         self.view = view
         self.certificate = certificate
