@@ -1,4 +1,4 @@
-"""`lockstep registry` as an operator uses it: a book mended, a database rebuilt, a new log begun."""
+"""`lockstep registry` as an operator uses it: a book mended, a database rebuilt, a log replaced."""
 
 import asyncio
 from collections.abc import AsyncIterator
