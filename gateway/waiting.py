@@ -5,7 +5,9 @@ matched (`settle_on`). While that day lasts, settlement is *pending*; afterwards
 ends nothing: it is tried again on each business day until it settles, is cancelled, or expires.
 """
 
+from collections.abc import Set
 from datetime import date
+from typing import Final
 
 import msgspec
 
@@ -15,6 +17,16 @@ from gateway.journal import PendingPair
 from gateway.pairs import MatchedPair, Pair
 from protocols.iso20022.codes import FailingReason, PendingReason, ReasonCode
 
+ORDER_AWAITED: Final = "the payment order (pacs.009) is awaited"
+"""Told beside MONY and CMON before there was any attempt."""
+
+DATED: Final = ("FUTU", "LATE", "CLAT", "CYCL")
+"""Reasons of a pair that waits for a business day and for nothing else."""
+
+STOPPED_AGAIN: Final = 10_000_000_000
+"""Nanoseconds until a pair is tried again that reconciliation has stopped: it takes hours until
+somebody has repaired the ledger."""
+
 
 class Wait(msgspec.Struct, frozen=True, kw_only=True):
     """Why the first side waits and why the second, in reason codes; `failing`: its date is over."""
@@ -22,10 +34,13 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     codes: tuple[str, str]
     failing: bool
     until: int
+    text: str | None = None  # for people, beside the codes
 
 
-def must_wait(pair: MatchedPair, days: Days) -> Wait | None:
-    """A side holds it, its date lies ahead, or the ledgers are closed; None if it settles now."""
+def must_wait(pair: MatchedPair, days: Days, unpaid: Set[str]) -> Wait | None:
+    """A side holds it, its date lies ahead, the ledgers are closed, reconciliation has stopped what
+    it moves, or the payment order of a side is missing (`unpaid`: the ids of such instructions);
+    None if it settles now."""
     day = days.current(pair.instruction)
     closed = not day.is_open(days.now())
     failing = closed and pair.settlement_date < day.date
@@ -39,9 +54,27 @@ def must_wait(pair: MatchedPair, days: Days) -> Wait | None:
             until=day.opens_at if own is None else own.opens_at,
         )
     if not closed:
-        return None
+        if days.is_stopped(pair):
+            return stopped(days)
+        return _unpaid(pair, unpaid) if unpaid else None
     codes = _late(pair, days) if failing else (PendingReason.FUTU, PendingReason.FUTU)
     return Wait(codes=_texts(*codes), failing=failing, until=day.opens_at)
+
+
+def _unpaid(pair: MatchedPair, unpaid: Set[str]) -> Wait:
+    first, second = (
+        PendingReason.MONY if side.id in unpaid else PendingReason.CMON for side, _ in pair.sides
+    )
+    return Wait(codes=_texts(first, second), failing=False, until=FOREVER, text=ORDER_AWAITED)
+
+
+def stopped(days: Days) -> Wait:
+    """Until reconciliation agrees again: on hold by the system."""
+    return Wait(
+        codes=_texts(PendingReason.PRSY, PendingReason.PRSY),
+        failing=False,
+        until=days.now() + STOPPED_AGAIN,
+    )
 
 
 def _held(pair: Pair) -> tuple[ReasonCode, ReasonCode] | None:

@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "migrate": "Bring a database to this release.",
     "restore": "Declare that the gateway's journal was restored from a copy.",
     "scenario": "Run settlement situations and check the end of each.",
+    "reconcile": "Hold the ledgers against what they told before.",
     "audit": "Check that journal, ledgers and mailboxes hold what they must.",
     "simulate": "Play random lives with faults and check every invariant.",
     "bench": "Measure what a settlement costs on this machine.",

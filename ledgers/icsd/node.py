@@ -100,6 +100,7 @@ class Part(msgspec.Struct, kw_only=True):
     seal: Seal
     clock: Clock
     kept: Sequence[bytes]  # own bundles that may not be final
+    voted: tuple[Signed, Vote] | None  # the last vote: stored, but perhaps never told
 
 
 class Node:
@@ -128,6 +129,8 @@ class Node:
         self._evidence = len(replica.evidence)
         self._vote: Signed | None = None
         self._voted = asyncio.Event()
+        if part.voted is not None:
+            self._hold_to(*part.voted)
         self._turned = asyncio.Event()  # the worker has done something: maybe a cut is due
         self._times: list[tuple[Instant, asyncio.Future[None]]] = []
 
@@ -346,11 +349,15 @@ class Node:
             self.outbox.answered(outcome.sequence, outcome.results)
         for statement, signed in step.votes:
             self.replica.signed(statement)
-            self.replica.hear(signed, Vote(registry=self.me, statement=statement))
-            self._vote = signed
-            self._voted.set()
+            self._hold_to(signed, Vote(registry=self.me, statement=statement))
         if step.final:
             self._tell_time()
+
+    def _hold_to(self, signed: Signed, vote: Vote) -> None:
+        """Count our own vote, and tell it until its block is certified."""
+        self.replica.hear(signed, vote)
+        self._vote = signed
+        self._voted.set()
 
     def _note_certified(self, certificates: Sequence[Certificate]) -> None:
         heights = {certificate.statement.height for certificate in certificates}

@@ -11,7 +11,7 @@ from htlc.units import SECOND, Duration, LedgerId
 from ledgers.block import Seal
 from ledgers.hosted import Clock, Traits
 from ledgers.icsd.block import Block
-from ledgers.icsd.entry import Certificate, Statement, Vote, unpack
+from ledgers.icsd.entry import Certificate, Signed, Vote, unpack
 from ledgers.icsd.epoch import Epoch, RegistryId
 from ledgers.icsd.hosted import RegistryLedger
 from ledgers.icsd.log import OrderedLog
@@ -73,10 +73,11 @@ async def start(network: Network, identity: Identity, store: Store, log: Ordered
     known = await known_state(network, store, head)
     if known.ended:
         raise Ended(f"epoch {known.view.epoch.number} was ended by this registry: see recovery")
+    voted = _last_voted(await store.votes(head.final))
     replica = Replica(
         identity.registry,
         known.view,
-        voted=_last_voted(await store.votes(0)),
+        voted=None if voted is None else voted[1].statement,
         certified=await store.last_certificate(),
         statement=known.unfinal[-1][0].statement if known.unfinal else None,
         guard=head.position,
@@ -94,6 +95,7 @@ async def start(network: Network, identity: Identity, store: Store, log: Ordered
             seal=Seal(network.network, identity.key),
             clock=identity.clock,
             kept=await store.outbox(),
+            voted=voted,
         )
     )
 
@@ -160,6 +162,11 @@ def _again(view: View, archived: Archived) -> Block:
     return block
 
 
-def _last_voted(kept: list[bytes]) -> Statement | None:
-    opened = unpack(kept[-1]) if kept else None
-    return opened[1].statement if opened and isinstance(opened[1], Vote) else None
+def _last_voted(kept: list[bytes]) -> tuple[Signed, Vote] | None:
+    if not kept:
+        return None
+    read = unpack(kept[-1])
+    assert read is not None, "it was written here"
+    signed, vote = read
+    assert isinstance(vote, Vote), "so it is a vote"
+    return signed, vote

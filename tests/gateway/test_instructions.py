@@ -23,6 +23,7 @@ from protocols.iso20022.instruction import (
     SettlementInstruction,
     SettlementParties,
 )
+from protocols.iso20022.payment import CashEntry, PaymentStatus
 from tests.gateway.systems import (
     BUYER,
     DEPOSITORY,
@@ -89,9 +90,16 @@ async def send(running: System, item: SettlementInstruction, id: str | None = No
     return taken
 
 
-async def told(running: System, member: str) -> list[Outbound]:
+async def everything(running: System, member: str) -> list[Outbound]:
+    """A whole mailbox."""
     stored = await running.desk.read(member, after=0, limit=500)
     return [_outbound.decode(item.content) for item in stored]
+
+
+async def told(running: System, member: str) -> list[Outbound]:
+    """What a member was told of its instructions; what it was told of money stands beside that."""
+    cash = (PaymentStatus, CashEntry)
+    return [item for item in await everything(running, member) if not isinstance(item, cash)]
 
 
 def codes(advice: Outbound) -> list[str]:

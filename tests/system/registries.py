@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 from tests.ledgers.icsd.servers import MEMBERS
 from tests.system.registry_load import Load, check
@@ -150,22 +150,28 @@ async def traffic(made: Site, dice: random.Random) -> AsyncIterator[Load]:
         await asyncio.gather(*clients, return_exceptions=True)
 
 
-async def campaign(rounds: int, servers: int, seed: int, say: Callable[[str], object]) -> Load:
+def drawn(rounds: int, servers: int, seed: int) -> list[list[str]]:
+    """The faults of each round; two at once in one of five."""
+    dice = random.Random(seed)
+    faults = faults_of(servers)
+    return [dice.sample(faults, 2 if dice.random() < 0.2 else 1) for _ in range(rounds)]
+
+
+async def campaign(
+    plan: Sequence[Sequence[str]], servers: int, seed: int, say: Callable[[str], object]
+) -> Load:
     """Raises AssertionError or TimeoutError, with the seed said before."""
     dice = random.Random(seed)
-    say(f"seed {seed}, {rounds} rounds, {servers} log server(s)\n")
+    say(f"seed {seed}, {len(plan)} rounds, {servers} log server(s)\n")
     begun, met = time.monotonic(), Counter[str]()
     async with site(servers) as made:
         async with traffic(made, dice) as load:
             await progress(made, load)
-            for number in range(rounds):
-                names = dice.sample(faults_of(servers), 2 if dice.random() < 0.2 else 1)
+            for number, names in enumerate(plan):
                 met.update(names)
                 await asyncio.gather(*(FAULTS[name](made, dice) for name in names))
-                say(f"{number} {names}\n")
                 await progress(made, load)
-                if number % 10 == 9:
-                    say(f"  {number + 1} rounds, {len(load.asked)} transfers\n")
+                say(f"{number + 1}: {', '.join(names)}; {len(load.asked)} transfers\n")
         for member in made.members.values():
             await member_serves(member)
         height = await check(made, load)
@@ -189,4 +195,5 @@ if __name__ == "__main__":
         sys.stdout.write(text)
         sys.stdout.flush()
 
-    asyncio.run(campaign(chosen.rounds, chosen.servers, chosen.seed, said))
+    chosen_plan = drawn(chosen.rounds, chosen.servers, chosen.seed)
+    asyncio.run(campaign(chosen_plan, chosen.servers, chosen.seed, said))

@@ -4,11 +4,12 @@ import msgspec
 import pytest
 
 from gateway.simulation import scenario_file, scenario_network
-from gateway.simulation.registries import Registries, Settings, opened, whole_run
+from gateway.simulation.registries import Registries, Settings, begun, opened, whole_run
 from gateway.simulation.registries_campaign import convictions
 from gateway.simulation.registries_judge import final_blocks, longest, violations
 from gateway.simulation.registries_liar import Liar, Lie
 from gateway.simulation.registries_node import Node
+from gateway.simulation.registries_recovery import recover
 from gateway.simulation.scenario_file import ScenarioError
 from gateway.simulation.scenario_run import Run
 from htlc.units import AccountId
@@ -101,6 +102,24 @@ def _three_liars() -> Node:
     world.ask(honest.name, opened(honest.name, "AM-1"))
     world.play()
     return honest
+
+
+# --- the log lies --------------------------------------------------------------------------------
+
+
+def test_a_log_that_forks_is_replaced_and_nothing_is_lost() -> None:
+    """Two of four are shown another order: no quorum, nothing final. People begin a new epoch."""
+    world = begun(1, with_(forks_at=5.0, requests=30))
+    world.play(until=40.0)
+    assert len({node.replica.view.head for node in world.nodes.values()}) > 1
+    answered = len(world.answers)
+    assert answered < len(world.requests)
+    epoch = recover(world)
+    assert epoch.number == 2
+    world.play(until=140.0)
+    assert violations(world) == ()
+    assert len(world.answers) == len(world.requests) > answered
+    assert {block.header.epoch for block in final_blocks(world)} == {1, 2}
 
 
 # --- the judge has teeth -------------------------------------------------------------------------
