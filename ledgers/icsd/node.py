@@ -379,7 +379,8 @@ class Node:
         while True:
             await _either(self._voted, TELL_SECONDS)
             self._voted.clear()
-            if self._vote is not None and self._certified < self.replica.view.height:
+            is_needed = self._certified < self.replica.view.height
+            if self._vote is not None and (self.replica.is_asked_again() or is_needed):
                 await self._log.tell(vote_subject(self.me), pack(self._vote))
 
     async def _cut(self) -> None:

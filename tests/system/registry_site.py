@@ -211,7 +211,7 @@ class Site:
         return told
 
     async def states(self) -> str:
-        """Of the log and each registry: whether it lives, what it says of itself, its last words."""
+        """Of the log and each registry: whether it lives, what it says of itself, last words."""
         try:
             told = [str((await self._log_info()).get("cluster"))]
         except (LinkLostError, LogUnreachable, TimeoutError, IndexError, ValueError) as error:
