@@ -1,5 +1,6 @@
 # make install   .venv with the `lockstep` command and an embedded PostgreSQL
-# make demo      a day of trades through a throw-away world; every outcome is checked
+# make demo      a day of trades through a throw-away world, then four registries across borders;
+#                every outcome is checked
 # make test      linters, types, import rules, tests
 # make test-system  tests that need packages of Debian; as root it installs them
 # make clean     remove what these have made
@@ -28,6 +29,7 @@ install:
 
 demo: install
 	@'$(ROOT)/.venv/bin/lockstep' demo
+	@'$(ROOT)/.venv/bin/lockstep' demo --cross-border
 
 test:
 	@'$(ROOT)/.ci/install' '$(PYTHON)' embedded,test

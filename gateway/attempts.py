@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from gateway import cancellations, claims, party_locks, payments
+from gateway import cancellations, claims, linkage, party_locks, payments, waiting
 from gateway.cancellations import Cancellations
 from gateway.cash import CashLegs
 from gateway.days import Days
@@ -26,7 +26,6 @@ from htlc.events import Decided, Event, Proposed
 from htlc.settlement import Settlement
 from htlc.swap import Swap
 from htlc.units import MemberId, SettlementId
-from protocols.iso20022.codes import PendingReason
 from protocols.matching import Tolerance
 
 UNHEARD_AGAIN: Final = 1_000_000_000
@@ -94,10 +93,11 @@ class Attempts:
             del asking[id]
         pairs = [wanted[id][1].pair for id in asking]
         standing = await self._payments.standing(connection, pairs, done[0].told)
+        linked = await linkage.waiting(connection, pairs)
         openings = []
         for id in (id for id in wanted if id in asking):  # in the order in which they were put
             n, job = wanted[id]
-            if standing[id].unpaid:  # its time has come, its payment order is missing
+            if standing[id].unpaid or id in linked:  # its time has come, and something is missing
                 openings += await self.resumption.resume(
                     connection, n, stands[id], job.pair, done[n]
                 )
@@ -115,11 +115,16 @@ class Attempts:
         standing: Standing,
         cancelling: Set[MemberId] = frozenset(),
     ) -> list[Begun]:
-        """Open an attempt; none where a ledger has not told what it keeps: then the pair waits."""
+        """Open an attempt; none where a ledger has not told what it keeps, or reconciliation has
+        stopped what it moves: then the pair waits."""
         asked = self._ask()
         id = SettlementId(asked.new_id())
         swap = asked.pair_swap(id, job.pair)
         if swap is None:
+            if asked.days.is_stopped(job.pair):
+                stop = waiting.stopped(asked.days)
+                await self.resumption.keep(connection, job.wait, job.pair, stop, done)
+                return []
             due_at = asked.now() + UNHEARD_AGAIN
             await claims.wait(connection, self._journal, job, due_at, done)
             return []
@@ -162,7 +167,7 @@ class Attempts:
 
     def _selected(self, job: AttemptJob) -> tuple[Notice, ...]:
         """Notices that a pair's settlement date has come."""
-        if job.attempt > 1 or job.advised != PendingReason.FUTU.value:
+        if job.attempt > 1 or job.advised not in waiting.DATED:
             return ()
         now = self._ask().now()
         return tuple(notice(side, told, now) for side, told in job.pair.told_selected(now))

@@ -53,16 +53,17 @@ async def take(
 
 
 async def post(connection: Executor, journal: Journal, swaps: Sequence[tuple[Swap, bytes]]) -> None:
-    """Found settlements whose id is posted with the terms that they carry out are those proposals
-    (with the digest of each as posted)."""
+    """Found settlements whose id is posted with terms that they carry out, all or some of them, are
+    those proposals (with the digest of each as posted)."""
     if journal.epoch.number == FIRST_EPOCH:
         return
-    await connection.execute(
-        QUERIES["post_found"],
-        [swap.id for swap, _ in swaps],
-        [digest for _, digest in swaps],
-        [found.fingerprint(swap) for swap, _ in swaps],
-    )
+    posted = {swap.id: (swap, digest) for swap, digest in swaps}
+    rows = await connection.fetch(QUERIES["unposted_found"], list(posted))
+    ids = [SettlementId(str(row["settlement"])) for row in rows]
+    for id, loaded in (await journal.load_in(connection, ids)).items():
+        swap, digest = posted[id]
+        if found.moved(loaded.state.swap).items() <= found.moved(swap).items():
+            await connection.execute(QUERIES["post_found"], id, digest)
 
 
 async def wait(

@@ -12,8 +12,8 @@ from typing import Final, TypeVar
 import msgspec
 
 from gateway.connections import Connections
+from gateway.correspondence import Correspondence
 from gateway.directory import Directory, now_ns
-from gateway.forgetting import remember
 from gateway.ids import new_id
 from gateway.inbound import Arrival, verdict
 from gateway.intake import Intake
@@ -40,6 +40,7 @@ from gateway.resolutions import Resolutions, is_done, may_resolve
 from gateway.rulebook import Rulebook
 from gateway.runner import Runner
 from gateway.sql import Pool
+from gateway.webhooks import Webhooks
 from htlc import swap as swaps
 from htlc.events import CancelRequested, Consented, Decision, Event
 from htlc.settlement import Phase, Settlement
@@ -69,7 +70,7 @@ STALLED_SECONDS: Final = 2.0
 full: what comes now would only wait, and is told so at once."""
 
 
-class Desk:
+class Desk(Correspondence):
     """Implements `port.Gateway` over the parts that the composition root has made."""
 
     def __init__(
@@ -84,12 +85,13 @@ class Desk:
         rulebook: Rulebook,
         connections: Connections,
         mailboxes: Mailboxes,
+        webhooks: Webhooks,
         open_max: int,
         legs_max: int,
         reachable: Callable[[str], bool],
         draining: Callable[[], bool],
     ) -> None:
-        self._pool = pool
+        super().__init__(pool, mailboxes, webhooks)
         self._journal = journal
         self._runner = runner
         self._intake = intake
@@ -97,7 +99,6 @@ class Desk:
         self._directory = directory
         self._rulebook = rulebook
         self._connections = connections
-        self._mailboxes = mailboxes
         self._open_max = open_max
         self._legs_max = legs_max
         self._reachable = reachable
@@ -385,20 +386,6 @@ class Desk:
         if view is None:
             return None
         return await self._mailboxes.conversation(bic11(member), id, view.pair)
-
-    async def read(self, member: str, *, after: int, limit: int) -> Sequence[Stored]:
-        return await self._mailboxes.read(bic11(member), after, limit)
-
-    async def arrived(self, member: str) -> None:
-        await self._mailboxes.arrived(bic11(member))
-
-    async def acknowledge(self, member: str, through: int) -> int | None:
-        return await self._mailboxes.acknowledge(bic11(member), through)
-
-    async def remember(
-        self, member: str, key: str, digest: bytes, status: int, answer: str
-    ) -> tuple[int, str] | Conflict:
-        return await remember(self._pool, bic11(member), key, digest, status, answer)
 
     # ------------------------------------------------------------------ ledgers
 

@@ -22,7 +22,7 @@ from gateway.days import Days
 from gateway.desk import Desk
 from gateway.directory import Directory, now_ns
 from gateway.end_of_day import EndOfDay
-from gateway.epoch import SupersededError
+from gateway.epoch import JournalError
 from gateway.forgetting import Forgetting
 from gateway.ids import new_id
 from gateway.intake import Intake
@@ -35,6 +35,7 @@ from gateway.mailbox import Mailboxes
 from gateway.origins import Origins
 from gateway.pending import PendingPairs
 from gateway.positions import PositionMessages
+from gateway.reconciliation.service import Reconciliation
 from gateway.recovery import Recovery
 from gateway.rulebook import Rulebook
 from gateway.runner import Runner
@@ -44,6 +45,7 @@ from gateway.taking_up import TakingUp
 from gateway.tally import Tally
 from gateway.tellers import Tellers
 from gateway.vault import Vault, load_master
+from gateway.webhooks import Webhooks
 from htlc.settlement import Phase
 from htlc.units import Duration, Instant, LedgerId, SettlementId, seconds
 from ledgers.migrate import migrate
@@ -81,17 +83,15 @@ class Engine:
             LedgerId(name): ledger(session, its) for name, its in settings.ledgers.items()
         }
         self.links = {name: self._link(name, its) for name, its in self.ledgers.items()}
-        vault = Vault(load_master(settings.master_file))
-        self.agreements = Agreements(
-            vault,
-            settings.limits.limits(),
-            lambda name: self.directory.profile(name, self._time(name)),
-        )
+        master = load_master(settings.master_file)
+        vault = Vault(master)
+        self.agreements = self._agreements(vault)
         self.keys = Keys(pool, vault, say)
         self.runner = self._runner()
         self.positions = PositionMessages(self.directory, now=now_ns)
         self.rulebook = self._rules()
         self.mailboxes = Mailboxes(pool)
+        self.webhooks = self._webhooks(master)
         self.origins = self._origins()
         self.intake = Intake(
             pool,
@@ -107,12 +107,20 @@ class Engine:
         self.allegements, self.liquidity = self.tellers.allegements, self.tellers.liquidity
         self.recovery = self._recovery()
         self.statements = self._statements()
+        self.reconciliation = self._reconciliation()
         self.acquaintance = Acquaintance(
             self.links, self.directory, pool, learned=self._learned, say=say
         )
         self.lease = self._lease()
         self.taking_up = self._taking_up(vault)
         self.draining = False  # no new intake; what is open is brought to its end
+
+    def _agreements(self, vault: Vault) -> Agreements:
+        return Agreements(
+            vault,
+            self.settings.limits.limits(),
+            lambda name: self.directory.profile(name, self._time(name)),
+        )
 
     def _recovery(self) -> Recovery:
         return Recovery(
@@ -121,6 +129,18 @@ class Engine:
             self.runner,
             self.pending,
             self.origins,
+        )
+
+    def _reconciliation(self) -> Reconciliation:
+        return Reconciliation(
+            self.pool,
+            self.directory,
+            self.ledgers,
+            daily_at=self.settings.reconciliation.at(),
+            now=now_ns,
+            today=self.days.today,
+            delivered=self.mailboxes.delivered,
+            say=self._say,
         )
 
     def _statements(self) -> Statements:
@@ -145,6 +165,16 @@ class Engine:
             links=self.links,
             agreements=self.agreements,
             tally=Tally(kinds),
+            say=self._say,
+        )
+
+    def _webhooks(self, master: bytes) -> Webhooks:
+        return Webhooks(
+            self.pool,
+            self.mailboxes,
+            self.settings.webhooks,
+            master=master,
+            replica=self.journal.replica,
             say=self._say,
         )
 
@@ -180,6 +210,7 @@ class Engine:
             self.pool,
             self.journal,
             links=self.links,
+            ledgers=self.ledgers,
             vault=vault,
             agreements=self.agreements,
             member_of=self.directory.owner,
@@ -197,6 +228,7 @@ class Engine:
             unmatched_days=self.settings.matching.unmatched_days,
             matched_days=self.settings.matching.matched_days,
             delivered=self.mailboxes.delivered,
+            waiting=self.pending.all,
             changed=self.pending.wait,
             over=self.pending.forget,
             say=self._say,
@@ -219,6 +251,7 @@ class Engine:
             in_flight_max=LINK_IN_FLIGHT,
             told=lambda task, answer: self.runner.told(task, answer),
             say=self._say,
+            stopped=lambda asset: self.directory.is_stopped(name, asset),
         )
 
     def _time(self, name: LedgerId) -> Instant | None:
@@ -293,11 +326,11 @@ class Engine:
     # ------------------------------------------------------------------ tasks
 
     async def run(self) -> None:
-        """Everything that goes on until the process ends. Raises SupersededError."""
+        """Everything that goes on until the process ends. Raises JournalError."""
         try:
             await self._run()
         except BaseExceptionGroup as group:
-            over: BaseException | None = group.subgroup(SupersededError)
+            over: BaseException | None = group.subgroup(JournalError)
             while isinstance(over, BaseExceptionGroup):  # a group of tasks in a group of tasks
                 over = over.exceptions[0]
             if over is not None:
@@ -314,6 +347,7 @@ class Engine:
             self.taking_up.run(),
             self.tellers.run(),
             self.statements.run(),
+            self.reconciliation.run(),
             self._end_of_day().run(),
             Forgetting(self.pool, self._say).run(),
             listener.run(dsn, self._heard, self._say),
@@ -348,6 +382,7 @@ def desk_of(engine: Engine) -> Desk:
         rulebook=engine.rulebook,
         connections=engine.connections,
         mailboxes=engine.mailboxes,
+        webhooks=engine.webhooks,
         open_max=engine.settings.limits.open_max,
         legs_max=engine.settings.limits.legs_max,
         reachable=lambda name: not engine.links[LedgerId(name)].failures,

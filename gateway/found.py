@@ -6,15 +6,14 @@ else could have made before we showed them. What they do not tell is whether oth
 locked; `whole` says whether the legs found make sense together.
 """
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from gateway.vault import Vault
 from htlc import swap as swaps
 from htlc.agreement import AgreedLeg, Agreement, Pair, PrincipalRisk, Role, htlc_id
-from htlc.canonical import canonical
+from htlc.canonical import digest
 from htlc.contract import Terms
 from htlc.hashlock import Hashlock
 from htlc.swap import Leg, LockProtocol, Party, Swap
@@ -66,10 +65,6 @@ def swap_of(id: SettlementId, locks: Sequence[FoundLock], member_of: MemberOf) -
     legs = []
     for lock in sorted(locks, key=_place):
         terms = lock.terms
-        if lock.pair is None:
-            return (
-                f"leg {terms.leg} has a hash that is not our vault's: a party may hold its secret"
-            )
         payer, payee = (member_of(lock.ledger, its) for its in (terms.payer, terms.payee))
         if payer is None or payee is None:
             return f"leg {terms.leg} has an account that is no member's"
@@ -127,9 +122,9 @@ def as_found(drawn: Agreement, locks: Sequence[FoundLock]) -> Agreement | str:
     return msgspec.structs.replace(drawn, legs=tuple(legs))
 
 
-def to_go_back(swap: Swap, locks: Sequence[FoundLock]) -> Agreement:
-    """The agreement of locks that are not all: they can only go back. No COMMIT can have been
-    recorded, for it needs every leg locked."""
+def as_they_are(swap: Swap, locks: Sequence[FoundLock]) -> Agreement:
+    """The agreement of just these locks, where they make no whole swap: no COMMIT can have been
+    recorded, and they go back; or one of them is executed, so that it was, and they follow."""
     by_leg = {lock.terms.leg: lock for lock in locks}
     found = [by_leg[leg.leg] for leg in swap.legs]
     expiring = any(lock.terms.cancellation_lock is None for lock in found)
@@ -151,16 +146,14 @@ def to_go_back(swap: Swap, locks: Sequence[FoundLock]) -> Agreement:
     )
 
 
-def fingerprint(swap: Swap) -> bytes:
-    """SHA-256 of what a swap moves from where to where, whatever its id."""
-    moved: Mapping[str, list[str]] = {
-        leg.leg: [
-            leg.ledger,
-            leg.asset,
-            str(leg.quantity),
-            leg.payer.account,
-            leg.payee.account,
-        ]
+def moved(swap: Swap) -> dict[str, list[str]]:
+    """What each leg moves from where to where."""
+    return {
+        leg.leg: [leg.ledger, leg.asset, str(leg.quantity), leg.payer.account, leg.payee.account]
         for leg in swap.legs
     }
-    return hashlib.sha256(canonical(moved)).digest()
+
+
+def fingerprint(swap: Swap) -> bytes:
+    """SHA-256 of what a swap moves, whatever its id."""
+    return digest(moved(swap))

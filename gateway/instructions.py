@@ -183,17 +183,19 @@ class Unmatched(msgspec.Struct, frozen=True, kw_only=True):
     changed_at: int
 
 
-async def unmatched(connection: Connection, before: date, after: str, most: int) -> list[Unmatched]:
-    """A page of what waits for a counterpart, all of it older than a day; `after` is the id of the
-    last one of the page before."""
-    return [
-        Unmatched(
-            side=_any_side(row),
-            alleged=row["alleged"],
-            changed_at=row["changed_at"],
-        )
-        for row in await connection.fetch(QUERIES["unmatched"], before, after, most)
-    ]
+async def unmatched(pool: Executor, before: date, after: str, most: int) -> list[Unmatched]:
+    """A page of what waits for a counterpart, its date and its last status being before a day;
+    `after` is the id of the last one of the page before."""
+    return list(map(_unmatched, await pool.fetch(QUERIES["unmatched"], before, after, most)))
+
+
+async def still_unmatched(connection: Connection, ids: Sequence[str]) -> list[Unmatched]:
+    """Of these instructions, those that wait for a counterpart."""
+    return list(map(_unmatched, await connection.fetch(QUERIES["still_unmatched"], list(ids))))
+
+
+def _unmatched(row: Record) -> Unmatched:
+    return Unmatched(side=_any_side(row), alleged=row["alleged"], changed_at=row["changed_at"])
 
 
 async def hold(connection: Connection, side: Side, held: bool) -> None:

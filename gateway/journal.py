@@ -150,6 +150,8 @@ class Journal:
         self._conclude = conclude
         self.epoch = epoch
         self.replica = replica
+        self.alive_at = 0
+        """When a replica was last at work before this one was registered (UTC nanoseconds)."""
         self._over: SupersededError | None = None
 
     def require_current(self) -> None:
@@ -307,8 +309,11 @@ class Journal:
 
 async def registered(pool: Pool, conclude: Conclude, name: str) -> Journal:
     """The journal for the replica of that name, in the epoch that lasts now."""
+    alive_at = await pool.fetchval(QUERIES["last_alive"])
     replica = await pool.fetchval(QUERIES["register_replica"], name)
-    return Journal(pool, conclude, epoch=await current_epoch(pool), replica=replica)
+    journal = Journal(pool, conclude, epoch=await current_epoch(pool), replica=replica)
+    journal.alive_at = alive_at
+    return journal
 
 
 async def current_epoch(connection: Executor) -> Epoch:

@@ -272,15 +272,9 @@ UPDATE instruction SET content = $2 WHERE instruction = $1;
 SELECT pair, due_at, attempts, advised, mirrored, failing, settle_on, told_on
 FROM pending_pair WHERE pair = $1 FOR UPDATE;
 
--- name: resting_pairs
--- Of these pairs, the ones of which no attempt is under way, as they stand.
-SELECT pair, due_at, attempts, advised, mirrored, failing, settle_on, told_on
-FROM pending_pair p
-WHERE pair = ANY ($1::uuid[])
-  AND NOT EXISTS (SELECT FROM settlement s WHERE s.pair = p.pair AND s.replica IS NOT NULL);
-
 -- name: lock_resting_pairs
--- The same, and none begins before we are done. The order keeps replicas out of each other's way.
+-- Of these pairs, the ones of which no attempt is under way, as they stand; none begins before we
+-- are done. The order keeps replicas out of each other's way.
 SELECT pair, due_at, attempts, advised, mirrored, failing, settle_on, told_on
 FROM pending_pair p
 WHERE pair = ANY ($1::uuid[])
@@ -292,10 +286,15 @@ ORDER BY pair FOR UPDATE OF p;
 SELECT instruction, member, entered_at, alleged, header, content,
        coalesce(changed_at, entered_at) AS changed_at
 FROM instruction
-WHERE pair IS NULL AND NOT ended AND (content::json ->> 'settlement_date')::date < $1
+WHERE pair IS NULL AND NOT ended AND instruction > $2
   AND coalesce(changed_at, entered_at) < extract(epoch FROM $1::date + 1) * 1000000000
-  AND instruction > $2
+  AND (content::json ->> 'settlement_date')::date < $1
 ORDER BY instruction LIMIT $3;
+
+-- name: still_unmatched
+SELECT instruction, member, entered_at, alleged, header, content,
+       coalesce(changed_at, entered_at) AS changed_at
+FROM instruction WHERE instruction = ANY ($1::uuid[]) AND pair IS NULL AND NOT ended;
 
 -- name: last_attempt
 SELECT settlement FROM settlement WHERE pair = $1 ORDER BY attempt DESC LIMIT 1;
@@ -389,19 +388,77 @@ DELETE FROM idempotency WHERE (member, key) IN (
     ORDER BY kept_at LIMIT $2 FOR UPDATE SKIP LOCKED
 ) RETURNING 1;
 
+-- name: put_webhook
+-- Replaces what was there; the setting begins without failures.
+INSERT INTO webhook (member, url, secret, set_at) VALUES ($1, $2, $3, $4)
+ON CONFLICT (member) DO UPDATE
+SET url = excluded.url, secret = excluded.secret, set_at = excluded.set_at, failures = 0,
+    fault = NULL, next_at = '-infinity', gone = false;
+
+-- name: show_webhook
+SELECT url, set_at, failures, fault, gone, extract(epoch FROM next_at) AS next_at
+FROM webhook WHERE member = $1;
+
+-- name: drop_webhook
+DELETE FROM webhook WHERE member = $1 RETURNING member;
+
+-- name: due_webhooks
+-- Webhooks that have something to deliver and may try it now, and that nobody else works on.
+SELECT w.member FROM webhook w JOIN mailbox_head h USING (member)
+WHERE NOT w.gone AND w.next_at <= now() AND h.last > h.acknowledged
+  AND (w.claimed_by = $1 OR w.claimed_until < now());
+
+-- name: claim_webhook
+-- For the next $3 seconds this replica delivers, and no other.
+UPDATE webhook w SET claimed_by = $2, claimed_until = now() + make_interval(secs => $3)
+FROM mailbox_head h
+WHERE w.member = $1 AND h.member = w.member AND NOT w.gone AND w.next_at <= now()
+  AND (w.claimed_by = $2 OR w.claimed_until < now())
+RETURNING w.url, w.secret, w.set_at, w.failures, h.acknowledged;
+
+-- name: webhook_delivered
+-- The claim goes on; nothing if it was lost, or the setting changed meanwhile.
+UPDATE webhook SET failures = 0, fault = NULL, claimed_until = now() + make_interval(secs => $4)
+WHERE member = $1 AND claimed_by = $2 AND set_at = $3 RETURNING member;
+
+-- name: webhook_failed
+UPDATE webhook SET failures = failures + 1, fault = $4, gone = $6,
+    next_at = now() + make_interval(secs => $5)
+WHERE member = $1 AND claimed_by = $2 AND set_at = $3;
+
+-- name: webhooks_failing
+SELECT count(*) FROM webhook WHERE failures > 0;
+
 -- name: begin_epoch
-UPDATE epoch SET epoch = epoch + 1, mark = gen_random_uuid() RETURNING epoch, mark;
+UPDATE epoch SET epoch = epoch + 1, mark = gen_random_uuid(), lacking = NULL
+RETURNING epoch, mark;
+
+-- name: lacking
+SELECT lacking FROM epoch;
+
+-- name: mark_lacking
+UPDATE epoch SET lacking = coalesce(lacking, $1);
+
+-- name: last_alive
+-- When a replica was last at work, in UTC nanoseconds, or, where all have stopped in order, when the
+-- last settlement began: nothing in this database is much older than what happened last.
+SELECT coalesce(
+    (SELECT (extract(epoch FROM max(seen_at)) * 1000000000)::bigint
+     FROM replica WHERE isfinite(seen_at)),
+    (SELECT max(created_at) FROM settlement),
+    0
+);
 
 -- name: lock_epoch
 -- Appends wait from here on.
 SELECT epoch FROM epoch FOR UPDATE;
 
 -- name: declare_restore
-INSERT INTO restore (epoch) VALUES ($1) RETURNING declared_at;
+INSERT INTO restore (epoch, since_at) VALUES ($1, $2) RETURNING declared_at;
 
 -- name: restore
 -- Of the epoch that lasts, if a restore began it.
-SELECT r.epoch, r.declared_at, r.begun_at, r.done_at FROM restore r JOIN epoch e USING (epoch);
+SELECT r.epoch, r.declared_at, r.begun_at, r.done_at, r.since_at FROM restore r JOIN epoch e USING (epoch);
 
 -- name: begin_restore
 UPDATE restore SET begun_at = coalesce(begun_at, now()) WHERE epoch = $1;
@@ -432,11 +489,12 @@ UPDATE found SET pair = $2 WHERE settlement = (
     ORDER BY f.pair NULLS LAST, f.settlement LIMIT 1 FOR UPDATE SKIP LOCKED
 ) RETURNING settlement;
 
+-- name: unposted_found
+SELECT settlement FROM found JOIN settlement USING (settlement)
+WHERE settlement = ANY ($1::uuid[]) AND digest IS NULL;
+
 -- name: post_found
-UPDATE settlement s SET digest = t.digest
-FROM unnest($1::uuid[], $2::bytea[], $3::bytea[]) AS t (settlement, digest, legs)
-JOIN found f USING (settlement, legs)
-WHERE s.settlement = t.settlement AND s.digest IS NULL;
+UPDATE settlement SET digest = $2 WHERE settlement = $1;
 
 -- name: settle_claimed
 UPDATE settlement SET pair = $2, attempt = $3 WHERE settlement = $1;
@@ -454,6 +512,20 @@ WHERE settlement = $1 ORDER BY said_at, operator;
 -- name: pairs_of_settlements
 -- The matched instructions that settlements are attempts of, where they are.
 SELECT settlement, pair FROM settlement WHERE settlement = ANY ($1::uuid[]) AND pair IS NOT NULL;
+
+-- name: store_links
+INSERT INTO link (member, waits, waits_for)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) ON CONFLICT DO NOTHING;
+
+-- name: open_links
+-- Of these instructions, those that wait for one that is not there yet, or not at its end.
+SELECT DISTINCT l.member, l.waits
+FROM link l
+JOIN unnest($1::text[], $2::text[]) AS t (member, waits) USING (member, waits)
+LEFT JOIN instruction i ON i.member = l.member AND i.transaction_id = l.waits_for
+WHERE i.instruction IS NULL
+   OR NOT (i.ended OR EXISTS (SELECT FROM settlement s JOIN journal j USING (settlement)
+                              WHERE s.pair = i.pair AND j.phase = 'SETTLED'));
 
 -- name: store_payment
 INSERT INTO payment (payment, member, message_id, entered_at, instruction_id, end_to_end_id, uetr,

@@ -219,19 +219,23 @@ def _locking(state: Settlement, now: Clocks) -> Iterator[Command]:
     elif state.restored and state.protocol is not LockProtocol.ANCHORED:
         yield from (Look(leg=n) for n in range(len(state.legs)))
     else:
-        missing = tuple(_lockable(state))
-        yield from (Lock(leg=n) for n in missing)
-        yield from (Look(leg=n) for n in _unheard(state, now) if n not in missing)
+        missing = _lockable(state)
+        for n in missing:
+            yield Lock(leg=n)
+        for n in _unheard(state, now):
+            if n not in missing:
+                yield Look(leg=n)
 
 
-def _unheard(state: Settlement, now: Clocks) -> Iterator[int]:
+def _unheard(state: Settlement, now: Clocks) -> list[int]:
     """The legs whose ledger's time matters and is not known since the start: leg 0's, by which
     `commit_by` passes, and once all are locked those whose margin is to be left. Ask first."""
-    margins = state.agreed.revealers if state.all_locked else ()
-    for n, agreed in enumerate(state.agreed.legs):
-        timed = n == 0 or (n in margins and agreed.terms.expires_at is not None)
-        if timed and agreed.ledger not in now:
-            yield n
+    legs = state.agreed.legs
+    timed = [0]
+    if state.all_locked:
+        expiring = (n for n in state.agreed.revealers if legs[n].terms.expires_at is not None)
+        timed = sorted({0, *expiring})
+    return [n for n in timed if legs[n].ledger not in now]
 
 
 def _decision(state: Settlement, now: Clocks) -> Decided | None:
@@ -239,7 +243,8 @@ def _decision(state: Settlement, now: Clocks) -> Decided | None:
         return Decided(decision=Decision.COMMIT, reason=Reason.EXECUTED_ON_LEDGER)
     if state.restored and state.protocol is not LockProtocol.ANCHORED:
         return _restored_decision(state)
-    late = passed(now, state.agreed.legs[0].ledger, state.agreed.commit_by)
+    agreed = state.agreed
+    late = passed(now, agreed.legs[0].ledger, agreed.commit_by)
     if (
         late is False
         and state.all_locked
@@ -281,21 +286,22 @@ def _restored_decision(state: Settlement) -> Decided | None:
     return None
 
 
-def _lockable(state: Settlement) -> Iterator[int]:
+_LOCKABLE: Final = (LegStatus.UNSEEN, LegStatus.ABSENT)
+
+
+def _lockable(state: Settlement) -> list[int]:
     """The legs to ask for now. Where a party holds the secret they go one by one: the anchor after
     all followers (rule 8), `htlc` legs in descending order of expiry (rule 12)."""
     missing = [
-        n
-        for n, leg in enumerate(state.legs)
-        if leg.status in (LegStatus.UNSEEN, LegStatus.ABSENT) and leg.refusal is None
+        n for n, leg in enumerate(state.legs) if leg.status in _LOCKABLE and leg.refusal is None
     ]
     if state.agreed.holder is None:
-        yield from missing
-    elif state.protocol is LockProtocol.ANCHORED:
-        followers = [n for n in missing if n != state.agreed.anchor]
-        yield from followers or missing
-    elif missing:
-        yield max(missing, key=lambda n: state.agreed.legs[n].terms.expires_at or 0)
+        return missing
+    if state.protocol is LockProtocol.ANCHORED:
+        return [n for n in missing if n != state.agreed.anchor] or missing
+    if not missing:
+        return []
+    return [max(missing, key=lambda n: state.agreed.legs[n].terms.expires_at or 0)]
 
 
 def _executions(state: Settlement, now: Clocks) -> Iterator[Command]:

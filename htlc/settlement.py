@@ -144,11 +144,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def refused_leg(self) -> int | None:
         """The first leg whose lock its ledger has lastingly refused."""
-        return next(
-            (
-                n
-                for n, leg in enumerate(self.legs)
-                if leg.refusal is not None and leg.status is not LegStatus.LOCKED
-            ),
-            None,
-        )
+        for n, leg in enumerate(self.legs):
+            if leg.refusal is not None and leg.status is not LegStatus.LOCKED:
+                return n
+        return None

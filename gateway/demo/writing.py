@@ -1,5 +1,6 @@
 """How the custodians of the day write: identifiers, headers, versions, batches."""
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Final
@@ -88,8 +89,13 @@ class Custodian:
 class Desk:
     """All custodians, and what their instructions have in common."""
 
-    def __init__(self, known: World) -> None:
-        self._registry = known.ledgers["registry"]
+    def __init__(
+        self, known: World, registry: str = "registry", cash: Mapping[str, str] | None = None
+    ) -> None:
+        """`registry` is the ledger of the securities, `cash` that of each currency."""
+        self._name = registry
+        self._registry = known.ledgers[registry]
+        self._cash = {"EUR": "euro"} if cash is None else cash
         self.custodians = {
             member.bic: Custodian(member, known.gateway.bic) for member in known.members
         }
@@ -106,11 +112,12 @@ class Desk:
         isin: str,
         quantity: int,
         amount: Decimal,
+        currency: str = "EUR",
         hold: bool = False,
     ) -> SettlementInstruction:
         """One side's instruction, as that side writes it."""
         delivers = movement is Movement.DELI
-        own = self._party(sender.bic, sender.account("registry"))
+        own = self._party(sender.bic, sender.account(self._name))
         other = self._party(counterparty, None)
         kind = self._registry.assets[isin].quantity_type
         return SettlementInstruction(
@@ -126,14 +133,14 @@ class Desk:
             quantity_type=QuantityType(kind),
             quantity=str(quantity),
             account_owner=sender.bic,
-            safekeeping_account=sender.account("registry"),
-            cash_account=sender.account("euro"),
+            safekeeping_account=sender.account(self._name),
+            cash_account=sender.account(self._cash[currency]),
             hold=hold,
             transaction_type="TRAD",
             delivering=own if delivers else other,
             receiving=other if delivers else own,
             amount=f"{amount:.2f}",
-            currency="EUR",
+            currency=currency,
             credit_debit=CreditDebit.CRDT if delivers else CreditDebit.DBIT,
         )
 

@@ -26,7 +26,7 @@ from ledgers.port import Issue, Transfer
 
 __all__ = ["NETWORK", "Registries", "Settings"]
 
-NAMES: Final = ("AM", "BY", "GE", "KG", "KZ", "TJ", "UZ", "AZ", "MD", "TM")
+NAMES: Final = ("AM", "GE", "KZ", "UZ", "BY", "KG", "TJ", "AZ", "MD", "TM")
 ISINS: Final = (AssetId("KZ1C00001015"), AssetId("UZ7011340005"))
 START: Final = Instant(1_800_000_000 * SECOND)
 ISSUED: Final = 1_000_000
@@ -36,12 +36,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What a run is like. Times are seconds after the start."""
 
     registries: int = 4
+    names: tuple[str, ...] = ()  # of the registries; by default as many as there are of `NAMES`
     seconds: float = 20.0  # of traffic and faults; then three minutes without
     requests: int = 100
     votes_lost: float = 0.1
     messages_lost: float = 0.05
     messages_repeated: float = 0.05
     crashes: int = 0
+    forks_at: float | None = None  # the log shows the last names another order from then on
     cut_off: Mapping[str, tuple[float, float]] = {}  # registry: from, until
     lies: Mapping[str, frozenset[Lie]] = {}
 
@@ -59,13 +61,14 @@ class Registries:
         self.draw = random.Random(seed)
         self.now = START
         self.log: list[Message] = []
+        self.forked: list[Message] = []  # what some are shown instead
         self.answers: dict[int, list[tuple[Instant, Result]]] = {}
         self.requests: dict[int, tuple[RegistryId, Request]] = {}
         self._events: list[tuple[int, int, Callable[[], None]]] = []
         self._order = 0
         self._last: dict[str, int] = {}
         self._stored: dict[bytes, int] = {}
-        names = sorted(RegistryId(name) for name in NAMES[: settings.registries])
+        names = sorted(RegistryId(name) for name in settings.names or NAMES[: settings.registries])
         members = tuple(Member(registry=name, public_key=_public(name)) for name in names)
         self.epoch = Epoch(number=1, members=members, start=1)
         self.nodes = {name: self._node(name) for name in names}
@@ -103,6 +106,22 @@ class Registries:
     @property
     def is_rough(self) -> bool:
         return self.now < START + seconds(self.settings.seconds)
+
+    @property
+    def has_forked(self) -> bool:
+        forks_at = self.settings.forks_at
+        return forks_at is not None and self.now >= START + seconds(forks_at)
+
+    def log_of(self, node: Node) -> list[Message]:
+        """The log as it is shown to a node."""
+        late = list(self.nodes).index(node.name) >= len(self.nodes) // 2
+        return self.forked if late and self.forked else self.log
+
+    def replace_log(self) -> None:
+        """By an empty one that is honest."""
+        self.log, self.forked = [], []
+        self._last, self._stored = {}, {}
+        self.settings = msgspec.structs.replace(self.settings, forks_at=None)
 
     def is_cut_off(self, name: str) -> bool:
         window = self.settings.cut_off.get(name)
@@ -146,8 +165,18 @@ class Registries:
             message = Message(sequence=len(self.log) + 1, subject=subject, data=data)
             self.log.append(message)
             self._stored[data] = self._last[subject] = message.sequence
+        self._fork(subject, data)
         for node in self.nodes.values():
             self.wake(node, self._delay())
+
+    def _fork(self, subject: str, data: bytes) -> None:
+        """The other log is the same until it forks; then it has every second message only."""
+        if not self.has_forked:
+            return
+        self.forked = self.forked or self.log[:-1]
+        if self.draw.random() < 0.5:
+            sequence = len(self.forked) + 1
+            self.forked.append(Message(sequence=sequence, subject=subject, data=data))
 
     def tell(self, node: Node, other: Node, vote: Signed) -> None:
         if not node.is_reachable or (
@@ -212,6 +241,11 @@ class Registries:
         asset, quantity = self.draw.choice(ISINS), self.draw.randrange(1, 1_000)
         self.ask(name, moved(debit, credit, asset, quantity, f"move-{len(self.requests)}"))
 
+    def ask_move(self, name: RegistryId, quantity: int) -> int:
+        """Ask for a transfer between two holders of a registry; the number of the request."""
+        debit, credit, id = f"{name}-1", f"{name}-2", f"move-{len(self.requests)}"
+        return self.ask(name, moved(debit, credit, ISINS[0], quantity, id))
+
     def holdings_elsewhere(self, name: RegistryId) -> list[tuple[str, str]]:
         return [(f"{other}-1", asset) for other in self.nodes if other != name for asset in ISINS]
 
@@ -230,14 +264,20 @@ class Registries:
             self.wake(node, Duration(0))
 
 
-def whole_run(seed: int, settings: Settings) -> Registries:
-    """A run with traffic and everything that the settings ask for."""
+def begun(seed: int, settings: Settings) -> Registries:
+    """A world with traffic and everything that the settings ask for, not yet played."""
     world = Registries(seed, settings)
     for node in world.nodes.values():
         world.wake(node, Duration(0))
     world.furnish()
     world.traffic()
     world.trouble()
+    return world
+
+
+def whole_run(seed: int, settings: Settings) -> Registries:
+    """A run to its end."""
+    world = begun(seed, settings)
     world.play()
     return world
 

@@ -61,6 +61,7 @@ ENDS: Final = {
     End.BROKEN: "legs ended differently: the residual risk that was announced before the first "
     "lock came true (htlc, or two_key with a backstop, and an outage longer than its window)",
     End.WAITING: "nothing irrevocable was done; waits for evidence, without loss",
+    End.STOPPED: "the registry whose book was wrong stopped by itself; the others went on",
 }
 
 

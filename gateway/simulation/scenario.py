@@ -28,6 +28,7 @@ class End(StrEnum):
     REJECTED = "REJECTED"  # nothing was ever locked
     BROKEN = "BROKEN"  # legs ended differently: an announced residual risk came true
     WAITING = "WAITING"  # no end: nothing irrevocable was done, evidence is waited for
+    STOPPED = "STOPPED"  # a registry found its book wrong: it serves nobody until it is mended
 
 
 class LegEnd(StrEnum):
@@ -218,6 +219,21 @@ class Misdeclare(_Fault, frozen=True, kw_only=True, tag="misdeclare"):
     ledger: str
 
 
+class CutOffRegistry(_Fault, frozen=True, kw_only=True, tag="cut_off_registry"):
+    """A registry of the network reaches neither the log nor the others for a while."""
+
+    registry: str
+    seconds: float
+
+
+class AlterHolding(_Fault, frozen=True, kw_only=True, tag="alter_holding"):
+    """Somebody or something alters holdings in the book of one registry, past its node: moves a
+    little from one holder to another in its memory, or makes one row on its disk larger."""
+
+    registry: str
+    where: Literal["memory", "disk"]
+
+
 Fault = (
     KillGateway
     | StopLedger
@@ -235,6 +251,8 @@ Fault = (
     | LockOtherwise
     | ProposeOtherwise
     | Misdeclare
+    | CutOffRegistry
+    | AlterHolding
 )
 
 
@@ -355,6 +373,7 @@ class Scenario(_Table, frozen=True, kw_only=True):
     not_yet: str | None = None
     not_live: str | None = None  # why no case can be made with real services
     ends: dict[LockProtocol, tuple[End, ...]] = {}  # what each protocol may end in at all
+    registries: tuple[str, ...] = ()  # of a registry network; then nothing of what follows
     setting: str | None = None  # ledgers, parties, legs and terms from `settings/NAME.toml`
     ledgers: dict[str, LedgerSpec] = {}
     parties: dict[str, PartySpec] = {}

@@ -17,7 +17,10 @@ from gateway.simulation.scenario import (
     LIVE,
     MOMENTS,
     WITH_LEG,
+    AlterHolding,
+    CutOffRegistry,
     Fault,
+    MomentKind,
     Scenario,
     action,
     faults_of,
@@ -152,6 +155,9 @@ def _faults(scenario: Scenario) -> Iterator[Wrong]:
     """What the types do not say: names that refer to each other, amounts, moments."""
     if scenario.not_yet is not None:
         return
+    if scenario.registries:
+        yield from _network(scenario)
+        return
     if not scenario.ledgers or not scenario.parties or not scenario.legs:
         yield Wrong(path="setting", rule="a scenario has ledgers, parties and legs, or a setting")
         return
@@ -164,6 +170,23 @@ def _faults(scenario: Scenario) -> Iterator[Wrong]:
         yield from _fault(scenario, f"faults[{n}]", fault)
     for n, _ in enumerate(scenario.cases):
         yield from _case(scenario, n)
+
+
+def _network(scenario: Scenario) -> Iterator[Wrong]:
+    """A registry network has faults of registries only, at given times."""
+    if len(scenario.registries) < 4:
+        yield Wrong(path="registries", rule="four or more: fewer withstand no lie")
+    for n, case in enumerate(scenario.cases):
+        for m, fault in enumerate(faults_of(scenario, case)):
+            place, when = f"cases[{n}].faults[{m}]", moment(fault.when)
+            if not isinstance(fault, CutOffRegistry | AlterHolding):
+                rule = "a registry network has `cut_off_registry` and `alter_holding`"
+                yield Wrong(path=f"{place}.do", rule=rule)
+            elif fault.registry not in scenario.registries[1:]:
+                known = ", ".join(scenario.registries[1:])
+                yield Wrong(path=f"{place}.registry", rule=f"is one of {known}; the first watches")
+            if when is None or when.kind is not MomentKind.AT:
+                yield Wrong(path=f"{place}.when", rule="`at N s`")
 
 
 def _ledgers(scenario: Scenario) -> Iterator[Wrong]:

@@ -14,7 +14,7 @@ import msgspec
 from gateway import preflight
 from gateway.config import LimitSettings
 from gateway.machine.world import smallest_units
-from gateway.simulation import scenario_day, scenario_story
+from gateway.simulation import scenario_day, scenario_network, scenario_story
 from gateway.simulation.scenario import (
     Case,
     End,
@@ -78,7 +78,9 @@ class Simulated:
 
     async def run(self, scenario: Scenario, case: Case, seed: int) -> Run:
         began = time.monotonic()
-        if scenario.day is not None:
+        if scenario.registries:
+            run = scenario_network.play(scenario, case, seed)
+        elif scenario.day is not None:
             run = scenario_day.play(scenario, case, seed, _make(scenario))
         else:
             run = _Stage(scenario, case, seed).play()

@@ -46,6 +46,10 @@ def _what(fault: scenario.Fault, live: bool) -> str:
             | scenario.Restore()
         ):
             return _outage(fault, live)
+        case scenario.CutOffRegistry():
+            return f"the registry {fault.registry} is cut off for {fault.seconds:g} s"
+        case scenario.AlterHolding():
+            return f"holdings in the book of {fault.registry} are altered ({fault.where})"
         case scenario.Lose() | scenario.Duplicate() | scenario.Reorganise() | scenario.Misdeclare():
             return _ledger(fault)
         case _:

@@ -32,6 +32,7 @@ from ledgers.icsd.entry import (
 from ledgers.icsd.epoch import RegistryId
 from ledgers.icsd.log import OrderedLog, Stored
 from ledgers.icsd.proof import Result
+from ledgers.icsd.recovery import carried_over
 from ledgers.icsd.store import Store
 from ledgers.port import LedgerUnreachable
 
@@ -159,10 +160,22 @@ class Outbox:
     async def _renew(self) -> None:
         """Sign and publish again what the end of an epoch has left behind."""
         stale, self._stale = self._stale, []
-        renewed = [self._made(sent.bundle.entries, sent.asked) for sent in stale]
+        if any(sent.asked for sent in stale):
+            renewed = [self._made(sent.bundle.entries, sent.asked) for sent in stale]
+        else:
+            renewed = self._regrouped(stale)
+            await self._store.forget_bundles(self._last[0])
         for sent in renewed:
             await self._store.replace_bundle(sent.bundle.sequence, pack(sent.signed))
             await self._publish(sent)
+
+    def _regrouped(self, stale: Sequence[Sent]) -> list[Sent]:
+        """After a restart, when nobody waits for one of them: in the order of `carried_over`."""
+        for sent in stale:
+            del self._sent[sent.bundle.sequence]
+        entries = carried_over([entry for sent in stale for entry in sent.bundle.entries])
+        parts = [entries[i : i + ENTRIES_MAX] for i in range(0, len(entries), ENTRIES_MAX)]
+        return [self._made(tuple(part), []) for part in parts]
 
     async def _next(self) -> Sent:
         """The next bundle, durable."""

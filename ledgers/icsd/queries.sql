@@ -19,8 +19,8 @@ fenced AS (
         height = $2, final = $3, log = $4, position = $5, chain = $6, chain_hash = $7, place = $21
 ),
 archived AS (
-    INSERT INTO network_blocks (height, hash, body, position)
-    SELECT height, hash, body, position FROM unnest($8::network_blocks[])
+    INSERT INTO network_blocks (height, hash, body, log, position)
+    SELECT height, hash, body, log, position FROM unnest($8::network_blocks[])
 ),
 voted AS (
     INSERT INTO votes (epoch, height, body) SELECT epoch, height, body FROM unnest($9::votes[])
@@ -143,6 +143,48 @@ SELECT height, body, position FROM network_blocks WHERE height > $1 ORDER BY hei
 -- name: read_network_blocks
 SELECT height, body FROM network_blocks WHERE height > $1 ORDER BY height LIMIT $2;
 
+-- name: read_archive
+-- Whole blocks until $3 bytes are reached, one at least; none that is not certified.
+SELECT height, body, log, position
+FROM (SELECT *, sum(length(body)) OVER (ORDER BY height) - length(body) AS before
+      FROM (SELECT * FROM network_blocks WHERE height > $1
+                AND height <= (SELECT max(height) FROM certificates)
+            ORDER BY height LIMIT $2) AS page) AS counted
+WHERE before < $3 ORDER BY height;
+
+-- name: read_recoveries
+SELECT body FROM recoveries WHERE kind = $1 ORDER BY number;
+
+-- name: place_of
+SELECT log, position FROM network_blocks WHERE height = $1;
+
+-- name: undo_blocks
+WITH undone AS (
+    DELETE FROM network_blocks WHERE height >= $1
+),
+uncertified AS (
+    DELETE FROM certificates WHERE height >= $1
+)
+UPDATE head SET step = step + 1, height = $1 - 1, position = $2;
+
+-- name: begin_epoch
+-- What was above the start of an epoch that people began was told to nobody: it is undone. The new
+-- log is read from its beginning, and its first cut carries the certificate of the block below.
+WITH undone AS (
+    DELETE FROM network_blocks WHERE height >= $1
+),
+uncertified AS (
+    DELETE FROM certificates WHERE height >= $1
+),
+begun AS (
+    INSERT INTO recoveries (kind, number, body) VALUES ('begun', $2, $3)
+),
+certified AS (
+    INSERT INTO certificates (height, body) SELECT $1 - 1, $4::bytea WHERE $4 IS NOT NULL
+    ON CONFLICT (height) DO NOTHING
+)
+UPDATE head SET step = step + 1, height = $1 - 1, log = $2, position = 0;
+
 -- name: read_certificates
 SELECT body FROM certificates WHERE height = ANY ($1::bigint[]) ORDER BY height;
 
@@ -151,6 +193,12 @@ SELECT body FROM certificates ORDER BY height DESC LIMIT 1;
 
 -- name: read_evidence
 SELECT body FROM evidence ORDER BY found_at;
+
+-- name: end_epoch
+-- The step moves, so that a node which still runs cannot write its next vote.
+WITH fenced AS (UPDATE head SET step = step + 1)
+INSERT INTO recoveries (kind, number, body) VALUES ('stop', $1, $2)
+ON CONFLICT (kind, number) DO UPDATE SET body = recoveries.body RETURNING body;
 
 -- name: agree
 -- What was said first stands: the same row comes back whatever is asked later.
@@ -169,3 +217,6 @@ GROUP BY i.asset ORDER BY i.asset;
 
 -- name: replace_bundle
 UPDATE outbox SET body = $2 WHERE sequence = $1;
+
+-- name: forget_bundles
+DELETE FROM outbox WHERE sequence > $1;

@@ -216,3 +216,10 @@ def carried_over(entries: Sequence[Entry]) -> list[Entry]:
     """What a registry publishes again in the new epoch: all that was not final, refunds last. A
     preimage is public once a claim was published, so no refund may overtake it."""
     return sorted(entries, key=lambda entry: isinstance(entry.operation, Refund))
+
+
+def unpack_word(data: bytes) -> tuple[Signed, Stop | Ballot]:
+    """A word as it was stored or handed over (`entry.pack`). Raises msgspec.DecodeError. Who said
+    it is not checked here (`read`)."""
+    signed = msgspec.msgpack.decode(data, type=Signed)
+    return signed, _decoder.decode(signed.body)

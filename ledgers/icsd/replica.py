@@ -131,6 +131,7 @@ class Replica:
         self._rest = _Rest()
         self._recovered = recovered
         self._ended = False
+        self._is_asked_again = False
 
     @property
     def final(self) -> int:
@@ -168,6 +169,7 @@ class Replica:
         self._latest_possible = Instant(before.at + STEP_MAX) if before.height else INSTANT_MAX
         self._head_has_entries = bool(block.messages)
         self._rest, self.withheld, self._recovered = _Rest(), None, False
+        self._is_asked_again = False
         self._forget()
         self._count()
         return block
@@ -196,11 +198,20 @@ class Replica:
         if statement.epoch != epoch.number or not self._is_signed(signed, statement, epoch):
             return
         heard = self._votes.setdefault(height, {})
+        is_repeated = vote.registry in heard and vote.registry != self.me
         first = heard.setdefault(vote.registry, (signed, statement))[0]
         if first.body != signed.body:
             self._convict(first, signed)
         elif height == self.view.height:
+            self._is_asked_again |= is_repeated and self._is_certified_at(height)
             self._count()
+
+    def is_asked_again(self) -> bool:
+        """Whether somebody told its vote for the head again although we know the certificate: it
+        has missed votes, perhaps ours. Told once more they save it the wait for the next cut. Asks
+        once for each repetition."""
+        asked, self._is_asked_again = self._is_asked_again, False
+        return asked
 
     def _hear_all(self, certificate: Certificate) -> None:
         """The votes of a certificate, too: who told us another one is convicted by the two."""

@@ -190,10 +190,3 @@ class Roots:
             for registry in sorted(holders.keys() | omnibus.keys())
         )
         return Issuance(asset=asset, registry=issuer, issued=issued, parts=parts)
-
-    def copy(self) -> "Roots":
-        """The same trees, which later changes to these do not reach."""
-        other = Roots()
-        other.holders = {asset: dict(trees) for asset, trees in self.holders.items()}
-        other.instruments, other.records = self.instruments, self.records
-        return other

@@ -1,6 +1,6 @@
 """How a node starts: from its database, compared with what the network has certified."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -11,11 +11,12 @@ from htlc.units import SECOND, Duration, LedgerId
 from ledgers.block import Seal
 from ledgers.hosted import Clock, Traits
 from ledgers.icsd.block import Block
-from ledgers.icsd.entry import Certificate, Statement, Vote, unpack
+from ledgers.icsd.entry import Certificate, Signed, Statement, Vote, unpack
 from ledgers.icsd.epoch import Epoch, RegistryId
 from ledgers.icsd.hosted import RegistryLedger
 from ledgers.icsd.log import OrderedLog
 from ledgers.icsd.node import Node, Part
+from ledgers.icsd.recovery import Record, Stop, successor, unpack_word
 from ledgers.icsd.replica import Pace, Replica
 from ledgers.icsd.store import Archived, Head, Store, prepare
 from ledgers.icsd.view import View
@@ -46,13 +47,13 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
 class Altered(Exception):
     """The rows of the database are not those that a quorum signed: somebody or something has
-    changed them. `repair` mends them from a peer."""
+    changed them. `repair` mends them."""
 
     def __init__(self, view: View, certificate: Certificate) -> None:
         super().__init__(
             f"the book in the database is not the one certified at height {view.height}: its root "
             f"is {view.state.root.hex()}, certified is {certificate.statement.state.hex()}; "
-            "mend it from another registry (`lockstep icsd-node repair`)"
+            "mend it (`lockstep registry repair`)"
         )
         self.view = view
         self.certificate = certificate
@@ -62,31 +63,39 @@ class Lost(Exception):
     """The archive does not give what was voted for: the program or the archive was changed."""
 
 
+class Ended(Exception):
+    """This registry has signed that it votes in this epoch no more: the next one must begin."""
+
+
 async def start(network: Network, identity: Identity, store: Store, log: OrderedLog) -> Node:
-    """A node on its database, which `store.prepare` has made ready. Raises Altered, Lost."""
+    """A node on its database, which `store.prepare` has made ready. Raises Altered, Lost, Ended."""
     head = await store.head()
-    view = await restored(network, store, head)
-    unfinal = _again(view, await store.unfinal(head.final))
+    known = await known_state(network, store, head)
+    if known.ended:
+        raise Ended(f"epoch {known.view.epoch.number} was ended by this registry: see recovery")
+    voted = _last_voted(await store.votes(head.final))
     replica = Replica(
         identity.registry,
-        view,
-        voted=_last_voted(await store.votes(0)),
+        known.view,
+        voted=None if voted is None else voted[1].statement,
         certified=await store.last_certificate(),
-        statement=unfinal[-1][0].statement if unfinal else None,
+        statement=await _statement_of_head(known, store),
         guard=head.position,
         pace=network.pace,
+        recovered=known.recovered,
     )
     return Node(
         Part(
             replica=replica,
             store=store,
             head=head,
-            unfinal=unfinal,
+            unfinal=known.unfinal,
             log=log,
             key=identity.key,
             seal=Seal(network.network, identity.key),
             clock=identity.clock,
             kept=await store.outbox(),
+            voted=voted,
         )
     )
 
@@ -108,26 +117,65 @@ async def registry(
         yield RegistryLedger(node, pool, seal, identity.clock, traits, fresh)
 
 
-async def restored(network: Network, store: Store, head: Head) -> View:
-    """The view at the last final block. Raises Altered."""
+async def _statement_of_head(known: "Known", store: Store) -> Statement | None:
+    """What we make of the last archived block. It is not in the book yet, except after a recovery
+    that begins right above what was final here."""
+    if known.unfinal:
+        return known.unfinal[-1][0].statement
+    found = await store.blocks(known.view.height - 1, 1)
+    return found[0].statement if found else None
+
+
+class Known(msgspec.Struct, kw_only=True):
+    """What a database says of the network."""
+
+    view: View  # after the last archived block
+    unfinal: list[tuple[Block, int]]  # applied again, with the positions of their cuts
+    recovered: bool  # the next block is the first of an epoch that people began
+    ended: bool  # this registry votes in the epoch no more
+
+
+async def known_state(network: Network, store: Store, head: Head) -> Known:
+    """The book of the database and what is archived above it. Raises Altered, Lost."""
     view = View.restore(network.network, network.profile, await store.book(head.place))
     for certificate in await store.certificates([head.final]):
         if certificate.statement.state != view.state.root:
             raise Altered(view, certificate)
-    return view
+    begun = {each.record.start: each.record for each in await store.begun()}
+    unfinal = []
+    for archived, position in await store.unfinal(head.final):
+        _begin(view, begun)
+        unfinal.append((_again(view, archived), position))
+    recovered = _begin(view, begun)
+    words = [unpack_word(body)[1] for body in await store.said("stop")]
+    ended = not recovered and any(
+        isinstance(word, Stop) and word.epoch == view.epoch.number for word in words
+    )
+    return Known(view=view, unfinal=unfinal, recovered=recovered, ended=ended)
 
 
-def _again(view: View, kept: list[tuple[Archived, int]]) -> list[tuple[Block, int]]:
-    """Apply the archived blocks that are not in the book yet."""
-    made = []
-    for archived, position in kept:
-        block = view.apply(archived.messages, archived.cut)
-        if block.statement != archived.statement:
-            raise Lost(f"block {archived.header.height} of the archive gives another result now")
-        made.append((block, position))
-    return made
+def _begin(view: View, begun: Mapping[int, Record]) -> bool:
+    """Enter an epoch that people began at the next height, if there is one."""
+    record = begun.get(view.height + 1)
+    if record is None or view.epoch.number != record.ends:
+        return False
+    view.begin(successor(record, view.epoch, view.following))
+    return True
 
 
-def _last_voted(kept: list[bytes]) -> Statement | None:
-    opened = unpack(kept[-1]) if kept else None
-    return opened[1].statement if opened and isinstance(opened[1], Vote) else None
+def _again(view: View, archived: Archived) -> Block:
+    """Apply an archived block that is not in the book yet."""
+    block = view.apply(archived.messages, archived.cut)
+    if block.statement != archived.statement:
+        raise Lost(f"block {archived.header.height} of the archive gives another result now")
+    return block
+
+
+def _last_voted(kept: list[bytes]) -> tuple[Signed, Vote] | None:
+    if not kept:
+        return None
+    read = unpack(kept[-1])
+    assert read is not None, "it was written here"
+    signed, vote = read
+    assert isinstance(vote, Vote), "so it is a vote"
+    return signed, vote

@@ -26,6 +26,7 @@ from ledgers.icsd.block import Block, Outcome
 from ledgers.icsd.entry import NOTHING, Certificate, Signed, Statement, pack
 from ledgers.icsd.epoch import Epoch, RegistryId
 from ledgers.icsd.proof import Evidence, Header
+from ledgers.icsd.recovery import Begun
 from ledgers.icsd.rows import Place, Rows
 from ledgers.icsd.tables import Sealed
 from ledgers.migrate import migrate
@@ -41,6 +42,9 @@ PAUSE_SECONDS: Final = 0.05
 PAUSE_SECONDS_MAX: Final = 2.0
 """A registry that waits longer than this to find its database back would hold up the others'
 finality for no reason."""
+
+BOOK: Final = slice(12, 12 + len(tables.TABLES))
+"""Where the rows of the book stand among the parameters of `write_step`."""
 
 Value = TypeVar("Value")
 
@@ -73,6 +77,14 @@ class Archived(msgspec.Struct, frozen=True, array_like=True):
     outcomes: tuple[Outcome, ...]
 
 
+class Placed(msgspec.Struct, frozen=True, array_like=True):
+    """An archived block and where it stands: what a registry that starts anew needs of another."""
+
+    log: int  # the epoch that began the log
+    position: int  # of its cut; its messages stand right before
+    block: Archived
+
+
 class Step(msgspec.Struct, kw_only=True):
     """What is written at once; `head` is as it stands afterwards."""
 
@@ -90,6 +102,7 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 _blocks: Final = msgspec.msgpack.Decoder(Archived)
 _certificates: Final = msgspec.msgpack.Decoder(Certificate)
 _evidence: Final = msgspec.msgpack.Decoder(Evidence)
+_begun: Final = msgspec.msgpack.Decoder(Begun)
 _places: Final = msgspec.msgpack.Decoder(Place)
 
 
@@ -166,12 +179,29 @@ class Store:
         """The same entries, signed for another epoch."""
         await self._fetch("replace_bundle", sequence, signed)
 
+    async def forget_bundles(self, after: int) -> None:
+        """Their entries stand in earlier ones now."""
+        await self._fetch("forget_bundles", after)
+
     async def outbox(self) -> list[bytes]:
         return [row["body"] for row in await self._fetch("load_outbox")]
 
     async def book(self, place: Place) -> Rows:
         """Every row of the book, as it stands at the final height of the head."""
         return tables.book(place, {n: await self._fetch(f"load_{n}") for n in tables.TABLES})
+
+    async def put_book(self, head: Head, book: Rows, wrong: Sequence[tuple[str, Any]]) -> None:
+        """Write the book as it must be, after the rows that are wrong (table and key) are gone."""
+        step = Step(head=msgspec.structs.replace(head, step=head.step + 1))
+        values = _values(step)
+        values[BOOK] = tables.book_values(book)
+        async with self._pool.acquire() as connection, connection.transaction():
+            for table, key in wrong:
+                columns = tables.KEYS[table]
+                equal = " AND ".join(f"{c}::text = ${n}" for n, c in enumerate(columns, 1))
+                one = key if isinstance(key, tuple) else (key,)
+                await connection.execute(f"DELETE FROM {table} WHERE {equal}", *one)  # noqa: S608
+            await connection.execute(QUERIES["write_step"], *values)
 
     async def unfinal(self, final: int) -> list[tuple[Archived, int]]:
         """The blocks after `final`, with the positions of their cuts."""
@@ -181,6 +211,34 @@ class Store:
     async def blocks(self, after: int, limit: int) -> list[Archived]:
         found = await self._fetch("read_network_blocks", after, limit)
         return [decode_block(row["body"]) for row in found]
+
+    async def archive(self, after: int, limit: int, bytes_max: int) -> list[Placed]:
+        """Certified blocks after a height, for a registry that starts anew."""
+        found = await self._fetch("read_archive", after, limit, bytes_max)
+        return [Placed(r["log"], r["position"], decode_block(r["body"])) for r in found]
+
+    async def begun(self) -> list[Begun]:
+        """The epochs that people began, in their order."""
+        return [_begun.decode(r["body"]) for r in await self._fetch("read_recoveries", "begun")]
+
+    async def begin(self, begun: Begun) -> None:
+        """Go on from the start of an epoch that people began, in its log."""
+        record = begun.record
+        certificate = None if record.certificate is None else _encode(record.certificate)
+        await self._fetch("begin_epoch", record.start, record.number, _encode(begun), certificate)
+
+    async def undo(self, height: int) -> None:
+        """Take back the archived blocks from a height on: another one is certified there. None of
+        them was final, so none is in the book."""
+        head = await self.head()
+        assert height > head.final, "a final block is never undone"
+        kept = await self._fetch("place_of", height - 1)
+        position = kept[0]["position"] if kept else 0
+        await self._fetch("undo_blocks", height, position)
+
+    async def said(self, kind: str) -> list[bytes]:
+        """What this registry has said in recoveries: its "stop"s or "ballot"s."""
+        return [row["body"] for row in await self._fetch("read_recoveries", kind)]
 
     async def votes(self, after: int) -> list[bytes]:
         """Own votes above a height, packed."""
@@ -200,9 +258,15 @@ class Store:
     async def conservation(self) -> list[Position]:
         return [Position(**row) for row in await self._fetch("read_conservation")]
 
-    async def agree(self, kind: str, number: int, body: bytes) -> bytes:
-        """What this registry says of an epoch, once: what was said first comes back."""
-        [row] = await self._fetch("agree", kind, number, body)
+    async def end(self, epoch: int, stop: bytes) -> bytes:
+        """Vote in this epoch no more, whoever runs. What was said first comes back."""
+        [row] = await self._fetch("end_epoch", epoch, stop)
+        said: bytes = row["body"]
+        return said
+
+    async def agree(self, number: int, ballot: bytes) -> bytes:
+        """Consent to an epoch, once per number: what was said first comes back."""
+        [row] = await self._fetch("agree", "ballot", number, ballot)
         said: bytes = row["body"]
         return said
 
@@ -239,7 +303,7 @@ def _values(step: Step) -> list[Any]:
         *(head.step, head.height, head.final, head.log, head.position),
         *(head.chain, head.chain_hash),
         [
-            (b.header.height, b.header.hash, encode_block(archived(b)), position)
+            (b.header.height, b.header.hash, encode_block(archived(b)), head.log, position)
             for b, position in step.blocks
         ],
         [(s.epoch, s.height, pack(signed)) for s, signed in step.votes],

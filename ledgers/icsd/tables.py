@@ -20,6 +20,21 @@ TABLES: Final = (
 )
 """The book of the network, in the order of the parameters of `write_step`."""
 
+NO_BALANCE: Final = Balance()
+"""A row that says as much as none."""
+
+KEYS: Final = {
+    "accounts": ("id",),
+    "instruments": ("asset",),
+    "mandates": ("account", "operator"),
+    "balances": ("account", "asset"),
+    "omnibus": ("asset", "registry"),
+    "contracts": ("id",),
+    "operations": ("id",),
+    "sequences": ("registry",),
+}
+"""The columns that tell one row of a table from another."""
+
 Values = list[tuple[Any, ...]]
 
 

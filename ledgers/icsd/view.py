@@ -135,6 +135,7 @@ class View:
         self.height, self.head, self.at = cut.height, header.hash, cut.at
         changes = self.tables.now(work.touched.before, self.place)
         self._replant(changes)
+        self._check(changes)
         return Block(
             header=header,
             statement=self._statement(header, work.outcomes),
@@ -193,14 +194,17 @@ class View:
     # --- the trees -------------------------------------------------------------------------------
 
     def _replant(self, rows: Rows) -> None:
-        """Bring the trees to what these rows are now, and check the instruments among them."""
+        """Bring the trees to what these rows are now."""
         self._hold(rows)
         assets = {asset for _, asset in rows.balances} | rows.instruments.keys()
-        issuances = {asset: self.issuance(asset) for asset in assets}
-        for issuance in issuances.values():
-            assert issuance is None or issuance.is_whole, "the CSD links of an issue agree"
-        self.roots.list(issuances)
+        self.roots.list({asset: self.issuance(asset) for asset in assets})
         self.roots.record(_records(rows))
+
+    def _check(self, rows: Rows) -> None:
+        """What a block has done leaves every issue whole, or it was done wrong."""
+        for asset in {asset for _, asset in rows.balances}:
+            issuance = self.issuance(asset)
+            assert issuance is not None and issuance.is_whole, "the CSD links of an issue agree"
 
     def _hold(self, rows: Rows) -> None:
         by_tree: dict[tuple[AssetId, RegistryId], list[roots.Holding]] = {}

@@ -24,7 +24,8 @@ CREATE TABLE network_blocks (
     height    bigint PRIMARY KEY,
     hash      bytea  NOT NULL,
     body      bytea  NOT NULL, -- header, statement, messages, cut, outcomes (MessagePack)
-    position  bigint NOT NULL  -- in the log, of its cut
+    log       bigint NOT NULL, -- the log that it stands in: the epoch that began it
+    position  bigint NOT NULL  -- in that log, of its cut
 );
 ALTER TABLE network_blocks ALTER COLUMN body SET STORAGE EXTERNAL; -- keys and digests: incompressible
 
@@ -58,10 +59,10 @@ CREATE TABLE outbox (
     body     bytea  NOT NULL -- Signed, as it is published
 );
 
--- What this registry has said to end an epoch, and the epochs that it has agreed to: once each.
+-- When a log was lost: what this registry has said, once per epoch, and what the network agreed on.
 CREATE TABLE recoveries (
-    kind   text   NOT NULL, -- stop | start
-    number bigint NOT NULL, -- of the epoch
+    kind   text   NOT NULL, -- stop (it votes no more), ballot (its consent), begun
+    number bigint NOT NULL, -- of the epoch that ends (stop) or begins
     body   bytea  NOT NULL,
     PRIMARY KEY (kind, number)
 );

@@ -3,11 +3,15 @@
 import msgspec
 import pytest
 
-from gateway.simulation.registries import Registries, Settings, opened, whole_run
+from gateway.simulation import scenario_file, scenario_network
+from gateway.simulation.registries import Registries, Settings, begun, opened, whole_run
 from gateway.simulation.registries_campaign import convictions
 from gateway.simulation.registries_judge import final_blocks, longest, violations
 from gateway.simulation.registries_liar import Liar, Lie
 from gateway.simulation.registries_node import Node
+from gateway.simulation.registries_recovery import recover
+from gateway.simulation.scenario_file import ScenarioError
+from gateway.simulation.scenario_run import Run
 from htlc.units import AccountId
 from ledgers.icsd.block import Block
 from ledgers.icsd.entry import Hash
@@ -21,7 +25,7 @@ def with_(**changed: object) -> Settings:
     return msgspec.structs.replace(SHORT, **changed)
 
 
-def lying(*lies: Lie, name: str = "KG", **changed: object) -> Settings:
+def lying(*lies: Lie, name: str = "UZ", **changed: object) -> Settings:
     return with_(lies={name: frozenset(lies)}, **changed)
 
 
@@ -76,7 +80,7 @@ def test_who_signs_twice_is_convicted_by_its_signatures() -> None:
 
 def test_more_liars_than_the_network_withstands_are_found_out() -> None:
     """Three of four sign one false state: the honest one stops, and says what differs."""
-    lies = {name: frozenset({Lie.FALSE_ROOT}) for name in ("BY", "KG")}
+    lies = {name: frozenset({Lie.FALSE_ROOT}) for name in ("KZ", "UZ")}
     world = whole_run(6, with_(requests=0, lies=lies))
     assert longest(world).replica.final == 0, "two of four certify nothing"
     stopped = _three_liars()
@@ -89,7 +93,7 @@ def _three_liars() -> Node:
     """One honest registry among three that sign the same false state."""
     settings = with_(requests=0)
     world = Registries(7, settings)
-    for name in ("BY", "GE", "KG"):
+    for name in ("GE", "KZ", "UZ"):
         lies = frozenset({Lie.FALSE_ROOT})
         world.nodes[name] = Liar(name, world.epoch, world, lies)  # type: ignore[index, arg-type]
     honest = next(iter(world.nodes.values()))
@@ -98,6 +102,24 @@ def _three_liars() -> Node:
     world.ask(honest.name, opened(honest.name, "AM-1"))
     world.play()
     return honest
+
+
+# --- the log lies --------------------------------------------------------------------------------
+
+
+def test_a_log_that_forks_is_replaced_and_nothing_is_lost() -> None:
+    """Two of four are shown another order: no quorum, nothing final. People begin a new epoch."""
+    world = begun(1, with_(forks_at=5.0, requests=30))
+    world.play(until=40.0)
+    assert len({node.replica.view.head for node in world.nodes.values()}) > 1
+    answered = len(world.answers)
+    assert answered < len(world.requests)
+    epoch = recover(world)
+    assert epoch.number == 2
+    world.play(until=140.0)
+    assert violations(world) == ()
+    assert len(world.answers) == len(world.requests) > answered
+    assert {block.header.epoch for block in final_blocks(world)} == {1, 2}
 
 
 # --- the judge has teeth -------------------------------------------------------------------------
@@ -138,3 +160,32 @@ def test_the_judge_sees_an_issue_that_is_not_whole() -> None:
     counter = view.book.instruments[asset].counter
     view.book.balances[AccountId(counter), asset] = Balance(-1, 0)
     assert any("is not whole" in line for line in violations(world))
+
+
+# --- the scenarios -------------------------------------------------------------------------------
+
+
+def run_of(id: str, case: int) -> Run:
+    scenario = scenario_file.load(scenario_file.find(id))
+    return scenario_network.play(scenario, scenario.cases[case], 3)
+
+
+@pytest.mark.parametrize("case", [0, 1])
+def test_the_altered_holdings_are_named(case: int) -> None:
+    """The registry stops by itself, and a walk down the trees finds what differs: no more."""
+    facts = run_of("R02", case).facts
+    expected = ["UZ-1 KZ1C00001015", "UZ-2 KZ1C00001015"][: 2 - case]
+    assert facts["holdings that differ"] == ", ".join(expected)
+    assert float(facts["found after"].split()[0]) < 3
+
+
+def test_a_network_scenario_says_what_it_cannot_have() -> None:
+    text = (scenario_file.CATALOGUE / "R02.toml").read_text()
+    for old, new, rule in (
+        ('"AM", "GE", "KZ", "UZ"', '"AM", "GE", "UZ"', "four or more"),
+        ('registry = "UZ"', 'registry = "XX"', "is one of GE, KZ, UZ"),
+        ('"at 10 s"', '"opened"', "`at N s`"),
+        ('do = "alter_holding"', 'do = "misdeclare"', "there is no such key"),
+    ):
+        with pytest.raises(ScenarioError, match=rule):
+            scenario_file.parse(text.replace(old, new))

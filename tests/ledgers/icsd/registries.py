@@ -25,7 +25,7 @@ KEYS = {
     name: TEST_KEY if number == 1 else Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32)
     for number, name in enumerate(NAMES, 1)
 }
-AT_ONCE = Pace(tick=Duration(0), heartbeat=Duration(10**18), again=Duration(0))
+AT_ONCE = Pace(tick=Duration(0), heartbeat=Duration(10**18), again=Duration(0), gather=Duration(0))
 """Blocks follow demand alone: the clock of the tests stands still."""
 
 START_SECONDS = 20.0

@@ -32,7 +32,10 @@ from ledgers.icsd.stream_setup import configuration, create, stream_name
 
 STREAM = stream_name(1)
 REGISTRIES = ("A", "B")
-SEEDS = {name: new_seed(os.urandom(32)) for name in ("admin", "sup", *REGISTRIES)}
+MEMBERS = (*REGISTRIES, "C", "D")
+"""Of a network whose nodes run: more than the tests of the log alone need."""
+
+SEEDS = {name: new_seed(os.urandom(32)) for name in ("admin", "sup", *MEMBERS)}
 
 
 def free_ports(count: int) -> list[int]:
@@ -70,7 +73,7 @@ class Servers:
 
     async def make(self) -> None:
         """The stream, as soon as there is a leader."""
-        wanted = configuration(STREAM, replicas=len(self.servers), bytes_max=64 << 20)
+        wanted = configuration(STREAM, replicas=len(self.servers), bytes_max=160 << 20)
         async with asyncio.timeout(20):
             while True:
                 try:
@@ -126,9 +129,9 @@ def _settings(
         listen=client,
         monitor=monitor,
         administrator=public_key(SEEDS["admin"]),
-        registries={name: public_key(SEEDS[name]) for name in REGISTRIES},
+        registries={name: public_key(SEEDS[name]) for name in MEMBERS},
         readers={"sup": public_key(SEEDS["sup"])},
-        store_bytes_max=256 << 20,
+        store_bytes_max=256 << 20 if count == 1 else 1 << 30,  # room for one stream, or for many
         tls=tls,
         cluster=ClusterSettings(name="log", listen=route, routes=routes) if count > 1 else None,
     )

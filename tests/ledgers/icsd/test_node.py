@@ -308,7 +308,7 @@ def test_any_batches_have_the_same_outcome_as_in_the_pure_book(
     """Answers, rows, facts, and the very blocks."""
 
     @settings(
-        max_examples=12,
+        max_examples=8,
         deadline=None,
         database=None,
         derandomize=True,
@@ -386,3 +386,35 @@ async def test_what_waits_while_the_members_change_is_signed_again(
         assert await asked == [None]
         assert await ledgers[0].account(AccountId("kz-1")) is not None
         assert ledgers[2].node.replica.view.tables.last(NAMES[2])[0] == 1
+
+
+async def test_votes_that_were_stored_and_never_told_are_told_after_a_restart(
+    postgres_server: str, clock: ManualClock
+) -> None:
+    """All die between storing their votes and telling them: nobody may vote again, so the block is
+    certified by the votes of before or never."""
+    connections: list[MemoryConnection] = []
+    log = MemoryLog()
+    four = await registries(postgres_server, clock, log=log)
+
+    def connect() -> MemoryConnection:
+        connections.append(log.connect())
+        return connections[-1]
+
+    for each in four:
+        each.connect = connect
+    async with all_alive(four) as ledgers:
+        await furnished(ledgers, clock)
+        await agree(ledgers)
+        for connection in connections:
+            connection.trouble.lost_tells = 1_000
+        height = ledgers[0].node.head.height
+        asked = asyncio.create_task(ledgers[0].submit(ALICE, [transfer()]))
+        await until(lambda: all(ledger.node.head.height > height for ledger in ledgers))
+        assert all(ledger.node.head.final < height for ledger in ledgers)
+    assert isinstance((await asked)[0], Unknown)
+    async with all_alive(four) as ledgers:
+        await until(lambda: any(ledger.node.head.final > height for ledger in ledgers))
+        clock.advance(1)  # whoever was late for the votes hears of them in the next cut
+        await ledgers[0].look([])
+        assert await moved(ledgers[0]) == 1
