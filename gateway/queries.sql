@@ -328,6 +328,9 @@ ORDER BY p.pair FOR UPDATE OF p;
 -- name: mailbox_backlogs
 SELECT member, last - acknowledged AS backlog FROM mailbox_head;
 
+-- name: open_payments
+SELECT count(*) FROM payment WHERE state = 'OPEN';
+
 -- name: matching_queue
 SELECT count(*) FROM instruction WHERE pair IS NULL AND NOT ended;
 
