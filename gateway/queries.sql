@@ -183,9 +183,25 @@ FROM instruction i JOIN unnest($1::text[], $2::text[]) AS t (member, transaction
     USING (member, transaction_id);
 
 -- name: candidates
+-- Instructions that may match these: all of other members that share both keys; and of those that
+-- share one, which can only name a near miss, some: or a large party's backlog in one ISIN would be
+-- read for each message.
+WITH wanted AS (
+    SELECT DISTINCT a, b, member FROM unnest($1::bytea[], $2::bytea[], $3::text[]) AS t (a, b, member)
+), found AS (
+    SELECT c.instruction FROM wanted w CROSS JOIN LATERAL (
+        SELECT instruction FROM instruction
+        WHERE key_b = w.b AND key_a = w.a AND member <> w.member AND pair IS NULL AND NOT ended
+        UNION ALL
+        (SELECT instruction FROM instruction
+         WHERE key_a = w.a AND pair IS NULL AND NOT ended LIMIT $4)
+        UNION ALL
+        (SELECT instruction FROM instruction
+         WHERE key_b = w.b AND pair IS NULL AND NOT ended LIMIT $4)
+    ) AS c
+)
 SELECT instruction, entered_at, member, key_a, key_b, advised, alleged, header, content
-FROM instruction
-WHERE pair IS NULL AND NOT ended AND (key_a = ANY ($1::bytea[]) OR key_b = ANY ($2::bytea[]));
+FROM instruction WHERE instruction IN (SELECT instruction FROM found);
 
 -- name: store_inbound
 INSERT INTO inbound (member, message_id, digest, received_at, id, raw, definition)
