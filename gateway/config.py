@@ -3,9 +3,11 @@
 A wrong file stops the start with one line that names the key and what was expected.
 """
 
+import ipaddress
 import itertools
+import re
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
 from typing import Final, Literal, TypeVar
@@ -22,6 +24,8 @@ from protocols.iso20022.lexical import decimal_text
 from protocols.matching import Band, Tolerance
 
 T = TypeVar("T")
+
+_CLOCK: Final = re.compile(r"(([01][0-9]|2[0-3]):[0-5][0-9])?")
 
 
 class ConfigurationError(Exception):
@@ -125,12 +129,35 @@ class MatchingSettings(_Table, frozen=True, kw_only=True):
     tolerance: dict[str, tuple[BandSettings, ...]] = msgspec.field(default_factory=_t2s_bands)
 
 
+class WebhookSettings(_Table, frozen=True, kw_only=True):
+    """Where members may have their mailbox delivered to."""
+
+    #: Networks (CIDR) that are spoken to beside the public internet: those of the members, if they
+    #: are private; loopback, on one machine. None by default: a URL that a member chooses is a
+    #: request from inside the gateway's own network. Link-local addresses are never spoken to.
+    allow_networks: tuple[str, ...] = ()
+    #: Whether `http:` is taken beside `https:`. Deliveries are signed, not encrypted.
+    allow_http: bool = False
+
+
 class StatementSettings(_Table, frozen=True, kw_only=True):
     """Statements of accounts (semt.002, semt.017, camt.053)."""
 
     #: Sent at the end of each business day of a ledger (its cut-off, else its midnight), to the
     #: owner of each account. A business date that is set by hand has no end: none are sent then.
     daily: bool = True
+
+
+class ReconciliationSettings(_Table, frozen=True, kw_only=True):
+    """When what the ledgers say is held against what they told before."""
+
+    #: HH:MM in UTC, every day; an empty text: only when an operator asks. In the evening of Europe:
+    #: after the cut-offs, with the night to clear a break before settlement begins (RTS 2017/392,
+    #: Art. 65).
+    daily_at: str = "19:00"
+
+    def at(self) -> time | None:
+        return time.fromisoformat(self.daily_at) if self.daily_at else None
 
 
 class ShutdownSettings(_Table, frozen=True, kw_only=True):
@@ -195,7 +222,11 @@ class MemberSettings(_Table, frozen=True, kw_only=True):
     #: It is told what happens to positions: a depository of every lock in its registry (semt.013 to
     #: .015), an account owner of its own (.014, .015). Off: custodians have sese.024 and sese.025.
     position_messages: bool = False
-    power_of_attorney: bool = False  # agreed swaps that name it as a payer need no further consent
+    #: Agreed swaps that name it as a payer need no further consent, and its matched instructions
+    #: are paid without a payment order (pacs.009) of its own.
+    power_of_attorney: bool = False
+    #: A state of the locks that has lasted this long is told: ten times what a settlement takes.
+    advise_after_seconds: float = 1.0
     connection: ConnectionSettings = ConnectionSettings()
 
 
@@ -225,8 +256,10 @@ class Settings(_Table, frozen=True, kw_only=True):
     limits: LimitSettings = LimitSettings()
     matching: MatchingSettings = MatchingSettings()
     signing: SigningSettings | None = None
+    webhooks: WebhookSettings = WebhookSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
     statements: StatementSettings = StatementSettings()
+    reconciliation: ReconciliationSettings = ReconciliationSettings()
 
 
 EXPIRY_DAYS_MAX: Final = 200
@@ -294,9 +327,22 @@ def check(settings: Settings) -> Settings:
     for name, access in settings.ledgers.items():
         if access.kind == "securities" and access.depository is None:
             raise ConfigurationError(f"ledgers.{name}.depository: expected the CSD's BIC")
+    if _CLOCK.fullmatch(settings.reconciliation.daily_at) is None:
+        raise ConfigurationError(
+            'reconciliation.daily_at: expected HH:MM (UTC), such as "19:00", or an empty text'
+        )
     check_calendars({name: access.calendar for name, access in settings.ledgers.items()})
     tolerance_of(settings.matching)
+    _check_networks(settings.webhooks)
     return settings
+
+
+def _check_networks(webhooks: WebhookSettings) -> None:
+    for n, network in enumerate(webhooks.allow_networks):
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            raise ConfigurationError(f"webhooks.allow_networks[{n}]: {error}") from None
 
 
 def tolerance_of(matching: MatchingSettings) -> Tolerance:

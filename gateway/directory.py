@@ -31,6 +31,8 @@ class Directory:
         self._ledgers = settings.ledgers
         self.descriptions: dict[LedgerId, Description] = {}
         self.distrusted: dict[str, str] = {}  # ledgers that failed the preflight, and why
+        #: What is not reconciled, by ledger and asset (empty: the whole ledger): no new locks.
+        self.stopped: set[tuple[str, str]] = set()
         self._assets: dict[tuple[str, AssetId], LedgerId] = {}
         self._scales: dict[tuple[LedgerId, AssetId], int] = {}
         self._described: dict[tuple[LedgerId, AssetId], AssetDescription] = {}
@@ -62,6 +64,17 @@ class Directory:
     def member(self, bic: str) -> MemberSettings | None:
         return self._members.get(bic11(bic))
 
+    def has_power_of_attorney(self, bic: str) -> bool:
+        """Whether the gateway may pay for a member without an order of its own."""
+        member = self.member(bic)
+        return member is not None and member.power_of_attorney
+
+    def advise_after(self, bic: str) -> float:
+        """Seconds after which a member is told of a state that lasts; at once where reference data
+        no longer knows it."""
+        member = self.member(bic)
+        return 0.0 if member is None else member.advise_after_seconds
+
     @property
     def members(self) -> dict[str, MemberSettings]:
         """By eleven-character BIC."""
@@ -81,6 +94,11 @@ class Directory:
     def keeper(self, kind: str, asset: str) -> LedgerId | None:
         """The ledger of that kind that keeps an asset."""
         return self._assets.get((kind, AssetId(asset)))
+
+    def money(self, currency: str) -> tuple[LedgerId, int] | None:
+        """The ledger that keeps a currency, and the decimals of its smallest unit there."""
+        name = self.keeper("currency", currency)
+        return None if name is None else (name, self._scales[name, AssetId(currency)])
 
     def account(self, bic: str, ledger: str, named: str | None) -> AccountId | None:
         """The account named if it is the member's, else its first on that ledger."""
@@ -145,8 +163,21 @@ class Directory:
         amounts = self._moved(pair)
         return () if amounts is None else amounts.needs
 
+    def is_stopped(self, ledger: str, asset: str) -> bool:
+        """A break of reconciliation is open: nothing new is locked."""
+        return bool(self.stopped) and not self.stopped.isdisjoint({(ledger, asset), (ledger, "")})
+
+    def is_pair_stopped(self, pair: MatchedPair) -> bool:
+        """The same of what a pair moves."""
+        return bool(self.stopped) and any(
+            self.is_stopped(ledger, asset) for ledger, _, asset in self.needs(pair)
+        )
+
     def swap(self, id: SettlementId, pair: MatchedPair) -> Swap | None:
-        """The swap of a pair's attempt; None if reference data no longer tells."""
+        """The swap of a pair's attempt; None if reference data no longer tells, or reconciliation
+        has stopped what it moves."""
+        if self.is_pair_stopped(pair):
+            return None
         amounts = self._moved(pair)
         return None if amounts is None else amounts.swap(id)
 

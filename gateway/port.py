@@ -7,7 +7,7 @@ told the same as if it did not exist.
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
 import msgspec
 
@@ -89,10 +89,16 @@ class Denied(msgspec.Struct, frozen=True, kw_only=True):
     code: str
     why: str
 
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """From a code, a blank, and why."""
+        code, _, why = text.partition(" ")
+        return cls(code=code, why=why)
+
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
     """A message in a mailbox: `sequence` is its cursor, `content` the typed message as JSON (an
-    `Outbound` of protocols, or a `lockstep.settlement.1` notice)."""
+    `Outbound` of protocols, or a notice of our own)."""
 
     sequence: int
     id: str
@@ -101,6 +107,18 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     created_at: int
     settlement: str | None
     content: str
+
+
+class Webhook(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a mailbox is delivered to, and how that goes: attempts that failed in a row, what was
+    wrong with the last one, when the next is made. `gone`: the receiver wants no more."""
+
+    url: str
+    set_at: int
+    failures: int = 0
+    fault: str | None = None
+    gone: bool = False
+    next_at: int | None = None
 
 
 class Received(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,6 +177,65 @@ class Statements(Protocol):
         ...
 
 
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """A break of reconciliation: what did not agree, since when, and until when. Quantities are in
+    smallest units; `asset` empty is the whole ledger, `account` empty the asset in all."""
+
+    number: int
+    ledger: str
+    asset: str
+    account: str
+    kind: str
+    expected: int
+    found: int
+    what: str
+    first_seen_at: int
+    last_seen_at: int
+    closed_at: int | None = None
+
+
+class Total(msgspec.Struct, frozen=True, kw_only=True):
+    """The three numbers of one asset, in smallest units: issued by the ledger's word, held by its
+    accounts (of which locked), and what its postings came to as they were told."""
+
+    asset: str
+    issued: int
+    held: int
+    locked: int
+    told: int
+
+
+class Reconciled(msgspec.Struct, frozen=True, kw_only=True):
+    """The last reconciliation of a ledger. `failure`: why a later one came to no end."""
+
+    ledger: str
+    business_date: date | None = None  # None: it was never reconciled
+    started_at: int | None = None
+    ended_at: int | None = None
+    holdings: int = 0
+    facts: int = 0
+    totals: tuple[Total, ...] = ()
+    failure: str | None = None
+
+
+class Reconciling(Protocol):
+    """Reconciliation, for operators: of everything, or of their own ledger."""
+
+    @property
+    def running(self) -> bool: ...
+
+    async def ask(self, names: Sequence[str], *, afresh: bool) -> bool:
+        """Reconcile these ledgers; whether that has ended by now. `afresh` forgets what they told
+        before and reads it again."""
+        ...
+
+    async def reconciled(self, names: Sequence[str]) -> Sequence[Reconciled]: ...
+
+    async def differences(self, names: Sequence[str], since: int) -> Sequence[Difference]:
+        """Open breaks, and those lifted after an instant; oldest first."""
+        ...
+
+
 class Gateway(Protocol):
     """The services behind every interface."""
 
@@ -188,6 +265,13 @@ class Gateway(Protocol):
         self, principal: Principal, id: SettlementId, reason: str
     ) -> View | Denied | None: ...
 
+    async def release(
+        self, principal: Principal, id: SettlementId, leg: str, preimage: bytes
+    ) -> View | Denied | Refused | None:
+        """The holder of the secret hands it over; it opens the lock of this leg, or it is refused.
+        The same again is answered as before."""
+        ...
+
     async def resolve(
         self, principal: Principal, id: SettlementId, decision: Decision, evidence: str
     ) -> View | Denied | None:
@@ -212,6 +296,16 @@ class Gateway(Protocol):
 
     async def acknowledge(self, member: str, through: int) -> int | None:
         """The cursor acknowledged now; None if there is no such message yet."""
+        ...
+
+    async def put_webhook(self, member: str, url: str, secret: str) -> str | None:
+        """Deliver a mailbox there; why not, if the URL is not taken."""
+        ...
+
+    async def webhook(self, member: str) -> Webhook | None: ...
+
+    async def drop_webhook(self, member: str) -> bool:
+        """Whether there was one."""
         ...
 
     def ledgers(self) -> Sequence[LedgerState]: ...

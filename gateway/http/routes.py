@@ -4,91 +4,25 @@ A row says who may call, what is sent, and what may be answered, status by statu
 every answer of the application against it.
 """
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, Literal
-
-import msgspec
-from aiohttp import web
+from typing import Any, Final
 
 from gateway.http import (
     exchange,
     mailbox,
     messages,
     notation,
+    reconciliation,
     report_wire,
     settlements,
     statements,
     stream,
+    webhooks,
     wire,
 )
 from gateway.http import samples as sample
-from gateway.http.exchange import Call, Reply
 from gateway.http.problems import Kind
+from gateway.http.route import MEMBERS, OPERATORS, Answer, Content, Parameter, Route
 from ledgers import preference
-
-Handled = Reply | web.StreamResponse
-Place = Literal["query", "header", "path"]
-
-MEMBERS: Final = frozenset({"member"})
-OPERATORS: Final = frozenset({"gateway", "ledger", "central-bank"})
-EVERYBODY: Final = MEMBERS | OPERATORS
-
-
-class Content(msgspec.Struct, frozen=True, kw_only=True):
-    """One form of a body. `type` None is text of a form of its own (XML, events)."""
-
-    media: str
-    type: Any = None
-    example: Any = None
-
-
-class Parameter(msgspec.Struct, frozen=True, kw_only=True):
-    name: str
-    place: Place
-    description: str
-    schema: dict[str, Any]
-    required: bool = False
-
-
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a status means here, and its forms."""
-
-    status: int
-    description: str
-    contents: tuple[Content, ...]
-    location: bool = False
-
-
-class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """One row. Problems that every route may answer with are added by `problems`."""
-
-    method: Literal["GET", "POST"]
-    path: str
-    name: str
-    summary: str
-    description: str = ""
-    handler: Callable[[Call], Awaitable[Handled]]
-    roles: frozenset[str] = EVERYBODY
-    parameters: tuple[Parameter, ...] = ()
-    request: tuple[Content, ...] = ()
-    body_required: bool = True
-    answers: tuple[Answer, ...]
-    refusals: tuple[Kind, ...] = ()
-    head: bool = False  # answered to HEAD as well
-
-    @property
-    def kinds(self) -> tuple[Kind, ...]:
-        """Every kind of problem that it may answer with."""
-        body = (Kind.MALFORMED, Kind.TIMEOUT, Kind.TOO_LARGE, Kind.UNSUPPORTED)
-        common = (
-            Kind.NOT_AUTHENTICATED,
-            Kind.FORBIDDEN,
-            Kind.INVALID,
-            Kind.INTERNAL,
-            Kind.BUSY,
-        )
-        keyed = (Kind.CONFLICT,) if self.method == "POST" else ()
-        return common + (body if self.request else ()) + keyed + self.refusals
 
 
 def _json(type: Any, example: Any = None) -> tuple[Content, ...]:
@@ -152,6 +86,18 @@ _SHOWN: Final = Answer(
     status=200,
     description="The settlement now",
     contents=_json(wire.SettlementView, sample.SETTLEMENT),
+)
+
+_WEBHOOK: Final = Answer(
+    status=200,
+    description="The webhook; its secret is not shown",
+    contents=_json(wire.WebhookView, sample.WEBHOOK),
+)
+
+_RECONCILIATION: Final = Answer(
+    status=200,
+    description="The last run of each ledger, open breaks, and those lifted within a week",
+    contents=_json(report_wire.ReconciliationView, sample.RECONCILIATION),
 )
 
 ROUTES: Final = (
@@ -238,6 +184,38 @@ ROUTES: Final = (
                 contents=_json(wire.Acknowledged, sample.ACKNOWLEDGEMENT),
             ),
         ),
+    ),
+    Route(
+        method="PUT",
+        path="/v1/webhooks",
+        name="setWebhook",
+        summary="Have the mailbox delivered",
+        description=webhooks.DESCRIPTION,
+        handler=webhooks.put,
+        roles=MEMBERS,
+        request=_json(wire.WebhookSetting, sample.WEBHOOK_SETTING),
+        answers=(_WEBHOOK,),
+    ),
+    Route(
+        method="GET",
+        path="/v1/webhooks",
+        name="showWebhook",
+        summary="The webhook, and how it does",
+        handler=webhooks.show,
+        roles=MEMBERS,
+        answers=(_WEBHOOK,),
+        refusals=(Kind.NOT_FOUND,),
+        head=True,
+    ),
+    Route(
+        method="DELETE",
+        path="/v1/webhooks",
+        name="removeWebhook",
+        summary="Deliver no more",
+        handler=webhooks.drop,
+        roles=MEMBERS,
+        answers=(_WEBHOOK,),
+        refusals=(Kind.NOT_FOUND,),
     ),
     Route(
         method="POST",
@@ -332,6 +310,21 @@ ROUTES: Final = (
     ),
     Route(
         method="POST",
+        path="/v1/settlements/{id}/release",
+        name="releaseSecret",
+        summary="Hand over the secret of a lock, as the party that holds it",
+        description="It is refused if it does not open the lock of the leg, and used as soon as "
+        "every leg is locked. Kept sealed, never logged, told in no message. The same again gets "
+        "the settlement as it is now.",
+        handler=settlements.release,
+        roles=MEMBERS,
+        parameters=(_ID, _KEY),
+        request=_json(wire.Release, sample.RELEASE),
+        answers=(_SHOWN,),
+        refusals=(Kind.NOT_FOUND, Kind.DENIED),
+    ),
+    Route(
+        method="POST",
         path="/v1/settlements/{id}/resolve",
         name="resolveSettlement",
         summary="Say how the lost decision of a FROZEN settlement went, as an operator",
@@ -363,6 +356,29 @@ ROUTES: Final = (
             ),
         ),
         refusals=(Kind.DENIED,),
+    ),
+    Route(
+        method="GET",
+        path="/v1/reconciliation",
+        name="showReconciliation",
+        summary="Where reconciliation stands, and its breaks by age",
+        handler=reconciliation.show,
+        roles=OPERATORS,
+        answers=(_RECONCILIATION,),
+        head=True,
+    ),
+    Route(
+        method="POST",
+        path="/v1/reconciliation",
+        name="reconcile",
+        summary="Reconcile the ledgers now",
+        description=reconciliation.DESCRIPTION,
+        handler=reconciliation.reconcile,
+        roles=OPERATORS,
+        parameters=(_KEY,),
+        request=_json(report_wire.ReconciliationRequest, {}),
+        body_required=False,
+        answers=(_RECONCILIATION,),
     ),
     Route(
         method="GET",

@@ -107,11 +107,25 @@ SETTLEMENTS: Final = wire.SettlementPage(
     settlements=(wire.SettlementLine(id=_ID, created_at=_AT_TEXT, state="SETTLED"),), next=None
 )
 
+RELEASE: Final = wire.Release(leg="CASH", preimage="01" * 32)
 RESOLVING: Final = wire.Resolving(
     decision=Decision.COMMIT, evidence="both parties hold the confirmation, ref. 2026/77"
 )
 CANCELLATION: Final = wire.Cancellation(reason="agreed with the counterparty")
 ACKNOWLEDGEMENT: Final = wire.Acknowledgement(through=notation.cursor(42))
+
+WEBHOOK_SETTING: Final = wire.WebhookSetting(
+    url="https://custodian.example/lockstep",
+    secret="bM2HcPq7dVx0sJ9tYw4kE1uZ",  # noqa: S106 - an example
+)
+WEBHOOK: Final = wire.WebhookView(
+    url="https://custodian.example/lockstep",
+    state="failing",
+    set_at=_AT_TEXT,
+    failures=3,
+    fault="answered 503",
+    next_at=_AT_TEXT,
+)
 
 STATEMENT_REQUEST: Final = {"kind": "cash", "ledger": "eur"}
 
@@ -130,6 +144,48 @@ STATEMENTS: Final = report_wire.StatementList(
             definition="camt.053.001.08",
         ),
     )
+)
+
+RECONCILIATION: Final = report_wire.ReconciliationView(
+    running=False,
+    agreed=False,
+    ledgers=(
+        report_wire.LedgerReconciliation(
+            ledger="eur",
+            business_date=date(2026, 10, 8),
+            started_at="2026-10-08T19:00:00Z",
+            ended_at="2026-10-08T19:00:04Z",
+            holdings=412,
+            facts=18_204,
+            totals=(
+                report_wire.TotalView(
+                    asset="EUR",
+                    issued="2000000.00",
+                    held="2000000.50",
+                    locked="0.00",
+                    told="2000000.00",
+                ),
+            ),
+            failure=None,
+        ),
+    ),
+    breaks=(
+        report_wire.BreakView(
+            number=1,
+            ledger="eur",
+            asset="EUR",
+            account=None,
+            kind="issued",
+            expected="2000000.00",
+            found="2000000.50",
+            amount="0.50",
+            what="the accounts do not hold what was issued",
+            first_seen_at="2026-10-08T19:00:04Z",
+            last_seen_at="2026-10-08T19:00:04Z",
+            lifted_at=None,
+            age_seconds=60.0,
+        ),
+    ),
 )
 
 LEDGERS: Final = wire.LedgerList(

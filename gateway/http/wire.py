@@ -20,7 +20,9 @@ from htlc.swap import LockProtocol, Party
 from ledgers.port import AssetDescription, LockKind
 
 SETTLEMENT_NOTICE: Final = "lockstep.settlement.1"
-"""Definition of a mailbox entry that is JSON of our own and no ISO 20022 message."""
+RECONCILIATION_NOTICE: Final = "lockstep.reconciliation.1"
+OWN_NOTICES: Final = (SETTLEMENT_NOTICE, RECONCILIATION_NOTICE)
+"""Definitions of mailbox entries that are JSON of our own and no ISO 20022 messages."""
 
 LEGS_MAX: Final = 64
 """Of one proposal, before anything is looked at; configuration allows fewer (16 by default)."""
@@ -51,6 +53,7 @@ Instant = Annotated[
 Hash = Annotated[
     str, _text(notation.DIGEST, "630dcd2966c4336691125448bbb25b4ff412a49c732db2c8abc1b8581bd710dd")
 ]
+Preimage = Annotated[str, _text(notation.PREIMAGE, "01" * 32)]
 Cursor = Annotated[str, _text(notation.CURSOR, notation.cursor(42), "Opaque")]
 Evidence = Annotated[
     str, _text(notation.REASON, "log of 2026-10-06, line 411; both parties' word, ref. 2026/77")
@@ -124,6 +127,20 @@ class Cancellation(_Request, frozen=True, kw_only=True):
     """A request to cancel."""
 
     reason: Why
+
+
+class Release(_Request, frozen=True, kw_only=True):
+    """The secret of a leg's lock, handed over by the party that holds it. It is never logged."""
+
+    leg: Annotated[
+        str,
+        Meta(
+            description="A leg that the secret opens",
+            examples=["CASH"],
+            extra_json_schema={"pattern": "^[A-Z0-9]{1,8}$"},
+        ),
+    ]
+    preimage: Preimage
 
 
 class Resolving(_Request, frozen=True, kw_only=True):
@@ -297,7 +314,7 @@ class MessageResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """A message in a mailbox. ISO 20022 as `xml`, or as `message` in the JSON form if the request
-    accepts it; a `lockstep.settlement.1` notice is always a `message`."""
+    accepts it; a notice of our own (`lockstep.`) is always a `message`."""
 
     cursor: Cursor
     id: Annotated[str, Meta(description="BizMsgIdr of the message: the same each time it is read")]
@@ -338,6 +355,44 @@ class Acknowledged(msgspec.Struct, frozen=True, kw_only=True):
     """How far the mailbox is acknowledged now."""
 
     through: Cursor
+
+
+SECRET_LENGTHS: Final = (24, 128)
+"""Characters of a webhook's secret: 24 of base64 are 144 bits."""
+
+
+class WebhookSetting(_Request, frozen=True, kw_only=True):
+    """Where the mailbox is to be delivered, and the secret that deliveries are signed with."""
+
+    url: Annotated[
+        str,
+        Meta(
+            description="Absolute https URL, without user, password and fragment",
+            examples=["https://custodian.example/lockstep"],
+            min_length=1,
+            max_length=2000,
+        ),
+    ]
+    secret: Annotated[
+        str,
+        Meta(
+            description="Printable ASCII; never shown again",
+            examples=["bM2HcPq7dVx0sJ9tYw4kE1uZ"],
+            min_length=SECRET_LENGTHS[0],
+            max_length=SECRET_LENGTHS[1],
+        ),
+    ]
+
+
+class WebhookView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A webhook, and how it does: active, failing (tried again at `next_at`), or gone (410)."""
+
+    url: str
+    state: Literal["active", "failing", "gone"]
+    set_at: Instant
+    failures: Annotated[int, Meta(description="Attempts in a row that failed")] = 0
+    fault: Annotated[str | None, Meta(description="What was wrong with the last one")] = None
+    next_at: Instant | None = None
 
 
 class LedgerView(msgspec.Struct, frozen=True, kw_only=True):

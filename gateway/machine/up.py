@@ -242,6 +242,7 @@ class Machine:
                 dsn=self._dsns[GATEWAY],
                 business_date=self._options.business_date,
             )
+            settings = arrangement.on_one_machine(settings)
             config = arrangement.write(self.directory, replica, settings)
             port = self._options.port if number == 0 else 0
             urls[replica] = await self._start_service(self._front, GATEWAY, replica, config, port)

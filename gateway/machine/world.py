@@ -21,6 +21,7 @@ from gateway.config import (
     LimitSettings,
     MatchingSettings,
     SigningSettings,
+    WebhookSettings,
     check_calendars,
     read,
 )
@@ -110,6 +111,7 @@ class GatewaySpec(_Table, frozen=True, kw_only=True):
     limits: LimitSettings = LimitSettings()
     matching: MatchingSettings = MatchingSettings()
     signing: SigningSettings | None = None
+    webhooks: WebhookSettings = WebhookSettings()
 
 
 class World(_Table, frozen=True, kw_only=True):

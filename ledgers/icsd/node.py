@@ -64,9 +64,9 @@ STEP_SECONDS: Final = 0.1
 TELL_SECONDS: Final = 1.0
 """Between two times that a vote is told, until its block is certified: telling promises nothing."""
 
-ANSWER_SECONDS: Final = 25.0
-"""That a caller waits: the longest pause of a log that finds a new leader (16 s) and some blocks.
-After that the outcome is not known yet, which is an answer too."""
+ANSWER_SECONDS: Final = 12.0
+"""That a caller waits, less than a client's own deadline (15 s): then it hears that the outcome is
+not known yet. A log without a leader is back after 4 to 16 s; who asks again is told the same."""
 
 BUSY_SECONDS: Final = 0.005
 IDLE_SECONDS: Final = 0.2

@@ -117,6 +117,8 @@ async def test_two_registries_trade_through_kills_and_a_restart(data: Path) -> N
 
     code, _, said = await call("up", "--registries", "3", "--data", str(data))
     assert (code, "was made with 2 registries" in said) == (1, True), said
+    code, out, said = await call("audit", "--data", str(data))
+    assert (code, "Nothing is wrong: 3 settlements" in out) == (0, True), said
     async with machine(data) as running, aiohttp.ClientSession() as session:
         assert list(running.ready["registries"]["securities"]) == ["KZ", "UZ"]
         kz = node(running, session, data, "KZ")

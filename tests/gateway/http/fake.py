@@ -13,9 +13,11 @@ from gateway.port import (
     Busy,
     Conflict,
     Denied,
+    Difference,
     LedgerState,
     Principal,
     Received,
+    Reconciled,
     Refused,
     Resolution,
     StatementMade,
@@ -24,6 +26,7 @@ from gateway.port import (
     Summary,
     Taken,
     View,
+    Webhook,
 )
 from htlc import swap as swaps
 from htlc.agreement import LedgerProfile, Limits, Pair, Role, draw_up
@@ -76,7 +79,9 @@ class FakeGateway:
         self.acknowledged: dict[str, int] = {}
         self.kept: dict[tuple[str, str], tuple[bytes, int, str]] = {}
         self.cancelled: list[tuple[str, str]] = []
+        self.released: list[tuple[str, str]] = []
         self.takes = 0
+        self.hooks: dict[str, Webhook] = {}
         self._arrivals: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._moments = itertools.count(NOW, 1_000_000)
 
@@ -180,6 +185,17 @@ class FakeGateway:
         state = _opened(evolve(view.state, Consented(member=MemberId(principal.name))))
         return self._keep(view, state)
 
+    async def release(
+        self, principal: Principal, id: SettlementId, leg: str, preimage: bytes
+    ) -> View | Denied | Refused | None:
+        view = await self.show(principal, id)
+        if view is None or principal.role != "member":
+            return None
+        if preimage == bytes(32):
+            return Refused(faults=(swaps.Fault(field="preimage", rule="opens nothing"),))
+        self.released.append((principal.name, leg))
+        return view
+
     async def cancel(
         self, principal: Principal, id: SettlementId, reason: str
     ) -> View | Denied | None:
@@ -267,6 +283,22 @@ class FakeGateway:
             self.kept[member, key] = (digest, status, answer)
         return self.kept[member, key][1:]
 
+    # webhooks
+
+    async def put_webhook(self, member: str, url: str, secret: str) -> str | None:
+        self._check()
+        if not url.startswith("https://"):
+            return "is an absolute https URL"
+        self.hooks[member] = Webhook(url=url, set_at=NOW)
+        return None
+
+    async def webhook(self, member: str) -> Webhook | None:
+        self._check()
+        return self.hooks.get(member)
+
+    async def drop_webhook(self, member: str) -> bool:
+        return self.hooks.pop(member, None) is not None
+
     # ledgers
 
     def ledgers(self) -> Sequence[LedgerState]:
@@ -349,3 +381,37 @@ class FakeStatements:
                 definition="camt.053.001.08",
             )
         ]
+
+
+class FakeReconciliation:
+    """Implements `gateway.port.Reconciling`: one break of the registry is open."""
+
+    running = False
+
+    def __init__(self, fake: FakeGateway) -> None:
+        self._fake = fake
+        self.asked: list[tuple[tuple[str, ...], bool]] = []
+
+    async def ask(self, names: Sequence[str], *, afresh: bool) -> bool:
+        self._fake._check()
+        self.asked.append((tuple(names), afresh))
+        return True
+
+    async def reconciled(self, names: Sequence[str]) -> list[Reconciled]:
+        self._fake._check()
+        return [Reconciled(ledger=name) for name in names]
+
+    async def differences(self, names: Sequence[str], since: int) -> list[Difference]:
+        found = Difference(
+            number=1,
+            ledger="registry",
+            asset=ISIN,
+            account="",
+            kind="issued",
+            expected=5,
+            found=3,
+            what="the accounts do not hold what was issued",
+            first_seen_at=NOW - 60 * 10**9,
+            last_seen_at=NOW,
+        )
+        return [found] if "registry" in names else []
