@@ -11,6 +11,7 @@ import msgspec
 
 from gateway import cancellations, claims, linkage, party_locks, payments, waiting
 from gateway.cancellations import Cancellations
+from gateway.cash import CashLegs
 from gateway.days import Days
 from gateway.jobs import FOREVER, AttemptJob, Begun, Done, Job, Started
 from gateway.journal import QUERIES, Entry, Journal, Loaded, Notice, Opening, PendingPair
@@ -127,7 +128,8 @@ class Attempts:
             due_at = asked.now() + UNHEARD_AGAIN
             await claims.wait(connection, self._journal, job, due_at, done)
             return []
-        if await claims.take(connection, self._journal, job, swap, asked.now(), done):
+        cash = CashLegs(job.pair, standing.orders)
+        if await claims.take(connection, self._journal, job, swap, cash, asked.now(), done):
             return []
         said: Set[MemberId] = swap.payers  # that they have matched is their consent
         if (block := party_locks.party_block(job.pair)) is not None:

@@ -28,12 +28,12 @@ from protocols.iso20022.instruction import CreditDebit
 from protocols.iso20022.lock_block import LockBlock, LockStatus
 from protocols.iso20022.payment import (
     CashEntry,
-    EntryKind,
     PaymentOrder,
     PaymentReferences,
     PaymentStatus,
     TransactionStatus,
 )
+from protocols.iso20022.statements import BankTransaction
 
 LOCKED: Final = "HTLC-LOCKED"
 """Proprietary reason of PDNG: no standard one says that money is locked."""
@@ -56,7 +56,7 @@ class CashLeg(msgspec.Struct, frozen=True, kw_only=True):
     payee: Side | FxSide
     amount: str
     currency: str
-    kind: EntryKind
+    kind: BankTransaction
     isin: str | None = None
 
 
@@ -70,7 +70,7 @@ def cash_legs(pair: MatchedPair) -> tuple[CashLeg, ...]:
                 payee=payee,
                 amount=payer.instruction.sells.amount,
                 currency=payer.instruction.sells.currency,
-                kind=EntryKind.FOREIGN_EXCHANGE,
+                kind=BankTransaction.FOREIGN_EXCHANGE,
             )
             for number, (payer, payee) in enumerate(pair.sides)
         )
@@ -85,7 +85,7 @@ def cash_legs(pair: MatchedPair) -> tuple[CashLeg, ...]:
             payee=pair.deliver,
             amount=matched.amount,
             currency=matched.currency,
-            kind=EntryKind.SECURITIES,
+            kind=BankTransaction.SECURITIES,
             isin=matched.isin,
         ),
     )

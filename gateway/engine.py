@@ -14,6 +14,7 @@ import aiohttp
 
 from gateway import cancellations, config, listener, swaps
 from gateway.acquaintance import Acquaintance
+from gateway.agreements import Agreements
 from gateway.attempts import Openers
 from gateway.config import Settings, calendars_of, tolerance_of
 from gateway.connections import Connections

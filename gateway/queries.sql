@@ -628,3 +628,12 @@ SELECT sealed FROM handed_secret WHERE settlement = $1;
 -- Whether nobody has used this hash before.
 INSERT INTO party_hash (digest, settlement) VALUES ($1, $2)
 ON CONFLICT DO NOTHING RETURNING settlement;
+
+-- name: begin_system_state
+INSERT INTO system_state (subject, state) VALUES ($1, $2) ON CONFLICT DO NOTHING;
+
+-- name: lock_system_state
+SELECT state FROM system_state WHERE subject = $1 FOR UPDATE;
+
+-- name: put_system_state
+UPDATE system_state SET state = $2 WHERE subject = $1;
