@@ -26,7 +26,12 @@ from protocols.iso20022.advice import (
     TransactionDetails,
 )
 from protocols.iso20022.advice import Reason as AdviceReason
-from protocols.iso20022.codes import AcknowledgementReason, RejectionReason, UnmatchedReason
+from protocols.iso20022.codes import (
+    AcknowledgementReason,
+    ReasonCode,
+    RejectionReason,
+    UnmatchedReason,
+)
 from protocols.iso20022.instruction import Movement, SettlementInstruction
 from protocols.matching import Candidate, MatchKeys, NearMiss, Tolerance
 
@@ -117,7 +122,7 @@ class Admission:
         self._sides.append((arrival, side, keys))
         self._match(arrival, side, keys)
 
-    def _refuse(self, side: Side, code: RejectionReason, text: str) -> None:
+    def _refuse(self, side: Side, code: ReasonCode, text: str) -> None:
         self._tell(
             side,
             StatusAdvice(
@@ -161,7 +166,7 @@ class Admission:
                 for side, other in pair.sides:
                     self._tell(side, _mtchd(side, other))
                 continue
-            told = pair.told_pending(wait.codes, self._now, failing=wait.failing)
+            told = pair.told_pending(wait.codes, self._now, failing=wait.failing, text=wait.text)
             self.notices.extend(notice(to, message, self._now) for to, message in told)
         for id, waiting in self._earlier.items():
             if waiting.alleged and id in self._paired:
@@ -192,6 +197,10 @@ class Admission:
             reason = self._missed.get(id)
             if reason is not None and id not in self._paired and reason.value != waiting.advised:
                 yield waiting, reason
+
+    def accepted(self) -> Iterator[tuple[str, SettlementInstruction]]:
+        """The instructions of this batch that break no rule, each with its member."""
+        return ((side.member, side.instruction) for _, side, _ in self._sides)
 
     def rows(self) -> Iterator[InstructionRow]:
         """The instructions of this batch, to be stored."""

@@ -6,13 +6,14 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
+import msgspec
 from aiohttp import web
 
 from gateway import config
 from gateway.config import Settings
 from gateway.desk import Desk
 from gateway.engine import Engine, desk_of, open_engine
-from gateway.http import build_app
+from gateway.http import build_app, mailbox
 from gateway.http.auth import Authenticator
 from gateway.journal import LOST
 from gateway.lease import TAKEOVER_SECONDS
@@ -114,7 +115,7 @@ def _interface(
 async def _engine(engine: Engine) -> "AsyncIterator[asyncio.Task[None]]":
     """The engine's task, over when the block is left. A statement that is cancelled waits for its
     server; where that one hangs, the connections are cut."""
-    work = asyncio.create_task(engine.run(), name="engine")
+    work = asyncio.create_task(_work(engine), name="engine")
     try:
         yield work
     finally:
@@ -123,6 +124,20 @@ async def _engine(engine: Engine) -> "AsyncIterator[asyncio.Task[None]]":
         if not work.done():
             engine.pool.terminate()
             await asyncio.wait({work})
+
+
+async def _work(engine: Engine) -> None:
+    letterhead = Letterhead(bic=engine.settings.bic, sign=engine.connections.sign)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(engine.run())
+        group.create_task(engine.webhooks.run(mailbox.writer(letterhead)))
+
+
+class Letterhead(msgspec.Struct, frozen=True, kw_only=True):
+    """What webhooks are written on (`http.heads.Letterhead`)."""
+
+    bic: str
+    sign: Callable[[str, str], str]
 
 
 @contextlib.asynccontextmanager

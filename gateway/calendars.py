@@ -119,6 +119,7 @@ class Calendars:
         self._ledgers = {name: LedgerCalendar(settings) for name, settings in ledgers.items()}
         self._fixed = fixed
         self._window = lru_cache(maxsize=4096)(self._find_window)
+        self._last: dict[frozenset[str], Day] = {}  # the hot path asks about the same day all day
 
     def accepts(self, ledger: str, day: date, at: int) -> bool:
         """Whether an instruction may name this settlement date: a business day, or one that is past
@@ -136,10 +137,14 @@ class Calendars:
         names = frozenset(ledgers)
         if self._fixed is not None:
             return self._set_by_hand(names, self._fixed)
+        last = self._last.get(names)
+        if last is not None and last.is_open(at):
+            return last
         first = min((self._ledgers[n].local_date(at) for n in names), default=_utc_date(at))
         for day in _days_from(first):
             found = self._window(names, day)
             if found is not None and at < found.closes_at:
+                self._last[names] = found
                 return found
         return Day(date=date.max, opens_at=FOREVER, closes_at=FOREVER)
 

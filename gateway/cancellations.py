@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from gateway import allegements, fx_pairs, instructions
+from gateway import allegements, fx_pairs, instructions, payments
 from gateway.elsewhere import CONFLICTS_MAX
 from gateway.fx_pairs import FxPair
 from gateway.inbound import Arrival, related
@@ -109,6 +109,7 @@ class Cancellations:
         await connection.execute(QUERIES["cancel_instructions"], [side.id], None)
         now = self._now()
         return [
+            *await payments.reject_cancelled(connection, [side], now),
             told.answer(Answering.CANCELLED, CancellationReason.CANI),
             notice(side, cancelled(side, None, CancellationReason.CANI), now),
             *([allegements.removed(side, now)] if known.alleged else ()),
@@ -184,14 +185,16 @@ class Cancellations:
             await self._journal.notify_in(connection, state.swap.id)
         return written
 
-    async def end(self, connection: Connection, pair: MatchedPair, done: Done) -> None:
-        """A pair that waits is cancelled by both its sides: it ends now."""
+    async def end(
+        self, connection: Connection, pair: MatchedPair, done: Done, *, by_system: bool = False
+    ) -> None:
+        """A pair that waits is cancelled, by both its sides or by the system: it ends now."""
         await connection.execute(QUERIES["drop_pending"], [pair.id])
         await conclude(connection, [PairEnd(pair=pair.id, settled=False)], self._now())
         now = self._now()
         notices = [
             notice(side, message, now)
-            for side, message in pair.told_cancelled(now, by_system=False)
+            for side, message in pair.told_cancelled(now, by_system=by_system)
         ]
         await deliver(connection, notices)
         done.over.append(pair.id)
@@ -248,8 +251,10 @@ async def conclude(connection: Connection, ends: Sequence[PairEnd], now: int) ->
     """Pairs are over: the final answer to each request that was made about them."""
     settled = {end.pair for end in ends if end.settled}
     rows = await connection.fetch(QUERIES["cancellations"], [end.pair for end in ends])
-    pairs = await instructions.load_pairs(connection, sorted({str(row["pair"]) for row in rows}))
-    notices = []
+    pairs = await instructions.load_pairs(connection, sorted(end.pair for end in ends))
+    over = [end.pair for end in ends if not end.settled]
+    payers = [side for id in over for side, _ in pairs[id].sides]
+    notices = await payments.reject_cancelled(connection, payers, now)
     for row in rows:
         pair = pairs[str(row["pair"])]
         about = _related.decode(row["header"])
@@ -266,7 +271,6 @@ async def conclude(connection: Connection, ends: Sequence[PairEnd], now: int) ->
         notices.append(notice_to(side.member, answer, now, about=about))
     await deliver(connection, notices)
     await connection.execute(QUERIES["drop_cancellations"], [end.pair for end in ends])
-    over = [end.pair for end in ends if not end.settled]
     await connection.execute(QUERIES["cancel_instructions"], None, over)
 
 

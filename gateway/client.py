@@ -14,15 +14,23 @@ What to know:
 - *Received* means kept, not accepted: what becomes of an instruction is told in the mailbox.
 - A mailbox is read by cursor, in order, at least once. Keep the cursor with what you did about the
   message, and no message is lost or handled twice.
+- Where the gateway can reach you, it delivers: `set_webhook`, and `opened_delivery` in your
+  receiver, which tells a delivery from what somebody else has sent.
+- Where signatures are agreed: `protocols.iso20022.signature.Signer(key, certificate).sign(xml)`
+  before you send; `signature.verify` on what you are sent.
+
+`gateway/demo/custodian.py` is a whole system of a custodian over this, to start from.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import aiohttp
 import msgspec
 
+from gateway import webhook_signature
 from gateway.http import report_wire, wire
 from protocols.iso20022.envelope import Enveloped, split
 from protocols.iso20022.errors import ProtocolError
@@ -46,6 +54,25 @@ LINE_BYTES_MAX: Final = 4 * 1024 * 1024
 """A message of 256 kB, escaped as a JSON text in one line of the stream, many times over."""
 
 T = TypeVar("T")
+
+
+class ForgedDeliveryError(Exception):
+    """What came is not a webhook delivery of the gateway's, or not of now: answer 401, keep
+    nothing."""
+
+
+def opened_delivery(
+    secret: str, headers: Mapping[str, str], body: bytes, now: float | None = None
+) -> wire.Delivery:
+    """The message in a request to one's webhook; ForgedDeliveryError unless it is signed with the
+    secret, within five minutes of now (seconds since 1970). Keep it before you answer 2xx. One with
+    the `id` of the message before has come again."""
+    given = {name.lower(): value for name, value in headers.items()}
+    at = int(time.time() if now is None else now)
+    fault = webhook_signature.fault(secret, given, body, at)
+    if fault is not None:
+        raise ForgedDeliveryError(fault)
+    return msgspec.json.decode(body, type=wire.Delivery)
 
 
 class GatewayUnreachableError(Exception):
@@ -140,6 +167,21 @@ class GatewayClient:
         body = msgspec.json.encode({"through": through})
         await self._ask("POST", "/v1/messages/ack", wire.Acknowledged, body)
 
+    # ------------------------------------------------------------------ webhook
+
+    async def set_webhook(self, url: str, secret: str) -> wire.WebhookView:
+        """Have the mailbox posted there, signed with the secret (24 to 128 characters)."""
+        body = msgspec.json.encode({"url": url, "secret": secret})
+        return await self._ask("PUT", "/v1/webhooks", wire.WebhookView, body)
+
+    async def webhook(self) -> wire.WebhookView:
+        """The webhook, and how it does; ProblemError 404 if there is none."""
+        return await self._ask("GET", "/v1/webhooks", wire.WebhookView)
+
+    async def remove_webhook(self) -> wire.WebhookView:
+        """Deliver no more."""
+        return await self._ask("DELETE", "/v1/webhooks", wire.WebhookView)
+
     # ------------------------------------------------------------------ settlements
 
     async def propose(self, proposal: dict[str, Any]) -> wire.SettlementView:
@@ -162,6 +204,11 @@ class GatewayClient:
         """Ask that a settlement be cancelled."""
         body = msgspec.json.encode({"reason": reason})
         return await self._ask("POST", f"/v1/settlements/{id}/cancel", wire.SettlementView, body)
+
+    async def release(self, id: str, leg: str, preimage: str) -> wire.SettlementView:
+        """Hand over the secret (64 hex digits) that opens the lock of a leg."""
+        body = msgspec.json.encode({"leg": leg, "preimage": preimage})
+        return await self._ask("POST", f"/v1/settlements/{id}/release", wire.SettlementView, body)
 
     async def resolve(self, id: str, decision: str, evidence: str) -> wire.SettlementView:
         """Say, as an operator, how the lost decision of a frozen settlement went."""

@@ -3,6 +3,7 @@
 A wrong file stops the start with one line that names the key and what was expected.
 """
 
+import ipaddress
 import itertools
 import re
 from collections.abc import Mapping
@@ -128,6 +129,17 @@ class MatchingSettings(_Table, frozen=True, kw_only=True):
     tolerance: dict[str, tuple[BandSettings, ...]] = msgspec.field(default_factory=_t2s_bands)
 
 
+class WebhookSettings(_Table, frozen=True, kw_only=True):
+    """Where members may have their mailbox delivered to."""
+
+    #: Networks (CIDR) that are spoken to beside the public internet: those of the members, if they
+    #: are private; loopback, on one machine. None by default: a URL that a member chooses is a
+    #: request from inside the gateway's own network. Link-local addresses are never spoken to.
+    allow_networks: tuple[str, ...] = ()
+    #: Whether `http:` is taken beside `https:`. Deliveries are signed, not encrypted.
+    allow_http: bool = False
+
+
 class StatementSettings(_Table, frozen=True, kw_only=True):
     """Statements of accounts (semt.002, semt.017, camt.053)."""
 
@@ -210,7 +222,11 @@ class MemberSettings(_Table, frozen=True, kw_only=True):
     #: It is told what happens to positions: a depository of every lock in its registry (semt.013 to
     #: .015), an account owner of its own (.014, .015). Off: custodians have sese.024 and sese.025.
     position_messages: bool = False
-    power_of_attorney: bool = False  # agreed swaps that name it as a payer need no further consent
+    #: Agreed swaps that name it as a payer need no further consent, and its matched instructions
+    #: are paid without a payment order (pacs.009) of its own.
+    power_of_attorney: bool = False
+    #: A state of the locks that has lasted this long is told: ten times what a settlement takes.
+    advise_after_seconds: float = 1.0
     connection: ConnectionSettings = ConnectionSettings()
 
 
@@ -240,6 +256,7 @@ class Settings(_Table, frozen=True, kw_only=True):
     limits: LimitSettings = LimitSettings()
     matching: MatchingSettings = MatchingSettings()
     signing: SigningSettings | None = None
+    webhooks: WebhookSettings = WebhookSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
     statements: StatementSettings = StatementSettings()
     reconciliation: ReconciliationSettings = ReconciliationSettings()
@@ -316,7 +333,16 @@ def check(settings: Settings) -> Settings:
         )
     check_calendars({name: access.calendar for name, access in settings.ledgers.items()})
     tolerance_of(settings.matching)
+    _check_networks(settings.webhooks)
     return settings
+
+
+def _check_networks(webhooks: WebhookSettings) -> None:
+    for n, network in enumerate(webhooks.allow_networks):
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            raise ConfigurationError(f"webhooks.allow_networks[{n}]: {error}") from None
 
 
 def tolerance_of(matching: MatchingSettings) -> Tolerance:

@@ -12,13 +12,14 @@ from typing import Final, TypeVar
 import msgspec
 
 from gateway.connections import Connections
+from gateway.correspondence import Correspondence
 from gateway.directory import Directory, now_ns
-from gateway.forgetting import remember
 from gateway.ids import new_id
 from gateway.inbound import Arrival, verdict
 from gateway.intake import Intake
 from gateway.jobs import MessageJob, Proposal, SwapJob
 from gateway.journal import QUERIES, Journal, Loaded
+from gateway.keys import Keys
 from gateway.live import Live, may_cancel, may_consent
 from gateway.mailbox import Mailboxes
 from gateway.port import (
@@ -34,15 +35,17 @@ from gateway.port import (
     Taken,
     View,
 )
+from gateway.releases import Releases
 from gateway.resolutions import Resolutions, is_done, may_resolve
 from gateway.rulebook import Rulebook
 from gateway.runner import Runner
 from gateway.sql import Pool
+from gateway.webhooks import Webhooks
 from htlc import swap as swaps
 from htlc.events import CancelRequested, Consented, Decision, Event
 from htlc.settlement import Phase, Settlement
 from htlc.swap import Fault, Swap
-from htlc.units import LedgerId, MemberId, SettlementId
+from htlc.units import LedgerId, LegId, MemberId, SettlementId
 from ledgers import trace
 from protocols.iso20022 import envelope, inbound
 from protocols.iso20022.envelope import Enveloped
@@ -67,7 +70,7 @@ STALLED_SECONDS: Final = 2.0
 full: what comes now would only wait, and is told so at once."""
 
 
-class Desk:
+class Desk(Correspondence):
     """Implements `port.Gateway` over the parts that the composition root has made."""
 
     def __init__(
@@ -77,23 +80,25 @@ class Desk:
         journal: Journal,
         runner: Runner,
         intake: Intake,
+        keys: Keys,
         directory: Directory,
         rulebook: Rulebook,
         connections: Connections,
         mailboxes: Mailboxes,
+        webhooks: Webhooks,
         open_max: int,
         legs_max: int,
         reachable: Callable[[str], bool],
         draining: Callable[[], bool],
     ) -> None:
-        self._pool = pool
+        super().__init__(pool, mailboxes, webhooks)
         self._journal = journal
         self._runner = runner
         self._intake = intake
+        self._releases = Releases(keys, self._runner)
         self._directory = directory
         self._rulebook = rulebook
         self._connections = connections
-        self._mailboxes = mailboxes
         self._open_max = open_max
         self._legs_max = legs_max
         self._reachable = reachable
@@ -167,7 +172,7 @@ class Desk:
             received_at=received_at,
             enveloped=enveloped,
             content=content,
-            refusal=self._rulebook.check(content),
+            refusal=self._rulebook.check(content, header.sender),
         )
 
     def _is_busy(self) -> bool:
@@ -349,20 +354,28 @@ class Desk:
         if view is None or principal.role == "member" or is_done(view.state, decision):
             return view
         if (refused := may_resolve(view.state)) is not None:
-            return _denied(refused)
+            return Denied.of(refused)
         decided = await self._resolutions.say(id, principal.name, decision, evidence)
         if decided is None:
             return await self.show(principal, id)
         answer = await self._ask(view, decided, may_resolve)
         return answer if isinstance(answer, Denied) else await self.show(principal, id)
 
+    async def release(
+        self, principal: Principal, id: SettlementId, leg: str, preimage: bytes
+    ) -> View | Denied | Refused | None:
+        view = await self.show(principal, id)
+        if view is None or principal.role != "member":
+            return None
+        by = MemberId(bic11(principal.name))
+        refused = await self._releases.take(view.state, by, LegId(leg), preimage)
+        return refused or (await self._views([id]))[0]
+
     async def _ask(
         self, view: View, event: Event, check: Callable[[Settlement], str | None]
     ) -> View | Denied:
         refused = await self._runner.request(view.id, event, check)
-        if refused is not None:
-            return _denied(refused)
-        return (await self._views([view.id]))[0]
+        return Denied.of(refused) if refused else (await self._views([view.id]))[0]
 
     # ------------------------------------------------------------------ mailboxes
 
@@ -373,20 +386,6 @@ class Desk:
         if view is None:
             return None
         return await self._mailboxes.conversation(bic11(member), id, view.pair)
-
-    async def read(self, member: str, *, after: int, limit: int) -> Sequence[Stored]:
-        return await self._mailboxes.read(bic11(member), after, limit)
-
-    async def arrived(self, member: str) -> None:
-        await self._mailboxes.arrived(bic11(member))
-
-    async def acknowledge(self, member: str, through: int) -> int | None:
-        return await self._mailboxes.acknowledge(bic11(member), through)
-
-    async def remember(
-        self, member: str, key: str, digest: bytes, status: int, answer: str
-    ) -> tuple[int, str] | Conflict:
-        return await remember(self._pool, bic11(member), key, digest, status, answer)
 
     # ------------------------------------------------------------------ ledgers
 
@@ -406,9 +405,3 @@ class Desk:
 
     def scale(self, ledger: str, asset: str) -> int | None:
         return self._directory.scale(ledger, asset)
-
-
-def _denied(refused: str) -> Denied:
-    """A code, and why."""
-    code, _, why = refused.partition(" ")
-    return Denied(code=code, why=why)

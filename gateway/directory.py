@@ -64,6 +64,17 @@ class Directory:
     def member(self, bic: str) -> MemberSettings | None:
         return self._members.get(bic11(bic))
 
+    def has_power_of_attorney(self, bic: str) -> bool:
+        """Whether the gateway may pay for a member without an order of its own."""
+        member = self.member(bic)
+        return member is not None and member.power_of_attorney
+
+    def advise_after(self, bic: str) -> float:
+        """Seconds after which a member is told of a state that lasts; at once where reference data
+        no longer knows it."""
+        member = self.member(bic)
+        return 0.0 if member is None else member.advise_after_seconds
+
     @property
     def members(self) -> dict[str, MemberSettings]:
         """By eleven-character BIC."""
@@ -83,6 +94,11 @@ class Directory:
     def keeper(self, kind: str, asset: str) -> LedgerId | None:
         """The ledger of that kind that keeps an asset."""
         return self._assets.get((kind, AssetId(asset)))
+
+    def money(self, currency: str) -> tuple[LedgerId, int] | None:
+        """The ledger that keeps a currency, and the decimals of its smallest unit there."""
+        name = self.keeper("currency", currency)
+        return None if name is None else (name, self._scales[name, AssetId(currency)])
 
     def account(self, bic: str, ledger: str, named: str | None) -> AccountId | None:
         """The account named if it is the member's, else its first on that ledger."""

@@ -15,19 +15,20 @@ import aiohttp
 from gateway import cancellations, config, listener, swaps
 from gateway.acquaintance import Acquaintance
 from gateway.agreements import Agreements
-from gateway.allegements import Allegements
+from gateway.attempts import Openers
 from gateway.config import Settings, calendars_of, tolerance_of
 from gateway.connections import Connections
 from gateway.days import Days
 from gateway.desk import Desk
 from gateway.directory import Directory, now_ns
 from gateway.end_of_day import EndOfDay
-from gateway.epoch import SupersededError
+from gateway.epoch import JournalError
 from gateway.forgetting import Forgetting
 from gateway.ids import new_id
-from gateway.intake import Intake, Openers
+from gateway.intake import Intake
 from gateway.jobs import AttemptJob, Done, Job, MessageJob, SwapJob, answer
 from gateway.journal import QUERIES, Journal, registered
+from gateway.keys import Keys
 from gateway.lease import Lease
 from gateway.links import Link, ledger
 from gateway.mailbox import Mailboxes
@@ -42,11 +43,14 @@ from gateway.sql import Pool, open_pool
 from gateway.statements.service import Statements
 from gateway.taking_up import TakingUp
 from gateway.tally import Tally
+from gateway.tellers import Tellers
 from gateway.vault import Vault, load_master
+from gateway.webhooks import Webhooks
 from htlc.settlement import Phase
 from htlc.units import Duration, Instant, LedgerId, SettlementId, seconds
 from ledgers.migrate import migrate
 from ledgers.port import Ledger
+from protocols.iso20022.payment import LiquidityTransfer
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 
@@ -79,16 +83,15 @@ class Engine:
             LedgerId(name): ledger(session, its) for name, its in settings.ledgers.items()
         }
         self.links = {name: self._link(name, its) for name, its in self.ledgers.items()}
-        vault = Vault(load_master(settings.master_file))
-        self.agreements = Agreements(
-            vault,
-            settings.limits.limits(),
-            lambda name: self.directory.profile(name, self._time(name)),
-        )
-        self.runner = self._runner(vault)
+        master = load_master(settings.master_file)
+        vault = Vault(master)
+        self.agreements = self._agreements(vault)
+        self.keys = Keys(pool, vault, say)
+        self.runner = self._runner()
         self.positions = PositionMessages(self.directory, now=now_ns)
         self.rulebook = self._rules()
         self.mailboxes = Mailboxes(pool)
+        self.webhooks = self._webhooks(master)
         self.origins = self._origins()
         self.intake = Intake(
             pool,
@@ -99,8 +102,9 @@ class Engine:
             lost=self._lost,
             say=say,
         )
-        self.allegements = self._allegements()
         self.pending = self._pending()
+        self.tellers = Tellers(self, say)
+        self.allegements, self.liquidity = self.tellers.allegements, self.tellers.liquidity
         self.recovery = self._recovery()
         self.statements = self._statements()
         self.reconciliation = self._reconciliation()
@@ -110,6 +114,13 @@ class Engine:
         self.lease = self._lease()
         self.taking_up = self._taking_up(vault)
         self.draining = False  # no new intake; what is open is brought to its end
+
+    def _agreements(self, vault: Vault) -> Agreements:
+        return Agreements(
+            vault,
+            self.settings.limits.limits(),
+            lambda name: self.directory.profile(name, self._time(name)),
+        )
 
     def _recovery(self) -> Recovery:
         return Recovery(
@@ -146,24 +157,24 @@ class Engine:
             say=self._say,
         )
 
-    def _runner(self, vault: Vault) -> Runner:
+    def _runner(self) -> Runner:
         kinds = {LedgerId(name): its.kind for name, its in self.settings.ledgers.items()}
         return Runner(
             journal=self.journal,
-            vault=vault,
+            keys=self.keys,
             links=self.links,
             agreements=self.agreements,
             tally=Tally(kinds),
             say=self._say,
         )
 
-    def _allegements(self) -> Allegements:
-        return Allegements(
+    def _webhooks(self, master: bytes) -> Webhooks:
+        return Webhooks(
             self.pool,
-            after=self.settings.matching.allege_after_seconds,
-            is_member=lambda bic: self.directory.member(bic) is not None,
-            now=now_ns,
-            delivered=self.mailboxes.delivered,
+            self.mailboxes,
+            self.settings.webhooks,
+            master=master,
+            replica=self.journal.replica,
             say=self._say,
         )
 
@@ -199,6 +210,7 @@ class Engine:
             self.pool,
             self.journal,
             links=self.links,
+            ledgers=self.ledgers,
             vault=vault,
             agreements=self.agreements,
             member_of=self.directory.owner,
@@ -216,6 +228,7 @@ class Engine:
             unmatched_days=self.settings.matching.unmatched_days,
             matched_days=self.settings.matching.matched_days,
             delivered=self.mailboxes.delivered,
+            waiting=self.pending.all,
             changed=self.pending.wait,
             over=self.pending.forget,
             say=self._say,
@@ -252,6 +265,9 @@ class Engine:
             pair_swap=self.directory.swap,
             opening=lambda state: self.agreements.opening(state),
             pair_origin=self.origins.pair,
+            attorney=self.directory.has_power_of_attorney,
+            with_consent_time=lambda swap: self.rulebook.with_consent_time(swap),
+            keeper=self.directory.money,
             swap_origin=self.origins.swap,
             proposed=swaps.proposed,
             new_id=new_id,
@@ -276,6 +292,8 @@ class Engine:
             case MessageJob():
                 answer(job.answer, done.messages)
                 self.mailboxes.delivered({arrival.member for arrival in job.arrivals})
+                if any(isinstance(item.content, LiquidityTransfer) for item in job.arrivals):
+                    self.liquidity.wake()
             case SwapJob():
                 answer(job.answer, done.swaps)
             case AttemptJob():
@@ -308,11 +326,11 @@ class Engine:
     # ------------------------------------------------------------------ tasks
 
     async def run(self) -> None:
-        """Everything that goes on until the process ends. Raises SupersededError."""
+        """Everything that goes on until the process ends. Raises JournalError."""
         try:
             await self._run()
         except BaseExceptionGroup as group:
-            over: BaseException | None = group.subgroup(SupersededError)
+            over: BaseException | None = group.subgroup(JournalError)
             while isinstance(over, BaseExceptionGroup):  # a group of tasks in a group of tasks
                 over = over.exceptions[0]
             if over is not None:
@@ -327,7 +345,7 @@ class Engine:
             self.lease.run(),
             self.recovery.run(),
             self.taking_up.run(),
-            self.allegements.run(),
+            self.tellers.run(),
             self.statements.run(),
             self.reconciliation.run(),
             self._end_of_day().run(),
@@ -359,10 +377,12 @@ def desk_of(engine: Engine) -> Desk:
         journal=engine.journal,
         runner=engine.runner,
         intake=engine.intake,
+        keys=engine.keys,
         directory=engine.directory,
         rulebook=engine.rulebook,
         connections=engine.connections,
         mailboxes=engine.mailboxes,
+        webhooks=engine.webhooks,
         open_max=engine.settings.limits.open_max,
         legs_max=engine.settings.limits.legs_max,
         reachable=lambda name: not engine.links[LedgerId(name)].failures,

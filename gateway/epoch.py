@@ -18,8 +18,23 @@ class Epoch(msgspec.Struct, frozen=True, kw_only=True):
     mark: str
 
 
-class SupersededError(Exception):
-    """This replica is of an epoch that is over; the text is a line for a person."""
+class JournalError(Exception):
+    """A replica must not go on with this journal; the text is a line for a person."""
+
+
+class SupersededError(JournalError):
+    """It is of an epoch that is over."""
+
+
+class LackingError(JournalError):
+    """The journal lacks records: a ledger knows more of ours."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what}: the journal lacks records, so nothing is decided on it. Was its database put "
+            "back from a copy? Stop every gateway process and run `lockstep restore "
+            "--may-lack-records`"
+        )
 
 
 FOR_ROW: Final = (

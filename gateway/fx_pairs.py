@@ -13,14 +13,15 @@ import msgspec
 
 from gateway.amounts import Holding
 from gateway.journal import Notice
-from gateway.pairs import NORMAL, Told, ended_at, notice
+from gateway.pairs import NORMAL, Blocks, Told, ended_at, notice
+from gateway.stages import Stage
 from htlc.contract import Refusal
 from htlc.events import Decided
 from htlc.settlement import Settlement
 from htlc.swap import Amount, Party, Swap, pvp
 from htlc.units import SettlementId
 from protocols.iso20022.codes import DeniedReason, PendingReason
-from protocols.iso20022.fx import FxStatus, FxTrade, Operation, TradeStatus
+from protocols.iso20022.fx import FxLockStatus, FxStatus, FxTrade, Operation, TradeStatus
 from protocols.iso20022.header import Related
 
 
@@ -113,6 +114,16 @@ _WHY: Final = {
 """Refusal -> what the payer of the leg is told, what the payee is told."""
 
 
+LASTING: Final = {
+    Stage.FIRST_LOCKED: FxLockStatus.ALKD,
+    Stage.SECOND_LOCKED: FxLockStatus.BLKD,
+    Stage.ALL_LOCKED: FxLockStatus.HLKD,
+    Stage.FIRST_PAID: FxLockStatus.ACLM,
+    Stage.SECOND_PAID: FxLockStatus.BCLM,
+}
+"""A state of the locks that lasts, as `SubStsCd`."""
+
+
 class FxPair(msgspec.Struct, frozen=True, kw_only=True):
     """Two trades that match."""
 
@@ -168,10 +179,16 @@ class FxPair(msgspec.Struct, frozen=True, kw_only=True):
             counterparty_market_tx=self.other(side).reference,
         )
 
-    def told(self, what: TradeStatus, now: int, codes: Sequence[str | None] = (None, None)) -> Told:
+    def told(
+        self,
+        what: TradeStatus,
+        now: int,
+        codes: Sequence[str | None] = (None, None),
+        text: str | None = None,
+    ) -> Told:
         """The same status for both sides, each with a reason of its own."""
         return [
-            (side, self.of_side(side, status(side, what, now, sub_status=code)))
+            (side, self.of_side(side, status(side, what, now, sub_status=code, text=text)))
             for (side, _), code in zip(self.sides, codes, strict=True)
         ]
 
@@ -183,8 +200,19 @@ class FxPair(msgspec.Struct, frozen=True, kw_only=True):
     def priority(self) -> str:
         return NORMAL  # fxtr.014 has none
 
-    def told_pending(self, codes: Sequence[str], now: int, *, failing: bool) -> Told:  # noqa: ARG002
-        return self.told(TradeStatus.PENDING, now, codes)  # fxtr.017 has no status of its own
+    def told_pending(
+        self,
+        codes: Sequence[str],
+        now: int,
+        *,
+        failing: bool,  # noqa: ARG002  fxtr.017 has no status of its own
+        text: str | None = None,
+    ) -> Told:
+        return self.told(TradeStatus.PENDING, now, codes, text)
+
+    def told_lasting(self, stage: Stage, now: int, blocks: Blocks) -> Told:  # noqa: ARG002
+        code = str(LASTING[stage].value)
+        return self.told(TradeStatus.PENDING, now, (code, code), LASTING[stage].meaning)
 
     def told_settled(self, state: Settlement) -> Told:
         return self.told(TradeStatus.SETTLED, ended_at(state))

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from gateway import fx_trades, instructions
+from gateway import fx_trades, instructions, payments
 from gateway.cancellations import Cancellations, denial
 from gateway.days import Days
 from gateway.fx_admission import OpenTrade
@@ -166,7 +166,10 @@ class FxRequests(Cancellations):
     async def _rescind(self, connection: Connection, side: FxSide) -> Sequence[Notice]:
         now = self._now()
         await connection.execute(QUERIES["cancel_instructions"], [side.id], None)
-        return [notice(side, status(side, TradeStatus.RESCINDED, now), now)]
+        return [
+            *await payments.reject_cancelled(connection, [side], now),
+            notice(side, status(side, TradeStatus.RESCINDED, now), now),
+        ]
 
     async def _amend(
         self,

@@ -106,7 +106,7 @@ async def store(
     connection: Connection, trades: Trades, days: Days
 ) -> tuple[Sequence[FxPair], set[str]]:
     """Keep what became of a batch, and tell it."""
-    trades.tell(lambda pair: waiting.must_wait(pair, days))
+    trades.tell(lambda pair: waiting.must_wait(pair, days, frozenset()))
     if rows := list(trades.rows()):
         await _store(connection, rows)
     if updates := list(trades.updates()):

@@ -5,21 +5,19 @@ Each side holds and releases its own instruction only. A pair that settles at th
 held any more: out of its locks nothing is released but by the end of the settlement.
 """
 
-from collections.abc import Awaitable, Callable, Sequence, Set
+from collections.abc import Callable, Sequence
 
 import msgspec
 
-from gateway import instructions, waiting
-from gateway.days import Days
-from gateway.elsewhere import CONFLICTS_MAX
+from gateway import instructions
 from gateway.inbound import Arrival, related
 from gateway.instructions import Found
-from gateway.jobs import AttemptJob, Begun, Done
-from gateway.journal import QUERIES, Journal, Notice, PendingPair, deliver
-from gateway.pairs import Pair, Side, notice, notice_to
+from gateway.jobs import Begun, Done
+from gateway.journal import Loaded, Notice, PendingPair, deliver
+from gateway.pairs import Side, notice_to
+from gateway.resumption import Resumption
 from gateway.sql import Connection
 from htlc.settlement import Phase
-from htlc.units import MemberId
 from protocols.iso20022.advice import Answering, HoldAnswer, Reason
 from protocols.iso20022.codes import DeniedReason, ReasonCode, RequestRefusal
 from protocols.iso20022.instruction import AccountKind
@@ -28,25 +26,15 @@ from protocols.iso20022.requests import HoldRequest
 Verdict = tuple[Answering, ReasonCode | None, str | None]
 """The answer to a request: status, reason, text."""
 
-Begin = Callable[[Connection, int, AttemptJob, Done, Set[MemberId]], Awaitable[list[Begun]]]
-"""Opens an attempt of a pair, with the requests for cancellation that stand."""
-
 COMPLETED: Verdict = (Answering.COMPLETED, None, None)
 
 
 class Holds:
     """Deals with sese.030 inside the transaction of an intake."""
 
-    def __init__(
-        self,
-        journal: Journal,
-        begin: Begin,
-        days: Days,
-    ) -> None:
-        self._journal = journal
-        self._begin = begin
-        self._days = days
-        self._now = days.now
+    def __init__(self, resumption: Resumption, now: Callable[[], int]) -> None:
+        self._resumption = resumption
+        self._now = now
 
     async def admit(
         self,
@@ -81,21 +69,18 @@ class Holds:
         same = known.side.instruction.hold is hold
         if known.pair is None:
             return COMPLETED, None if same else _Change(side=known.side)
-        for _ in range(CONFLICTS_MAX):
-            attempt = await self._journal.last_attempt(connection, known.pair)
-            if attempt is not None and attempt.state.phase is Phase.SETTLED:
-                return (Answering.DENIED, DeniedReason.DSET, None), None
-            if same:
-                return COMPLETED, None
-            if attempt is not None and not attempt.state.ended:
+        waits = await self._resumption.waits(connection, known.pair)
+        if isinstance(waits, Loaded) and waits.state.phase is Phase.SETTLED:
+            return (Answering.DENIED, DeniedReason.DSET, None), None
+        if same:
+            return COMPLETED, None
+        match waits:
+            case PendingPair():
+                return COMPLETED, _Change(side=known.side, waits=waits)
+            case Loaded():
                 return (Answering.DENIED, DeniedReason.DPRG, None), None
-            row = await connection.fetchrow(QUERIES["lock_pending"], known.pair)
-            if row is not None:
-                again = await self._journal.last_attempt(connection, known.pair)
-                if again is None or again.state.ended:
-                    waits = PendingPair.of(row)
-                    return COMPLETED, _Change(side=known.side, waits=waits)
-        return (Answering.DENIED, DeniedReason.OTHR, "ask again"), None
+            case None:
+                return (Answering.DENIED, DeniedReason.OTHR, "ask again"), None
 
     async def _change(
         self, connection: Connection, n: int, change: "_Change", hold: bool, done: Done
@@ -106,31 +91,7 @@ class Holds:
         if waits is None:
             return []
         pair = (await instructions.load_pairs(connection, [waits.pair]))[waits.pair]
-        assert isinstance(pair, Pair), "a securities instruction is matched with another"
-        wait = waiting.must_wait(pair, self._days)
-        if wait is None:
-            job = AttemptJob(pair=pair, wait=waits)
-            asking = await connection.fetch(QUERIES["cancellations"], [pair.id])
-            members = {MemberId(row["member"]) for row in asking}
-            openings = await self._begin(connection, n, job, done, members)
-            if openings:
-                done.over.append(pair.id)
-            return openings
-        kept = waiting.kept(waits, wait, self._days.today())
-        await self._journal.put_pending(connection, [kept])
-        done.waits.append((kept, pair))
-        if (kept.advised, kept.failing) != (waits.advised, waits.failing):
-            await self._mirror(connection, pair, kept, done)
-        return []
-
-    async def _mirror(
-        self, connection: Connection, pair: Pair, kept: PendingPair, done: Done
-    ) -> None:
-        now, codes = self._now(), (kept.advised, kept.mirrored)
-        told = pair.told_pending(codes, now, failing=kept.failing)
-        notices = [notice(side, message, now) for side, message in told]
-        await deliver(connection, notices)
-        done.told.update(item.member for item in notices)
+        return await self._resumption.resume(connection, n, waits, pair, done)
 
 
 class _Change(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,6 +11,12 @@ _RANDOM_BITS: Final = 74
 """RFC 9562 section 5.7: 48 bits of milliseconds, 12 + 62 random ones, version and variant."""
 
 
+def as_version_4(id: str) -> str:
+    """An id of ours where a standard wants a random UUID (UETR, `SwpId`): the same but for the
+    digit of the version, so that people and programs find the one by the other."""
+    return f"{id[:14]}4{id[15:]}"
+
+
 def new_id() -> str:
     """A UUIDv7: unique everywhere, and sorted by time in every index that it stands in."""
     millis = time.time_ns() // 1_000_000

@@ -16,6 +16,7 @@ from htlc.units import SettlementId
 from protocols.iso20022 import inbound
 from protocols.iso20022.header import Related
 from protocols.iso20022.instruction import SettlementInstruction
+from protocols.iso20022.payment import NO_REFERENCE, PaymentOrder
 from protocols.matching import MatchKeys
 
 _encoder = msgspec.json.Encoder()
@@ -65,6 +66,10 @@ def _side(row: Record) -> Side:
     )
 
 
+def _any_side(row: Record) -> Side | FxSide:
+    return fx_trades.side(row) if _is_fx(row) else _side(row)
+
+
 class Found(msgspec.Struct, frozen=True, kw_only=True):
     """A securities instruction and where it stands."""
 
@@ -96,6 +101,32 @@ class FoundTrade(msgspec.Struct, frozen=True, kw_only=True):
     pair: str | None
     ended: bool
     cancelled: bool
+
+
+class Named(msgspec.Struct, frozen=True, kw_only=True):
+    """An instruction or a trade that a payment order names."""
+
+    side: Side | FxSide
+    pair: str | None
+    ended: bool
+
+
+async def named(connection: Connection, member: str, order: PaymentOrder) -> Named | None:
+    """The instruction of the member that its payment order names."""
+    row = await connection.fetchrow(
+        QUERIES["named_instruction"],
+        member,
+        [id for id in (order.instruction_id, order.end_to_end_id) if id is not None],
+        None if order.end_to_end_id == NO_REFERENCE else order.end_to_end_id,
+        order.swap_id,
+    )
+    if row is None:
+        return None
+    return Named(
+        side=_any_side(row),
+        pair=str(row["pair"]) if row["pair"] else None,
+        ended=row["ended"],
+    )
 
 
 async def find_trade(connection: Connection, member: str, transaction_id: str) -> FoundTrade | None:
@@ -156,17 +187,19 @@ class Unmatched(msgspec.Struct, frozen=True, kw_only=True):
     changed_at: int
 
 
-async def unmatched(connection: Connection, before: date, after: str, most: int) -> list[Unmatched]:
-    """A page of what waits for a counterpart, all of it older than a day; `after` is the id of the
-    last one of the page before."""
-    return [
-        Unmatched(
-            side=fx_trades.side(row) if _is_fx(row) else _side(row),
-            alleged=row["alleged"],
-            changed_at=row["changed_at"],
-        )
-        for row in await connection.fetch(QUERIES["unmatched"], before, after, most)
-    ]
+async def unmatched(pool: Executor, before: date, after: str, most: int) -> list[Unmatched]:
+    """A page of what waits for a counterpart, its date and its last status being before a day;
+    `after` is the id of the last one of the page before."""
+    return list(map(_unmatched, await pool.fetch(QUERIES["unmatched"], before, after, most)))
+
+
+async def still_unmatched(connection: Connection, ids: Sequence[str]) -> list[Unmatched]:
+    """Of these instructions, those that wait for a counterpart."""
+    return list(map(_unmatched, await connection.fetch(QUERIES["still_unmatched"], list(ids))))
+
+
+def _unmatched(row: Record) -> Unmatched:
+    return Unmatched(side=_any_side(row), alleged=row["alleged"], changed_at=row["changed_at"])
 
 
 async def hold(connection: Connection, side: Side, held: bool) -> None:

@@ -93,6 +93,13 @@ class PairEnd(msgspec.Struct, frozen=True, kw_only=True):
     settled: bool
 
 
+class PaymentEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """A payment order is over: SETTLED or REJECTED."""
+
+    payment: str
+    state: str
+
+
 Conclude = Callable[[Connection, Sequence[PairEnd], int], Awaitable[None]]
 """Gives those answers, at an instant (UTC nanoseconds), in the transaction of the end."""
 
@@ -110,6 +117,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     pending: PendingPair | None = None
     settled_pair: str | None = None  # it waits no more
     end: PairEnd | None = None
+    payments: tuple[PaymentEnd, ...] = ()
 
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,6 +150,8 @@ class Journal:
         self._conclude = conclude
         self.epoch = epoch
         self.replica = replica
+        self.alive_at = 0
+        """When a replica was last at work before this one was registered (UTC nanoseconds)."""
         self._over: SupersededError | None = None
 
     def require_current(self) -> None:
@@ -157,7 +167,7 @@ class Journal:
 
     async def append(self, entries: Sequence[Entry]) -> list[bool]:
         """Write what can be written, durably; per entry whether it was. Raises SupersededError."""
-        if not any(entry.end or entry.pending for entry in entries):
+        if not any(entry.end or entry.pending or entry.payments for entry in entries):
             return await self._append(self._pool, entries)  # a transaction by itself
         async with self._pool.acquire() as connection, connection.transaction():
             return await self.append_in(connection, entries)
@@ -173,6 +183,7 @@ class Journal:
                 connection, [note for entry in done if entry.end for note in entry.notices]
             )
         await self.put_pending(connection, [entry.pending for entry in done if entry.pending])
+        await self.end_payments(connection, [end for entry in done for end in entry.payments])
         return written
 
     async def _append(self, executor: Executor, entries: Sequence[Entry]) -> list[bool]:
@@ -245,6 +256,12 @@ class Journal:
         await connection.execute(QUERIES["drop_pending"], [end.pair])
         await self._conclude(connection, [end], now)
 
+    async def end_payments(self, connection: Connection, ends: Sequence[PaymentEnd]) -> None:
+        """Note payment orders that are over, within a transaction of the caller's."""
+        if ends:
+            ids, states = [end.payment for end in ends], [end.state for end in ends]
+            await connection.execute(QUERIES["end_payments"], ids, states)
+
     async def put_pending(self, connection: Connection, waits: Sequence[PendingPair]) -> None:
         """Note pairs that wait, within a transaction of the caller's."""
         if waits:
@@ -292,8 +309,11 @@ class Journal:
 
 async def registered(pool: Pool, conclude: Conclude, name: str) -> Journal:
     """The journal for the replica of that name, in the epoch that lasts now."""
+    alive_at = await pool.fetchval(QUERIES["last_alive"])
     replica = await pool.fetchval(QUERIES["register_replica"], name)
-    return Journal(pool, conclude, epoch=await current_epoch(pool), replica=replica)
+    journal = Journal(pool, conclude, epoch=await current_epoch(pool), replica=replica)
+    journal.alive_at = alive_at
+    return journal
 
 
 async def current_epoch(connection: Executor) -> Epoch:

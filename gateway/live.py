@@ -7,11 +7,12 @@ from typing import Protocol
 
 import msgspec
 
-from gateway.journal import Entry, Loaded, Notice, PairEnd, PendingPair
+from gateway.journal import Entry, Loaded, Notice, PairEnd, PaymentEnd, PendingPair
 from htlc.events import Event, Learned
 from htlc.leg import LegStatus
 from htlc.settlement import Phase, Settlement
 from htlc.swap import LockProtocol
+from htlc.units import LedgerId
 from ledgers.trace import Trace
 
 
@@ -22,6 +23,7 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
     pending: PendingPair | None = None
     settled_pair: str | None = None
     end: PairEnd | None = None
+    payments: tuple[PaymentEnd, ...] = ()
 
 
 class Origin(Protocol):
@@ -125,6 +127,11 @@ def must_save(saved: Settlement, state: Settlement) -> bool:
             for now, then in zip(state.legs, saved.legs, strict=True)
         )
     )
+
+
+def about(live: Live, ledger: LedgerId | None = None) -> dict[str, object]:
+    """What a line of the log says of a settlement; never a key."""
+    return {"settlement": live.id, "ledger": ledger, "trace": live.trace}
 
 
 # --------------------------------------------------------------------------- may it be asked?

@@ -5,13 +5,16 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from gateway import waiting
+from gateway.cash import CashLegs
 from gateway.config import MatchingSettings
 from gateway.days import Days
 from gateway.directory import now_ns
 from gateway.journal import Loaded, PendingPair
 from gateway.live import Origin
 from gateway.mailbox import Mailboxes
-from gateway.pairs import MatchedPair, PairOrigin
+from gateway.pair_origin import PairOrigin
+from gateway.pairs import MatchedPair
+from gateway.payments import Standing
 from gateway.pending import PendingPairs
 from gateway.positions import PositionMessages
 from gateway.swaps import SwapOrigin
@@ -37,11 +40,13 @@ class Origins:
         self._positions = positions
         self._pending = pending
 
-    def pair(self, pair: MatchedPair, wait: PendingPair | None) -> Origin:
-        """One attempt of a pair of instructions, and what the pair waited for before it."""
+    def pair(self, pair: MatchedPair, wait: PendingPair | None, standing: Standing) -> Origin:
+        """One attempt of a pair of instructions, what the pair waited for before it, and the
+        payment orders that it is made with."""
         origin = PairOrigin(
             pair,
             wait=wait or waiting.fresh(pair, self._days),
+            cash=CashLegs(pair, standing.orders),
             now=now_ns,
             today=self._days.today,
             retry_at=self._retry_at,
@@ -54,16 +59,21 @@ class Origins:
         return self._positions.beside(SwapOrigin(swap, now=now_ns, over=self._over), None)
 
     def loaded(
-        self, item: Loaded, known: Mapping[str, MatchedPair], waits: Mapping[str, PendingPair]
+        self,
+        item: Loaded,
+        known: Mapping[str, MatchedPair],
+        waits: Mapping[str, PendingPair],
+        standing: Mapping[str, Standing],
     ) -> Origin:
-        """Of a settlement found in the journal, with the pairs and what they wait for."""
+        """Of a settlement found in the journal, with the pairs, what they wait for, and how they
+        are paid."""
         if item.pair is None:
             return self.swap(item.state.swap)
         assert item.attempt is not None, "a pair's settlement is one of its attempts"
         wait = waits.get(item.pair)
         if wait is not None:  # as it stood before this attempt
             wait = msgspec.structs.replace(wait, attempts=item.attempt - 1)
-        return self.pair(known[item.pair], wait)
+        return self.pair(known[item.pair], wait, standing[item.pair])
 
     def _retry_at(self, attempt: int) -> int:
         first, longest = self._matching.retry_first_seconds, self._matching.retry_max_seconds

@@ -13,12 +13,12 @@ import msgspec
 
 from gateway.amounts import CASH, SECURITIES
 from gateway.ids import new_id
-from gateway.journal import Notice, PairEnd, PendingPair
-from gateway.live import Advice
+from gateway.journal import Notice
+from gateway.stages import Stage
 from htlc.contract import Refusal
-from htlc.events import Decided, Decision, Reason
+from htlc.events import Decided
 from htlc.leg import LegState
-from htlc.settlement import Phase, Settlement
+from htlc.settlement import Settlement
 from htlc.units import SettlementId
 from protocols.iso20022 import render
 from protocols.iso20022.advice import (
@@ -35,10 +35,16 @@ from protocols.iso20022.advice import (
     TransactionDetails,
 )
 from protocols.iso20022.advice import Reason as AdviceReason
-from protocols.iso20022.codes import CancellationReason, FailingReason, PendingReason
+from protocols.iso20022.codes import (
+    CancellationReason,
+    FailingReason,
+    HtlcReason,
+    PendingReason,
+)
 from protocols.iso20022.fx import FxTrade
 from protocols.iso20022.header import Related
 from protocols.iso20022.instruction import SettlementInstruction
+from protocols.iso20022.lock_block import LockBlock, LockStatus
 
 NORMAL: Final = "0004"
 """The priority of an instruction that names none (TARGET2-Securities: 0001 reserved, 0002 top, 0003
@@ -79,7 +85,31 @@ class MatchedSide(Addressee, Protocol):
     """One side of a pair, whatever it is a pair of."""
 
     @property
+    def id(self) -> str: ...
+
+    @property
+    def reference(self) -> str: ...
+
+    @property
+    def instruction(self) -> SettlementInstruction | FxTrade: ...
+
+    @property
     def entered_at(self) -> int: ...
+
+
+Blocks = Callable[[int, LockStatus], LockBlock | None]
+"""The terms of a leg's lock as a message tells them, for parties who speak of locks."""
+
+_CDLR: Final = PendingReason.CDLR
+
+_LASTING: Final = {
+    # deliverer's code, receiver's code, proprietary code, the leg and lock state told (spec 4.6)
+    Stage.FIRST_LOCKED: (_CDLR, _CDLR, HtlcReason.SLCK, SECURITIES, LockStatus.LOCKED),
+    Stage.SECOND_LOCKED: (_CDLR, _CDLR, HtlcReason.CLCK, CASH, LockStatus.LOCKED),
+    Stage.ALL_LOCKED: (_CDLR, _CDLR, HtlcReason.HLKD, CASH, LockStatus.LOCKED),
+    Stage.SECOND_PAID: (_CDLR, PendingReason.AWSH, HtlcReason.CCLM, CASH, LockStatus.CLAIMED),
+    Stage.FIRST_PAID: (PendingReason.AWMO, _CDLR, None, SECURITIES, LockStatus.CLAIMED),
+}
 
 
 class MatchedPair(Protocol):
@@ -119,8 +149,14 @@ class MatchedPair(Protocol):
         """Why an attempt did not settle."""
         ...
 
-    def told_pending(self, codes: Sequence[str], now: int, *, failing: bool) -> Told:
+    def told_pending(
+        self, codes: Sequence[str], now: int, *, failing: bool, text: str | None = None
+    ) -> Told:
         """Why it does not settle; `failing`: its settlement date is over."""
+        ...
+
+    def told_lasting(self, stage: Stage, now: int, blocks: Blocks) -> Told:
+        """Its locks stand so, and have for a while."""
         ...
 
     def told_settled(self, state: Settlement) -> Told: ...
@@ -177,9 +213,19 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
         now: int,  # noqa: ARG002
         *,
         failing: bool,
+        text: str | None = None,
     ) -> Told:
         return [
-            (side, pending(side, other, code, failing=failing))
+            (side, pending(side, other, code, failing=failing, text=text))
+            for (side, other), code in zip(self.sides, codes, strict=True)
+        ]
+
+    def told_lasting(self, stage: Stage, now: int, blocks: Blocks) -> Told:  # noqa: ARG002
+        deliverer, receiver, proprietary, leg, lock = _LASTING[stage]
+        block = blocks(leg, lock)
+        codes = (str(deliverer.value), str(receiver.value))
+        return [
+            (side, pending(side, other, code, failing=False, htlc=proprietary, lock=block))
             for (side, other), code in zip(self.sides, codes, strict=True)
         ]
 
@@ -246,15 +292,25 @@ def references(side: Side, other: Side | None = None) -> References:
     )
 
 
-def pending(side: Side, other: Side, code: str, *, failing: bool) -> StatusAdvice:
+def pending(
+    side: Side,
+    other: Side,
+    code: str,
+    *,
+    failing: bool,
+    text: str | None = None,
+    htlc: HtlcReason | None = None,
+    lock: LockBlock | None = None,
+) -> StatusAdvice:
     """Matched, and settlement is pending, or failing, for this reason."""
     status = Settling.FAILING if failing else Settling.PENDING
     reason = FailingReason(code) if failing else PendingReason(code)
     return StatusAdvice(
         references=references(side, other),
         matching=MatchingStatus(status=Matching.MATCHED),
-        settlement=SettlementStatus(status=status, reasons=(AdviceReason.of(reason),)),
+        settlement=SettlementStatus(status=status, reasons=(AdviceReason.of(reason, htlc, text),)),
         details=TransactionDetails.of(side.instruction),
+        lock=lock,
     )
 
 
@@ -283,91 +339,6 @@ def why_pending(state: Settlement, decided: Decided) -> tuple[PendingReason, Pen
     if decided.refusal is None:
         return (PendingReason.PRSY, PendingReason.PRSY)
     return _MIRRORED.get((leg, decided.refusal), (PendingReason.OTHR, PendingReason.OTHR))
-
-
-class PairOrigin:
-    """Tells both sides of a pair what becomes of one attempt (`live.Origin`)."""
-
-    def __init__(
-        self,
-        pair: MatchedPair,
-        *,
-        wait: PendingPair,
-        now: Callable[[], int],
-        today: Callable[[], date],
-        retry_at: Callable[[int], int],
-        over: Callable[["PairOrigin", Settlement], None],
-    ) -> None:
-        self.pair = pair
-        self._wait = wait  # as the pair stood before this attempt
-        self._today = today
-        self._now = now
-        self._retry_at = retry_at
-        self._over = over
-
-    def advise(self, before: Settlement, after: Settlement) -> Advice:
-        """Notices of the change, and what is written about the pair."""
-        now = self._now()
-        messages: Told = []
-        if before.decided is None and after.decision is Decision.CANCEL:
-            messages += self._not_now(after, now)
-        if after.phase is Phase.SETTLED and before.phase is not Phase.SETTLED:
-            messages += self.pair.told_settled(after)
-        if after.phase is Phase.CANCELLED and self.cancelled_by_users(after):
-            messages += self.pair.told_cancelled(now, by_system=False)
-        return Advice(
-            notices=tuple(notice(side, message, now, after.swap.id) for side, message in messages),
-            pending=self.waits(after),
-            settled_pair=self.pair.id if self._is_over(after) else None,
-            end=self._end(after),
-        )
-
-    def _not_now(self, after: Settlement, now: int) -> Told:
-        """The pair is pending for a reason; told once, not at every attempt."""
-        assert after.decided is not None
-        if self.cancelled_by_users(after):
-            return []
-        codes = self.pair.reasons(after, after.decided)
-        if codes[0] == self._wait.advised:
-            return []
-        return self.pair.told_pending(codes, now, failing=self._wait.failing)
-
-    def cancelled_by_users(self, state: Settlement) -> bool:
-        """Both sides, or an authority, wanted it ended: the pair is over with the attempt."""
-        return state.decided is not None and state.decided.reason is Reason.CANCEL_ACCEPTED
-
-    def _is_over(self, state: Settlement) -> bool:
-        if state.phase is Phase.SETTLED:
-            return bool(self._wait.advised)  # else it never waited
-        return state.phase is Phase.CANCELLED and self.cancelled_by_users(state)
-
-    def _end(self, state: Settlement) -> PairEnd | None:
-        """The end of a pair about which a party has asked for cancellation."""
-        if not state.ended or not (state.cancel_by or state.cancel_ordered):
-            return None
-        if state.phase is Phase.SETTLED or self.cancelled_by_users(state):
-            return PairEnd(pair=self.pair.id, settled=state.phase is Phase.SETTLED)
-        return None
-
-    def waits(self, state: Settlement) -> PendingPair | None:
-        """An ended attempt that leaves the pair pending."""
-        if state.phase is not Phase.CANCELLED or self.cancelled_by_users(state):
-            return None
-        assert state.decided is not None
-        attempt = self._wait.attempts + 1
-        codes = self.pair.reasons(state, state.decided)
-        same = codes[0] == self._wait.advised
-        return msgspec.structs.replace(
-            self._wait,
-            due_at=self._retry_at(attempt),
-            attempts=attempt,
-            advised=codes[0],
-            mirrored=codes[1],
-            told_on=self._wait.told_on if same else self._today(),
-        )
-
-    def ended(self, state: Settlement) -> None:
-        self._over(self, state)
 
 
 def ended_at(state: Settlement) -> int:

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from gateway import waiting
 from gateway.amounts import Holding
 from gateway.days import Days
 from gateway.jobs import FOREVER, AttemptJob
@@ -22,9 +23,6 @@ DATE_SECONDS: Final = 1.0
 
 OPEN_SECONDS_MAX: Final = 3600.0
 """And how often at least: the machine's clock may be set."""
-
-DATED: Final = ("FUTU", "LATE", "CLAT", "CYCL")
-"""Reasons of a pair that waits for a business day and for nothing else."""
 
 
 class PendingPairs:
@@ -47,6 +45,10 @@ class PendingPairs:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    def all(self) -> list[tuple[PendingPair, MatchedPair]]:
+        """Each as it is known here, and why it waits."""
+        return list(self._waiting.values())
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._waiting)
 
@@ -59,7 +61,7 @@ class PendingPairs:
         for need in self._needs_of(pair):
             self._needs[need].add(pair.id)
         delay = max(0.0, (pending.due_at - self._days.now()) / 1e9)
-        if not pending.attempts and self._days.is_open(pair) and pending.advised in DATED:
+        if not pending.attempts and self._days.is_open(pair) and pending.advised in waiting.DATED:
             delay = 0.0  # its date was set by hand, ahead of the clock
         self._timers[pair.id] = asyncio.get_running_loop().call_later(delay, self._try, pair.id)
 
@@ -75,10 +77,13 @@ class PendingPairs:
     def settled(self, state: Settlement) -> None:
         """A settlement has brought its payees something: whoever lacked it is tried again."""
         for leg in state.swap.legs:
-            needed = self._needs.get((leg.ledger, leg.payee.account, leg.asset), ())
-            for id in sorted(needed, key=self._order):
-                if self._waiting[id][0].attempts:  # not one that only waits for its date
-                    self._try(id)
+            self.brought((leg.ledger, leg.payee.account, leg.asset))
+
+    def brought(self, holding: Holding) -> None:
+        """An account was given something: the pairs that lacked it are tried again."""
+        for id in sorted(self._needs.get(holding, ()), key=self._order):
+            if self._waiting[id][0].attempts:  # not one that only waits for its date
+                self._try(id)
 
     def _order(self, id: str) -> tuple[str, int, str]:
         """Of several that want the same: by priority, and then the oldest first."""

@@ -7,7 +7,7 @@ told the same as if it did not exist.
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
 import msgspec
 
@@ -89,6 +89,12 @@ class Denied(msgspec.Struct, frozen=True, kw_only=True):
     code: str
     why: str
 
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """From a code, a blank, and why."""
+        code, _, why = text.partition(" ")
+        return cls(code=code, why=why)
+
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
     """A message in a mailbox: `sequence` is its cursor, `content` the typed message as JSON (an
@@ -101,6 +107,18 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     created_at: int
     settlement: str | None
     content: str
+
+
+class Webhook(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a mailbox is delivered to, and how that goes: attempts that failed in a row, what was
+    wrong with the last one, when the next is made. `gone`: the receiver wants no more."""
+
+    url: str
+    set_at: int
+    failures: int = 0
+    fault: str | None = None
+    gone: bool = False
+    next_at: int | None = None
 
 
 class Received(msgspec.Struct, frozen=True, kw_only=True):
@@ -247,6 +265,13 @@ class Gateway(Protocol):
         self, principal: Principal, id: SettlementId, reason: str
     ) -> View | Denied | None: ...
 
+    async def release(
+        self, principal: Principal, id: SettlementId, leg: str, preimage: bytes
+    ) -> View | Denied | Refused | None:
+        """The holder of the secret hands it over; it opens the lock of this leg, or it is refused.
+        The same again is answered as before."""
+        ...
+
     async def resolve(
         self, principal: Principal, id: SettlementId, decision: Decision, evidence: str
     ) -> View | Denied | None:
@@ -271,6 +296,16 @@ class Gateway(Protocol):
 
     async def acknowledge(self, member: str, through: int) -> int | None:
         """The cursor acknowledged now; None if there is no such message yet."""
+        ...
+
+    async def put_webhook(self, member: str, url: str, secret: str) -> str | None:
+        """Deliver a mailbox there; why not, if the URL is not taken."""
+        ...
+
+    async def webhook(self, member: str) -> Webhook | None: ...
+
+    async def drop_webhook(self, member: str) -> bool:
+        """Whether there was one."""
         ...
 
     def ledgers(self) -> Sequence[LedgerState]: ...

@@ -20,6 +20,7 @@ from gateway.directory import Directory
 from gateway.journal import Notice
 from gateway.live import Advice, Origin
 from gateway.lock_blocks import lock_block
+from gateway.pair_origin import PairOrigin
 from gateway.pairs import notice_to
 from htlc.agreement import AgreedLeg
 from htlc.contract import Refusal
@@ -167,17 +168,23 @@ class PositionOrigin:
     """Tells of positions beside what another origin tells (`live.Origin`)."""
 
     def __init__(self, origin: Origin, messages: PositionMessages, reference: str | None) -> None:
-        self._origin = origin
+        self.origin = origin
         self._messages = messages
         self._reference = reference
 
     def advise(self, before: Settlement, after: Settlement) -> Advice:
-        advice = self._origin.advise(before, after)
+        advice = self.origin.advise(before, after)
         told = self._messages.told(before, after, self._reference)
         return msgspec.structs.replace(advice, notices=(*advice.notices, *told))
 
     def ended(self, state: Settlement) -> None:
-        self._origin.ended(state)
+        self.origin.ended(state)
+
+
+def pair_origin(origin: Origin) -> PairOrigin | None:
+    """What tells of the pair itself, with or without positions beside it; None of agreed swaps."""
+    inner = origin.origin if isinstance(origin, PositionOrigin) else origin
+    return inner if isinstance(inner, PairOrigin) else None
 
 
 def _id(agreed: AgreedLeg, posting: Posting) -> str:

@@ -255,7 +255,8 @@ WITH due AS (
 SELECT instruction, member, entered_at, header, content FROM due ORDER BY entered_at, instruction;
 
 -- name: store_request
-INSERT INTO request (instruction, message_id, header) VALUES ($1, $2, $3);
+INSERT INTO request (instruction, message_id, header) VALUES ($1, $2, $3)
+ON CONFLICT DO NOTHING;
 
 -- name: received
 -- What a member has sent about its side of a pair: its instruction, and requests about it.
@@ -287,15 +288,9 @@ UPDATE instruction SET content = $2 WHERE instruction = $1;
 SELECT pair, due_at, attempts, advised, mirrored, failing, settle_on, told_on
 FROM pending_pair WHERE pair = $1 FOR UPDATE;
 
--- name: resting_pairs
--- Of these pairs, the ones of which no attempt is under way, as they stand.
-SELECT pair, due_at, attempts, advised, mirrored, failing, settle_on, told_on
-FROM pending_pair p
-WHERE pair = ANY ($1::uuid[])
-  AND NOT EXISTS (SELECT FROM settlement s WHERE s.pair = p.pair AND s.replica IS NOT NULL);
-
 -- name: lock_resting_pairs
--- The same, and none begins before we are done. The order keeps replicas out of each other's way.
+-- Of these pairs, the ones of which no attempt is under way, as they stand; none begins before we
+-- are done. The order keeps replicas out of each other's way.
 SELECT pair, due_at, attempts, advised, mirrored, failing, settle_on, told_on
 FROM pending_pair p
 WHERE pair = ANY ($1::uuid[])
@@ -307,10 +302,15 @@ ORDER BY pair FOR UPDATE OF p;
 SELECT instruction, member, entered_at, alleged, header, content,
        coalesce(changed_at, entered_at) AS changed_at
 FROM instruction
-WHERE pair IS NULL AND NOT ended AND (content::json ->> 'settlement_date')::date < $1
+WHERE pair IS NULL AND NOT ended AND instruction > $2
   AND coalesce(changed_at, entered_at) < extract(epoch FROM $1::date + 1) * 1000000000
-  AND instruction > $2
+  AND (content::json ->> 'settlement_date')::date < $1
 ORDER BY instruction LIMIT $3;
+
+-- name: still_unmatched
+SELECT instruction, member, entered_at, alleged, header, content,
+       coalesce(changed_at, entered_at) AS changed_at
+FROM instruction WHERE instruction = ANY ($1::uuid[]) AND pair IS NULL AND NOT ended;
 
 -- name: last_attempt
 SELECT settlement FROM settlement WHERE pair = $1 ORDER BY attempt DESC LIMIT 1;
@@ -343,6 +343,9 @@ ORDER BY p.pair FOR UPDATE OF p;
 
 -- name: mailbox_backlogs
 SELECT member, last - acknowledged AS backlog FROM mailbox_head;
+
+-- name: open_payments
+SELECT count(*) FROM payment WHERE state = 'OPEN';
 
 -- name: matching_queue
 SELECT count(*) FROM instruction WHERE pair IS NULL AND NOT ended;
@@ -404,19 +407,77 @@ DELETE FROM idempotency WHERE (member, key) IN (
     ORDER BY kept_at LIMIT $2 FOR UPDATE SKIP LOCKED
 ) RETURNING 1;
 
+-- name: put_webhook
+-- Replaces what was there; the setting begins without failures.
+INSERT INTO webhook (member, url, secret, set_at) VALUES ($1, $2, $3, $4)
+ON CONFLICT (member) DO UPDATE
+SET url = excluded.url, secret = excluded.secret, set_at = excluded.set_at, failures = 0,
+    fault = NULL, next_at = '-infinity', gone = false;
+
+-- name: show_webhook
+SELECT url, set_at, failures, fault, gone, extract(epoch FROM next_at) AS next_at
+FROM webhook WHERE member = $1;
+
+-- name: drop_webhook
+DELETE FROM webhook WHERE member = $1 RETURNING member;
+
+-- name: due_webhooks
+-- Webhooks that have something to deliver and may try it now, and that nobody else works on.
+SELECT w.member FROM webhook w JOIN mailbox_head h USING (member)
+WHERE NOT w.gone AND w.next_at <= now() AND h.last > h.acknowledged
+  AND (w.claimed_by = $1 OR w.claimed_until < now());
+
+-- name: claim_webhook
+-- For the next $3 seconds this replica delivers, and no other.
+UPDATE webhook w SET claimed_by = $2, claimed_until = now() + make_interval(secs => $3)
+FROM mailbox_head h
+WHERE w.member = $1 AND h.member = w.member AND NOT w.gone AND w.next_at <= now()
+  AND (w.claimed_by = $2 OR w.claimed_until < now())
+RETURNING w.url, w.secret, w.set_at, w.failures, h.acknowledged;
+
+-- name: webhook_delivered
+-- The claim goes on; nothing if it was lost, or the setting changed meanwhile.
+UPDATE webhook SET failures = 0, fault = NULL, claimed_until = now() + make_interval(secs => $4)
+WHERE member = $1 AND claimed_by = $2 AND set_at = $3 RETURNING member;
+
+-- name: webhook_failed
+UPDATE webhook SET failures = failures + 1, fault = $4, gone = $6,
+    next_at = now() + make_interval(secs => $5)
+WHERE member = $1 AND claimed_by = $2 AND set_at = $3;
+
+-- name: webhooks_failing
+SELECT count(*) FROM webhook WHERE failures > 0;
+
 -- name: begin_epoch
-UPDATE epoch SET epoch = epoch + 1, mark = gen_random_uuid() RETURNING epoch, mark;
+UPDATE epoch SET epoch = epoch + 1, mark = gen_random_uuid(), lacking = NULL
+RETURNING epoch, mark;
+
+-- name: lacking
+SELECT lacking FROM epoch;
+
+-- name: mark_lacking
+UPDATE epoch SET lacking = coalesce(lacking, $1);
+
+-- name: last_alive
+-- When a replica was last at work, in UTC nanoseconds, or, where all have stopped in order, when the
+-- last settlement began: nothing in this database is much older than what happened last.
+SELECT coalesce(
+    (SELECT (extract(epoch FROM max(seen_at)) * 1000000000)::bigint
+     FROM replica WHERE isfinite(seen_at)),
+    (SELECT max(created_at) FROM settlement),
+    0
+);
 
 -- name: lock_epoch
 -- Appends wait from here on.
 SELECT epoch FROM epoch FOR UPDATE;
 
 -- name: declare_restore
-INSERT INTO restore (epoch) VALUES ($1) RETURNING declared_at;
+INSERT INTO restore (epoch, since_at) VALUES ($1, $2) RETURNING declared_at;
 
 -- name: restore
 -- Of the epoch that lasts, if a restore began it.
-SELECT r.epoch, r.declared_at, r.begun_at, r.done_at FROM restore r JOIN epoch e USING (epoch);
+SELECT r.epoch, r.declared_at, r.begun_at, r.done_at, r.since_at FROM restore r JOIN epoch e USING (epoch);
 
 -- name: begin_restore
 UPDATE restore SET begun_at = coalesce(begun_at, now()) WHERE epoch = $1;
@@ -470,3 +531,135 @@ WHERE settlement = $1 ORDER BY said_at, operator;
 -- name: pairs_of_settlements
 -- The matched instructions that settlements are attempts of, where they are.
 SELECT settlement, pair FROM settlement WHERE settlement = ANY ($1::uuid[]) AND pair IS NOT NULL;
+
+-- name: store_links
+INSERT INTO link (member, waits, waits_for)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) ON CONFLICT DO NOTHING;
+
+-- name: open_links
+-- Of these instructions, those that wait for one that is not there yet, or not at its end.
+SELECT DISTINCT l.member, l.waits
+FROM link l
+JOIN unnest($1::text[], $2::text[]) AS t (member, waits) USING (member, waits)
+LEFT JOIN instruction i ON i.member = l.member AND i.transaction_id = l.waits_for
+WHERE i.instruction IS NULL
+   OR NOT (i.ended OR EXISTS (SELECT FROM settlement s JOIN journal j USING (settlement)
+                              WHERE s.pair = i.pair AND j.phase = 'SETTLED'));
+
+-- name: store_payment
+INSERT INTO payment (payment, member, message_id, entered_at, instruction_id, end_to_end_id, uetr,
+                     swap_id, header, content)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
+
+-- name: known_uetr
+SELECT EXISTS (SELECT FROM payment WHERE member = $1 AND uetr = $2);
+
+-- name: named_instruction
+-- The sender's instruction that a payment order names: by its TxId, and only where none has that,
+-- among those that are open by the common reference or the swap's id.
+WITH open AS MATERIALIZED (
+    SELECT i.instruction FROM pending_pair p JOIN instruction i ON i.pair = p.pair
+    WHERE i.member = $1
+    UNION ALL
+    SELECT instruction FROM instruction WHERE pair IS NULL AND NOT ended AND member = $1
+), named AS (
+    SELECT instruction, 1 AS rank FROM instruction
+    WHERE member = $1 AND transaction_id = ANY ($2::text[])
+    UNION ALL
+    SELECT instruction, 2 FROM instruction JOIN open USING (instruction)
+    WHERE content::json ->> 'common_id' = $3 OR content::json -> 'lock' ->> 'swap_id' = $4
+)
+SELECT i.instruction, i.member, i.entered_at, i.pair, i.ended, i.header, i.content
+FROM named JOIN instruction i USING (instruction)
+ORDER BY rank, i.entered_at LIMIT 1;
+
+-- name: standing_payments
+-- The open payment order of each of these instructions, where there is one: the first that names it.
+SELECT DISTINCT ON (t.instruction) t.instruction, p.payment, p.member, p.header, p.content
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[])
+    AS t (instruction, member, transaction_id, common_id, swap_id)
+JOIN payment p ON p.member = t.member AND p.state = 'OPEN' AND (
+    t.transaction_id IN (p.instruction_id, p.end_to_end_id)
+    OR (p.end_to_end_id = t.common_id OR p.swap_id = t.swap_id)
+        AND NOT EXISTS (
+            SELECT FROM instruction i
+            WHERE i.member = p.member AND i.transaction_id IN (p.instruction_id, p.end_to_end_id)
+        )
+)
+ORDER BY t.instruction, p.entered_at, p.payment;
+
+-- name: use_payments
+-- Payment orders that an attempt of these pairs is opened with.
+UPDATE payment p SET pair = t.pair
+FROM unnest($1::uuid[], $2::uuid[]) AS t (payment, pair) WHERE p.payment = t.payment;
+
+-- name: used_payments
+SELECT pair, payment, member, header, content FROM payment
+WHERE pair = ANY ($1::uuid[]) AND state = 'OPEN';
+
+-- name: end_payments
+UPDATE payment p SET state = t.state
+FROM unnest($1::uuid[], $2::text[]) AS t (payment, state)
+WHERE p.payment = t.payment AND p.state = 'OPEN';
+
+-- name: recalled_payment
+-- The payment order that a recall names by all that it says of it, the open one first.
+SELECT payment, member, state, pair, header, content FROM payment
+WHERE member = $1
+  AND (uetr = $2 OR $2 IS NULL)
+  AND (end_to_end_id = $3 OR $3 IS NULL)
+  AND (instruction_id = $4 OR $4 IS NULL)
+  AND (content::json ->> 'message_id' = $5 OR $5 IS NULL)
+ORDER BY state <> 'OPEN', entered_at DESC LIMIT 1;
+
+-- name: store_transfer
+-- Nothing where the sender has used its reference before.
+INSERT INTO liquidity_transfer (transfer, member, transfer_id, ledger, debit_account,
+                                credit_account, asset, quantity, header, content)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+ON CONFLICT (member, transfer_id) DO NOTHING RETURNING transfer;
+
+-- name: open_transfers
+SELECT transfer, member, ledger, debit_account, credit_account, asset, quantity, header, content
+FROM liquidity_transfer WHERE NOT answered ORDER BY transfer LIMIT $1;
+
+-- name: answer_transfer
+UPDATE liquidity_transfer SET answered = true
+WHERE transfer = $1 AND NOT answered RETURNING transfer;
+
+-- name: lock_open
+-- Of these settlements, those that have not ended, kept from ending until we are done.
+SELECT settlement FROM settlement
+WHERE settlement = ANY ($1::uuid[]) AND replica IS NOT NULL ORDER BY settlement FOR UPDATE;
+
+-- name: advise_stages
+INSERT INTO lock_advice (settlement, member, stage)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[])
+ON CONFLICT DO NOTHING RETURNING settlement, member, stage;
+
+-- name: keep_secret
+INSERT INTO handed_secret (settlement, sealed) VALUES ($1, $2) ON CONFLICT DO NOTHING;
+
+-- name: handed_secret
+SELECT sealed FROM handed_secret WHERE settlement = $1;
+
+-- name: use_hashes
+INSERT INTO party_hash (digest, settlement) SELECT * FROM unnest($1::bytea[], $2::uuid[])
+ON CONFLICT DO NOTHING;
+
+-- name: used_hashes
+SELECT digest, settlement FROM party_hash WHERE digest = ANY ($1::bytea[]);
+
+-- name: use_hash
+-- Whether nobody has used this hash before.
+INSERT INTO party_hash (digest, settlement) VALUES ($1, $2)
+ON CONFLICT DO NOTHING RETURNING settlement;
+
+-- name: begin_system_state
+INSERT INTO system_state (subject, state) VALUES ($1, $2) ON CONFLICT DO NOTHING;
+
+-- name: lock_system_state
+SELECT state FROM system_state WHERE subject = $1 FOR UPDATE;
+
+-- name: put_system_state
+UPDATE system_state SET state = $2 WHERE subject = $1;

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from gateway import instructions
+from gateway import instructions, payments
 from gateway.journal import LOST, QUERIES, Journal, PendingPair
 from gateway.lease import HEARTBEAT_SECONDS
 from gateway.origins import Origins
@@ -90,5 +90,6 @@ class Recovery:
         loaded = await self._journal.load(ids)
         pair_ids = [item.pair for item in loaded.values() if item.pair]
         known = await instructions.load_pairs(self._pool, pair_ids)
+        standing = await payments.used(self._pool, known)
         for item in loaded.values():
-            self._runner.adopt(item, self._origins.loaded(item, known, waits))
+            self._runner.adopt(item, self._origins.loaded(item, known, waits, standing))

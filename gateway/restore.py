@@ -19,7 +19,7 @@ from gateway.journal import QUERIES, Entry, Journal, Loaded
 from gateway.sql import Connection, Pool
 from htlc.coordinator import evolve
 from htlc.events import Restored
-from htlc.units import SettlementId
+from htlc.units import Instant, SettlementId
 
 PORTION: Final = 1_000
 """Journals folded at once: some megabytes."""
@@ -41,21 +41,22 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True):
     proposed: int = 0  # open, and not opened yet
 
 
-async def declare(pool: Pool) -> Declared:
-    """Begin a new epoch, unless one has been begun and nothing has happened in it."""
+async def declare(pool: Pool, since_at: Instant | None = None) -> Declared:
+    """Begin a new epoch, unless one has been begun and nothing has happened in it. `since_at`: what
+    happened on ledgers before is in the copy for sure."""
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(QUERIES["lock_epoch"])
         last = await connection.fetchrow(QUERIES["restore"])
         if last is not None and last["begun_at"] is None:
             return Declared(epoch=last["epoch"], declared_at=_text(last["declared_at"]), again=True)
-        return await _declare(pool, connection)
+        return await _declare(pool, connection, since_at)
 
 
-async def _declare(pool: Pool, connection: Connection) -> Declared:
+async def _declare(pool: Pool, connection: Connection, since_at: Instant | None) -> Declared:
     row = await connection.fetchrow(QUERIES["begin_epoch"])
     assert row is not None, "the first migration makes the row"
     epoch = Epoch(number=row["epoch"], mark=str(row["mark"]))
-    declared_at = await connection.fetchval(QUERIES["declare_restore"], epoch.number)
+    declared_at = await connection.fetchval(QUERIES["declare_restore"], epoch.number, since_at)
     journal = Journal(pool, conclude, epoch=epoch, replica=_NOBODY)
     restored: list[str] = []
     kinds: Counter[str] = Counter()

@@ -5,16 +5,18 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
+from gateway import party_locks
 from gateway.days import Days
 from gateway.directory import Directory
 from htlc.swap import Fault, Leg, Swap
 from htlc.units import Duration, Instant, LedgerId, MemberId
-from protocols.iso20022 import fx_rules, rules
+from protocols.iso20022 import fx_rules, payment_rules, rules
 from protocols.iso20022.codes import RejectionReason
 from protocols.iso20022.fx import FxAmendment, FxCancellation, FxTrade
 from protocols.iso20022.inbound import Content
 from protocols.iso20022.instruction import Payment, QuantityType, SettlementInstruction
 from protocols.iso20022.lexical import bic11
+from protocols.iso20022.payment import LiquidityTransfer, PaymentOrder, PaymentRecall
 from protocols.iso20022.requests import CancellationRequest, HoldRequest
 from protocols.iso20022.rules import BusinessRefusal, Currency, Instrument, Reference
 
@@ -43,7 +45,7 @@ class Rulebook:
         """A ledger has told what it keeps: reference data is made anew."""
         self._reference = None
 
-    def check(self, content: Content) -> BusinessRefusal | None:
+    def check(self, content: Content, sender: str) -> BusinessRefusal | None:
         """The first rule that a message breaks by itself. What is asked about an instruction is
         judged where that is known, and answered by a message of its own."""
         reference = self._reference or self._make_reference()
@@ -57,8 +59,13 @@ class Rulebook:
                 broken = fx_rules.check(content, reference, days.today(), days.accepts)
                 return broken or _too_far(content)
             case FxAmendment():
-                return self.check(content.trade)
-            case FxCancellation() | CancellationRequest() | HoldRequest():
+                return self.check(content.trade, sender)
+            case PaymentOrder():
+                return payment_rules.check(content, reference)
+            case LiquidityTransfer():
+                today = self._days.today()
+                return payment_rules.check_transfer(content, reference, sender, today)
+            case FxCancellation() | CancellationRequest() | HoldRequest() | PaymentRecall():
                 return None
             case _:
                 assert_never(content)
@@ -97,9 +104,7 @@ class Rulebook:
     def attorneys(self, swap: Swap) -> frozenset[MemberId]:
         """The payers whose standing power of attorney covers them (reference data)."""
         return frozenset(
-            payer
-            for payer in swap.payers
-            if (member := self._directory.member(payer)) is not None and member.power_of_attorney
+            payer for payer in swap.payers if self._directory.has_power_of_attorney(payer)
         )
 
     def with_consent_time(self, swap: Swap) -> Swap:
@@ -165,10 +170,7 @@ def _not_served(instruction: SettlementInstruction) -> BusinessRefusal | None:
             field="/Document/SctiesSttlmTxInstr/RcvgSttlmPties/Pty1",
             rule="the two sides are two members: nobody settles with itself",
         )
-    if instruction.lock is not None and instruction.lock.secret_holder is not None:
-        return BusinessRefusal(
-            code=RejectionReason.VALR,
-            field="/Document/SctiesSttlmTxInstr/SplmtryData/Envlp/ScrtHldr",
-            rule="a secret held by a party is agreed over POST /v1/settlements",
-        )
-    return None
+    parties = frozenset(
+        bic11(side.party1) for side in (instruction.delivering, instruction.receiving)
+    )
+    return party_locks.fault(instruction.lock, parties)

@@ -21,11 +21,11 @@ from gateway import elsewhere
 from gateway.agreements import Agreements
 from gateway.group import GroupWriter
 from gateway.journal import Entry, Journal, Loaded
+from gateway.keys import Keys
 from gateway.links import Link, Task
-from gateway.live import Append, Key, Live, Origin, Request, facts, must_save
+from gateway.live import Append, Key, Live, Origin, Request, about, facts, must_save
 from gateway.tally import Tally
 from gateway.telemetry import logs
-from gateway.vault import Vault
 from htlc import commands
 from htlc.agreement import Role
 from htlc.commands import Command
@@ -58,14 +58,14 @@ class Runner:
         self,
         *,
         journal: Journal,
-        vault: Vault,
+        keys: Keys,
         links: Mapping[LedgerId, Link],
         agreements: Agreements,
         tally: Tally,
         say: Callable[[str], None],
     ) -> None:
         self._journal = journal
-        self._vault = vault
+        self._keys = keys
         self._links = links
         self.agreements = agreements
         self._say = say
@@ -76,6 +76,8 @@ class Runner:
         self._wake = asyncio.Event()
         self._reloads: asyncio.Queue[Live] = asyncio.Queue()
         self.quarantined: dict[SettlementId, str] = {}
+        #: Told of every change of a lock; the engine says who listens.
+        self.changed: Callable[[Live], None] = lambda _: None
         self.writer: GroupWriter[Append, bool] = GroupWriter(
             lambda batch: journal.append([append.entry for append in batch]),
             self._appended,
@@ -94,6 +96,7 @@ class Runner:
             return
         trace = self.tally.adopt(loaded.state, loaded.created_at, trace)
         live = self.lives[id] = Live(loaded, origin, trace)
+        self.changed(live)
         self.mark(live)
 
     def mark(self, live: Live) -> None:
@@ -111,6 +114,7 @@ class Runner:
             self._answer(live, request)
         if live.state.phase is not live.phase:
             self._moved(live)
+        self._keys.forget(live.id)
         self.tally.end(live.state, (time.time_ns() - live.created_at) / 1e9)
         live.origin.ended(live.state)
 
@@ -158,9 +162,9 @@ class Runner:
         self.tally.left(left, live.state, now - live.since)
         live.since = now
         if _log.isEnabledFor(logging.DEBUG):
-            _log.debug("%s to %s", left, live.phase, extra=_about(live))
+            _log.debug("%s to %s", left, live.phase, extra=about(live))
         if live.phase is Phase.BROKEN:
-            with logs.bound(**_about(live)):
+            with logs.bound(**about(live)):
                 self._say(f"PAGE: settlement {live.id} is one-legged; saving what can be saved")
 
     def _quarantine(self, live: Live, error: Exception) -> None:
@@ -210,10 +214,12 @@ class Runner:
         key = (command.leg, type(command).__name__)
         if key in live.in_flight or self._is_held(live, key):
             return
+        if self._keys.is_unread(live.state, command, lambda: self.mark(live)):
+            return
         live.in_flight.add(key)
         leg = live.state.agreed.legs[command.leg]
         if _log.isEnabledFor(logging.DEBUG):
-            _log.debug("%s leg %s", key[1], leg.terms.leg, extra=_about(live, leg.ledger))
+            _log.debug("%s leg %s", key[1], leg.terms.leg, extra=about(live, leg.ledger))
         self._links[leg.ledger].put(
             Task(
                 settlement=live.id,
@@ -233,7 +239,7 @@ class Runner:
                 return Refund(id=state.agreed.legs[command.leg].terms.id)
             case commands.Unlock():
                 self._journal.require_current()
-                key = command.key or self._vault.key(state, command.leg, command.role)
+                key = command.key or self._keys.key(state, command.leg, command.role)
                 id = state.agreed.legs[command.leg].terms.id
                 execution = command.role is Role.EXECUTION
                 return Execute(id=id, key=key) if execution else Cancel(id=id, key=key)
@@ -254,6 +260,7 @@ class Runner:
             live.state = evolve(live.state, Answered(leg=task.leg, answer=answer))
             if live.state.legs[task.leg].status is not known:
                 live.held.clear()
+                self.changed(live)
                 self.mark(live)
                 return
         self._hold(live, key)
@@ -292,7 +299,7 @@ class Runner:
             return
         live.appending = True
         if live.state.frozen and not live.saved.frozen:
-            with logs.bound(**_about(live)):
+            with logs.bound(**about(live)):
                 self._say(f"PAGE: settlement {live.id} is frozen after a restore; see the runbook")
         before = after = live.state
         for event in events:
@@ -310,6 +317,7 @@ class Runner:
             pending=advice.pending,
             settled_pair=advice.settled_pair,
             end=advice.end,
+            payments=advice.payments,
         )
         self.writer.put(
             Append(
@@ -321,6 +329,11 @@ class Runner:
                 request=request,
             )
         )
+
+    def save(self, live: Live) -> None:
+        """Write what is known of its locks now, and not with the next record."""
+        if live.id in self.lives and live.saved.legs and facts(live.saved, live.state):
+            self._append(live, ())
 
     def _appended(self, append: Append, written: bool) -> None:
         live = append.live
@@ -405,8 +418,3 @@ class Runner:
         if live is not None and not live.appending:
             live.appending = True
             self._reloads.put_nowait(live)
-
-
-def _about(live: Live, ledger: LedgerId | None = None) -> dict[str, object]:
-    """What a line of the log says of a settlement; never a key."""
-    return {"settlement": live.id, "ledger": ledger, "trace": live.trace}

@@ -1,5 +1,6 @@
 """What a message of the gateway tells a member about an instruction, read: sese.024, sese.025, the
-answers to requests (sese.027, sese.031), allegements (sese.028, sese.029), and fxtr.017.
+answers to requests (sese.027, sese.031), allegements (sese.028, sese.029), fxtr.017, and what is
+told of money (pacs.002, camt.054, camt.029, camt.025) and of the system (admi.004).
 
 The gateway writes these and never reads them; this is the other side's view, for the command line,
 the demo and tests.
@@ -11,6 +12,8 @@ import msgspec
 from lxml import etree
 
 from protocols.iso20022.fx import TradeStatus
+from protocols.iso20022.instruction import CreditDebit
+from protocols.iso20022.payment import Recalling, TransactionStatus
 from protocols.iso20022.schemas import local_name
 from protocols.iso20022.xml import parse
 
@@ -30,6 +33,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     settled: str | None = None  # the settled amount, of a confirmation
     trade: str | None = None  # fxtr.017: UMTC, FMTC, SMAP, STLD, …
     answers: str | None = None  # fxtr.017: the request answered, AMND or CANC; else it is news
+    cash: str | None = None  # of a payment, an entry, a recall, a transfer, or the system
     codes: tuple[str, ...] = ()
     text: str | None = None
 
@@ -43,6 +47,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         asked = None if self.request is None else f"request {self.request}"
         parts = [
+            self.cash,
             asked,
             self.allegement,
             self.answers and f"to {self.answers}:",
@@ -81,10 +86,12 @@ _REPORTS: Final = {
 
 
 def told(xml: str) -> Told:
-    """What a BizMsg with a sese.024 or sese.025 says."""
+    """What a BizMsg of the gateway says."""
     root = parse(xml.encode())
     document = next(child for child in root if local_name(child) == "Document")
     (content,) = document
+    if local_name(content) in _CASH:
+        return _CASH[local_name(content)](content)
     if local_name(content) == "SctiesSttlmTxConf":
         return _confirmation(content)
     if local_name(content) == "FXTradStsAndDtlsNtfctn":
@@ -108,6 +115,74 @@ def told(xml: str) -> Told:
         codes=_codes(content),
         text=content.findtext(".//{*}AddtlRsnInf"),
     )
+
+
+def _payment(content: etree._Element) -> Told:
+    status = content.findtext("{*}TxInfAndSts/{*}TxSts") or ""
+    return Told(
+        transaction_id=content.findtext("{*}TxInfAndSts/{*}OrgnlInstrId") or "",
+        cash=f"payment {status} {TransactionStatus(status).name.lower()}",
+        codes=_texts(content, ".//{*}StsRsnInf/{*}Rsn/*"),
+        text=content.findtext(".//{*}AddtlInf"),
+    )
+
+
+def _entry(content: etree._Element) -> Told:
+    entry = content.find("{*}Ntfctn/{*}Ntry")
+    assert entry is not None, "a notification of ours has one entry"
+    amount = entry.find("{*}Amt")
+    assert amount is not None, "the schema requires it"
+    credited = entry.findtext("{*}CdtDbtInd") == CreditDebit.CRDT
+    account = content.findtext("{*}Ntfctn/{*}Acct/{*}Id/{*}Othr/{*}Id")
+    side = "credited" if credited else "debited"
+    return Told(
+        transaction_id=entry.findtext("{*}NtryDtls/{*}TxDtls/{*}Refs/{*}AcctOwnrTxId") or "",
+        cash=f"{side} {amount.text} {amount.get('Ccy')} on {account}",
+    )
+
+
+def _recall(content: etree._Element) -> Told:
+    status = content.findtext("{*}Sts/{*}Conf") or ""
+    return Told(
+        transaction_id=content.findtext(".//{*}OrgnlInstrId") or "",
+        cash=f"recall {status} {Recalling(status).name.lower()}",
+        codes=_texts(content, ".//{*}CxlStsRsnInf/{*}Rsn/{*}Cd"),
+        text=content.findtext(".//{*}AddtlInf"),
+    )
+
+
+def _transfer(content: etree._Element) -> Told:
+    status, *codes = _texts(content, ".//{*}ReqHdlg/{*}StsCd")
+    texts = _texts(content, ".//{*}ReqHdlg/{*}Desc")
+    return Told(
+        transaction_id=content.findtext(".//{*}OrgnlMsgId/{*}MsgId") or "",
+        cash=f"transfer {status}",
+        codes=tuple(codes),
+        text=texts[-1] if codes else None,
+    )
+
+
+def _event(content: etree._Element) -> Told:
+    return Told(
+        transaction_id="",
+        cash=f"system {content.findtext('.//{*}EvtCd')}",
+        codes=_texts(content, ".//{*}EvtParam"),
+        text=content.findtext(".//{*}EvtDesc"),
+    )
+
+
+_CASH: Final = {
+    "FIToFIPmtStsRpt": _payment,
+    "BkToCstmrDbtCdtNtfctn": _entry,
+    "RsltnOfInvstgtn": _recall,
+    "Rct": _transfer,
+    "SysEvtNtfctn": _event,
+}
+"""Readers of what is told of money and of the system."""
+
+
+def _texts(content: etree._Element, path: str) -> tuple[str, ...]:
+    return tuple(element.text or "" for element in content.iterfind(path))
 
 
 def _report(content: etree._Element) -> Told:

@@ -21,6 +21,7 @@ from msgspec.structs import replace
 
 from gateway import found
 from gateway.agreements import Agreements
+from gateway.epoch import LackingError
 from gateway.found import FoundLock, MemberOf
 from gateway.journal import LOST, QUERIES, Entry, Journal, Loaded, Opening
 from gateway.links import Link
@@ -28,17 +29,39 @@ from gateway.live import facts
 from gateway.sql import Pool
 from gateway.vault import Vault
 from htlc.agreement import Agreement
-from htlc.contract import Answer
+from htlc.contract import Answer, Status
 from htlc.coordinator import evolve, propose
-from htlc.events import Answered, Decided, Decision, Event, Opened, Proposed, Reason, Restored
+from htlc.events import (
+    Answered,
+    Decided,
+    Decision,
+    Event,
+    Learned,
+    Opened,
+    Proposed,
+    Reason,
+    Restored,
+)
 from htlc.settlement import Phase, Settlement
 from htlc.swap import Swap
-from htlc.units import Duration, HtlcId, Instant, LedgerId, SettlementId, after
+from htlc.units import Duration, HtlcId, Instant, LedgerId, SettlementId, after, seconds
+from ledgers.books import KeptLedger
 from ledgers.port import LedgerUnreachable
 from ledgers.remote import RemoteLedgerError
 
 PAUSE_SECONDS: Final = 0.2
 """Between two looks at whether a ledger has told enough, or another replica has done it all."""
+
+NOTICE_SECONDS: Final = 2.0
+"""For a ledger to tell its last facts when a gateway starts: a page or two. One that takes longer
+is looked at beside the work."""
+
+NOTICE_AGAIN_SECONDS: Final = 5.0
+"""Between two tries at a ledger that was away then."""
+
+NOTICE_BEFORE: Final = seconds(60)
+"""How much of what the database must know is looked at: clocks of gateway and ledger may differ, by
+far less than a minute, and the heartbeat is a second old."""
 
 PORTION: Final = 1_000
 """Locks judged at once."""
@@ -56,6 +79,7 @@ class TakingUp:
         journal: Journal,
         *,
         links: Mapping[LedgerId, Link],
+        ledgers: Mapping[LedgerId, KeptLedger],
         vault: Vault,
         agreements: Agreements,
         member_of: MemberOf,
@@ -67,6 +91,8 @@ class TakingUp:
         self._pool = pool
         self._journal = journal
         self._links = links
+        self._ledgers = ledgers
+        self._unread: set[LedgerId] = set()  # were away at the start: to be looked at yet
         self._vault = vault
         self._agreements = agreements
         self._member_of = member_of
@@ -78,21 +104,56 @@ class TakingUp:
         """What it waits for, for people; None once it is done."""
 
     async def begin(self) -> None:
-        """Whether there is anything to do; to be asked before anything is adopted."""
+        """Whether there is anything to do; to be asked before anything is adopted. Raises
+        LackingError if records are missing and no restore was declared."""
         row = await self._pool.fetchrow(QUERIES["restore"])
         self._agreements.paused = row is not None and row["done_at"] is None
         if self._agreements.paused:
             self.why = "the journal was restored: the ledgers are not read yet"
             await self._pool.execute(QUERIES["begin_restore"], self._journal.epoch.number)
+        else:
+            await self._notice_all()
 
     async def run(self) -> None:
-        """Do it, however long it takes to reach every ledger and the database."""
+        """Do it, however long it takes to reach every ledger and the database. Raises
+        LackingError."""
         while self._agreements.paused:
             try:
                 await self._take_up()
             except (LedgerUnreachable, RemoteLedgerError, *LOST) as error:
                 self._say(f"the ledgers cannot be read after the restore yet: {error!r}")
                 await asyncio.sleep(PAUSE_SECONDS)
+        while self._unread:
+            await asyncio.sleep(NOTICE_AGAIN_SECONDS)
+            await asyncio.gather(*(self._notice(name) for name in tuple(self._unread)))
+
+    # ------------------------------------------------------------------ noticing
+
+    async def _notice_all(self) -> None:
+        """What ledgers did just before the database was last at work, and since, must be known to
+        it: where it was put back from a copy and nobody has said so, it is not."""
+        if (lacking := await self._pool.fetchval(QUERIES["lacking"])) is not None:
+            raise LackingError(lacking)
+        if self._journal.alive_at:
+            self._unread |= self._ledgers.keys()
+            await asyncio.gather(*(self._notice(name) for name in self._ledgers))
+
+    async def _notice(self, name: LedgerId) -> None:
+        """Look at one ledger; if it is away, another time."""
+        since = Instant(self._journal.alive_at - NOTICE_BEFORE)
+        mine: defaultdict[SettlementId, list[FoundLock]] = defaultdict(list)
+        try:
+            async with asyncio.timeout(NOTICE_SECONDS):
+                await self._read_ledger(name, since, mine)
+        except (LedgerUnreachable, RemoteLedgerError, TimeoutError, *LOST):
+            return
+        self._unread.discard(name)
+        for id, locks in mine.items():
+            if any(lock.pair is not None for lock in locks):
+                what = f"ledger {name} has a lock of settlement {id} with keys of our vault"
+                await self._pool.execute(QUERIES["mark_lacking"], what)
+                self._say(f"PAGE: {what}, and the journal has not opened it")
+                raise LackingError(what)
 
     async def _take_up(self) -> None:
         if await self._quiet():
@@ -130,24 +191,37 @@ class TakingUp:
 
     async def _read(self) -> dict[SettlementId, list[FoundLock]]:
         """The locks on all ledgers that can be ours, of settlements that are not open here."""
+        row = await self._pool.fetchrow(QUERIES["restore"])
+        since = None if row is None else row["since_at"]
         mine: defaultdict[SettlementId, list[FoundLock]] = defaultdict(list)
-        for name, link in self._links.items():
-            count, told_at = 0, time.monotonic()
-            batch: list[FoundLock] = []
-            async for fact in link.ledger.facts():
-                count += 1
-                if fact.kind == "lock" and fact.htlc is not None:
-                    locked_at = fact.htlc.locked_at
-                    lock = found.recognised(self._vault, name, fact.htlc.terms, locked_at)
-                    batch += [lock] if lock is not None else []
-                if len(batch) == PORTION:
-                    await self._keep(batch, mine)
-                    batch.clear()
-                if time.monotonic() - told_at > 2.0:
-                    told_at = time.monotonic()
-                    self.why = f"the journal was restored: read {count} facts of {name}"
-            await self._keep(batch, mine)
+        for name in self._ledgers:
+            begun = time.monotonic()
+            count = await self._read_ledger(name, since, mine)
+            self._say(f"read {count} facts of {name} in {time.monotonic() - begun:.1f} s")
         return mine
+
+    async def _read_ledger(
+        self,
+        name: LedgerId,
+        since: Instant | None,
+        mine: dict[SettlementId, list[FoundLock]],
+    ) -> int:
+        """The facts of one ledger, all or those since an instant; how many they were."""
+        ledger, count = self._ledgers[name], 0
+        start = "" if since is None else await ledger.last_before(since)
+        batch: list[FoundLock] = []
+        async for fact in ledger.facts(start):
+            count += 1
+            if fact.kind == "lock" and fact.htlc is not None:
+                locked_at = fact.htlc.locked_at
+                lock = found.recognised(self._vault, name, fact.htlc.terms, locked_at)
+                batch += [lock] if lock is not None else []
+            if len(batch) == PORTION:
+                await self._keep(batch, mine)
+                batch.clear()
+                self.why = self.why and f"the journal was restored: read {count} facts of {name}"
+        await self._keep(batch, mine)
+        return count
 
     async def _keep(
         self, batch: Sequence[FoundLock], mine: dict[SettlementId, list[FoundLock]]
@@ -223,21 +297,22 @@ class TakingUp:
         self, id: SettlementId, locks: Sequence[FoundLock], answers: Mapping[HtlcId, Answer]
     ) -> str | None:
         """A settlement that the journal knows nothing of; why not, if it cannot be."""
-        swap = found.swap_of(id, locks, self._member_of)
+        ours = [lock for lock in locks if lock.pair is not None]
+        swap = found.swap_of(id, ours, self._member_of)
         if isinstance(swap, str):
             return swap
         whole = found.whole(swap)
-        agreement = self._agreement(swap, locks) if whole else found.to_go_back(swap, locks)
+        executed = any(_is_executed(answers[lock.terms.id]) for lock in ours)
+        if not whole and not executed and len(ours) < len(locks):
+            return "a leg of it has a hash that is not our vault's, and a party may show its secret"
+        agreement = self._agreement(swap, ours) if whole else ""
         if isinstance(agreement, str):
-            return agreement
+            if whole and not executed:
+                return agreement
+            agreement = found.as_they_are(swap, ours)
         begun = (Opened(agreement=agreement), Restored(epoch=self._journal.epoch.number))
-        opened = learned = _opened(swap, begun)
-        for n, leg in enumerate(agreement.legs):
-            learned = evolve(learned, Answered(leg=n, answer=answers[leg.terms.id]))
-        if whole:  # undecided, so it does not end here: its end is told by the runner
-            await self._open(swap, (*begun, *facts(opened, learned)))
-        elif learned.any_executed:
-            return "a leg of it is executed, and others are on no ledger that is known here"
+        if whole or executed:  # undecided, so it does not end here: its end is told by the runner
+            await self._open(swap, (*begun, *_learned(swap, agreement, begun, answers)))
         else:
             cancel = Decided(decision=Decision.CANCEL, reason=Reason.RESTORED)
             await self._open(swap, (*begun, cancel))
@@ -281,6 +356,22 @@ class TakingUp:
                     replica=self._journal.replica,
                 )
             )
+
+
+def _is_executed(answer: Answer) -> bool:
+    return answer.htlc is not None and answer.htlc.status is Status.EXECUTED
+
+
+def _learned(
+    swap: Swap, agreement: Agreement, begun: Sequence[Event], answers: Mapping[HtlcId, Answer]
+) -> Sequence[Learned]:
+    """What the ledgers have told, as it is journalled. Legs that were found nowhere are asked for
+    later."""
+    opened = learned = _opened(swap, begun)
+    for n, leg in enumerate(agreement.legs):
+        if (answer := answers.get(leg.terms.id)) is not None:
+            learned = evolve(learned, Answered(leg=n, answer=answer))
+    return facts(opened, learned)
 
 
 def _proposed(swap: Swap) -> Proposed:

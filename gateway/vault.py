@@ -12,6 +12,8 @@ import os
 from pathlib import Path
 from typing import Final
 
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 from htlc.agreement import Pair, Role
 from htlc.hashlock import HashFunction, Hashlock
 from htlc.keys import may_show
@@ -27,6 +29,9 @@ _BLOCK_BYTES: Final = 64
 _EXTRACT_SALT: Final = b"lockstep vault 1"
 """Tells these keys apart from any other use of the same master secret."""
 
+_NONCE_BYTES: Final = 12
+"""96 random bits, as AES-GCM takes them best; far fewer than 2**32 secrets are ever sealed."""
+
 
 class Vault:
     """Derives keys and locks. The master secret never leaves this object."""
@@ -39,6 +44,7 @@ class Vault:
         prk = hmac.digest(_EXTRACT_SALT, master, hashlib.sha256).ljust(_BLOCK_BYTES, b"\0")
         self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in prk))
         self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in prk))
+        self._safe = AESGCM(self._expand("handed secrets"))
 
     def lock(
         self, settlement: SettlementId, pair: Pair, role: Role, function: HashFunction
@@ -51,10 +57,23 @@ class Vault:
         assert may_show(state, leg, role), f"{role} key of leg {leg} is not to be shown"
         return self._derive(state.swap.id, state.agreed.legs[leg].pair, role)
 
+    def seal(self, settlement: SettlementId, preimage: bytes) -> bytes:
+        """A secret that a party has handed over, for keeping (NIST SP 800-38D): nonce and text."""
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._safe.encrypt(nonce, preimage, settlement.encode())
+
+    def unseal(self, settlement: SettlementId, sealed: bytes) -> bytes:
+        """The same back; InvalidTag where it was sealed under another master secret."""
+        nonce, text = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
+        return self._safe.decrypt(nonce, text, settlement.encode())
+
     def _derive(self, settlement: SettlementId, pair: Pair, role: Role) -> bytes:
+        return self._expand(f"{settlement}/{pair}/{role}")
+
+    def _expand(self, info: str) -> bytes:
         # HKDF-Expand of one block: T(1) = HMAC(PRK, info | 0x01).
         inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(f"{settlement}/{pair}/{role}\x01".encode())
+        inner.update(f"{info}\x01".encode())
         outer.update(inner.digest())
         return outer.digest()
 

@@ -5,16 +5,27 @@ matched (`settle_on`). While that day lasts, settlement is *pending*; afterwards
 ends nothing: it is tried again on each business day until it settles, is cancelled, or expires.
 """
 
+from collections.abc import Set
 from datetime import date
 from typing import Final
 
 import msgspec
 
 from gateway.days import Days
-from gateway.jobs import FOREVER, AttemptJob
-from gateway.journal import Notice, PendingPair
-from gateway.pairs import MatchedPair, Pair, notice
+from gateway.jobs import FOREVER
+from gateway.journal import PendingPair
+from gateway.pairs import MatchedPair, Pair
 from protocols.iso20022.codes import FailingReason, PendingReason, ReasonCode
+
+DATED: Final = ("FUTU", "LATE", "CLAT", "CYCL")
+"""Reasons of a pair that waits for a business day and for nothing else."""
+
+LINKED_AGAIN: Final = 2_000_000_000
+"""Nanoseconds until a pair is looked at again that waits for a linked instruction: one statement
+for all that are due."""
+
+ORDER_AWAITED: Final = "the payment order (pacs.009) is awaited"
+"""Told beside MONY and CMON before there was any attempt."""
 
 STOPPED_AGAIN: Final = 10_000_000_000
 """Nanoseconds until a pair is tried again that reconciliation has stopped: it takes hours until
@@ -27,11 +38,15 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     codes: tuple[str, str]
     failing: bool
     until: int
+    text: str | None = None  # for people, beside the codes
 
 
-def must_wait(pair: MatchedPair, days: Days) -> Wait | None:
-    """A side holds it, its date lies ahead, the ledgers are closed, or reconciliation has stopped
-    what it moves; None if it settles now."""
+def must_wait(
+    pair: MatchedPair, days: Days, unpaid: Set[str], *, linked: bool = False
+) -> Wait | None:
+    """A side holds it, its date lies ahead, the ledgers are closed, reconciliation has stopped what
+    it moves, the payment order of a side is missing (`unpaid`: the ids of such instructions), or it
+    is `linked` to an instruction that settles before it; None if it settles now."""
     day = days.current(pair.instruction)
     closed = not day.is_open(days.now())
     failing = closed and pair.settlement_date < day.date
@@ -45,12 +60,30 @@ def must_wait(pair: MatchedPair, days: Days) -> Wait | None:
             until=day.opens_at if own is None else own.opens_at,
         )
     if not closed:
-        return _stopped(days) if days.is_stopped(pair) else None
+        if days.is_stopped(pair):
+            return stopped(days)
+        return _awaits(pair, days, unpaid, linked)
     codes = _late(pair, days) if failing else (PendingReason.FUTU, PendingReason.FUTU)
     return Wait(codes=_texts(*codes), failing=failing, until=day.opens_at)
 
 
-def _stopped(days: Days) -> Wait:
+def _awaits(pair: MatchedPair, days: Days, unpaid: Set[str], linked: bool) -> Wait | None:
+    if unpaid:
+        return _unpaid(pair, unpaid)
+    if not linked:
+        return None
+    codes = _texts(PendingReason.LINK, PendingReason.LINK)
+    return Wait(codes=codes, failing=False, until=days.now() + LINKED_AGAIN)
+
+
+def _unpaid(pair: MatchedPair, unpaid: Set[str]) -> Wait:
+    first, second = (
+        PendingReason.MONY if side.id in unpaid else PendingReason.CMON for side, _ in pair.sides
+    )
+    return Wait(codes=_texts(first, second), failing=False, until=FOREVER, text=ORDER_AWAITED)
+
+
+def stopped(days: Days) -> Wait:
     """Until reconciliation agrees again: on hold by the system."""
     return Wait(
         codes=_texts(PendingReason.PRSY, PendingReason.PRSY),
@@ -108,29 +141,13 @@ def settle_on(pair: MatchedPair, days: Days) -> date:
 
 def kept(before: PendingPair, wait: Wait, today: date) -> PendingPair:
     """The same pair, waiting for this now."""
+    failing = before.failing or wait.failing
+    same = (before.advised, before.failing) == (wait.codes[0], failing)
     return msgspec.structs.replace(
         before,
         due_at=wait.until,
         advised=wait.codes[0],
         mirrored=wait.codes[1],
-        failing=before.failing or wait.failing,
-        told_on=today,
+        failing=failing,
+        told_on=before.told_on if same else today,
     )
-
-
-def put_off(job: AttemptJob, days: Days) -> tuple[PendingPair, list[Notice]]:
-    """A pair that reconciliation has stopped, and what both sides are told of it, once (`PRSY`, on
-    hold by the system)."""
-    now, code = days.now(), str(PendingReason.PRSY.value)
-    new = job.advised != code
-    held = msgspec.structs.replace(
-        job.wait,
-        due_at=now + STOPPED_AGAIN,
-        advised=code,
-        mirrored=code,
-        told_on=days.today() if new else job.wait.told_on,
-    )
-    if not new:
-        return held, []
-    told = job.pair.told_pending((code, code), now, failing=job.wait.failing)
-    return held, [notice(side, message, now) for side, message in told]

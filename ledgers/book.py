@@ -160,7 +160,7 @@ def judge(book: Book, operation: Operation, by: Principal, at: Instant) -> Effec
         case Execute() | Cancel() | Refund():
             return _end(book, operation, by, at)
         case Transfer():
-            return _once(book, operation, by, at, _transfer(book, operation, by))
+            return _once(book, operation, by, at, _transfer(book, operation, by, at))
         case Issue() | Redeem():
             return _once(book, operation, by, at, _issuance(book, operation, by))
 
@@ -281,11 +281,12 @@ def _once(
 
 
 def _transfer(
-    book: Book, operation: Transfer, by: Principal
+    book: Book, operation: Transfer, by: Principal, at: Instant
 ) -> tuple[AccountId, AccountId] | Refusal:
     debit, credit, asset = operation.debit, operation.credit, operation.asset
     account = book.accounts.get(debit)
-    if account is not None and account.owner != by.name:
+    authorised = account is None or account.owner == by.name
+    if not authorised and not _within_one_owner(book, operation, by, at):
         return Refusal.NOT_AUTHORISED
     refusal = (
         _unnameable(operation.id)
@@ -297,6 +298,19 @@ def _transfer(
     if book.balance(debit, asset).available < operation.quantity:
         return Refusal.INSUFFICIENT_BALANCE
     return debit, credit
+
+
+def _within_one_owner(book: Book, operation: Transfer, by: Principal, at: Instant) -> bool:
+    """Whether a mandate covers it: liquidity moved between accounts of one owner stays its own."""
+    debit, credit = book.accounts.get(operation.debit), book.accounts.get(operation.credit)
+    mandate = book.mandates.get((operation.debit, by.name))
+    return (
+        debit is not None
+        and credit is not None
+        and debit.owner == credit.owner
+        and mandate is not None
+        and mandate.covers(operation.quantity, at)
+    )
 
 
 def _issuance(

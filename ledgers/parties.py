@@ -11,7 +11,7 @@ class Role(StrEnum):
     """What a principal is to a ledger."""
 
     OWNER = "owner"  # holds accounts: locks and transfers from them, gives mandates on them
-    OPERATOR = "operator"  # a gateway: locks under mandates, reads blocks and facts
+    OPERATOR = "operator"  # a gateway: acts under mandates, reads blocks and facts
     ISSUER = "issuer"  # of securities, or the central bank of a currency: issues and redeems
     LEDGER_OPERATOR = "ledger-operator"  # opens and blocks accounts, defines instruments
     SUPERVISOR = "supervisor"  # reads everything, changes nothing
@@ -43,11 +43,12 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Mandate(msgspec.Struct, frozen=True, kw_only=True):
-    """The owner's leave for `operator` to lock from `account`, given by the owner."""
+    """The owner's leave for `operator` to lock from `account`, and to move from it to accounts of
+    the same owner; given by the owner."""
 
     account: AccountId
     operator: str
-    limit: Quantity  # for one lock, in the smallest unit of its asset
+    limit: Quantity  # for one lock or move, in the smallest unit of its asset
     until: Instant  # ledger time; covers a lock at `at < until`
 
     def covers(self, quantity: int, at: Instant) -> bool:

@@ -88,7 +88,8 @@ class Redeem(msgspec.Struct, frozen=True, kw_only=True, tag="redeem", tag_field=
 
 
 class Transfer(msgspec.Struct, frozen=True, kw_only=True, tag="transfer", tag_field="op"):
-    """Move a quantity, free of any condition. The owner's of the debited account."""
+    """Move a quantity, free of any condition. The owner's of the debited account; between accounts
+    of one owner also an operator's who holds its mandate."""
 
     id: str
     debit: AccountId

@@ -94,6 +94,7 @@ class Needs:
                     self._add_account(terms.payee, terms.asset)
                 case Transfer(id=id, debit=debit, credit=credit, asset=asset):
                     self.operations.add(id)
+                    self.mandates.add((debit, by.name))
                     self._add_account(debit, asset)
                     self._add_account(credit, asset)
                 case (

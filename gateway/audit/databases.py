@@ -18,6 +18,7 @@ from ledgers.queries import named_queries
 from ledgers.rows import Row
 
 LEDGER: Final = named_queries(Path(__file__).with_name("ledger.sql"))
+REGISTRY: Final = {**LEDGER, **named_queries(Path(__file__).with_name("registry.sql"))}
 GATEWAY: Final = named_queries(Path(__file__).with_name("gateway.sql"))
 
 PORTION: Final = 2_000
@@ -89,9 +90,17 @@ async def opened(name: str, dsn: str, queries: Mapping[str, str]) -> AsyncIterat
     except (*UNREACHABLE, ValueError) as error:
         raise AuditError(f"the database of {name} cannot be reached: {error}") from None
     try:
-        yield Snapshot(name, connection, queries)
+        yield Snapshot(name, connection, await _fitting(connection, queries))
     finally:
         await connection.close()
+
+
+async def _fitting(connection: Connection, queries: Mapping[str, str]) -> Mapping[str, str]:
+    """A ledger's database may be that of a registry's node: the same facts in other tables."""
+    if queries is not LEDGER:
+        return queries
+    of_a_node = await connection.fetchval("SELECT to_regclass('network_blocks') IS NOT NULL")
+    return REGISTRY if of_a_node else LEDGER
 
 
 def contract(row: Row) -> Htlc | None:

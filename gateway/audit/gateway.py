@@ -120,11 +120,19 @@ class GatewayAudit:
                 self._note(journal, judged)
             self._progress("settlements", self.settlements, total)
         await notices.finish()
+        await self._resolved()
         if self._skipped:
             self._notebook.notes.append(
                 f"{self._skipped} settlements have legs on ledgers that are not audited: "
                 "only their journals and notices were checked"
             )
+
+    async def _resolved(self) -> None:
+        """What operators decided is listed apart, with their evidence (rule 16)."""
+        for row in await self._snapshot.fetch("resolved"):
+            who = " and ".join(row["operators"])
+            what = f"settlement {row['settlement']} was resolved as {row['decision']} by {who}"
+            self._notebook.notes.append(f"{what}: {row['evidence']}")
 
     async def _portions(self, epoch: int) -> AsyncIterator[list[Journal]]:
         last = _NO_ID

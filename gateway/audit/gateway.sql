@@ -29,6 +29,13 @@ SELECT epoch FROM epoch;
 -- name: known
 SELECT settlement FROM settlement WHERE settlement = ANY ($1::uuid[]);
 
+-- name: resolved
+-- What two operators decided after a restore, and by what evidence.
+SELECT r.settlement, r.decision, r.evidence, array_agg(r.operator ORDER BY r.operator) AS operators
+FROM resolution r JOIN journal j USING (settlement, decision)
+WHERE j.events LIKE '%"reason":"OPERATORS"%'
+GROUP BY r.settlement, r.decision, r.evidence HAVING count(*) > 1 ORDER BY r.settlement;
+
 -- name: ledgers
 SELECT ledger, description FROM ledger;
 

@@ -10,9 +10,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway import config
 from gateway.audit.databases import AuditError
-from gateway.config import Settings
+from gateway.config import LedgerSettings, Settings
 from gateway.embedded import Cluster, EmbeddedError
+from gateway.icsd_node.settings import NodeProcess
 from gateway.machine.data_directory import DataDirectory, DataDirectoryError
+from gateway.machine.network import service_name
 from gateway.machine.up import DATABASE, GATEWAY
 from gateway.process.ledger import LedgerProcess
 
@@ -38,18 +40,31 @@ async def of_data_directory(path: Path) -> AsyncIterator[Places]:
     if not directory.service("gateway.toml").exists():
         raise AuditError(f"{path} is no data directory of a `lockstep up` that has been ready once")
     settings = config.read(directory.service("gateway.toml"), Settings)
+    hosts = {name: _host(name, access) for name, access in settings.ledgers.items()}
     processes = {
-        name: config.read(directory.service(f"{name}.toml"), LedgerProcess)
-        for name in settings.ledgers
+        name: config.read(directory.service(f"{host}.toml"), _kind(settings.ledgers[name]))
+        for name, host in hosts.items()
     }
-    dsns = {name: process.dsn for name, process in processes.items()} | {GATEWAY: settings.dsn}
+    dsns = {hosts[name]: process.dsn for name, process in processes.items()}
+    dsns[GATEWAY] = settings.dsn
     keys = {name: _public_key(process) for name, process in processes.items()}
     async with AsyncExitStack() as stack:
         if not _is_up(directory):
             stack.callback(directory.release)
             dsns |= await _started(directory, dsns, stack)
-        gateway = dsns.pop(GATEWAY)
-        yield Places(gateway=gateway, ledgers=dsns, keys=keys)
+        ledgers = {name: dsns[host] for name, host in hosts.items()}
+        yield Places(gateway=dsns[GATEWAY], ledgers=ledgers, keys=keys)
+
+
+def _host(ledger: str, access: LedgerSettings) -> str:
+    """The process whose database is audited. Of a network that of its first registry: each keeps
+    the whole book, and that they agree they sign at every block."""
+    first = next(iter(access.registries), None)
+    return ledger if first is None else service_name(ledger, first)
+
+
+def _kind(access: LedgerSettings) -> type[LedgerProcess]:
+    return NodeProcess if access.registries else LedgerProcess
 
 
 def _is_up(directory: DataDirectory) -> bool:

@@ -9,7 +9,7 @@ import msgspec
 from gateway.app import serve
 from gateway.cli.terminal import config_option, failing, process_options
 from gateway.config import Settings, check, read
-from gateway.epoch import SupersededError
+from gateway.epoch import JournalError
 from gateway.process.life import addresses, live
 from gateway.process.sockets import sockets
 from ledgers.migrate import MigrationError
@@ -30,7 +30,7 @@ def command(
     file: Path, replica: str | None, fd: int | None, metrics_fd: int | None, lifeline: bool
 ) -> None:
     """Run one gateway process from its configuration FILE, until SIGTERM."""
-    with failing(asyncpg.PostgresError, OSError, MigrationError, SupersededError):
+    with failing(asyncpg.PostgresError, OSError, MigrationError, JournalError):
         settings = check(read(file, Settings))
         if replica is not None:
             settings = msgspec.structs.replace(settings, replica=replica)

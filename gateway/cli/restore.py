@@ -13,7 +13,20 @@ from gateway.cli.terminal import Failure, data_option, failing, json_option, run
 from gateway.embedded import EmbeddedError
 from gateway.restore import Declared, declare
 from gateway.sql import open_pool
+from htlc.units import Instant
 from ledgers.migrate import MigrationError, migrate
+from protocols.iso20022.lexical import instant
+
+
+def _instant(
+    ctx: click.Context,  # noqa: ARG001 - click's signature
+    param: click.Parameter,  # noqa: ARG001
+    text: str | None,
+) -> Instant | None:
+    try:
+        return None if text is None else Instant(instant(text))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 @click.command("restore")
@@ -26,10 +39,19 @@ from ledgers.migrate import MigrationError, migrate
 @click.option(
     "--dsn", help="Of the gateway's database, instead of --data; file:PATH reads it there."
 )
+@click.option(
+    "--since",
+    callback=_instant,
+    metavar="INSTANT",
+    help="The copy has everything from before (2026-11-23T14:00:00Z, with an hour to spare): a "
+    "ledger's facts are read from then on. [default: all are read]",
+)
 @data_option
 @json_option
 @run_async
-async def command(*, may_lack_records: bool, dsn: str | None, data: Path, as_json: bool) -> None:
+async def command(
+    *, may_lack_records: bool, dsn: str | None, since: Instant | None, data: Path, as_json: bool
+) -> None:
     """Begin a new epoch of the journal, after the gateway's database was put back from a copy.
 
     Stop every gateway process first, put the copy back, run this, start the gateway. Run again
@@ -43,22 +65,22 @@ async def command(*, may_lack_records: bool, dsn: str | None, data: Path, as_jso
     with failing(*unreachable, AuditError, EmbeddedError):
         if dsn is None:
             async with places.of_data_directory(data) as found:
-                declared = await _declare(found.gateway)
+                declared = await _declare(found.gateway, since)
         else:
-            declared = await _declare(config.database(dsn))
+            declared = await _declare(config.database(dsn), since)
     if as_json:
         print_json(declared)
     else:
         _print(declared)
 
 
-async def _declare(dsn: str | None) -> Declared:
+async def _declare(dsn: str | None, since: Instant | None) -> Declared:
     if dsn is None:
         raise Failure("it is not said where the gateway's database is; give --dsn")
     async with open_pool(dsn, "restore") as pool:
         async with pool.acquire() as connection:
             await migrate(connection, engine.MIGRATIONS)  # type: ignore[arg-type]
-        return await declare(pool)
+        return await declare(pool, since)
 
 
 def _print(declared: Declared) -> None:

@@ -1,7 +1,7 @@
 """`lockstep settlement`: propose, show, list, cancel."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import aiohttp
 import click
@@ -110,6 +110,26 @@ async def cancel(connection: Connection, id: str, reason: str, as_json: bool) ->
         async with aiohttp.ClientSession() as session:
             gateway = GatewayClient(session, connection.url, connection.token)
             view = await gateway.cancel(id, reason)
+    _print(view, as_json)
+
+
+@command.command("release")
+@click.argument("id")
+@click.argument("file", type=click.File("r"), default="-")
+@click.option("--leg", required=True, help="A leg that the secret opens, for example CASH.")
+@connection_options
+@json_option
+@run_async
+async def release(connection: Connection, id: str, file: TextIO, leg: str, as_json: bool) -> None:
+    """Hand over the secret that you hold: FILE (or the standard input) has its 64 hex digits.
+
+    Not an argument: arguments stand in the history of the shell and in the list of processes.
+    """
+    preimage = file.read().strip()
+    with failing(GatewayUnreachableError, ProblemError):
+        async with aiohttp.ClientSession() as session:
+            gateway = GatewayClient(session, connection.url, connection.token)
+            view = await gateway.release(id, leg, preimage)
     _print(view, as_json)
 
 

@@ -87,7 +87,7 @@ def _verdict(file: str, item: Enveloped | ProtocolError, rulebook: Rulebook) -> 
             place=error.location,
             why=error.description,
         )
-    refusal = rulebook.check(inbound.decode(item))
+    refusal = rulebook.check(inbound.decode(item), item.header.sender)
     return Verdict(
         file=file,
         reference=item.header.business_message_id,

@@ -13,7 +13,8 @@ from gateway.http import exchange, idempotency, openapi, problems
 from gateway.http.auth import CHALLENGE, Authentication
 from gateway.http.exchange import Call, Desk, Reply, Services, problem_reply
 from gateway.http.problems import Kind, RequestError, problem
-from gateway.http.routes import ROUTES, Route
+from gateway.http.route import Route
+from gateway.http.routes import ROUTES
 from gateway.http.wire import Problem
 from gateway.ids import new_id
 from gateway.port import Reconciling, Statements

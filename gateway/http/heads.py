@@ -1,8 +1,8 @@
 """Business application headers of what the gateway writes."""
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Protocol
 
-from gateway.http.exchange import Desk
 from protocols.iso20022.header import Header, Related
 
 SERVICE: Final = "lockstep.dvp.01"
@@ -13,13 +13,23 @@ FX_SERVICE: Final = "lockstep.pvp.01"
 """The same of what is about foreign exchange trades."""
 
 
+class Letterhead(Protocol):
+    """Who writes: the gateway's BIC, and how it signs where that is agreed with the member."""
+
+    @property
+    def bic(self) -> str: ...
+
+    @property
+    def sign(self) -> Callable[[str, str], str]: ...
+
+
 def message_id(id: str) -> str:
     """A UUID as BizMsgIdr: without its hyphens it fits the 35 characters (Max35Text)."""
     return id.replace("-", "")
 
 
 def header(
-    desk: Desk, member: str, id: str, definition: str, at: int, related: Related | None
+    desk: Letterhead, member: str, id: str, definition: str, at: int, related: Related | None
 ) -> Header:
     """The header of a message to a member. `id` is a UUID; `at` is when the message was made, not
     when it is read: read twice, it is the same message."""

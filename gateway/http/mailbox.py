@@ -5,15 +5,15 @@ request accepts. Reading takes nothing out: a member that lost an answer reads i
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
 from lxml import etree
 
 from gateway.http import exchange, notation, wire
-from gateway.http.exchange import Call, Desk, Reply, json_reply, limit_of
-from gateway.http.heads import header, message_id
+from gateway.http.exchange import Call, Reply, json_reply, limit_of
+from gateway.http.heads import Letterhead, header, message_id
 from gateway.http.notation import Unreadable
 from gateway.http.problems import RequestError
 from gateway.port import Received, Stored
@@ -123,7 +123,16 @@ def _received(message: Received) -> wire.Said:
     return msgspec.structs.replace(said, xml=xml)
 
 
-def delivery(desk: Desk, member: str, stored: Stored, *, as_json: bool) -> wire.Delivery:
+def writer(letterhead: Letterhead) -> Callable[[str, Stored], bytes]:
+    """Writes entries as webhooks deliver them: what a page holds of them, as XML."""
+
+    def write(member: str, stored: Stored) -> bytes:
+        return exchange.encode(delivery(letterhead, member, stored, as_json=False))
+
+    return write
+
+
+def delivery(desk: Letterhead, member: str, stored: Stored, *, as_json: bool) -> wire.Delivery:
     """An entry as it is delivered."""
     related = _related.decode(stored.related) if stored.related else None
     entry = wire.Delivery(

@@ -46,6 +46,7 @@ INSTANT: Final = Form(
     "an instant is UTC as in RFC 3339, such as 2026-10-06T09:00:00Z, to the nanosecond at most",
 )
 DIGEST: Final = Form("^[0-9a-f]{64}$", "a hash is 32 bytes as lower-case hex")
+PREIMAGE: Final = Form("^[0-9a-f]{64}$", "a preimage is 32 bytes as lower-case hex")
 REASON: Final = Form(
     r"^[^\u0000-\u001f\u007f-\u009f]{1,350}$",  # Max350Text of ISO 20022
     "a reason is a text of 1 to 350 printable characters",

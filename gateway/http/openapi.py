@@ -9,7 +9,8 @@ import msgspec
 from gateway.http import exchange, problems, wire
 from gateway.http.exchange import described
 from gateway.http.problems import Kind
-from gateway.http.routes import ROUTES, Answer, Content, Parameter, Route
+from gateway.http.route import Answer, Content, Parameter, Route
+from gateway.http.routes import ROUTES
 from gateway.http.samples import REJECTION_XML
 
 PATH: Final = "/openapi.json"

@@ -4,11 +4,7 @@ A row says who may call, what is sent, and what may be answered, status by statu
 every answer of the application against it.
 """
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, Literal
-
-import msgspec
-from aiohttp import web
+from typing import Any, Final
 
 from gateway.http import (
     exchange,
@@ -20,76 +16,13 @@ from gateway.http import (
     settlements,
     statements,
     stream,
+    webhooks,
     wire,
 )
 from gateway.http import samples as sample
-from gateway.http.exchange import Call, Reply
 from gateway.http.problems import Kind
+from gateway.http.route import MEMBERS, OPERATORS, Answer, Content, Parameter, Route
 from ledgers import preference
-
-Handled = Reply | web.StreamResponse
-Place = Literal["query", "header", "path"]
-
-MEMBERS: Final = frozenset({"member"})
-OPERATORS: Final = frozenset({"gateway", "ledger", "central-bank"})
-EVERYBODY: Final = MEMBERS | OPERATORS
-
-
-class Content(msgspec.Struct, frozen=True, kw_only=True):
-    """One form of a body. `type` None is text of a form of its own (XML, events)."""
-
-    media: str
-    type: Any = None
-    example: Any = None
-
-
-class Parameter(msgspec.Struct, frozen=True, kw_only=True):
-    name: str
-    place: Place
-    description: str
-    schema: dict[str, Any]
-    required: bool = False
-
-
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a status means here, and its forms."""
-
-    status: int
-    description: str
-    contents: tuple[Content, ...]
-    location: bool = False
-
-
-class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """One row. Problems that every route may answer with are added by `problems`."""
-
-    method: Literal["GET", "POST"]
-    path: str
-    name: str
-    summary: str
-    description: str = ""
-    handler: Callable[[Call], Awaitable[Handled]]
-    roles: frozenset[str] = EVERYBODY
-    parameters: tuple[Parameter, ...] = ()
-    request: tuple[Content, ...] = ()
-    body_required: bool = True
-    answers: tuple[Answer, ...]
-    refusals: tuple[Kind, ...] = ()
-    head: bool = False  # answered to HEAD as well
-
-    @property
-    def kinds(self) -> tuple[Kind, ...]:
-        """Every kind of problem that it may answer with."""
-        body = (Kind.MALFORMED, Kind.TIMEOUT, Kind.TOO_LARGE, Kind.UNSUPPORTED)
-        common = (
-            Kind.NOT_AUTHENTICATED,
-            Kind.FORBIDDEN,
-            Kind.INVALID,
-            Kind.INTERNAL,
-            Kind.BUSY,
-        )
-        keyed = (Kind.CONFLICT,) if self.method == "POST" else ()
-        return common + (body if self.request else ()) + keyed + self.refusals
 
 
 def _json(type: Any, example: Any = None) -> tuple[Content, ...]:
@@ -153,6 +86,12 @@ _SHOWN: Final = Answer(
     status=200,
     description="The settlement now",
     contents=_json(wire.SettlementView, sample.SETTLEMENT),
+)
+
+_WEBHOOK: Final = Answer(
+    status=200,
+    description="The webhook; its secret is not shown",
+    contents=_json(wire.WebhookView, sample.WEBHOOK),
 )
 
 _RECONCILIATION: Final = Answer(
@@ -247,6 +186,38 @@ ROUTES: Final = (
         ),
     ),
     Route(
+        method="PUT",
+        path="/v1/webhooks",
+        name="setWebhook",
+        summary="Have the mailbox delivered",
+        description=webhooks.DESCRIPTION,
+        handler=webhooks.put,
+        roles=MEMBERS,
+        request=_json(wire.WebhookSetting, sample.WEBHOOK_SETTING),
+        answers=(_WEBHOOK,),
+    ),
+    Route(
+        method="GET",
+        path="/v1/webhooks",
+        name="showWebhook",
+        summary="The webhook, and how it does",
+        handler=webhooks.show,
+        roles=MEMBERS,
+        answers=(_WEBHOOK,),
+        refusals=(Kind.NOT_FOUND,),
+        head=True,
+    ),
+    Route(
+        method="DELETE",
+        path="/v1/webhooks",
+        name="removeWebhook",
+        summary="Deliver no more",
+        handler=webhooks.drop,
+        roles=MEMBERS,
+        answers=(_WEBHOOK,),
+        refusals=(Kind.NOT_FOUND,),
+    ),
+    Route(
         method="POST",
         path="/v1/settlements",
         name="proposeSettlements",
@@ -334,6 +305,21 @@ ROUTES: Final = (
         handler=settlements.cancel,
         parameters=(_ID, _KEY),
         request=_json(wire.Cancellation, sample.CANCELLATION),
+        answers=(_SHOWN,),
+        refusals=(Kind.NOT_FOUND, Kind.DENIED),
+    ),
+    Route(
+        method="POST",
+        path="/v1/settlements/{id}/release",
+        name="releaseSecret",
+        summary="Hand over the secret of a lock, as the party that holds it",
+        description="It is refused if it does not open the lock of the leg, and used as soon as "
+        "every leg is locked. Kept sealed, never logged, told in no message. The same again gets "
+        "the settlement as it is now.",
+        handler=settlements.release,
+        roles=MEMBERS,
+        parameters=(_ID, _KEY),
+        request=_json(wire.Release, sample.RELEASE),
         answers=(_SHOWN,),
         refusals=(Kind.NOT_FOUND, Kind.DENIED),
     ),

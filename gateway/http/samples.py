@@ -107,11 +107,25 @@ SETTLEMENTS: Final = wire.SettlementPage(
     settlements=(wire.SettlementLine(id=_ID, created_at=_AT_TEXT, state="SETTLED"),), next=None
 )
 
+RELEASE: Final = wire.Release(leg="CASH", preimage="01" * 32)
 RESOLVING: Final = wire.Resolving(
     decision=Decision.COMMIT, evidence="both parties hold the confirmation, ref. 2026/77"
 )
 CANCELLATION: Final = wire.Cancellation(reason="agreed with the counterparty")
 ACKNOWLEDGEMENT: Final = wire.Acknowledgement(through=notation.cursor(42))
+
+WEBHOOK_SETTING: Final = wire.WebhookSetting(
+    url="https://custodian.example/lockstep",
+    secret="bM2HcPq7dVx0sJ9tYw4kE1uZ",  # noqa: S106 - an example
+)
+WEBHOOK: Final = wire.WebhookView(
+    url="https://custodian.example/lockstep",
+    state="failing",
+    set_at=_AT_TEXT,
+    failures=3,
+    fault="answered 503",
+    next_at=_AT_TEXT,
+)
 
 STATEMENT_REQUEST: Final = {"kind": "cash", "ledger": "eur"}
 

@@ -16,7 +16,7 @@ from gateway.http.exchange import (
     problem_reply,
 )
 from gateway.http.problems import Kind, RequestError
-from gateway.port import Denied, View
+from gateway.port import Denied, Refused, View
 from gateway.swaps import reported
 from htlc.units import SettlementId
 from ledgers import preference
@@ -40,6 +40,7 @@ _many: Final = msgspec.json.Decoder(list[wire.Proposal])
 _items: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _cancellation: Final = msgspec.json.Decoder(wire.Cancellation)
 _resolving: Final = msgspec.json.Decoder(wire.Resolving)
+_release: Final = msgspec.json.Decoder(wire.Release)
 _acceptance: Final = msgspec.json.Decoder(wire.Acceptance)
 
 T = TypeVar("T")
@@ -161,6 +162,16 @@ async def cancel(call: Call) -> Reply:
     return _shown(call, await call.gateway.cancel(call.principal, id, reason))
 
 
+async def release(call: Call) -> Reply:
+    """The preimage is read, used and forgotten: it stands in no answer."""
+    id = SettlementId(call.settlement())
+    asked = await call.json(_release)
+    if not notation.is_digest(asked.preimage):  # the same form: 32 bytes
+        raise RequestError.field("preimage", notation.PREIMAGE.rule)
+    preimage = bytes.fromhex(asked.preimage)
+    return _shown(call, await call.gateway.release(call.principal, id, asked.leg, preimage))
+
+
 async def resolve(call: Call) -> Reply:
     """An operator's word on how a lost decision went."""
     id = SettlementId(call.settlement())
@@ -171,11 +182,11 @@ async def resolve(call: Call) -> Reply:
     return _shown(call, answer)
 
 
-def _shown(call: Call, answer: View | Denied | None) -> Reply:
+def _shown(call: Call, answer: View | Denied | Refused | None) -> Reply:
     match answer:
         case None:
             raise not_found()
-        case Denied():
+        case Denied() | Refused():
             return problem_reply(problems.outcome(answer))
         case View():
             return json_reply(200, views.settlement(answer, call.gateway.scale))

@@ -53,6 +53,7 @@ Instant = Annotated[
 Hash = Annotated[
     str, _text(notation.DIGEST, "630dcd2966c4336691125448bbb25b4ff412a49c732db2c8abc1b8581bd710dd")
 ]
+Preimage = Annotated[str, _text(notation.PREIMAGE, "01" * 32)]
 Cursor = Annotated[str, _text(notation.CURSOR, notation.cursor(42), "Opaque")]
 Evidence = Annotated[
     str, _text(notation.REASON, "log of 2026-10-06, line 411; both parties' word, ref. 2026/77")
@@ -126,6 +127,20 @@ class Cancellation(_Request, frozen=True, kw_only=True):
     """A request to cancel."""
 
     reason: Why
+
+
+class Release(_Request, frozen=True, kw_only=True):
+    """The secret of a leg's lock, handed over by the party that holds it. It is never logged."""
+
+    leg: Annotated[
+        str,
+        Meta(
+            description="A leg that the secret opens",
+            examples=["CASH"],
+            extra_json_schema={"pattern": "^[A-Z0-9]{1,8}$"},
+        ),
+    ]
+    preimage: Preimage
 
 
 class Resolving(_Request, frozen=True, kw_only=True):
@@ -340,6 +355,44 @@ class Acknowledged(msgspec.Struct, frozen=True, kw_only=True):
     """How far the mailbox is acknowledged now."""
 
     through: Cursor
+
+
+SECRET_LENGTHS: Final = (24, 128)
+"""Characters of a webhook's secret: 24 of base64 are 144 bits."""
+
+
+class WebhookSetting(_Request, frozen=True, kw_only=True):
+    """Where the mailbox is to be delivered, and the secret that deliveries are signed with."""
+
+    url: Annotated[
+        str,
+        Meta(
+            description="Absolute https URL, without user, password and fragment",
+            examples=["https://custodian.example/lockstep"],
+            min_length=1,
+            max_length=2000,
+        ),
+    ]
+    secret: Annotated[
+        str,
+        Meta(
+            description="Printable ASCII; never shown again",
+            examples=["bM2HcPq7dVx0sJ9tYw4kE1uZ"],
+            min_length=SECRET_LENGTHS[0],
+            max_length=SECRET_LENGTHS[1],
+        ),
+    ]
+
+
+class WebhookView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A webhook, and how it does: active, failing (tried again at `next_at`), or gone (410)."""
+
+    url: str
+    state: Literal["active", "failing", "gone"]
+    set_at: Instant
+    failures: Annotated[int, Meta(description="Attempts in a row that failed")] = 0
+    fault: Annotated[str | None, Meta(description="What was wrong with the last one")] = None
+    next_at: Instant | None = None
 
 
 class LedgerView(msgspec.Struct, frozen=True, kw_only=True):

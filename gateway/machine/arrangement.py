@@ -10,7 +10,7 @@ import msgspec
 import tomli_w
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gateway.config import LedgerSettings, MemberSettings, Settings
+from gateway.config import LedgerSettings, MemberSettings, Settings, WebhookSettings
 from gateway.embedded.nats_settings import LogServerSettings, public_key
 from gateway.icsd_node.settings import LogSettings, NodeProcess, RegistrySettings
 from gateway.machine.credentials import (
@@ -168,7 +168,8 @@ def gateway_process(
                 lei=member.lei,
                 token_sha256=token_sha256(credentials.members[member.bic]),
                 accounts={ledger: tuple(names) for ledger, names in member.accounts.items()},
-                power_of_attorney=True,  # on one machine all members are the same person
+                power_of_attorney=member.power_of_attorney,
+                advise_after_seconds=member.advise_after_seconds,
                 connection=_absolute(member.connection),
             )
             for member in world.members
@@ -176,6 +177,7 @@ def gateway_process(
         operators=operator_settings(world, credentials),
         limits=world.gateway.limits,
         matching=world.gateway.matching,
+        webhooks=world.gateway.webhooks,
         signing=_absolute(world.gateway.signing),
     )
 
@@ -187,6 +189,14 @@ def _absolute(settings: S) -> S:
         type(settings),
         dec_hook=lambda kind, text: kind(text),
     )
+
+
+def on_one_machine(settings: Settings) -> Settings:
+    """The same for `up`: a member's receiver may stand beside it."""
+    own = settings.webhooks
+    loopback = (*own.allow_networks, "127.0.0.0/8", "::1/128")
+    webhooks = WebhookSettings(allow_networks=loopback, allow_http=True)
+    return msgspec.structs.replace(settings, webhooks=webhooks)
 
 
 def write(directory: DataDirectory, name: str, settings: msgspec.Struct) -> Path:

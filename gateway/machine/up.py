@@ -14,10 +14,11 @@ Theory of operation
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+import aiohttp
 import msgspec
 
 from gateway.config import ConfigurationError, LimitSettings, MatchingSettings
@@ -43,6 +44,12 @@ GATEWAY: Final = "gateway"
 
 LOOPBACK: Final = "127.0.0.1"
 """`up` is for one machine; what is to be reached from elsewhere is deployed as services."""
+
+HEARD_SECONDS: Final = 5.0
+"""For the gateway to hear of every ledger. One answers at once; a network of registries in the time
+of two blocks, 0.1 s, which a busy machine stretches."""
+
+POLL_SECONDS: Final = 0.05
 
 FAULTS: Final = (
     ConfigurationError,
@@ -106,6 +113,7 @@ class Machine:
         between = self._options.between
         urls = between(ledgers) if between else ledgers
         gateway = await self._start_gateways(urls, registries)
+        await self._heard_of_all()
         ready = Ready(
             gateway=gateway,
             bic=self.world.gateway.bic,
@@ -234,10 +242,24 @@ class Machine:
                 dsn=self._dsns[GATEWAY],
                 business_date=self._options.business_date,
             )
+            settings = arrangement.on_one_machine(settings)
             config = arrangement.write(self.directory, replica, settings)
             port = self._options.port if number == 0 else 0
             urls[replica] = await self._start_service(self._front, GATEWAY, replica, config, port)
         return urls[names[0]]
+
+    async def _heard_of_all(self) -> None:
+        """Wait until the gateway has heard of every ledger, so that the first message sent is not
+        told to come again later; not for ever, because a ledger may stay away."""
+        url = f"{self._metrics[GATEWAY]}/readyz"
+        with suppress(TimeoutError, aiohttp.ClientError, OSError):
+            async with asyncio.timeout(HEARD_SECONDS), aiohttp.ClientSession() as session:
+                while True:
+                    async with session.get(url) as response:
+                        if response.status == 200:
+                            return
+                    await asyncio.sleep(POLL_SECONDS)
+        self._say("the gateway has not heard of every ledger yet")
 
     async def _start_service(
         self, supervisor: Supervisor, command: str, name: str, config: Path, port: int = 0

@@ -43,6 +43,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     messages_lost: float = 0.05
     messages_repeated: float = 0.05
     crashes: int = 0
+    forks_at: float | None = None  # the log shows the last names another order from then on
     cut_off: Mapping[str, tuple[float, float]] = {}  # registry: from, until
     lies: Mapping[str, frozenset[Lie]] = {}
 
@@ -60,6 +61,7 @@ class Registries:
         self.draw = random.Random(seed)
         self.now = START
         self.log: list[Message] = []
+        self.forked: list[Message] = []  # what some are shown instead
         self.answers: dict[int, list[tuple[Instant, Result]]] = {}
         self.requests: dict[int, tuple[RegistryId, Request]] = {}
         self._events: list[tuple[int, int, Callable[[], None]]] = []
@@ -105,6 +107,22 @@ class Registries:
     def is_rough(self) -> bool:
         return self.now < START + seconds(self.settings.seconds)
 
+    @property
+    def has_forked(self) -> bool:
+        forks_at = self.settings.forks_at
+        return forks_at is not None and self.now >= START + seconds(forks_at)
+
+    def log_of(self, node: Node) -> list[Message]:
+        """The log as it is shown to a node."""
+        late = list(self.nodes).index(node.name) >= len(self.nodes) // 2
+        return self.forked if late and self.forked else self.log
+
+    def replace_log(self) -> None:
+        """By an empty one that is honest."""
+        self.log, self.forked = [], []
+        self._last, self._stored = {}, {}
+        self.settings = msgspec.structs.replace(self.settings, forks_at=None)
+
     def is_cut_off(self, name: str) -> bool:
         window = self.settings.cut_off.get(name)
         if window is None:
@@ -147,8 +165,18 @@ class Registries:
             message = Message(sequence=len(self.log) + 1, subject=subject, data=data)
             self.log.append(message)
             self._stored[data] = self._last[subject] = message.sequence
+        self._fork(subject, data)
         for node in self.nodes.values():
             self.wake(node, self._delay())
+
+    def _fork(self, subject: str, data: bytes) -> None:
+        """The other log is the same until it forks; then it has every second message only."""
+        if not self.has_forked:
+            return
+        self.forked = self.forked or self.log[:-1]
+        if self.draw.random() < 0.5:
+            sequence = len(self.forked) + 1
+            self.forked.append(Message(sequence=sequence, subject=subject, data=data))
 
     def tell(self, node: Node, other: Node, vote: Signed) -> None:
         if not node.is_reachable or (
@@ -236,14 +264,20 @@ class Registries:
             self.wake(node, Duration(0))
 
 
-def whole_run(seed: int, settings: Settings) -> Registries:
-    """A run with traffic and everything that the settings ask for."""
+def begun(seed: int, settings: Settings) -> Registries:
+    """A world with traffic and everything that the settings ask for, not yet played."""
     world = Registries(seed, settings)
     for node in world.nodes.values():
         world.wake(node, Duration(0))
     world.furnish()
     world.traffic()
     world.trouble()
+    return world
+
+
+def whole_run(seed: int, settings: Settings) -> Registries:
+    """A run to its end."""
+    world = begun(seed, settings)
     world.play()
     return world
 

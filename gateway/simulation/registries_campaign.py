@@ -1,18 +1,24 @@
 """Random lives of registry networks: `python -m gateway.simulation.registries_campaign [SEEDS]`.
 
 Each seed draws a network of four to ten registries with up to f liars, each with some lies, and
-crashes, losses, repetitions and an hour's fraction of being cut off for the others. Prints each
-seed that broke a rule with what it broke, and a line of totals; exit code 1 if there was any.
+crashes, losses, repetitions and some seconds of being cut off for the others. Where nobody lies the
+log itself does: it forks, and people replace it (`registries_recovery`). Prints each seed that
+broke a rule with what it broke, and a line of totals; exit code 1 if there was any.
 """
 
 import random
 import sys
 from collections import Counter
+from typing import Final
 
-from gateway.simulation.registries import NAMES, Registries, Settings, whole_run
+from gateway.simulation.registries import NAMES, Registries, Settings, begun, whole_run
 from gateway.simulation.registries_judge import longest, violations
 from gateway.simulation.registries_liar import Lie
+from gateway.simulation.registries_recovery import recover
 from ledgers.icsd.epoch import faults
+
+RECOVERED_AFTER: Final = 30.0
+"""Seconds from the fork of a log to its replacement by people: in truth rather hours."""
 
 
 def drawn(seed: int, largest: int = 10) -> Settings:
@@ -37,7 +43,19 @@ def drawn(seed: int, largest: int = 10) -> Settings:
         crashes=draw.choice((0, 3, 12)),
         cut_off={away: (begin, begin + draw.uniform(0.5, 4))} if draw.random() < 0.5 else {},
         lies=lies,
+        forks_at=draw.uniform(3, 10) if not lies else None,
     )
+
+
+def played(seed: int, settings: Settings) -> Registries:
+    """The whole life; of a log that forks, with its replacement half a minute later."""
+    if settings.forks_at is None:
+        return whole_run(seed, settings)
+    world = begun(seed, settings)
+    world.play(until=settings.forks_at + RECOVERED_AFTER)
+    recover(world)
+    world.play()
+    return world
 
 
 def convictions(world: Registries) -> Counter[str]:
@@ -49,7 +67,7 @@ def convictions(world: Registries) -> Counter[str]:
 def main(seeds: int) -> int:
     broken, totals, offences = 0, Counter[str](), Counter[str]()
     for seed in range(seeds):
-        world = whole_run(seed, drawn(seed))
+        world = played(seed, drawn(seed))
         found = violations(world)
         broken += bool(found)
         for line in found[:5]:
@@ -57,6 +75,7 @@ def main(seeds: int) -> int:
         totals["liars"] += len(world.settings.lies)
         totals["blocks"] += longest(world).replica.final
         totals["requests"] += len(world.answers)
+        totals["forks"] += world.epoch.number - 1
         totals["crashes"] += world.settings.crashes
         offences += convictions(world)
     figures = {**totals, **offences}

@@ -132,14 +132,14 @@ class Node:
     def _last_cut(self) -> int:
         """The sequence in the log of the cut that closed our head."""
         cut = self.blocks[-1].cut if self.blocks else None
-        return next((m.sequence for m in self.world.log if m.data == cut), 0)
+        return next((m.sequence for m in self.world.log_of(self) if m.data == cut), 0)
 
     def step(self) -> None:
         """Read, vote, cut, publish, tell: what a node does whenever it wakes."""
         if not self.is_reachable or self.failed or self.replica.stopped:
             return
         now = self.world.now
-        for message in self.world.log[self.read :]:
+        for message in self.world.log_of(self)[self.read :]:
             self.read = message.sequence
             block = self.replica.take(message)
             if block is not None:
@@ -158,12 +158,16 @@ class Node:
             self.last_vote = sign(Vote(registry=self.name, statement=statement), self.key)
             self.replica.signed(statement)
             self._say(self.last_vote, now)
-        elif self._is_unheard() and now >= self.vote_told_at + AGAIN and self.last_vote:
+        elif self.last_vote and now >= self.vote_told_at + AGAIN and self._is_wanted():
             self._say(self.last_vote, now)
 
     def _say(self, vote: Signed, now: Instant) -> None:
         self.vote_told_at = now
         self.say_vote(vote)
+
+    def _is_wanted(self) -> bool:
+        """We, or somebody who asks, have not heard enough votes for the head."""
+        return self.replica.is_asked_again() or self._is_unheard()
 
     def _is_unheard(self) -> bool:
         certified = self.replica.certified
@@ -196,7 +200,7 @@ class Node:
 
     def bundle(self, sequence: int, entries: tuple[Entry, ...]) -> bytes:
         body = Bundle(
-            epoch=self.replica.view.epoch.number,
+            epoch=self.replica.view.epoch_at(self.replica.view.height + 1).number,
             registry=self.name,
             sequence=sequence,
             previous=self.signed[1],
@@ -205,6 +209,13 @@ class Node:
         signed = sign(body, self.key)
         self.signed = sequence, signed.hash
         return pack(signed)
+
+    def publish_again(self) -> None:
+        """In a new log: what stands in no block is asked again, signed for the new epoch."""
+        last = self.replica.view.tables.last(self.name)
+        lost = [self.outbox.pop(n)[1] for n in sorted(self.outbox) if n > last[0]]
+        self.queue = [request for requests in lost for request in requests] + self.queue
+        self.signed = last
 
     def tell_initiators(self) -> None:
         """Answer the initiators of what has become final."""

@@ -31,6 +31,8 @@ class GatewaySource:
         self._census = Census()
         self._backlogs: dict[str, int] = {}
         self._unmatched = 0
+        self._ordered = 0
+        self._failing = 0
 
     async def refresh(self) -> None:
         """Take the census, and ask the database if it is there."""
@@ -40,6 +42,8 @@ class GatewaySource:
             rows = await self._engine.pool.fetch(QUERIES["mailbox_backlogs"])
             self._backlogs = {row["member"]: row["backlog"] for row in rows}
             self._unmatched = await self._engine.pool.fetchval(QUERIES["matching_queue"])
+            self._ordered = await self._engine.pool.fetchval(QUERIES["open_payments"])
+            self._failing = await self._engine.pool.fetchval(QUERIES["webhooks_failing"])
 
     def collect(self) -> Iterator[Metric]:
         yield from self._settlements()
@@ -141,11 +145,19 @@ class GatewaySource:
     def _members(self) -> Iterator[Metric]:
         yield numbers(metrics.MESSAGES, *self._desk.verdicts.items())
         yield number(metrics.MATCHING_QUEUE, self._unmatched)
+        yield number(metrics.PAYMENT_ORDERS_OPEN, self._ordered)
         yield number(metrics.PAIRS_PENDING, len(self._engine.pending))
         yield numbers(
             metrics.MAILBOX_BACKLOG, *(((member,), n) for member, n in self._backlogs.items())
         )
         yield number(metrics.STREAMS, self._traffic.streams)
+        hooks = self._engine.webhooks
+        yield numbers(
+            metrics.WEBHOOK_DELIVERIES,
+            (("delivered",), hooks.delivered),
+            (("failed",), hooks.failed),
+        )
+        yield number(metrics.WEBHOOKS_FAILING, self._failing)
 
     def _reconciliation(self) -> Iterator[Metric]:
         service = self._engine.reconciliation

@@ -271,6 +271,10 @@ MATCHING_QUEUE = _gauge(
     "lockstep_matching_queue",
     "Accepted instructions without a match. Of the database: the same on every replica.",
 )
+PAYMENT_ORDERS_OPEN = _gauge(
+    "lockstep_payment_orders_open",
+    "Payment orders (pacs.009) that stand. Of the database: the same on every replica.",
+)
 PAIRS_PENDING = _gauge(
     "lockstep_pairs_pending", "Matched pairs of this replica that wait for a date or a new attempt."
 )
@@ -278,6 +282,15 @@ MAILBOX_BACKLOG = _gauge(
     "lockstep_mailbox_backlog",
     "Messages that a member has not acknowledged. Of the database: the same on every replica.",
     "member",
+)
+WEBHOOK_DELIVERIES = _counter(
+    "lockstep_webhook_deliveries_total",
+    "Attempts to deliver a message to a member's webhook (verdict: delivered, failed).",
+    "verdict",
+)
+WEBHOOKS_FAILING = _gauge(
+    "lockstep_webhooks_failing",
+    "Members whose webhook did not take the last message: tried again, or given up after a 410.",
 )
 STREAMS = _gauge("lockstep_mailbox_streams", "Open streams of mailboxes.")
 

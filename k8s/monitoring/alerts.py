@@ -223,6 +223,70 @@ LEDGERS: Final = (
     ),
 )
 
+REGISTRIES: Final = (
+    Alert(
+        alert="LockstepRegistryDiverged",
+        expr="max by (registry) (lockstep_registry_diverged) > 0",
+        severity="page",
+        summary="A registry computed something else than a quorum of registries signed",
+        description="{{ $labels.registry }} has stopped and serves nothing more.",
+    ),
+    Alert(
+        alert="LockstepRegistryStopped",
+        expr="max by (registry) (lockstep_registry_stopped) > 0",
+        severity="page",
+        summary="A registry's node is out of service until somebody decides",
+        description="{{ $labels.registry }}: its /readyz says why.",
+    ),
+    Alert(
+        alert="LockstepRegistryEvidence",
+        expr="max by (registry) (lockstep_registry_evidence_total) > 0",
+        severity="page",
+        summary="A registry signed two things of which it may sign one",
+        description="{{ $labels.registry }} keeps {{ $value }} proofs against a member.",
+    ),
+    Alert(
+        alert="LockstepRegistryFinalityStalled",
+        # Without traffic a block every 5 s (heartbeat_seconds); a new leader of the log, 16 s.
+        expr="time() - max(lockstep_registry_final_timestamp_seconds) > 45",
+        lasts="30s",
+        severity="page",
+        summary="Nothing becomes final on the network of registries",
+        description="The last final block is {{ $value | humanizeDuration }} old.",
+    ),
+    Alert(
+        alert="LockstepRegistryBehind",
+        expr=(
+            'max by (registry) (lockstep_registry_height{state="final"})\n'
+            '< scalar(max(lockstep_registry_height{state="final"})) - 50'
+        ),
+        lasts="2m",
+        severity="ticket",
+        summary="A registry is behind the others and does not catch up",
+        description="{{ $labels.registry }} is at height {{ $value }}.",
+    ),
+    Alert(
+        alert="LockstepRegistrySlow",
+        # One round is 0.5 s between continents; here eight of ten do not make it in 2.5 s.
+        expr=(
+            "histogram_quantile(0.8, sum by (registry, le) "
+            "(rate(lockstep_registry_final_seconds_bucket[5m]))) > 2.5"
+        ),
+        lasts="10m",
+        severity="ticket",
+        summary="Entries of a registry take long to become final",
+        description="{{ $labels.registry }}: {{ $value }} s.",
+    ),
+    Alert(
+        alert="LockstepRegistryLogDown",
+        expr="max by (registry) (lockstep_registry_log_up) == 0",
+        lasts="1m",
+        severity="ticket",
+        summary="A registry is not connected to the log",
+        description="{{ $labels.registry }} reads nothing and orders nothing.",
+    ),
+)
+
 WATCHING: Final = (
     Alert(
         alert="LockstepGatewayDown",
@@ -234,7 +298,7 @@ WATCHING: Final = (
     ),
     Alert(
         alert="LockstepTargetDown",
-        expr='up{job=~"gateway|ledger"} == 0',
+        expr='up{job=~"gateway|ledger|registry"} == 0',
         lasts="2m",
         severity="ticket",
         summary="A process does not answer Prometheus",
@@ -261,4 +325,4 @@ WATCHING: Final = (
     ),
 )
 
-ALERTS: Final = (*PRINCIPAL, *PROGRESS, *LEDGERS, *WATCHING)
+ALERTS: Final = (*PRINCIPAL, *PROGRESS, *LEDGERS, *REGISTRIES, *WATCHING)

@@ -1,4 +1,4 @@
-"""Three dashboards: *Settlement*, *Ledgers*, *Gateway internals*.
+"""Four dashboards: *Settlement*, *Ledgers*, *Registry sync*, *Gateway internals*.
 
 Grafana's JSON is made here by a few functions instead of being drawn: a panel is its title, its
 queries and its unit, and everything else is the same on all of them.

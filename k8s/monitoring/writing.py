@@ -24,6 +24,7 @@ def groups() -> list[dict[str, Any]]:
         {"name": "lockstep-principal", "rules": [rule.as_yaml() for rule in alerts.PRINCIPAL]},
         {"name": "lockstep-progress", "rules": [rule.as_yaml() for rule in alerts.PROGRESS]},
         {"name": "lockstep-ledgers", "rules": [rule.as_yaml() for rule in alerts.LEDGERS]},
+        {"name": "lockstep-registries", "rules": [rule.as_yaml() for rule in alerts.REGISTRIES]},
         {"name": "lockstep-watching", "rules": [rule.as_yaml() for rule in alerts.WATCHING]},
     ]
 

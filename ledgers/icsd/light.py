@@ -12,12 +12,27 @@ from typing import Final
 
 import msgspec
 
-from htlc.units import AccountId, AssetId, LedgerId
+from htlc.contract import Htlc
+from htlc.units import AccountId, AssetId, HtlcId, LedgerId
 from ledgers.icsd import tree
 from ledgers.icsd.entry import NOTHING, Certificate, Hash
 from ledgers.icsd.epoch import Epoch, RegistryId
-from ledgers.icsd.proof import Header, State, certificate_hash, is_certified, is_final
-from ledgers.icsd.roots import Issuance, balance_of
+from ledgers.icsd.proof import (
+    Header,
+    State,
+    certificate_hash,
+    epochs_hash,
+    is_certified,
+    is_final,
+)
+from ledgers.icsd.roots import (
+    Issuance,
+    account_content,
+    account_record,
+    balance_of,
+    contract_record,
+    homed_content,
+)
 from ledgers.icsd.tree import ForgedProof
 from ledgers.icsd.view import View
 from ledgers.parties import Balance
@@ -48,6 +63,24 @@ class HoldingProof(msgspec.Struct, frozen=True, kw_only=True):
     account: AccountId
     registry: RegistryId  # its home
     way: tree.Proof  # from the holding to the registry's part of the issue
+    content: bytes  # `roots.account_content`: whose it is, as a hash
+    home: tree.Proof  # from the account's record to `issue.state.records`
+
+
+class ContractProof(msgspec.Struct, frozen=True, kw_only=True):
+    """A contract as it is after a block, or that there is none."""
+
+    state: State
+    contract: Htlc | None
+    way: tree.Proof  # from it to `state.records`
+
+
+class EpochProof(msgspec.Struct, frozen=True, kw_only=True):
+    """The members after a block, and those who were decided to follow them."""
+
+    state: State
+    epoch: Epoch
+    following: Epoch | None
 
 
 # --- a registry proves ----------------------------------------------------------------------------
@@ -68,8 +101,27 @@ def prove_holding(view: View, account: AccountId, asset: AssetId) -> HoldingProo
     if issue is None or registry is None:
         return None
     holders = view.roots.holders.get(asset, {}).get(registry)
-    way = EMPTY if holders is None else tree.prove(holders, tree.key_of(account))
-    return HoldingProof(issue=issue, account=account, registry=registry, way=way)
+    known = view.book.accounts[account]
+    assert known is not None, "who has a home has an account"
+    record = account_record(account, known, registry)[0]
+    return HoldingProof(
+        issue=issue,
+        account=account,
+        registry=registry,
+        way=EMPTY if holders is None else tree.prove(holders, tree.key_of(account)),
+        content=account_content(known),
+        home=tree.prove(view.roots.records, tree.key_of(record)),
+    )
+
+
+def prove_contract(view: View, id: HtlcId) -> ContractProof:
+    """Of any id: that there is no such contract is proved as well."""
+    way = tree.prove(view.roots.records, tree.key_of(contract_record(id, None)[0]))
+    return ContractProof(state=view.state, contract=view.book.contracts.get(id), way=way)
+
+
+def prove_epochs(view: View) -> EpochProof:
+    return EpochProof(state=view.state, epoch=view.epoch, following=view.following)
 
 
 # --- anybody checks -------------------------------------------------------------------------------
@@ -89,15 +141,40 @@ def check_issue(proof: IssueProof, asset: AssetId, root: Hash) -> Issuance:
 
 
 def check_holding(proof: HoldingProof, account: AccountId, asset: AssetId, root: Hash) -> Balance:
-    """What the account holds by the certified state `root`. That the account is at home where the
-    proof looks, its name says. Raises ForgedProof."""
+    """What the account holds by the certified state `root`. That it is at home where the proof
+    looks is proved, too: somewhere else everybody holds nothing. Raises ForgedProof."""
     issuance = check_issue(proof.issue, asset, root)
-    if proof.account != account or not account.startswith(f"{proof.registry}-"):
+    if proof.account != account:
         raise ForgedProof(f"this is no proof about {account}")
+    state, key = proof.issue.state, tree.key_of(account_record(account, None, None)[0])
+    record = tree.verify(proof.home, key, state.records, state.count)
+    if record is None or record.content != homed_content(proof.registry, proof.content):
+        raise ForgedProof(f"{account} is not at home at {proof.registry}")
     part = next((p for p in issuance.parts if p.registry == proof.registry), None)
     expected, total = (tree.EMPTY_HASH, 0) if part is None else (part.root, part.held)
     leaf = tree.verify(proof.way, tree.key_of(account), expected, total)
     return Balance() if leaf is None else balance_of(leaf.content)
+
+
+def check_contract(proof: ContractProof, id: HtlcId, root: Hash) -> Htlc | None:
+    """The contract as the certified state `root` has it: EXECUTED there, it has paid for good.
+    Raises ForgedProof."""
+    if proof.state.root != root:
+        raise ForgedProof("the parts of the state are not those that were certified")
+    name, content = contract_record(id, proof.contract)
+    leaf = tree.verify(proof.way, tree.key_of(name), proof.state.records, proof.state.count)
+    if (None if leaf is None else leaf.content) != content:
+        raise ForgedProof(f"the contract {id} is otherwise than it is told here")
+    return proof.contract
+
+
+def check_epochs(proof: EpochProof, root: Hash) -> Epoch | None:
+    """Who was decided to follow, by the certified state `root`. Raises ForgedProof."""
+    if proof.state.root != root:
+        raise ForgedProof("the parts of the state are not those that were certified")
+    if epochs_hash(proof.epoch, proof.following) != proof.state.epochs:
+        raise ForgedProof("these are not the members that were certified")
+    return proof.following
 
 
 def check_final(block: Certified, child: Certified, epoch: Epoch) -> None:

@@ -64,9 +64,9 @@ STEP_SECONDS: Final = 0.1
 TELL_SECONDS: Final = 1.0
 """Between two times that a vote is told, until its block is certified: telling promises nothing."""
 
-ANSWER_SECONDS: Final = 25.0
-"""That a caller waits: the longest pause of a log that finds a new leader (16 s) and some blocks.
-After that the outcome is not known yet, which is an answer too."""
+ANSWER_SECONDS: Final = 12.0
+"""That a caller waits, less than a client's own deadline (15 s): then it hears that the outcome is
+not known yet. A log without a leader is back after 4 to 16 s; who asks again is told the same."""
 
 BUSY_SECONDS: Final = 0.005
 IDLE_SECONDS: Final = 0.2
@@ -100,6 +100,7 @@ class Part(msgspec.Struct, kw_only=True):
     seal: Seal
     clock: Clock
     kept: Sequence[bytes]  # own bundles that may not be final
+    voted: tuple[Signed, Vote] | None  # the last vote: stored, but perhaps never told
 
 
 class Node:
@@ -128,6 +129,8 @@ class Node:
         self._evidence = len(replica.evidence)
         self._vote: Signed | None = None
         self._voted = asyncio.Event()
+        if part.voted is not None:
+            self._hold_to(*part.voted)
         self._turned = asyncio.Event()  # the worker has done something: maybe a cut is due
         self._times: list[tuple[Instant, asyncio.Future[None]]] = []
 
@@ -346,11 +349,15 @@ class Node:
             self.outbox.answered(outcome.sequence, outcome.results)
         for statement, signed in step.votes:
             self.replica.signed(statement)
-            self.replica.hear(signed, Vote(registry=self.me, statement=statement))
-            self._vote = signed
-            self._voted.set()
+            self._hold_to(signed, Vote(registry=self.me, statement=statement))
         if step.final:
             self._tell_time()
+
+    def _hold_to(self, signed: Signed, vote: Vote) -> None:
+        """Count our own vote, and tell it until its block is certified."""
+        self.replica.hear(signed, vote)
+        self._vote = signed
+        self._voted.set()
 
     def _note_certified(self, certificates: Sequence[Certificate]) -> None:
         heights = {certificate.statement.height for certificate in certificates}
@@ -372,7 +379,8 @@ class Node:
         while True:
             await _either(self._voted, TELL_SECONDS)
             self._voted.clear()
-            if self._vote is not None and self._certified < self.replica.view.height:
+            is_needed = self._certified < self.replica.view.height
+            if self._vote is not None and (self.replica.is_asked_again() or is_needed):
                 await self._log.tell(vote_subject(self.me), pack(self._vote))
 
     async def _cut(self) -> None:

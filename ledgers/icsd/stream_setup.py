@@ -59,9 +59,8 @@ OPERATORS_OWN: Final = ("num_replicas", "max_bytes")
 """What may differ from what we would choose."""
 
 
-class _Created(msgspec.Struct, frozen=True):
-    config: dict[str, Any] = {}
-    error: dict[str, Any] | None = None
+ABSENT: Final = 10059
+"""The engine's code for "stream not found"."""
 
 
 async def create(servers: Sequence[str], access: Access, wanted: dict[str, Any]) -> None:
@@ -69,18 +68,26 @@ async def create(servers: Sequence[str], access: Access, wanted: dict[str, Any])
     LogUnreachable, LogRefused."""
     link = await _first_link(servers, access)
     try:
-        replies = await link.ask(
-            f"$JS.API.STREAM.CREATE.{wanted['name']}", msgspec.json.encode(wanted), seconds=SECONDS
-        )
+        # First a look: asked to create a stream that is there, the engine may find no room for a
+        # second one.
+        found = await _administer(link, f"STREAM.INFO.{wanted['name']}", b"")
+        if found.error is None:
+            _compare(wanted, found)
+        elif found.error.err_code == ABSENT:
+            request = f"STREAM.CREATE.{wanted['name']}"
+            found = await _administer(link, request, msgspec.json.encode(wanted))
     finally:
         await link.close()
+    if found.error is not None:
+        text = f"stream {wanted['name']}: {found.error.description}"
+        raise LogUnreachable(text) if found.error.code >= 500 else LogRefused(text)
+
+
+async def _administer(link: Link, request: str, data: bytes) -> Info:
+    replies = await link.ask(f"$JS.API.{request}", data, seconds=SECONDS)
     if not replies or not replies[0].data:
         raise LogUnreachable("the engine does not answer its administrator: no majority of servers")
-    created = msgspec.json.decode(replies[0].data, type=_Created)
-    if created.error is not None:
-        text = f"stream {wanted['name']}: {created.error.get('description')}"
-        passing = int(created.error.get("code", 0)) >= 500
-        raise LogUnreachable(text) if passing else LogRefused(text)
+    return msgspec.json.decode(replies[0].data, type=Info)
 
 
 async def _first_link(servers: Sequence[str], access: Access) -> Link:
@@ -100,7 +107,7 @@ async def self_test(log: JetStreamLog, name: str, monitors: Sequence[str]) -> No
     if _numbers(version) < VERSION_MIN:
         least = ".".join(map(str, VERSION_MIN))
         raise LogRefused(f"the log's server is NATS {version}; install {least} or later")
-    _compare(name, await log.info())
+    _compare(configuration(name, replicas=1), await log.info())
     await _synchronous(monitors)
 
 
@@ -108,15 +115,14 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("-")[0].split(".")[:2] if part.isdecimal())
 
 
-def _compare(name: str, info: Info) -> None:
-    wanted = configuration(name, replicas=1)
+def _compare(wanted: dict[str, Any], info: Info) -> None:
     wrong = [
         f"{key} is {info.config.get(key)!r} and must be {value!r}"
         for key, value in wanted.items()
         if key not in OPERATORS_OWN and (info.config.get(key) or None) != (value or None)
     ]
     if wrong:
-        raise LogRefused(f"stream {name} is not set up as a log: {'; '.join(wrong)}")
+        raise LogRefused(f"stream {wanted['name']} is not set up as a log: {'; '.join(wrong)}")
 
 
 async def _synchronous(monitors: Sequence[str]) -> None:

@@ -35,6 +35,13 @@ from protocols.iso20022.instruction import (
     SettlementInstruction,
 )
 from protocols.iso20022.lock_block import LockBlock
+from protocols.iso20022.payment import (
+    CashEntry,
+    PaymentStatus,
+    RecallAnswer,
+    SystemEvent,
+    TransferReceipt,
+)
 from protocols.iso20022.positions import PositionMessage
 from protocols.iso20022.statements import StatementPage
 
@@ -353,6 +360,11 @@ Outbound = (
     | Allegement
     | AllegementRemoval
     | FxStatus
+    | PaymentStatus
+    | CashEntry
+    | RecallAnswer
+    | TransferReceipt
+    | SystemEvent
     | Rejection
     | Receipt
     | PositionMessage

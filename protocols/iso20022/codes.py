@@ -197,3 +197,56 @@ class HtlcReason(ReasonCode):
     HLKD = "HLKD", "all legs locked"
     CCLM = "CCLM", "cash taken, the claim of the securities is open"
     HTLM = "HTLM", "lock terms differ from the counterparty's"
+
+
+class PaymentReason(ReasonCode):
+    """Why a payment is rejected (pacs.002 `Rsn/Cd`, ExternalStatusReason1Code)."""
+
+    AB03 = "AB03", "settlement aborted by timeout; the money is back"
+    AB04 = "AB04", "settlement aborted by an error"
+    AC02 = "AC02", "debtor account wrong or not the debtor's"
+    AC03 = "AC03", "creditor account wrong or not the creditor's"
+    AC06 = "AC06", "an account is blocked"
+    AG01 = "AG01", "the payer has not authorised the gateway on this account"
+    AM03 = "AM03", "currency not active or not settled here"
+    AM04 = "AM04", "not enough money"
+    AM09 = "AM09", "the amount is not the agreed one"
+    AM12 = "AM12", "amount wrong"
+    AM18 = "AM18", "one message orders one payment"
+    DT01 = "DT01", "date wrong"
+    DUPL = "DUPL", "this payment was ordered before"
+    RC03 = "RC03", "debtor wrong"
+    RC04 = "RC04", "creditor wrong"
+    TM01 = "TM01", "came after, or waited beyond, its time"
+    NARR = "NARR", "other reason, told in the text"
+
+
+class RecallReason(ReasonCode):
+    """Why a payment is not given back (camt.029, ExternalPaymentCancellationRejection1Code)."""
+
+    NOOR = "NOOR", "the sender has no such payment order"
+    NARR = "NARR", "other reason, told in the text"
+
+
+class TransferReason(ReasonCode):
+    """Why a liquidity transfer is rejected (camt.025, beside `REJT`); as `PaymentReason`."""
+
+    AB04 = "AB04", "aborted by an error"
+    AC02 = "AC02", "account to be debited wrong or not the sender's"
+    AC03 = "AC03", "account to be credited wrong or not the sender's"
+    AC06 = "AC06", "an account is blocked"
+    AG01 = "AG01", "the sender has not authorised the gateway on this account"
+    AM03 = "AM03", "currency not active or not settled here"
+    AM04 = "AM04", "not enough money"
+    AM12 = "AM12", "amount wrong"
+    DT01 = "DT01", "date wrong"
+    DUPL = "DUPL", "this reference was used before"
+
+
+class SystemEventCode(ReasonCode):
+    """What happened to the system (admi.004 `EvtCd`, free text of four characters)."""
+
+    SBDY = "SBDY", "a business day has begun"
+    EBDY = "EBDY", "a business day has ended"
+    BRKB = "BRKB", "a ledger's books do not agree: no new locks on it"
+    BRKE = "BRKE", "the ledger is in order again"

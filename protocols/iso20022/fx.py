@@ -108,6 +108,16 @@ class RequestStatus(ReasonCode):
     DONE = "DONE", "done as asked"
 
 
+class FxLockStatus(ReasonCode):
+    """fxtr.017 `SubStsCd` beside SMAP: state of the locks; proprietary."""
+
+    ALKD = "ALKD", "what side A pays is locked"
+    BLKD = "BLKD", "what side B pays is locked"
+    HLKD = "HLKD", "both payments are locked"
+    ACLM = "ACLM", "side A has paid, the claim of the other payment is open"
+    BCLM = "BCLM", "side B has paid, the claim of the other payment is open"
+
+
 class Operation(StrEnum):
     """`OprTp`: which kind of message is answered."""
 

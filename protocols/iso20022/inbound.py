@@ -7,10 +7,11 @@ them); `envelope.ACCEPTED` says which of its versions are agreed.
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from protocols.iso20022 import fxtr014, sese020, sese023, sese030
+from protocols.iso20022 import camt050, camt056, fxtr014, pacs009, sese020, sese023, sese030
 from protocols.iso20022.envelope import Enveloped
 from protocols.iso20022.fx import FxAmendment, FxCancellation, FxTrade
 from protocols.iso20022.instruction import SettlementInstruction
+from protocols.iso20022.payment import LiquidityTransfer, PaymentOrder, PaymentRecall
 from protocols.iso20022.requests import CancellationRequest, HoldRequest
 
 Content = (
@@ -20,13 +21,19 @@ Content = (
     | FxTrade
     | FxAmendment
     | FxCancellation
+    | PaymentOrder
+    | PaymentRecall
+    | LiquidityTransfer
 )
 """What a validated message says."""
 
 DECODERS: Final[Mapping[str, Callable[[Enveloped], Content]]] = {
+    "camt.050": camt050.decode,
+    "camt.056": camt056.decode,
     "fxtr.014": fxtr014.decode,
     "fxtr.015": fxtr014.decode_amendment,
     "fxtr.016": fxtr014.decode_cancellation,
+    "pacs.009": pacs009.decode,
     "sese.020": sese020.decode,
     "sese.023": sese023.decode,
     "sese.030": sese030.decode,

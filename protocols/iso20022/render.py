@@ -5,6 +5,7 @@ from typing import assert_never
 
 from protocols.iso20022 import (
     admi,
+    cash_forms,
     fxtr017,
     header,
     reports,
@@ -27,16 +28,33 @@ from protocols.iso20022.advice import (
     Rejection,
     StatusAdvice,
 )
+from protocols.iso20022.cash_forms import CashMessage
 from protocols.iso20022.fx import FxStatus
 from protocols.iso20022.header import Header
 from protocols.iso20022.positions import (
     PositionConfirmation,
     PositionInstruction,
+    PositionMessage,
     PositionStatus,
 )
 from protocols.iso20022.schemas import BIZMSG
-from protocols.iso20022.statements import CashPage, HoldingsPage, MovementsPage
+from protocols.iso20022.statements import CashPage, HoldingsPage, MovementsPage, StatementPage
 from protocols.iso20022.versions import Emits
+
+TradeMessage = (
+    StatusAdvice
+    | Confirmation
+    | FxStatus
+    | CancellationAnswer
+    | HoldAnswer
+    | Allegement
+    | AllegementRemoval
+    | Rejection
+    | Receipt
+    | PositionMessage
+    | StatementPage
+)
+"""All that is told but for cash and the system."""
 
 
 def definition(message: Outbound, emits: Emits = MappingProxyType({})) -> str:
@@ -46,6 +64,12 @@ def definition(message: Outbound, emits: Emits = MappingProxyType({})) -> str:
 
 def _profile(message: Outbound) -> str:
     """Its definition in the recommended profile."""
+    if isinstance(message, CashMessage):
+        return cash_forms.definition(message)
+    return _of_trade(message)
+
+
+def _of_trade(message: TradeMessage) -> str:
     match message:
         case StatusAdvice():
             return sese024.DEFINITION
@@ -90,6 +114,12 @@ def document(message: Outbound, head: Header) -> str:
 
 
 def _document(message: Outbound, head: Header) -> str:
+    if isinstance(message, CashMessage):
+        return cash_forms.document(message, head)
+    return _written(message, head)
+
+
+def _written(message: TradeMessage, head: Header) -> str:
     match message:
         case StatusAdvice():
             return sese024.write(message, head.sender)

@@ -14,6 +14,7 @@ import msgspec
 from stdnum import isin as isin_number
 from stdnum import lei as lei_number
 
+from protocols.iso20022.codes import ReasonCode
 from protocols.iso20022.codes import RejectionReason as Reason
 from protocols.iso20022.currencies import minor_units
 from protocols.iso20022.instruction import (
@@ -35,9 +36,9 @@ _ROOT: Final = "/Document/SctiesSttlmTxInstr"
 
 
 class BusinessRefusal(msgspec.Struct, frozen=True, kw_only=True):
-    """Why an instruction is refused for good: the code, the field, the rule in a sentence."""
+    """Why an instruction or a payment is refused for good: code, field, the rule in a sentence."""
 
-    code: Reason
+    code: ReasonCode
     field: str
     rule: str
 

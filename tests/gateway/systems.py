@@ -170,14 +170,8 @@ async def _furnish(ledger: PostgresLedger, name: str) -> None:
     acts += [DefineInstrument(instrument=_instrument(name, asset)) for asset in ASSETS[name]]
     assert not any(await ledger.administer(OPERATOR, acts))
     for member in MEMBERS:
-        mandate = Mandate(
-            account=AccountId(account(name, member)),
-            operator=GATEWAY.name,
-            limit=Quantity(2**62),
-            until=FOREVER,
-        )
         owner = Principal(name=member, role=Role.OWNER)
-        assert not any(await ledger.administer(owner, [GrantMandate(mandate=mandate)]))
+        assert not any(await ledger.administer(owner, [mandate_on(account(name, member))]))
     answers = await ledger.as_principal(ISSUER).apply(
         [
             Issue(
@@ -191,6 +185,18 @@ async def _furnish(ledger: PostgresLedger, name: str) -> None:
         ]
     )
     assert all(getattr(answer, "refusal", "unknown") is None for answer in answers)
+
+
+def mandate_on(id: str) -> GrantMandate:
+    """The gateway may act on an account, for ever and without limit."""
+    return GrantMandate(
+        mandate=Mandate(
+            account=AccountId(id),
+            operator=GATEWAY.name,
+            limit=Quantity(2**62),
+            until=FOREVER,
+        )
+    )
 
 
 def _instrument(ledger: str, asset: str) -> Any:

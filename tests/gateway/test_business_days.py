@@ -127,7 +127,7 @@ async def test_what_has_not_settled_when_its_day_ends_fails_with_its_reason_once
     await send(running, receive)
     await until(lambda: _lacks(running))
     await until(lambda: len(running.engine.pending) == 1)
-    look = running.engine._end_of_day().look
+    look = running.engine._end_of_day().pairs
     await look()
     assert await last(running, SELLER) == "Mtchd Pdg/LACK"
     clock.set("2026-10-08T14:00:00Z")
@@ -168,7 +168,12 @@ async def test_what_nobody_ends_expires_after_its_business_days(
     await send(running, deliver)
     await send(running, receive)
     await ask(running, cancellation(deliver))
-    look = running.engine._end_of_day().look
+    end_of_day = running.engine._end_of_day()
+
+    async def look() -> None:
+        await end_of_day.pairs()
+        await end_of_day.unmatched()
+
     clock.set("2026-11-05T09:00:00Z")  # the 20th business day after Thursday
     await look()
     assert "Canc/CANS" not in await heard(running, SELLER)

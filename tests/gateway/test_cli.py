@@ -56,6 +56,8 @@ def test_help_loads_no_database_and_no_network() -> None:
     [
         ((), "Missing command"),
         (("upp",), "No such command 'upp'"),
+        (("restore", "--dsn", "postgresql://x"), "say --may-lack-records"),
+        (("restore", "--may-lack-records", "--since", "noon"), "is no instant with a zone"),
         (("up", "--business-date", "2026-13-01"), "2026-13-01 is no day; write YYYY-MM-DD"),
         (("up", "--business-date", "20261008"), "20261008 is no day"),
         (("up", "--dsn", "registry"), "write NAME=DSN"),

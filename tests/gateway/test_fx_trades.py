@@ -25,6 +25,7 @@ from protocols.iso20022.fx import (
     Rate,
 )
 from protocols.iso20022.header import Header
+from protocols.iso20022.payment import CashEntry, PaymentStatus
 from tests import postgres
 from tests.gateway.systems import BUYER, OPENING, SELLER, System, account, system, until
 
@@ -102,7 +103,8 @@ async def send(running: System, item: FxTrade, id: str | None = None) -> Taken:
 async def told(running: System, member: str) -> list[FxStatus]:
     stored = await running.desk.read(member, after=0, limit=500)
     values = [_outbound.decode(item.content) for item in stored]
-    assert all(isinstance(value, FxStatus) for value in values)
+    beside = (FxStatus, PaymentStatus, CashEntry)  # of the trade, and of its money
+    assert all(isinstance(value, beside) for value in values)
     return [value for value in values if isinstance(value, FxStatus)]
 
 

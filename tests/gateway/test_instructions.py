@@ -16,13 +16,13 @@ from protocols.iso20022.errors import ProtocolError, RejectCode
 from protocols.iso20022.header import Header
 from protocols.iso20022.instruction import (
     CreditDebit,
-    Link,
     Movement,
     Payment,
     QuantityType,
     SettlementInstruction,
     SettlementParties,
 )
+from protocols.iso20022.payment import CashEntry, PaymentStatus
 from tests.gateway.systems import (
     BUYER,
     DEPOSITORY,
@@ -89,9 +89,16 @@ async def send(running: System, item: SettlementInstruction, id: str | None = No
     return taken
 
 
-async def told(running: System, member: str) -> list[Outbound]:
+async def everything(running: System, member: str) -> list[Outbound]:
+    """A whole mailbox."""
     stored = await running.desk.read(member, after=0, limit=500)
     return [_outbound.decode(item.content) for item in stored]
+
+
+async def told(running: System, member: str) -> list[Outbound]:
+    """What a member was told of its instructions; what it was told of money stands beside that."""
+    cash = (PaymentStatus, CashEntry)
+    return [item for item in await everything(running, member) if not isinstance(item, cash)]
 
 
 def codes(advice: Outbound) -> list[str]:
@@ -341,18 +348,3 @@ async def test_of_two_that_lack_the_same_the_one_with_the_higher_priority_is_tri
         await send(running, instruction(movement, **back | accounts | {"sender": member}))
     await until(lambda: len(tried) == 2)
     assert tried == ["0001", "0003"]
-
-
-async def test_links_are_kept_with_the_instruction_and_hold_nothing_up(running: System) -> None:
-    links = (
-        Link(position="AFTE", reference="OTHER-1", kind="SctiesSttlmTxId"),
-        Link(position=None, reference="POOL", kind="PoolId"),
-    )
-    deliver, receive = both(links=links)
-    await send(running, deliver)
-    await send(running, receive)
-    await until(lambda: settled(running, SELLER))
-    content = await running.engine.pool.fetchval(
-        "SELECT content FROM instruction WHERE member = $1", SELLER
-    )
-    assert msgspec.json.decode(content, type=SettlementInstruction).links == links

@@ -4,7 +4,9 @@ Real databases, real ledgers. What happens in the lost time is done by the gatew
 it would have had to die at one instant, by hand with the gateway's own master secret.
 """
 
+import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,25 +14,37 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from gateway import cli
 from gateway.app import gateway_health
 from gateway.audit import run
 from gateway.audit.findings import Report, lines
 from gateway.audit.places import Places
 from gateway.config import LatencySettings
-from gateway.epoch import SupersededError
+from gateway.epoch import LackingError, SupersededError
 from gateway.journal import Entry
 from gateway.port import Busy, Conflict, Denied, Principal, View
 from gateway.restore import Declared, declare
 from gateway.sql import open_pool
-from htlc.agreement import Agreement, PrincipalRisk
+from htlc.agreement import Agreement, PrincipalRisk, htlc_id
 from htlc.events import Decision, Reason
 from htlc.settlement import Phase
 from htlc.swap import LockProtocol
-from htlc.units import SettlementId, seconds
+from htlc.units import AccountId, Instant, LegId, SettlementId, seconds
+from ledgers.port import Lock
 from tests.gateway.audit import dishonest
 from tests.gateway.audit.day import RENEW, SAVE, Copy, Day
 from tests.gateway.audit.dishonest import CANCEL, CASH, COMMIT, SECU, Rogue, rogue
-from tests.gateway.systems import BUYER, ISIN, SELLER, System, system, until
+from tests.gateway.systems import (
+    BUYER,
+    DEALER,
+    GATEWAY,
+    ISIN,
+    SELLER,
+    System,
+    account,
+    system,
+    until,
+)
 from tests.gateway.test_agreed_swaps import a_dvp, member, settle
 from tests.gateway.test_instructions import both, send
 
@@ -171,6 +185,11 @@ async def test_whatever_the_lost_time_left_ends_alike_on_every_ledger(site: Site
     report = await site.audited()
     assert report.clean, lines(report.findings)
     assert not report.excused
+    who = f"by {ONE.name} and {OTHER.name}: {EVIDENCE}"
+    assert sorted(report.notes) == sorted(
+        f"settlement {id} was resolved as {decision} {who}"
+        for id, decision in zip(left.frozen, ("COMMIT", "CANCEL"), strict=True)
+    )
 
 
 async def becomes(site: Site, id: str, state: str) -> None:
@@ -284,6 +303,66 @@ async def test_nothing_new_is_taken_until_the_ledgers_have_been_read(site: Site)
         assert (await settle(made, a_dvp())).state.phase is Phase.SETTLED
 
 
+async def test_a_copy_that_lacks_records_is_noticed_though_nobody_said_so(site: Site) -> None:
+    made = site.made
+    async with made.gateway():
+        await settle(made, a_dvp())
+        await until(lambda: not made.engine.runner.lives)
+    await site.save()
+    async with site.by_hand() as operator:
+        lost = await both_locked(operator)
+    await site.put_back()
+    for _ in range(2):  # a supervisor starts it again: nothing changes by that
+        with pytest.raises(LackingError, match=r"lockstep restore --may-lack-records"):
+            async with made.gateway():
+                raise AssertionError("it does not start")
+    assert any("PAGE: ledger " in said and lost.settlement in said for said in made.said)
+    await site.declared()
+    async with made.gateway():
+        await until(lambda: is_frozen(site, lost.settlement))
+
+
+async def test_a_stray_lock_beside_an_executed_leg_holds_nobody_up(site: Site) -> None:
+    """Anybody may lock something of its own under an id of ours, with the hashes that it sees."""
+    await site.save()
+    async with site.by_hand() as operator:
+        lost = await both_locked(operator)
+        like = lost.legs[CASH].terms
+        stray = msgspec.structs.replace(
+            like,
+            id=htlc_id(lost.settlement, LegId("STRAY")),
+            leg=LegId("STRAY"),
+            payee=AccountId(account("bank", DEALER)),
+        )
+        await operator.execute(lost, SECU)
+        await site.made.ledgers["bank"].submit(GATEWAY, [Lock(terms=stray)])
+    await site.put_back()
+    await site.declared()
+    async with site.made.gateway():
+        await becomes(site, lost.settlement, "SETTLED")
+        view = await site.view(lost.settlement)
+        assert view is not None and len(view.state.legs) == 3
+    assert (await site.audited()).clean
+
+
+async def test_facts_before_the_copy_need_not_be_read(site: Site) -> None:
+    made = site.made
+    await site.save()
+    async with site.by_hand() as operator:
+        await both_locked(operator)
+    later = Instant(time.time_ns())
+    async with site.by_hand() as operator:
+        lost = await both_locked(operator)
+    await site.put_back()
+    async with open_pool(site.day.dsns["gateway"], "restore") as pool:
+        await declare(pool, later)
+    async with made.gateway():
+        await until(lambda: not made.engine.agreements.paused)
+        assert set(made.engine.runner.lives) == {lost.settlement}
+        counts = [said for said in made.said if said.startswith("read ")]
+        assert len(counts) == 2 and all(said.startswith("read 1 facts of ") for said in counts)
+
+
 async def test_instructions_sent_again_are_not_settled_again(site: Site) -> None:
     """The delivery is in the copy; the receipt, and what settled both, are lost and found."""
     made = site.made
@@ -350,3 +429,23 @@ async def test_a_swap_posted_again_is_the_one_that_was_found(site: Site) -> None
         (conflict,) = await made.desk.take_settlements(SELLER, [(other, b"other")])
         assert isinstance(conflict, Conflict)
     assert await made.balance("bank", SELLER, "EUR") == moved
+
+
+async def test_the_command_says_what_it_did_as_a_table_and_as_json(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dsn = site.day.dsns["gateway"]
+    async with site.by_hand() as operator:
+        opened = await operator.open()
+    arguments = ["restore", "--may-lack-records", "--dsn", dsn]
+    assert await asyncio.to_thread(cli.run, arguments) == 0
+    out, err = capsys.readouterr()
+    assert "open, undecided" in out and "restored: 1 two_key" in out
+    assert "start the gateway" in err
+    assert await asyncio.to_thread(cli.run, [*arguments, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["epoch"], told["again"], told["restored"]) == (2, True, [])
+    row = await site.copy.row("gateway", "SELECT events FROM journal WHERE epoch = 2")
+    assert json.loads(row["events"]) == [{"event": "restored", "epoch": 2}]
+    view = await site.copy.row("gateway", "SELECT settlement FROM journal WHERE epoch = 2")
+    assert str(view["settlement"]) == opened.settlement

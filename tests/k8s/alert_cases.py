@@ -187,6 +187,44 @@ CASES = (
         quiet="5m",
         fires="15m",
     ),
+    _gauge("LockstepRegistryDiverged", 'lockstep_registry_diverged{registry="KG"}'),
+    _gauge("LockstepRegistryStopped", 'lockstep_registry_stopped{registry="KG"}'),
+    _gauge("LockstepRegistryEvidence", 'lockstep_registry_evidence_total{registry="KG"}'),
+    Case(
+        alert="LockstepRegistryFinalityStalled",
+        series={
+            'lockstep_registry_final_timestamp_seconds{registry="KG"}': "0+60x3 180x30",
+            'lockstep_registry_final_timestamp_seconds{registry="KZ"}': "0+60x5 300x30",
+        },
+        quiet="5m",
+        fires="8m",
+    ),
+    Case(
+        alert="LockstepRegistryBehind",
+        series={
+            'lockstep_registry_height{registry="KG",state="final"}': "0+12x5 60x30",
+            'lockstep_registry_height{registry="KZ",state="final"}': "0+12x60",
+            'lockstep_registry_height{registry="KZ",state="read"}': "0+13x60",
+        },
+        quiet="8m",
+        fires="20m",
+    ),
+    Case(
+        alert="LockstepRegistrySlow",
+        series={
+            'lockstep_registry_final_seconds_bucket{registry="KG",le="2.5"}': "0+60x20 1200x60",
+            'lockstep_registry_final_seconds_bucket{registry="KG",le="5.0"}': "0+60x80",
+            'lockstep_registry_final_seconds_bucket{registry="KG",le="+Inf"}': "0+60x80",
+        },
+        quiet="20m",
+        fires="50m",
+    ),
+    Case(
+        alert="LockstepRegistryLogDown",
+        series={'lockstep_registry_log_up{registry="KG"}': "1x5 0x30"},
+        quiet="6m",
+        fires="8m",
+    ),
     Case(
         alert="LockstepGatewayDown",
         series={'up{job="gateway",instance="a"}': "1x5 0x30", 'up{job="ledger"}': "1x30"},

@@ -35,7 +35,7 @@ def rules() -> list[dict[str, Any]]:
 
 def panels() -> list[dict[str, Any]]:
     found = [json.loads(path.read_text()) for path in (FOLDER / "dashboards").glob("*.json")]
-    assert len(found) == 3
+    assert len(found) == 4
     return [panel for board in found for panel in board["panels"]]
 
 

@@ -396,6 +396,17 @@ async def check_a_transfer_is_the_owners_alone(world: World) -> None:
         assert await refusal(world, transfer, by=by) is Refusal.NOT_AUTHORISED
 
 
+async def check_a_mandate_moves_liquidity_between_accounts_of_one_owner(world: World) -> None:
+    one = {"asset": EUR, "quantity": Quantity(1)}
+    within = Transfer(id=new_id(), debit=ALICE_ACCOUNT, credit=ALICE_SECOND, **one)
+    back = Transfer(id=new_id(), debit=ALICE_SECOND, credit=ALICE_ACCOUNT, **one)
+    assert await refusal(world, within, by=BOB) is Refusal.NOT_AUTHORISED
+    assert await refusal(world, within, by=GATEWAY) is None
+    assert await refusal(world, within, by=GATEWAY) is None
+    assert await available(world, ALICE, ALICE_ACCOUNT) == FUNDS - 1
+    assert await refusal(world, back, by=GATEWAY) is Refusal.NOT_AUTHORISED  # no mandate on it
+
+
 async def check_what_is_locked_can_neither_be_transferred_nor_redeemed(world: World) -> None:
     await locked(world, quantity=FUNDS)
     one = Quantity(1)

@@ -58,6 +58,7 @@ from protocols.iso20022.schemas import namespace_of
 from protocols.iso20022.schemas import validate as validate_tree
 from protocols.iso20022.sese023 import decode
 from protocols.iso20022.xml import parse
+from tests.protocols import cash_samples
 from tests.protocols.report_samples import reports
 
 DATA = Path(__file__).parent / "data"
@@ -287,6 +288,7 @@ def outbound() -> dict[str, Outbound]:
         ),
         **reports(),
         **{f"fxtr.017-{name}": value for name, value in fx_statuses().items()},
+        **cash_samples.outbound(i.lock),
         "sese.027-cancel-denied": _cancellation(
             Answering.DENIED,
             Reason.of(

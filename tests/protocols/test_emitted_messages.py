@@ -3,6 +3,7 @@
 import io
 import json
 from functools import cache
+from typing import get_args
 
 import msgspec
 import pytest
@@ -11,6 +12,7 @@ from lxml import etree
 
 from protocols.iso20022 import json_form
 from protocols.iso20022.advice import Outbound, Rejection, SettlementStatus
+from protocols.iso20022.cash_forms import FORMS, CashMessage
 from protocols.iso20022.codes import (
     AcknowledgementReason,
     CancellationPendingReason,
@@ -50,6 +52,10 @@ def test_an_emitted_message_is_valid_by_lxml_and_by_xmlschema(name: str) -> None
         assert schema(namespace_of(element)).validate(element), element.tag
         text = etree.tostring(element, encoding="unicode")
         second_validator(namespace_of(element)).validate(text)
+
+
+def test_every_cash_message_has_its_form() -> None:
+    assert set(FORMS) == set(get_args(CashMessage))
 
 
 def test_a_lock_block_is_valid_against_its_own_schema_by_both() -> None:

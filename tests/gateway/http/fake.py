@@ -26,6 +26,7 @@ from gateway.port import (
     Summary,
     Taken,
     View,
+    Webhook,
 )
 from htlc import swap as swaps
 from htlc.agreement import LedgerProfile, Limits, Pair, Role, draw_up
@@ -78,7 +79,9 @@ class FakeGateway:
         self.acknowledged: dict[str, int] = {}
         self.kept: dict[tuple[str, str], tuple[bytes, int, str]] = {}
         self.cancelled: list[tuple[str, str]] = []
+        self.released: list[tuple[str, str]] = []
         self.takes = 0
+        self.hooks: dict[str, Webhook] = {}
         self._arrivals: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._moments = itertools.count(NOW, 1_000_000)
 
@@ -182,6 +185,17 @@ class FakeGateway:
         state = _opened(evolve(view.state, Consented(member=MemberId(principal.name))))
         return self._keep(view, state)
 
+    async def release(
+        self, principal: Principal, id: SettlementId, leg: str, preimage: bytes
+    ) -> View | Denied | Refused | None:
+        view = await self.show(principal, id)
+        if view is None or principal.role != "member":
+            return None
+        if preimage == bytes(32):
+            return Refused(faults=(swaps.Fault(field="preimage", rule="opens nothing"),))
+        self.released.append((principal.name, leg))
+        return view
+
     async def cancel(
         self, principal: Principal, id: SettlementId, reason: str
     ) -> View | Denied | None:
@@ -268,6 +282,22 @@ class FakeGateway:
         if known is None or known[1] == 0:
             self.kept[member, key] = (digest, status, answer)
         return self.kept[member, key][1:]
+
+    # webhooks
+
+    async def put_webhook(self, member: str, url: str, secret: str) -> str | None:
+        self._check()
+        if not url.startswith("https://"):
+            return "is an absolute https URL"
+        self.hooks[member] = Webhook(url=url, set_at=NOW)
+        return None
+
+    async def webhook(self, member: str) -> Webhook | None:
+        self._check()
+        return self.hooks.get(member)
+
+    async def drop_webhook(self, member: str) -> bool:
+        return self.hooks.pop(member, None) is not None
 
     # ledgers
 

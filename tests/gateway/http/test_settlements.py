@@ -327,6 +327,28 @@ async def test_ledgers_say_what_they_are_once_they_were_heard(served: Served) ->
     assert (found["silent"]["reachable"], found["silent"]["skew_seconds"]) == (False, None)
 
 
+async def test_a_holder_hands_over_its_secret(served: Served) -> None:
+    await served.seller.ask("POST", "/v1/settlements", proposal())
+    path, secret = f"/v1/settlements/{ID}/release", "11" * 32
+    answer = await served.seller.ask("POST", path, {"leg": "CASH", "preimage": secret})
+    assert answer.status == 200
+    assert answer.json["id"] == ID
+    assert served.fake.released == [(SELLER, "CASH")]
+    assert secret not in answer.text
+
+
+@pytest.mark.parametrize("preimage", ["11" * 31, "11" * 33, "AA" * 32, "", "00" * 32])
+async def test_a_secret_that_opens_nothing_is_refused_and_not_repeated(
+    served: Served, preimage: str
+) -> None:
+    await served.seller.ask("POST", "/v1/settlements", proposal())
+    path = f"/v1/settlements/{ID}/release"
+    answer = await served.seller.ask("POST", path, {"leg": "CASH", "preimage": preimage})
+    assert (answer.status, answer.json["field"]) == (422, "preimage")
+    assert not preimage or preimage not in answer.text
+    assert served.fake.released == []
+
+
 # ---------------------------------------------------------------------- resolve
 
 WORD = {"decision": "COMMIT", "evidence": "both parties hold the confirmation, ref. 77"}

@@ -4,11 +4,12 @@ import msgspec
 import pytest
 
 from gateway.simulation import scenario_file, scenario_network
-from gateway.simulation.registries import Registries, Settings, opened, whole_run
+from gateway.simulation.registries import Registries, Settings, begun, opened, whole_run
 from gateway.simulation.registries_campaign import convictions
 from gateway.simulation.registries_judge import final_blocks, longest, violations
 from gateway.simulation.registries_liar import Liar, Lie
 from gateway.simulation.registries_node import Node
+from gateway.simulation.registries_recovery import recover
 from gateway.simulation.scenario_file import ScenarioError
 from gateway.simulation.scenario_run import Run
 from htlc.units import AccountId
@@ -103,6 +104,24 @@ def _three_liars() -> Node:
     return honest
 
 
+# --- the log lies --------------------------------------------------------------------------------
+
+
+def test_a_log_that_forks_is_replaced_and_nothing_is_lost() -> None:
+    """Two of four are shown another order: no quorum, nothing final. People begin a new epoch."""
+    world = begun(1, with_(forks_at=5.0, requests=30))
+    world.play(until=40.0)
+    assert len({node.replica.view.head for node in world.nodes.values()}) > 1
+    answered = len(world.answers)
+    assert answered < len(world.requests)
+    epoch = recover(world)
+    assert epoch.number == 2
+    world.play(until=140.0)
+    assert violations(world) == ()
+    assert len(world.answers) == len(world.requests) > answered
+    assert {block.header.epoch for block in final_blocks(world)} == {1, 2}
+
+
 # --- the judge has teeth -------------------------------------------------------------------------
 
 
@@ -160,13 +179,16 @@ def test_the_altered_holdings_are_named(case: int) -> None:
     assert float(facts["found after"].split()[0]) < 3
 
 
+ALTERED = 'do = "alter_holding"\nregistry = "UZ"\nwhere = "memory"'
+
+
 def test_a_network_scenario_says_what_it_cannot_have() -> None:
     text = (scenario_file.CATALOGUE / "R02.toml").read_text()
     for old, new, rule in (
         ('"AM", "GE", "KZ", "UZ"', '"AM", "GE", "UZ"', "four or more"),
         ('registry = "UZ"', 'registry = "XX"', "is one of GE, KZ, UZ"),
         ('"at 10 s"', '"opened"', "`at N s`"),
-        ('do = "alter_holding"', 'do = "misdeclare"', "there is no such key"),
+        (ALTERED, 'do = "reorganise"\nledger = "x"', "has `cut_off_registry`"),
     ):
         with pytest.raises(ScenarioError, match=rule):
             scenario_file.parse(text.replace(old, new))

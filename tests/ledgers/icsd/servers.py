@@ -73,7 +73,7 @@ class Servers:
 
     async def make(self) -> None:
         """The stream, as soon as there is a leader."""
-        wanted = configuration(STREAM, replicas=len(self.servers), bytes_max=64 << 20)
+        wanted = configuration(STREAM, replicas=len(self.servers), bytes_max=160 << 20)
         async with asyncio.timeout(20):
             while True:
                 try:
@@ -131,7 +131,7 @@ def _settings(
         administrator=public_key(SEEDS["admin"]),
         registries={name: public_key(SEEDS[name]) for name in MEMBERS},
         readers={"sup": public_key(SEEDS["sup"])},
-        store_bytes_max=256 << 20,
+        store_bytes_max=256 << 20 if count == 1 else 1 << 30,  # room for one stream, or for many
         tls=tls,
         cluster=ClusterSettings(name="log", listen=route, routes=routes) if count > 1 else None,
     )

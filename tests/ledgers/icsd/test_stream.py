@@ -135,11 +135,11 @@ async def test_the_self_test_names_what_is_wrong_with_a_stream(alone: Servers) -
     await alone.unmake()
 
 
-async def test_making_a_stream_again_changes_nothing_and_another_one_is_refused(
+async def test_making_a_stream_again_needs_no_room_and_another_one_is_refused(
     log_of_one: Servers,
 ) -> None:
     await log_of_one.make()
-    wanted = configuration(STREAM, replicas=1, bytes_max=64 << 20)
+    wanted = configuration(STREAM, replicas=1, bytes_max=160 << 20)
     with pytest.raises(LogRefused, match=STREAM):
         await create(log_of_one.urls, log_of_one.access("admin"), wanted | {"discard": "old"})
 

@@ -1,0 +1,130 @@
+"""Lock and claim states that last: both sides of a pair are told of them after a while (sese.024
+CDLR, AWSH, AWMO; fxtr.017 SMAP; pacs.002 PDNG, ACSP), each member after its own `advise_after`.
+
+Told once for each attempt, state and side: a row says so, whoever else runs the settlement, and
+however often the gateway starts. An attempt that has ended meanwhile is told its end only.
+"""
+
+import asyncio
+import heapq
+import itertools
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from gateway.journal import LOST, QUERIES, Notice, deliver
+from gateway.live import Live
+from gateway.pairs import notice
+from gateway.positions import pair_origin
+from gateway.sql import Pool
+from gateway.stages import Stage, stage
+
+
+class Due(msgspec.Struct, frozen=True, kw_only=True):
+    """A member is to be told of a state, if it is still the state then."""
+
+    live: Live
+    member: str
+    stage: Stage
+
+
+class Lasting:
+    """Remembers when states began, and tells those that last."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        *,
+        after: Callable[[str], float],
+        open_here: Callable[[Live], bool],
+        save: Callable[[Live], None],
+        now: Callable[[], int],
+        delivered: Callable[[Iterable[str]], None],
+        say: Callable[[str], None],
+    ) -> None:
+        self._pool = pool
+        self._after = after
+        self._open_here = open_here
+        self._save = save
+        self._now = now
+        self._delivered = delivered
+        self._say = say
+        self._waiting: list[tuple[float, int, Due]] = []
+        self._numbers = itertools.count()
+        self._sooner = asyncio.Event()
+
+    def changed(self, live: Live) -> None:
+        """Something about a lock of this attempt is new, or is learned after a start."""
+        origin = pair_origin(live.origin)
+        if origin is None or (now := stage(live.state)) is None:
+            return
+        for member in origin.pair.members:
+            due_at = time.monotonic() + self._after(member)
+            if not self._waiting or due_at < self._waiting[0][0]:
+                self._sooner.set()
+            due = Due(live=live, member=member, stage=now)
+            heapq.heappush(self._waiting, (due_at, next(self._numbers), due))
+
+    async def run(self) -> None:
+        """Tell what is due until cancelled."""
+        while True:
+            self._sooner.clear()
+            pause = self._waiting[0][0] - time.monotonic() if self._waiting else None
+            if pause is None or pause > 0:
+                try:
+                    await asyncio.wait_for(self._sooner.wait(), pause)
+                except TimeoutError:
+                    pass
+                else:
+                    continue
+            due = self._due()
+            try:
+                await self._tell(due)
+            except LOST as error:
+                self._say(f"what lasts is told later, the database is away: {error!r}")
+                for item in due:
+                    self.changed(item.live)
+
+    def _due(self) -> list[Due]:
+        now, due = time.monotonic(), []
+        while self._waiting and self._waiting[0][0] <= now:
+            item = heapq.heappop(self._waiting)[2]
+            if self._open_here(item.live) and stage(item.live.state) is item.stage:
+                due.append(item)
+        return due
+
+    async def _tell(self, due: Sequence[Due]) -> None:
+        if not due:
+            return
+        for live in {item.live.id: item.live for item in due}.values():
+            self._save(live)  # with its lock goes the status of an ordered payment
+        ids = [item.live.id for item in due]
+        async with self._pool.acquire() as connection, connection.transaction():
+            rows = await connection.fetch(QUERIES["lock_open"], ids)
+            going = {str(row["settlement"]) for row in rows}
+            still = [item for item in due if item.live.id in going]
+            rows = await connection.fetch(
+                QUERIES["advise_stages"],
+                [item.live.id for item in still],
+                [item.member for item in still],
+                [item.stage.value for item in still],
+            )
+            new = {(str(row["settlement"]), row["member"], row["stage"]) for row in rows}
+            notices = [
+                told
+                for item in still
+                if (item.live.id, item.member, item.stage.value) in new
+                for told in self._notices(item)
+            ]
+            await deliver(connection, notices)
+        self._delivered({item.member for item in notices})
+
+    def _notices(self, item: Due) -> list[Notice]:
+        origin, state, now = pair_origin(item.live.origin), item.live.state, self._now()
+        assert origin is not None, "only pairs are told"
+        return [
+            notice(side, message, now, item.live.id)
+            for side, message in origin.lasting(item.stage, state, now)
+            if side.member == item.member
+        ]

@@ -1,0 +1,128 @@
+"""`lockstep up --registries`: trades over the network, its log and a node killed, and a restart."""
+
+import asyncio
+import os
+import signal
+import uuid
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from gateway.client import GatewayClient
+from gateway.config import read
+from gateway.demo.registry_client import RegistryClient
+from gateway.icsd_node.settings import NodeProcess
+from htlc.units import LedgerId
+from tests.system.machine import Machine, machine
+from tests.system.test_up import call
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+
+SELLER, BUYER, ISIN = "ALTYKZK0XXX", "SAMQUZ20XXX", "UZ0009990022"
+HELD = 600_000
+
+
+def account(running: Machine, member: str, ledger: str = "securities") -> str:
+    [found] = running.people["members"][member]["accounts"][ledger]
+    return str(found)
+
+
+def side(running: Machine, member: str, ledger: str) -> dict[str, str]:
+    return {"member": member, "account": account(running, member, ledger)}
+
+
+def proposal(running: Machine, quantity: int) -> dict[str, Any]:
+    return {
+        "id": str(uuid.uuid4()),
+        "legs": [
+            {
+                "leg": "SECU",
+                "ledger": "securities",
+                "asset": ISIN,
+                "quantity": str(quantity),
+                "payer": side(running, SELLER, "securities"),
+                "payee": side(running, BUYER, "securities"),
+            },
+            {
+                "leg": "CASH",
+                "ledger": "som",
+                "asset": "UZS",
+                "quantity": "1000.00",
+                "payer": side(running, BUYER, "som"),
+                "payee": side(running, SELLER, "som"),
+            },
+        ],
+    }
+
+
+async def settle(running: Machine, session: aiohttp.ClientSession, quantity: int) -> None:
+    """A trade, from its proposal to its end."""
+    gateway = GatewayClient(session, running.url, running.token(SELLER))
+    async with asyncio.timeout(60):
+        view = await gateway.propose(proposal(running, quantity))
+        while view.state not in ("SETTLED", "CANCELLED"):
+            await asyncio.sleep(0.05)
+            view = await gateway.settlement(view.id)
+    assert view.state == "SETTLED"
+
+
+def node(running: Machine, session: aiohttp.ClientSession, data: Path, name: str) -> RegistryClient:
+    settings = read(data / "services" / f"securities-{name.lower()}.toml", NodeProcess)
+    return RegistryClient(
+        session,
+        running.ready["registries"]["securities"][name],
+        running.operator("gateway"),
+        LedgerId("securities"),
+        settings.network().epoch,
+    )
+
+
+def kill(running: Machine, service: str) -> None:
+    pid = running.pid_of(service)
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+
+
+async def proof_status(running: Machine, session: aiohttp.ClientSession, member: str) -> int:
+    """Of the question what the seller holds, asked by a member at the seller's registry."""
+    url = running.ready["registries"]["securities"]["KZ"]
+    headers = {"Authorization": f"Bearer {running.token(member)}"}
+    path = f"/v1/registry/holdings/{account(running, SELLER)}/{ISIN}"
+    async with session.get(url + path, headers=headers) as response:
+        return response.status
+
+
+async def test_two_registries_trade_through_kills_and_a_restart(data: Path) -> None:
+    async with machine(data, "--registries", "2") as running, aiohttp.ClientSession() as session:
+        await settle(running, session, 100)
+        kill(running, "securities-log")
+        await settle(running, session, 10)
+        kill(running, "securities-uz")
+        await settle(running, session, 1)
+        kz, uz = (node(running, session, data, name) for name in ("KZ", "UZ"))
+        sold = await uz.holding(account(running, SELLER), ISIN)
+        bought = await kz.holding(account(running, BUYER), ISIN)
+        assert (sold.balance.available, bought.balance.available) == (HELD - 111, HELD + 111)
+        assert (await kz.issue(ISIN)).issued == 4 * HELD
+        through = min(await kz.final(), await uz.final())
+        assert await kz.chain(through) == await uz.chain(through)
+        assert await proof_status(running, session, SELLER) == 200
+        assert await proof_status(running, session, BUYER) == 401, "is no owner at this registry"
+        async with session.get(running.ready["metrics"]["securities-kz"] + "/readyz") as response:
+            assert response.status == 200, await response.text()
+        async with session.get(running.ready["metrics"]["securities-kz"] + "/metrics") as response:
+            assert 'lockstep_registry_diverged{registry="KZ"} 0.0' in await response.text()
+
+    code, _, said = await call("up", "--registries", "3", "--data", str(data))
+    assert (code, "was made with 2 registries" in said) == (1, True), said
+    code, out, said = await call("audit", "--data", str(data))
+    assert (code, "Nothing is wrong: 3 settlements" in out) == (0, True), said
+    async with machine(data) as running, aiohttp.ClientSession() as session:
+        assert list(running.ready["registries"]["securities"]) == ["KZ", "UZ"]
+        kz = node(running, session, data, "KZ")
+        assert await kz.final() >= through
+        await settle(running, session, 9)
+        bought = await kz.holding(account(running, BUYER), ISIN)
+        assert bought.balance.available == HELD + 120
