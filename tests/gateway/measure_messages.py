@@ -278,8 +278,8 @@ async def statement(server: str) -> None:
 async def _issue(work: System) -> None:
     registry = work.ledgers["registry"]
     isins = [isin for n in range(POSITIONS) if (isin := _isin(n)) != ISIN]
-    for start in range(0, len(isins), 1_000):
-        part = isins[start : start + 1_000]
+    for start in range(0, len(isins), 200):
+        part = isins[start : start + 200]  # within the deadline of a ledger on a busy machine
         acts = [DefineInstrument(instrument=_security(isin)) for isin in part]
         assert not any(await registry.administer(OPERATOR, acts))
         issues = [
