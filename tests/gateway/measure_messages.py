@@ -67,7 +67,7 @@ def say(*cells: object) -> None:
 
 
 def cost(work: Callable[[], object]) -> float:
-    """CPU microseconds of one call: the least of some rounds, for a neighbour on the same core slows
+    """CPU microseconds of one call: the least of some rounds, for neighbours on the same core slow
     some of them."""
     rounds = []
     for _ in range(ROUNDS):
