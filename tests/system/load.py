@@ -259,6 +259,8 @@ def tally(messages: list[wire.Delivery]) -> Counter[str]:
                 counted[f"final {message.message['settlement']}"] += 1
                 counted[f"state {message.message['state']}"] += 1
             continue
+        if not message.definition.startswith("sese."):
+            continue  # a statement, or a notice of money: it comes beside
         assert isinstance(message.xml, str)
         found = _TX_ID.search(message.xml)
         assert found is not None
