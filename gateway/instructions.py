@@ -33,8 +33,10 @@ async def known(connection: Connection, arrivals: Sequence[Arrival]) -> Known:
     waiting = await connection.fetch(
         QUERIES["candidates"], [key.a for key in keys], [key.b for key in keys]
     )
+    used = frozenset((row["member"], row["transaction_id"]) for row in references)
     return Known(
-        references=frozenset((row["member"], row["transaction_id"]) for row in references),
+        references=used,
+        links=("", "") in used,
         waiting=tuple(
             Waiting(
                 side=_side(row),
