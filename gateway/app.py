@@ -99,6 +99,7 @@ def _interface(
         desk,
         sign=engine.connections.sign,
         statements=engine.statements,
+        reconciliation=engine.reconciliation,
         bic=settings.bic,
         auth=Authenticator(settings.members, settings.operators),
         body_bytes_max=settings.limits.body_bytes_max,

@@ -11,6 +11,7 @@ import msgspec
 
 from gateway import cancellations, claims, linkage, party_locks, payments, waiting
 from gateway.cancellations import Cancellations
+from gateway.cash import CashLegs
 from gateway.days import Days
 from gateway.jobs import FOREVER, AttemptJob, Begun, Done, Job, Started
 from gateway.journal import QUERIES, Entry, Journal, Loaded, Notice, Opening, PendingPair
@@ -114,15 +115,21 @@ class Attempts:
         standing: Standing,
         cancelling: Set[MemberId] = frozenset(),
     ) -> list[Begun]:
-        """Open an attempt; none where a ledger has not told what it keeps: then the pair waits."""
+        """Open an attempt; none where a ledger has not told what it keeps, or reconciliation has
+        stopped what it moves: then the pair waits."""
         asked = self._ask()
         id = SettlementId(asked.new_id())
         swap = asked.pair_swap(id, job.pair)
         if swap is None:
+            if asked.days.is_stopped(job.pair):
+                stop = waiting.stopped(asked.days)
+                await self.resumption.keep(connection, job.wait, job.pair, stop, done)
+                return []
             due_at = asked.now() + UNHEARD_AGAIN
             await claims.wait(connection, self._journal, job, due_at, done)
             return []
-        if await claims.take(connection, self._journal, job, swap, asked.now(), done):
+        cash = CashLegs(job.pair, standing.orders)
+        if await claims.take(connection, self._journal, job, swap, cash, asked.now(), done):
             return []
         said: Set[MemberId] = swap.payers  # that they have matched is their consent
         if (block := party_locks.party_block(job.pair)) is not None:

@@ -244,6 +244,17 @@ class GatewayClient:
         body = msgspec.json.encode(wanted)
         return await self._ask("POST", "/v1/statements", report_wire.StatementList, body)
 
+    # ------------------------------------------------------------------ reconciliation
+
+    async def reconciliation(self) -> report_wire.ReconciliationView:
+        """Where reconciliation stands, as an operator."""
+        return await self._ask("GET", "/v1/reconciliation", report_wire.ReconciliationView)
+
+    async def reconcile(self, wanted: dict[str, Any]) -> report_wire.ReconciliationView:
+        """Reconcile now (`ledger`, `afresh`); `running` if it goes on after 20 s."""
+        body = msgspec.json.encode(wanted)
+        return await self._ask("POST", "/v1/reconciliation", report_wire.ReconciliationView, body)
+
     # ------------------------------------------------------------------ requests
 
     async def _ask(

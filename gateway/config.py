@@ -5,8 +5,9 @@ A wrong file stops the start with one line that names the key and what was expec
 
 import ipaddress
 import itertools
+import re
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
 from typing import Final, Literal, TypeVar
@@ -23,6 +24,8 @@ from protocols.iso20022.lexical import decimal_text
 from protocols.matching import Band, Tolerance
 
 T = TypeVar("T")
+
+_CLOCK: Final = re.compile(r"(([01][0-9]|2[0-3]):[0-5][0-9])?")
 
 
 class ConfigurationError(Exception):
@@ -145,6 +148,18 @@ class StatementSettings(_Table, frozen=True, kw_only=True):
     daily: bool = True
 
 
+class ReconciliationSettings(_Table, frozen=True, kw_only=True):
+    """When what the ledgers say is held against what they told before."""
+
+    #: HH:MM in UTC, every day; an empty text: only when an operator asks. In the evening of Europe:
+    #: after the cut-offs, with the night to clear a break before settlement begins (RTS 2017/392,
+    #: Art. 65).
+    daily_at: str = "19:00"
+
+    def at(self) -> time | None:
+        return time.fromisoformat(self.daily_at) if self.daily_at else None
+
+
 class ShutdownSettings(_Table, frozen=True, kw_only=True):
     """What a gateway does between SIGTERM and its end."""
 
@@ -244,6 +259,7 @@ class Settings(_Table, frozen=True, kw_only=True):
     webhooks: WebhookSettings = WebhookSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
     statements: StatementSettings = StatementSettings()
+    reconciliation: ReconciliationSettings = ReconciliationSettings()
 
 
 EXPIRY_DAYS_MAX: Final = 200
@@ -311,14 +327,22 @@ def check(settings: Settings) -> Settings:
     for name, access in settings.ledgers.items():
         if access.kind == "securities" and access.depository is None:
             raise ConfigurationError(f"ledgers.{name}.depository: expected the CSD's BIC")
+    if _CLOCK.fullmatch(settings.reconciliation.daily_at) is None:
+        raise ConfigurationError(
+            'reconciliation.daily_at: expected HH:MM (UTC), such as "19:00", or an empty text'
+        )
     check_calendars({name: access.calendar for name, access in settings.ledgers.items()})
     tolerance_of(settings.matching)
-    for n, network in enumerate(settings.webhooks.allow_networks):
+    _check_networks(settings.webhooks)
+    return settings
+
+
+def _check_networks(webhooks: WebhookSettings) -> None:
+    for n, network in enumerate(webhooks.allow_networks):
         try:
             ipaddress.ip_network(network)
         except ValueError as error:
             raise ConfigurationError(f"webhooks.allow_networks[{n}]: {error}") from None
-    return settings
 
 
 def tolerance_of(matching: MatchingSettings) -> Tolerance:

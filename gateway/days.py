@@ -39,6 +39,10 @@ class Days:
         day = self.current(pair.instruction)
         return pair.settlement_date <= day.date and day.is_open(self.now())
 
+    def is_stopped(self, pair: MatchedPair) -> bool:
+        """A break of reconciliation is open on what it moves: nothing new is locked."""
+        return self._directory.is_pair_stopped(pair)
+
     def window(self, pair: MatchedPair) -> Day | None:
         """The pair's own settlement date; None if that is no business day."""
         return self._calendars.on(self._ledgers(pair.instruction), pair.settlement_date)

@@ -31,6 +31,8 @@ class Directory:
         self._ledgers = settings.ledgers
         self.descriptions: dict[LedgerId, Description] = {}
         self.distrusted: dict[str, str] = {}  # ledgers that failed the preflight, and why
+        #: What is not reconciled, by ledger and asset (empty: the whole ledger): no new locks.
+        self.stopped: set[tuple[str, str]] = set()
         self._assets: dict[tuple[str, AssetId], LedgerId] = {}
         self._scales: dict[tuple[LedgerId, AssetId], int] = {}
         self._described: dict[tuple[LedgerId, AssetId], AssetDescription] = {}
@@ -161,8 +163,21 @@ class Directory:
         amounts = self._moved(pair)
         return () if amounts is None else amounts.needs
 
+    def is_stopped(self, ledger: str, asset: str) -> bool:
+        """A break of reconciliation is open: nothing new is locked."""
+        return bool(self.stopped) and not self.stopped.isdisjoint({(ledger, asset), (ledger, "")})
+
+    def is_pair_stopped(self, pair: MatchedPair) -> bool:
+        """The same of what a pair moves."""
+        return bool(self.stopped) and any(
+            self.is_stopped(ledger, asset) for ledger, _, asset in self.needs(pair)
+        )
+
     def swap(self, id: SettlementId, pair: MatchedPair) -> Swap | None:
-        """The swap of a pair's attempt; None if reference data no longer tells."""
+        """The swap of a pair's attempt; None if reference data no longer tells, or reconciliation
+        has stopped what it moves."""
+        if self.is_pair_stopped(pair):
+            return None
         amounts = self._moved(pair)
         return None if amounts is None else amounts.swap(id)
 

@@ -35,6 +35,7 @@ from gateway.mailbox import Mailboxes
 from gateway.origins import Origins
 from gateway.pending import PendingPairs
 from gateway.positions import PositionMessages
+from gateway.reconciliation.service import Reconciliation
 from gateway.recovery import Recovery
 from gateway.rulebook import Rulebook
 from gateway.runner import Runner
@@ -84,11 +85,7 @@ class Engine:
         self.links = {name: self._link(name, its) for name, its in self.ledgers.items()}
         master = load_master(settings.master_file)
         vault = Vault(master)
-        self.agreements = Agreements(
-            vault,
-            settings.limits.limits(),
-            lambda name: self.directory.profile(name, self._time(name)),
-        )
+        self.agreements = self._agreements(vault)
         self.keys = Keys(pool, vault, say)
         self.runner = self._runner()
         self.positions = PositionMessages(self.directory, now=now_ns)
@@ -110,12 +107,20 @@ class Engine:
         self.allegements, self.liquidity = self.tellers.allegements, self.tellers.liquidity
         self.recovery = self._recovery()
         self.statements = self._statements()
+        self.reconciliation = self._reconciliation()
         self.acquaintance = Acquaintance(
             self.links, self.directory, pool, learned=self._learned, say=say
         )
         self.lease = self._lease()
         self.taking_up = self._taking_up(vault)
         self.draining = False  # no new intake; what is open is brought to its end
+
+    def _agreements(self, vault: Vault) -> Agreements:
+        return Agreements(
+            vault,
+            self.settings.limits.limits(),
+            lambda name: self.directory.profile(name, self._time(name)),
+        )
 
     def _recovery(self) -> Recovery:
         return Recovery(
@@ -124,6 +129,18 @@ class Engine:
             self.runner,
             self.pending,
             self.origins,
+        )
+
+    def _reconciliation(self) -> Reconciliation:
+        return Reconciliation(
+            self.pool,
+            self.directory,
+            self.ledgers,
+            daily_at=self.settings.reconciliation.at(),
+            now=now_ns,
+            today=self.days.today,
+            delivered=self.mailboxes.delivered,
+            say=self._say,
         )
 
     def _statements(self) -> Statements:
@@ -234,6 +251,7 @@ class Engine:
             in_flight_max=LINK_IN_FLIGHT,
             told=lambda task, answer: self.runner.told(task, answer),
             say=self._say,
+            stopped=lambda asset: self.directory.is_stopped(name, asset),
         )
 
     def _time(self, name: LedgerId) -> Instant | None:
@@ -329,6 +347,7 @@ class Engine:
             self.taking_up.run(),
             self.tellers.run(),
             self.statements.run(),
+            self.reconciliation.run(),
             self._end_of_day().run(),
             Forgetting(self.pool, self._say).run(),
             listener.run(dsn, self._heard, self._say),

@@ -68,6 +68,7 @@ class Link:
         in_flight_max: int,
         told: Callable[[Task, Answer | Unknown], None],
         say: Callable[[str], None],
+        stopped: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self.name = name
         self.ledger = ledger
@@ -76,6 +77,7 @@ class Link:
         self._in_flight_max = in_flight_max
         self._told = told
         self._say = say
+        self._stopped = stopped
         self._operations: asyncio.Queue[Task] = asyncio.Queue()
         self._looks: asyncio.Queue[Task] = asyncio.Queue()
         self._at = Instant(0)
@@ -91,11 +93,14 @@ class Link:
     def put(self, task: Task) -> None:
         """Queue a task. Bounded by what the runner has open: one task per leg and kind.
 
-        No lock leaves for a ledger before it has passed the preflight (rule 5); whatever ends a
-        lock that it holds already does."""
+        No lock leaves for a ledger before it has passed the preflight (rule 5), nor for an asset
+        that is not reconciled; whatever ends a lock that it holds already does. Of the latter it is
+        asked what there is instead: the answer binds, so that the other legs are let go in time."""
         if isinstance(task.operation, Lock) and not self.trusted:
             self._told(task, Unknown(why=f"ledger {self.name} has not passed the preflight"))
             return
+        if isinstance(task.operation, Lock) and self._stopped(task.operation.terms.asset):
+            task = msgspec.structs.replace(task, operation=None)
         (self._looks if task.operation is None else self._operations).put_nowait(task)
 
     def __len__(self) -> int:

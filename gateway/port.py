@@ -98,7 +98,7 @@ class Denied(msgspec.Struct, frozen=True, kw_only=True):
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
     """A message in a mailbox: `sequence` is its cursor, `content` the typed message as JSON (an
-    `Outbound` of protocols, or a `lockstep.settlement.1` notice)."""
+    `Outbound` of protocols, or a notice of our own)."""
 
     sequence: int
     id: str
@@ -174,6 +174,65 @@ class Statements(Protocol):
     ) -> Sequence[StatementMade] | Refused | Denied | Busy:
         """Make what is asked for and deliver it; Busy if a ledger is away, Denied if its postings
         do not agree with what it told before."""
+        ...
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """A break of reconciliation: what did not agree, since when, and until when. Quantities are in
+    smallest units; `asset` empty is the whole ledger, `account` empty the asset in all."""
+
+    number: int
+    ledger: str
+    asset: str
+    account: str
+    kind: str
+    expected: int
+    found: int
+    what: str
+    first_seen_at: int
+    last_seen_at: int
+    closed_at: int | None = None
+
+
+class Total(msgspec.Struct, frozen=True, kw_only=True):
+    """The three numbers of one asset, in smallest units: issued by the ledger's word, held by its
+    accounts (of which locked), and what its postings came to as they were told."""
+
+    asset: str
+    issued: int
+    held: int
+    locked: int
+    told: int
+
+
+class Reconciled(msgspec.Struct, frozen=True, kw_only=True):
+    """The last reconciliation of a ledger. `failure`: why a later one came to no end."""
+
+    ledger: str
+    business_date: date | None = None  # None: it was never reconciled
+    started_at: int | None = None
+    ended_at: int | None = None
+    holdings: int = 0
+    facts: int = 0
+    totals: tuple[Total, ...] = ()
+    failure: str | None = None
+
+
+class Reconciling(Protocol):
+    """Reconciliation, for operators: of everything, or of their own ledger."""
+
+    @property
+    def running(self) -> bool: ...
+
+    async def ask(self, names: Sequence[str], *, afresh: bool) -> bool:
+        """Reconcile these ledgers; whether that has ended by now. `afresh` forgets what they told
+        before and reads it again."""
+        ...
+
+    async def reconciled(self, names: Sequence[str]) -> Sequence[Reconciled]: ...
+
+    async def differences(self, names: Sequence[str], since: int) -> Sequence[Difference]:
+        """Open breaks, and those lifted after an instant; oldest first."""
         ...
 
 

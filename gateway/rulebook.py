@@ -129,6 +129,9 @@ class Rulebook:
     def _leg_faults(self, field: str, leg: Leg) -> Iterator[Fault]:
         if self._directory.scale(leg.ledger, leg.asset) is None:
             yield Fault(field=f"{field}.asset", rule=f"{leg.ledger} keeps no {leg.asset}")
+        elif self._directory.is_stopped(leg.ledger, leg.asset):
+            rule = f"a reconciliation break of {leg.asset} on {leg.ledger} is open: come back later"
+            yield Fault(field=f"{field}.asset", rule=rule)
         for side, party in (("payer", leg.payer), ("payee", leg.payee)):
             if self._directory.member(party.member) is None:
                 yield Fault(field=f"{field}.{side}.member", rule=f"{party.member} is no member")

@@ -27,6 +27,10 @@ for all that are due."""
 ORDER_AWAITED: Final = "the payment order (pacs.009) is awaited"
 """Told beside MONY and CMON before there was any attempt."""
 
+STOPPED_AGAIN: Final = 10_000_000_000
+"""Nanoseconds until a pair is tried again that reconciliation has stopped: it takes hours until
+somebody has repaired the ledger."""
+
 
 class Wait(msgspec.Struct, frozen=True, kw_only=True):
     """Why the first side waits and why the second, in reason codes; `failing`: its date is over."""
@@ -40,9 +44,9 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
 def must_wait(
     pair: MatchedPair, days: Days, unpaid: Set[str], *, linked: bool = False
 ) -> Wait | None:
-    """A side holds it, its date lies ahead, the ledgers are closed, the payment order of a side is
-    missing (`unpaid`: the ids of such instructions), or it is `linked` to an instruction that
-    settles before it; None if it settles now."""
+    """A side holds it, its date lies ahead, the ledgers are closed, reconciliation has stopped what
+    it moves, the payment order of a side is missing (`unpaid`: the ids of such instructions), or it
+    is `linked` to an instruction that settles before it; None if it settles now."""
     day = days.current(pair.instruction)
     closed = not day.is_open(days.now())
     failing = closed and pair.settlement_date < day.date
@@ -56,6 +60,8 @@ def must_wait(
             until=day.opens_at if own is None else own.opens_at,
         )
     if not closed:
+        if days.is_stopped(pair):
+            return stopped(days)
         return _awaits(pair, days, unpaid, linked)
     codes = _late(pair, days) if failing else (PendingReason.FUTU, PendingReason.FUTU)
     return Wait(codes=_texts(*codes), failing=failing, until=day.opens_at)
@@ -75,6 +81,15 @@ def _unpaid(pair: MatchedPair, unpaid: Set[str]) -> Wait:
         PendingReason.MONY if side.id in unpaid else PendingReason.CMON for side, _ in pair.sides
     )
     return Wait(codes=_texts(first, second), failing=False, until=FOREVER, text=ORDER_AWAITED)
+
+
+def stopped(days: Days) -> Wait:
+    """Until reconciliation agrees again: on hold by the system."""
+    return Wait(
+        codes=_texts(PendingReason.PRSY, PendingReason.PRSY),
+        failing=False,
+        until=days.now() + STOPPED_AGAIN,
+    )
 
 
 def _held(pair: Pair) -> tuple[ReasonCode, ReasonCode] | None:

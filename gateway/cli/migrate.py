@@ -10,9 +10,14 @@ from gateway.cli.printing import print_json, print_table
 from gateway.cli.terminal import failing, json_option, run_async
 from gateway.config import database
 from ledgers import store
+from ledgers.icsd import store as registry
 from ledgers.migrate import MigrationError, migrate
 
-FOLDERS: dict[str, Path] = {"gateway": engine.MIGRATIONS, "ledger": store.MIGRATIONS}
+FOLDERS: dict[str, Path] = {
+    "gateway": engine.MIGRATIONS,
+    "ledger": store.MIGRATIONS,
+    "registry": registry.MIGRATIONS,
+}
 
 
 @click.command("migrate")
@@ -21,7 +26,7 @@ FOLDERS: dict[str, Path] = {"gateway": engine.MIGRATIONS, "ledger": store.MIGRAT
 @json_option
 @run_async
 async def command(kind: str, dsn: str, as_json: bool) -> None:
-    """Apply the migrations that a gateway's or a ledger's database lacks.
+    """Apply the migrations that a gateway's, a ledger's or a registry node's database lacks.
 
     Services do it at their start as well; two at once are safe.
     """

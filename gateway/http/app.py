@@ -17,7 +17,7 @@ from gateway.http.route import Route
 from gateway.http.routes import ROUTES
 from gateway.http.wire import Problem
 from gateway.ids import new_id
-from gateway.port import Statements
+from gateway.port import Reconciling, Statements
 from gateway.telemetry import logs
 from protocols.iso20022.errors import RejectCode
 
@@ -33,6 +33,7 @@ def build_app(
     gateway: Services,
     *,
     statements: Statements,
+    reconciliation: Reconciling,
     bic: str,
     auth: Authentication,
     body_bytes_max: int,
@@ -49,6 +50,7 @@ def build_app(
     desk = Desk(
         gateway=gateway,
         statements=statements,
+        reconciliation=reconciliation,
         bic=bic,
         body_bytes_max=body_bytes_max,
         batch_max=batch_max,

@@ -11,7 +11,7 @@ from aiohttp import web
 from gateway.http import notation, problems
 from gateway.http.problems import Kind, RequestError
 from gateway.http.wire import Problem
-from gateway.port import Conflict, Gateway, Principal, Statements
+from gateway.port import Conflict, Gateway, Principal, Reconciling, Statements
 from protocols.iso20022.errors import RejectCode
 
 T = TypeVar("T")
@@ -56,6 +56,7 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
 
     gateway: Services
     statements: Statements
+    reconciliation: Reconciling
     bic: str  # of the gateway: `Fr` of what it writes
     body_bytes_max: int
     batch_max: int

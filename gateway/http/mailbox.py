@@ -143,7 +143,7 @@ def delivery(desk: Letterhead, member: str, stored: Stored, *, as_json: bool) ->
         created_at=instant_text(stored.created_at),
         settlement=stored.settlement,
     )
-    if stored.definition == wire.SETTLEMENT_NOTICE:
+    if stored.definition in wire.OWN_NOTICES:
         return msgspec.structs.replace(entry, message=msgspec.Raw(stored.content.encode()))
     head = header(desk, member, stored.id, stored.definition, stored.created_at, related)
     xml = render.render(_outbound.decode(stored.content), head)

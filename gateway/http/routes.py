@@ -11,6 +11,7 @@ from gateway.http import (
     mailbox,
     messages,
     notation,
+    reconciliation,
     report_wire,
     settlements,
     statements,
@@ -91,6 +92,12 @@ _WEBHOOK: Final = Answer(
     status=200,
     description="The webhook; its secret is not shown",
     contents=_json(wire.WebhookView, sample.WEBHOOK),
+)
+
+_RECONCILIATION: Final = Answer(
+    status=200,
+    description="The last run of each ledger, open breaks, and those lifted within a week",
+    contents=_json(report_wire.ReconciliationView, sample.RECONCILIATION),
 )
 
 ROUTES: Final = (
@@ -349,6 +356,29 @@ ROUTES: Final = (
             ),
         ),
         refusals=(Kind.DENIED,),
+    ),
+    Route(
+        method="GET",
+        path="/v1/reconciliation",
+        name="showReconciliation",
+        summary="Where reconciliation stands, and its breaks by age",
+        handler=reconciliation.show,
+        roles=OPERATORS,
+        answers=(_RECONCILIATION,),
+        head=True,
+    ),
+    Route(
+        method="POST",
+        path="/v1/reconciliation",
+        name="reconcile",
+        summary="Reconcile the ledgers now",
+        description=reconciliation.DESCRIPTION,
+        handler=reconciliation.reconcile,
+        roles=OPERATORS,
+        parameters=(_KEY,),
+        request=_json(report_wire.ReconciliationRequest, {}),
+        body_required=False,
+        answers=(_RECONCILIATION,),
     ),
     Route(
         method="GET",

@@ -146,6 +146,48 @@ STATEMENTS: Final = report_wire.StatementList(
     )
 )
 
+RECONCILIATION: Final = report_wire.ReconciliationView(
+    running=False,
+    agreed=False,
+    ledgers=(
+        report_wire.LedgerReconciliation(
+            ledger="eur",
+            business_date=date(2026, 10, 8),
+            started_at="2026-10-08T19:00:00Z",
+            ended_at="2026-10-08T19:00:04Z",
+            holdings=412,
+            facts=18_204,
+            totals=(
+                report_wire.TotalView(
+                    asset="EUR",
+                    issued="2000000.00",
+                    held="2000000.50",
+                    locked="0.00",
+                    told="2000000.00",
+                ),
+            ),
+            failure=None,
+        ),
+    ),
+    breaks=(
+        report_wire.BreakView(
+            number=1,
+            ledger="eur",
+            asset="EUR",
+            account=None,
+            kind="issued",
+            expected="2000000.00",
+            found="2000000.50",
+            amount="0.50",
+            what="the accounts do not hold what was issued",
+            first_seen_at="2026-10-08T19:00:04Z",
+            last_seen_at="2026-10-08T19:00:04Z",
+            lifted_at=None,
+            age_seconds=60.0,
+        ),
+    ),
+)
+
 LEDGERS: Final = wire.LedgerList(
     ledgers=(
         wire.LedgerView(

@@ -20,7 +20,9 @@ from htlc.swap import LockProtocol, Party
 from ledgers.port import AssetDescription, LockKind
 
 SETTLEMENT_NOTICE: Final = "lockstep.settlement.1"
-"""Definition of a mailbox entry that is JSON of our own and no ISO 20022 message."""
+RECONCILIATION_NOTICE: Final = "lockstep.reconciliation.1"
+OWN_NOTICES: Final = (SETTLEMENT_NOTICE, RECONCILIATION_NOTICE)
+"""Definitions of mailbox entries that are JSON of our own and no ISO 20022 messages."""
 
 LEGS_MAX: Final = 64
 """Of one proposal, before anything is looked at; configuration allows fewer (16 by default)."""
@@ -312,7 +314,7 @@ class MessageResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """A message in a mailbox. ISO 20022 as `xml`, or as `message` in the JSON form if the request
-    accepts it; a `lockstep.settlement.1` notice is always a `message`."""
+    accepts it; a notice of our own (`lockstep.`) is always a `message`."""
 
     cursor: Cursor
     id: Annotated[str, Meta(description="BizMsgIdr of the message: the same each time it is read")]

@@ -9,7 +9,7 @@ import asyncpg
 import msgspec
 
 from gateway.config import database
-from gateway.icsd_node import routes
+from gateway.icsd_node import archive, routes
 from gateway.icsd_node.settings import NodeProcess
 from gateway.process import health
 from gateway.process.life import Ready, addresses, live
@@ -73,6 +73,7 @@ async def serve(settings: NodeProcess, listening: Listening, ready: Ready, say: 
         _watch(state, parts)
         app = build_app(parts.ledger, settings.principals())
         routes.add(app, parts.node, parts.store)
+        archive.add(app, parts.store)
         app.middlewares.insert(0, traffic.middleware())
         runners = [
             await serve_app(health.build_app(state, exposed, lambda: lag.last), listening[1]),
@@ -109,11 +110,14 @@ def _watch(state: health.Health, parts: Parts) -> None:
     state.remarks["clock"] = lambda: node.replica.withheld
 
 
+def identity_of(settings: NodeProcess) -> Identity:
+    """Raises ConfigurationError."""
+    return Identity(registry=RegistryId(settings.registry), key=settings.key(), clock=_wall_clock)
+
+
 @asynccontextmanager
 async def _parts(settings: NodeProcess) -> AsyncIterator[Parts]:
-    identity = Identity(
-        registry=RegistryId(settings.registry), key=settings.key(), clock=_wall_clock
-    )
+    identity = identity_of(settings)
     access, stream = settings.log.access(settings.registry), settings.log.stream
     log = await JetStreamLog.open(settings.log.servers, access, stream)
     try:

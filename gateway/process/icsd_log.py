@@ -33,6 +33,8 @@ class StreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """The stream to make, by whoever holds the administrator's seed."""
 
     seed_file: Path  # of the administrator's nkey ("SU…")
+    #: This server under a name that its certificate has. None is where it listens.
+    server: str | None = None
     replicas: int = 1
     epoch: int = 1
     bytes_max: int = LOG_BYTES_MAX
@@ -63,7 +65,7 @@ async def _serve(settings: LogProcess, server: LogServer, ready: Ready, say: Say
     await server.start()
     try:
         if settings.stream is not None:
-            await _make(settings.stream, settings.server, server.url)
+            await _make(settings.stream, settings.server, settings.stream.server or server.url)
         ready()
         status = await server.wait()
         say(f"the log's server ended with exit status {status}")

@@ -12,7 +12,7 @@ from gateway.links import Link
 from gateway.telemetry import census as counting
 from gateway.telemetry import metrics
 from gateway.telemetry.census import Census
-from gateway.telemetry.metrics import histogram, number, numbers
+from gateway.telemetry.families import histogram, number, numbers
 from gateway.telemetry.traffic import Traffic
 from htlc.settlement import Phase
 from htlc.units import LedgerId
@@ -31,6 +31,7 @@ class GatewaySource:
         self._census = Census()
         self._backlogs: dict[str, int] = {}
         self._unmatched = 0
+        self._ordered = 0
         self._failing = 0
 
     async def refresh(self) -> None:
@@ -41,6 +42,7 @@ class GatewaySource:
             rows = await self._engine.pool.fetch(QUERIES["mailbox_backlogs"])
             self._backlogs = {row["member"]: row["backlog"] for row in rows}
             self._unmatched = await self._engine.pool.fetchval(QUERIES["matching_queue"])
+            self._ordered = await self._engine.pool.fetchval(QUERIES["open_payments"])
             self._failing = await self._engine.pool.fetchval(QUERIES["webhooks_failing"])
 
     def collect(self) -> Iterator[Metric]:
@@ -49,6 +51,7 @@ class GatewaySource:
         yield from self._links()
         yield from self._writers()
         yield from self._members()
+        yield from self._reconciliation()
         yield from self._replica()
 
     def _settlements(self) -> Iterator[Metric]:
@@ -142,6 +145,7 @@ class GatewaySource:
     def _members(self) -> Iterator[Metric]:
         yield numbers(metrics.MESSAGES, *self._desk.verdicts.items())
         yield number(metrics.MATCHING_QUEUE, self._unmatched)
+        yield number(metrics.PAYMENT_ORDERS_OPEN, self._ordered)
         yield number(metrics.PAIRS_PENDING, len(self._engine.pending))
         yield numbers(
             metrics.MAILBOX_BACKLOG, *(((member,), n) for member, n in self._backlogs.items())
@@ -154,6 +158,21 @@ class GatewaySource:
             (("failed",), hooks.failed),
         )
         yield number(metrics.WEBHOOKS_FAILING, self._failing)
+
+    def _reconciliation(self) -> Iterator[Metric]:
+        service = self._engine.reconciliation
+        runs = service.runs.items()
+        yield numbers(
+            metrics.RECONCILIATION_BREAKS,
+            *(((name,), service.breaks.get(name, 0)) for name in self._engine.settings.ledgers),
+        )
+        yield numbers(
+            metrics.RECONCILIATION_LAST, *(((name,), run.ended_at / 1e9) for name, run in runs)
+        )
+        yield numbers(
+            metrics.RECONCILIATION_SECONDS,
+            *(((name,), (run.ended_at - run.started_at) / 1e9) for name, run in runs),
+        )
 
     def _replica(self) -> Iterator[Metric]:
         tally = self._engine.runner.tally

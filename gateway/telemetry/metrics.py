@@ -9,19 +9,10 @@ The objects of the system keep their own numbers, as plain integers and `Distrib
 read when Prometheus asks: `telemetry.gateway` and `telemetry.ledger` do that.
 """
 
-from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Final
 
 import msgspec
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
-
-from ledgers.distribution import Distribution
 
 
 class Kind(StrEnum):
@@ -280,6 +271,10 @@ MATCHING_QUEUE = _gauge(
     "lockstep_matching_queue",
     "Accepted instructions without a match. Of the database: the same on every replica.",
 )
+PAYMENT_ORDERS_OPEN = _gauge(
+    "lockstep_payment_orders_open",
+    "Payment orders (pacs.009) that stand. Of the database: the same on every replica.",
+)
 PAIRS_PENDING = _gauge(
     "lockstep_pairs_pending", "Matched pairs of this replica that wait for a date or a new attempt."
 )
@@ -298,6 +293,25 @@ WEBHOOKS_FAILING = _gauge(
     "Members whose webhook did not take the last message: tried again, or given up after a 410.",
 )
 STREAMS = _gauge("lockstep_mailbox_streams", "Open streams of mailboxes.")
+
+# ------------------------------------------------------------------ gateway: reconciliation
+
+RECONCILIATION_BREAKS = _gauge(
+    "lockstep_reconciliation_breaks",
+    "Open breaks: what a ledger tells that does not agree with what it told. Must be 0. Of the "
+    "database: the same on every replica.",
+    "ledger",
+)
+RECONCILIATION_LAST = _gauge(
+    "lockstep_reconciliation_last_run_timestamp_seconds",
+    "When the last reconciliation of a ledger ended. Absent before the first one.",
+    "ledger",
+)
+RECONCILIATION_SECONDS = _gauge(
+    "lockstep_reconciliation_duration_seconds",
+    "How long the last reconciliation of a ledger took.",
+    "ledger",
+)
 
 # ------------------------------------------------------------------ gateway: replicas
 
@@ -376,44 +390,3 @@ REGISTRY_LOG_UP = _gauge("lockstep_registry_log_up", "1 if connected to the log.
 REGISTRY_LOG_ERRORS = _counter(
     "lockstep_registry_log_errors_total", "Tries of the log without an answer.", "registry"
 )
-
-
-# ------------------------------------------------------------------ giving them out
-
-
-_FAMILIES: Final[dict[Kind, Callable[..., Metric]]] = {
-    Kind.COUNTER: CounterMetricFamily,
-    Kind.GAUGE: GaugeMetricFamily,
-    Kind.HISTOGRAM: HistogramMetricFamily,
-}
-
-
-def family(definition: Definition) -> Metric:
-    """An empty family of the client library, to which samples are added."""
-    make = _FAMILIES[definition.kind]
-    return make(definition.name, definition.help, labels=definition.labels)
-
-
-def numbers(definition: Definition, *samples: tuple[Sequence[str], float]) -> Metric:
-    """A counter or gauge with its samples: label values, value."""
-    made = family(definition)
-    assert isinstance(made, CounterMetricFamily | GaugeMetricFamily)
-    for labels, value in samples:
-        assert len(labels) == len(definition.labels), f"{definition.name} has other labels"
-        made.add_metric(labels, value)
-    return made
-
-
-def number(definition: Definition, value: float) -> Metric:
-    """A counter or gauge without labels."""
-    return numbers(definition, ((), value))
-
-
-def histogram(definition: Definition, *samples: tuple[Sequence[str], Distribution]) -> Metric:
-    """A histogram with its samples: label values, what was observed."""
-    made = family(definition)
-    assert isinstance(made, HistogramMetricFamily)
-    for labels, seen in samples:
-        assert len(labels) == len(definition.labels), f"{definition.name} has other labels"
-        made.add_metric(labels, [(le, float(n)) for le, n in seen.cumulative()], seen.sum)
-    return made

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from gateway.process.health import Health
 from gateway.sql import Pool
-from gateway.telemetry import logs, metrics
+from gateway.telemetry import families, logs, metrics
 from gateway.telemetry.lag import LoopLag
 from gateway.telemetry.traffic import Traffic
 
@@ -48,25 +48,25 @@ class ProcessSource:
         """Everything is at hand."""
 
     def collect(self) -> Iterator[Metric]:
-        yield metrics.numbers(
+        yield families.numbers(
             metrics.BUILD_INFO, ((self._component, _version(), platform.python_version()), 1)
         )
         conditions = self._health.conditions()
-        yield metrics.numbers(
+        yield families.numbers(
             metrics.READY, *(((name,), state.ok) for name, state in conditions.items())
         )
-        yield metrics.number(metrics.DRAINING, self._health.draining)
-        yield metrics.number(metrics.DATABASE_UP, conditions["database"].ok)
-        yield metrics.histogram(metrics.EVENT_LOOP_LAG, ((), self._lag.seen))
+        yield families.number(metrics.DRAINING, self._health.draining)
+        yield families.number(metrics.DATABASE_UP, conditions["database"].ok)
+        yield families.histogram(metrics.EVENT_LOOP_LAG, ((), self._lag.seen))
         idle = self._pool.get_idle_size()
-        yield metrics.numbers(
+        yield families.numbers(
             metrics.POOL_CONNECTIONS,
             (("idle",), idle),
             (("used",), self._pool.get_size() - idle),
         )
-        yield metrics.number(metrics.POOL_CONNECTIONS_MAX, self._pool.get_max_size())
+        yield families.number(metrics.POOL_CONNECTIONS_MAX, self._pool.get_max_size())
         yield from self._traffic.collect()
-        yield metrics.numbers(
+        yield families.numbers(
             metrics.LOG_RECORDS, *(((level,), n) for level, n in logs.counted.items())
         )
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from prometheus_client.core import Metric
 
 from gateway.telemetry import metrics
-from gateway.telemetry.metrics import histogram, numbers
+from gateway.telemetry.families import histogram, numbers
 from ledgers.icsd.node import Node
 from ledgers.icsd.stream import JetStreamLog
 

@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 from prometheus_client.core import Metric
 
-from gateway.telemetry import logs, metrics, spans
+from gateway.telemetry import families, logs, metrics, spans
 from ledgers import trace
 from ledgers.distribution import Distribution
 
@@ -81,17 +81,17 @@ class Traffic:
         return spans.active.begin(f"{method} {route}", "SERVER", caller, attributes)
 
     def collect(self) -> Iterator[Metric]:
-        yield metrics.numbers(
+        yield families.numbers(
             metrics.HTTP_REQUESTS,
             *(
                 ((method, route, str(status)), n)
                 for (method, route, status), n in self._requests.items()
             ),
         )
-        yield metrics.histogram(
+        yield families.histogram(
             metrics.HTTP_SECONDS, *(((route,), seen) for route, seen in self._seconds.items())
         )
-        yield metrics.number(metrics.HTTP_IN_FLIGHT, self._in_flight)
+        yield families.number(metrics.HTTP_IN_FLIGHT, self._in_flight)
 
 
 def route_of(request: web.Request) -> str:

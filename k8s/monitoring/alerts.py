@@ -141,6 +141,24 @@ PROGRESS: Final = (
 
 LEDGERS: Final = (
     Alert(
+        alert="LockstepReconciliationBreak",
+        expr="max by (ledger) (lockstep_reconciliation_breaks) > 0",
+        severity="page",
+        summary="What a ledger tells does not agree with what it told: new locks are stopped",
+        description="{{ $labels.ledger }}: {{ $value }} breaks. Clear them before settlement "
+        "begins tomorrow.",
+    ),
+    Alert(
+        alert="LockstepReconciliationOld",
+        # Daily, and a run takes minutes: two hours after the set time it is missed.
+        expr="time() - max by (ledger) (lockstep_reconciliation_last_run_timestamp_seconds)"
+        " > 26 * 3600",
+        lasts="5m",
+        severity="ticket",
+        summary="A ledger was not reconciled for a day",
+        description="{{ $labels.ledger }}: {{ $value | humanizeDuration }} ago.",
+    ),
+    Alert(
         alert="LockstepLedgerUnreachable",
         expr="max by (ledger) (lockstep_link_up) == 0",
         lasts="1m",

@@ -167,6 +167,20 @@ CASES = (
         quiet="5m",
         fires="6m",
     ),
+    _gauge(
+        "LockstepReconciliationBreak",
+        'lockstep_reconciliation_breaks{instance="a",ledger="registry"}',
+    ),
+    Case(
+        alert="LockstepReconciliationOld",
+        # Reconciled at minute 0 and never again.
+        series={
+            "lockstep_reconciliation_last_run_timestamp_seconds"
+            '{instance="a",ledger="euro"}': "0x2000"
+        },
+        quiet="25h",
+        fires="27h",
+    ),
     Case(
         alert="LockstepLedgerOverloaded",
         series={'lockstep_ledger_overloaded_total{instance="a",ledger="euro"}': "0x5 0+60x30"},

@@ -37,6 +37,24 @@ LEDGERS: Final = Dashboard(
             unit="s",
         ),
         Panel(
+            title="Reconciliation breaks",
+            about="What a ledger tells that does not agree with what it told: locks are stopped.",
+            queries=(("max by (ledger) (lockstep_reconciliation_breaks)", "{{ledger}}"),),
+            kind="stat",
+        ),
+        Panel(
+            title="Last reconciled",
+            about="Time since the last run of each ledger ended, and how long it took.",
+            queries=(
+                (
+                    "time() - max by (ledger) (lockstep_reconciliation_last_run_timestamp_seconds)",
+                    "{{ledger}} ago",
+                ),
+                ("max by (ledger) (lockstep_reconciliation_duration_seconds)", "{{ledger}} took"),
+            ),
+            unit="s",
+        ),
+        Panel(
             title="Request time as the gateway sees it",
             about="By ledger and operation.",
             queries=quantiles("lockstep_link_request_seconds", "ledger", "operation"),

@@ -21,6 +21,7 @@ from tests.gateway.http.fake import (
     SELLER,
     STRANGER,
     FakeGateway,
+    FakeReconciliation,
     FakeStatements,
 )
 
@@ -68,6 +69,7 @@ async def serve(fake: FakeGateway, said: list[str], **options: Any) -> tuple[web
     app = build_app(
         fake,
         statements=FakeStatements(fake),
+        reconciliation=FakeReconciliation(fake),
         bic=GATEWAY,
         auth=authenticator(),
         body_bytes_max=BODY_BYTES_MAX,

@@ -13,9 +13,11 @@ from gateway.port import (
     Busy,
     Conflict,
     Denied,
+    Difference,
     LedgerState,
     Principal,
     Received,
+    Reconciled,
     Refused,
     Resolution,
     StatementMade,
@@ -379,3 +381,37 @@ class FakeStatements:
                 definition="camt.053.001.08",
             )
         ]
+
+
+class FakeReconciliation:
+    """Implements `gateway.port.Reconciling`: one break of the registry is open."""
+
+    running = False
+
+    def __init__(self, fake: FakeGateway) -> None:
+        self._fake = fake
+        self.asked: list[tuple[tuple[str, ...], bool]] = []
+
+    async def ask(self, names: Sequence[str], *, afresh: bool) -> bool:
+        self._fake._check()
+        self.asked.append((tuple(names), afresh))
+        return True
+
+    async def reconciled(self, names: Sequence[str]) -> list[Reconciled]:
+        self._fake._check()
+        return [Reconciled(ledger=name) for name in names]
+
+    async def differences(self, names: Sequence[str], since: int) -> list[Difference]:
+        found = Difference(
+            number=1,
+            ledger="registry",
+            asset=ISIN,
+            account="",
+            kind="issued",
+            expected=5,
+            found=3,
+            what="the accounts do not hold what was issued",
+            first_seen_at=NOW - 60 * 10**9,
+            last_seen_at=NOW,
+        )
+        return [found] if "registry" in names else []

@@ -26,6 +26,7 @@ async def clients(running: System) -> AsyncIterator[tuple[Client, Client]]:
     app = build_app(
         running.desk,
         statements=running.engine.statements,
+        reconciliation=running.engine.reconciliation,
         bic=running.settings.bic,
         auth=Authenticator(running.settings.members),
         body_bytes_max=limits.body_bytes_max,

@@ -1,0 +1,1 @@
+"""Reconciliation: whether each ledger is what it told, per issue and per account."""
