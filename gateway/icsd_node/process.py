@@ -1,15 +1,15 @@
 """One registry's node as a process, put together from its parts and run."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
 import msgspec
 
-from gateway.config import database
+from gateway.config import ConfigurationError, database
 from gateway.icsd_node import routes
+from gateway.icsd_node.care import identity
 from gateway.icsd_node.settings import NodeProcess
 from gateway.process import health
 from gateway.process.life import Ready, addresses, live
@@ -21,11 +21,10 @@ from gateway.telemetry.logs import Say
 from gateway.telemetry.process import ProcessSource, exposition
 from gateway.telemetry.registry import RegistrySource
 from gateway.telemetry.traffic import Traffic
-from htlc.units import Instant, seconds
-from ledgers.icsd.epoch import RegistryId
+from htlc.units import seconds
 from ledgers.icsd.hosted import RegistryLedger
 from ledgers.icsd.node import Node
-from ledgers.icsd.start import Identity, registry
+from ledgers.icsd.start import registry
 from ledgers.icsd.store import Store
 from ledgers.icsd.stream import JetStreamLog
 from ledgers.icsd.stream_setup import self_test
@@ -111,22 +110,20 @@ def _watch(state: health.Health, parts: Parts) -> None:
 
 @asynccontextmanager
 async def _parts(settings: NodeProcess) -> AsyncIterator[Parts]:
-    identity = Identity(
-        registry=RegistryId(settings.registry), key=settings.key(), clock=_wall_clock
-    )
     access, stream = settings.log.access(settings.registry), settings.log.stream
     log = await JetStreamLog.open(settings.log.servers, access, stream)
     try:
         await self_test(log, stream, settings.log.monitors)
         opened = registry(
             settings.network(),
-            identity,
+            identity(settings),
             database(settings.dsn),
             log,
             settings.traits(),
             seconds(settings.fresh_seconds),
         )
         async with opened as ledger:
+            _require_same_log(settings, ledger.node)
             pool = ledger.pool
             pulse = Pulse(lambda: _touch(pool), LOST)
             yield Parts(ledger=ledger, store=Store(pool), log=log, pool=pool, pulse=pulse)
@@ -139,5 +136,10 @@ async def _touch(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
     await pool.execute("SELECT pg_current_xact_id()", timeout=EVERY_SECONDS)
 
 
-def _wall_clock() -> Instant:
-    return Instant(time.time_ns())
+def _require_same_log(settings: NodeProcess, node: Node) -> None:
+    """Positions in the database count in one log; in another they would mean other messages."""
+    if node.head.log != settings.log.epoch:
+        raise ConfigurationError(
+            f"log.epoch: the book stands in the log of epoch {node.head.log}, "
+            f"not in that of {settings.log.epoch}"
+        )

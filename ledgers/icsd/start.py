@@ -53,7 +53,7 @@ class Altered(Exception):
         super().__init__(
             f"the book in the database is not the one certified at height {view.height}: its root "
             f"is {view.state.root.hex()}, certified is {certificate.statement.state.hex()}; "
-            "mend it from another registry (`lockstep icsd-node repair`)"
+            "see where and mend it by `lockstep icsd-node --check` and `--repair`"
         )
         self.view = view
         self.certificate = certificate
