@@ -198,6 +198,10 @@ class Admission:
             if reason is not None and id not in self._paired and reason.value != waiting.advised:
                 yield waiting, reason
 
+    def accepted(self) -> Iterator[tuple[str, SettlementInstruction]]:
+        """The instructions of this batch that break no rule, each with its member."""
+        return ((side.member, side.instruction) for _, side, _ in self._sides)
+
     def rows(self) -> Iterator[InstructionRow]:
         """The instructions of this batch, to be stored."""
         for arrival, side, keys in self._sides:

@@ -9,8 +9,9 @@ from typing import Final
 
 import msgspec
 
-from gateway import cancellations, claims, party_locks, payments, waiting
+from gateway import cancellations, claims, linkage, party_locks, payments, waiting
 from gateway.cancellations import Cancellations
+from gateway.cash import CashLegs
 from gateway.days import Days
 from gateway.jobs import FOREVER, AttemptJob, Begun, Done, Job, Started
 from gateway.journal import QUERIES, Entry, Journal, Loaded, Notice, Opening, PendingPair
@@ -92,10 +93,11 @@ class Attempts:
             del asking[id]
         pairs = [wanted[id][1].pair for id in asking]
         standing = await self._payments.standing(connection, pairs, done[0].told)
+        linked = await linkage.waiting(connection, pairs)
         openings = []
         for id in (id for id in wanted if id in asking):  # in the order in which they were put
             n, job = wanted[id]
-            if standing[id].unpaid:  # its time has come, its payment order is missing
+            if standing[id].unpaid or id in linked:  # its time has come, and something is missing
                 openings += await self.resumption.resume(
                     connection, n, stands[id], job.pair, done[n]
                 )
@@ -126,7 +128,8 @@ class Attempts:
             due_at = asked.now() + UNHEARD_AGAIN
             await claims.wait(connection, self._journal, job, due_at, done)
             return []
-        if await claims.take(connection, self._journal, job, swap, asked.now(), done):
+        cash = CashLegs(job.pair, standing.orders)
+        if await claims.take(connection, self._journal, job, swap, cash, asked.now(), done):
             return []
         said: Set[MemberId] = swap.payers  # that they have matched is their consent
         if (block := party_locks.party_block(job.pair)) is not None:

@@ -14,6 +14,7 @@ import msgspec
 from gateway import found
 from gateway.jobs import UNTOLD, AttemptJob, Done
 from gateway.journal import QUERIES, Journal, PairEnd, deliver
+from gateway.pair_origin import CashTeller
 from gateway.pairs import notice
 from gateway.sql import Connection, Executor
 from htlc.settlement import Phase, Settlement
@@ -28,7 +29,13 @@ AGAIN: Final = seconds(1)
 
 
 async def take(
-    connection: Connection, journal: Journal, job: AttemptJob, swap: Swap, now: int, done: Done
+    connection: Connection,
+    journal: Journal,
+    job: AttemptJob,
+    swap: Swap,
+    cash: CashTeller,
+    now: int,
+    done: Done,
 ) -> bool:
     """Whether a found settlement is this pair's, within the transaction of an intake: then the pair
     is told its end, or waits for it, and nothing is to be opened."""
@@ -39,7 +46,7 @@ async def take(
         return False
     claimed = (await journal.load_in(connection, [SettlementId(str(id))]))[SettlementId(str(id))]
     if claimed.state.phase is Phase.SETTLED and job.advised:
-        await _settle(connection, journal, job, claimed.state, now, done)
+        await _settle(connection, journal, job, claimed.state, cash, now, done)
     else:  # not ended yet; or only being matched, which both sides are told first
         await wait(connection, journal, job, now + AGAIN, done)
     return True
@@ -73,13 +80,18 @@ async def _settle(
     journal: Journal,
     job: AttemptJob,
     state: Settlement,
+    cash: CashTeller,
     now: int,
     done: Done,
 ) -> None:
     """The pair is over: its sides are told, and the settlement is its last attempt."""
     id = state.swap.id
-    notices = [notice(side, message, now, id) for side, message in job.pair.told_settled(state)]
+    # Nobody was told anything of it: all that has become of the money is news.
+    paid = cash.advise(msgspec.structs.replace(state, legs=()), state, news=True)
+    told = [*paid.told, *job.pair.told_settled(state)]
+    notices = [notice(side, message, now, id) for side, message in told]
     await deliver(connection, notices)
+    await journal.end_payments(connection, paid.ends)
     await connection.execute(QUERIES["settle_claimed"], id, job.pair.id, job.attempt)
     await journal.end_in(connection, PairEnd(pair=job.pair.id, settled=True), now)
     done.over.append(job.pair.id)

@@ -65,10 +65,6 @@ def swap_of(id: SettlementId, locks: Sequence[FoundLock], member_of: MemberOf) -
     legs = []
     for lock in sorted(locks, key=_place):
         terms = lock.terms
-        if lock.pair is None:
-            return (
-                f"leg {terms.leg} has a hash that is not our vault's: a party may hold its secret"
-            )
         payer, payee = (member_of(lock.ledger, its) for its in (terms.payer, terms.payee))
         if payer is None or payee is None:
             return f"leg {terms.leg} has an account that is no member's"
@@ -126,9 +122,9 @@ def as_found(drawn: Agreement, locks: Sequence[FoundLock]) -> Agreement | str:
     return msgspec.structs.replace(drawn, legs=tuple(legs))
 
 
-def to_go_back(swap: Swap, locks: Sequence[FoundLock]) -> Agreement:
-    """The agreement of locks that are not all: they can only go back. No COMMIT can have been
-    recorded, for it needs every leg locked."""
+def as_they_are(swap: Swap, locks: Sequence[FoundLock]) -> Agreement:
+    """The agreement of just these locks, where they make no whole swap: no COMMIT can have been
+    recorded, and they go back; or one of them is executed, so that it was, and they follow."""
     by_leg = {lock.terms.leg: lock for lock in locks}
     found = [by_leg[leg.leg] for leg in swap.legs]
     expiring = any(lock.terms.cancellation_lock is None for lock in found)

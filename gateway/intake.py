@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Final
 
-from gateway import fx_trades, inbound, instructions, waiting
+from gateway import fx_trades, inbound, instructions, linkage, waiting
 from gateway.admission import Admission
 from gateway.agreed import AgreedSwaps
 from gateway.attempts import Attempts, Openers
@@ -174,10 +174,13 @@ class Intake:
         brought = {arrival.key: n for n, arrival in arrivals}
         last = done[arrivals[-1][0]]
         standing = await self._payments.standing(connection, admission.pairs, last.told)
+        await linkage.keep(connection, admission.accepted())
+        linked = await linkage.waiting(connection, admission.pairs)
         waits: dict[str, waiting.Wait] = {}
         kept: list[tuple[PendingPair, Pair]] = []
         for pair in admission.pairs:
-            wait = waiting.must_wait(pair, days, standing[pair.id].unpaid)
+            unpaid = standing[pair.id].unpaid
+            wait = waiting.must_wait(pair, days, unpaid, linked=pair.id in linked)
             if wait is not None:
                 waits[pair.id] = wait
                 fresh = waiting.fresh(pair, days)

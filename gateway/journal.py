@@ -183,9 +183,7 @@ class Journal:
                 connection, [note for entry in done if entry.end for note in entry.notices]
             )
         await self.put_pending(connection, [entry.pending for entry in done if entry.pending])
-        if over := [end for entry in done for end in entry.payments]:
-            ids, states = [end.payment for end in over], [end.state for end in over]
-            await connection.execute(QUERIES["end_payments"], ids, states)
+        await self.end_payments(connection, [end for entry in done for end in entry.payments])
         return written
 
     async def _append(self, executor: Executor, entries: Sequence[Entry]) -> list[bool]:
@@ -257,6 +255,12 @@ class Journal:
         caller's: it waits no more, and requests about it are answered."""
         await connection.execute(QUERIES["drop_pending"], [end.pair])
         await self._conclude(connection, [end], now)
+
+    async def end_payments(self, connection: Connection, ends: Sequence[PaymentEnd]) -> None:
+        """Note payment orders that are over, within a transaction of the caller's."""
+        if ends:
+            ids, states = [end.payment for end in ends], [end.state for end in ends]
+            await connection.execute(QUERIES["end_payments"], ids, states)
 
     async def put_pending(self, connection: Connection, waits: Sequence[PendingPair]) -> None:
         """Note pairs that wait, within a transaction of the caller's."""

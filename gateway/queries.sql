@@ -183,9 +183,25 @@ FROM instruction i JOIN unnest($1::text[], $2::text[]) AS t (member, transaction
     USING (member, transaction_id);
 
 -- name: candidates
+-- Instructions that may match these: all of other members that share both keys; and of those that
+-- share one, which can only name a near miss, some: or a large party's backlog in one ISIN would be
+-- read for each message.
+WITH wanted AS (
+    SELECT DISTINCT a, b, member FROM unnest($1::bytea[], $2::bytea[], $3::text[]) AS t (a, b, member)
+), found AS (
+    SELECT c.instruction FROM wanted w CROSS JOIN LATERAL (
+        SELECT instruction FROM instruction
+        WHERE key_b = w.b AND key_a = w.a AND member <> w.member AND pair IS NULL AND NOT ended
+        UNION ALL
+        (SELECT instruction FROM instruction
+         WHERE key_a = w.a AND pair IS NULL AND NOT ended LIMIT $4)
+        UNION ALL
+        (SELECT instruction FROM instruction
+         WHERE key_b = w.b AND pair IS NULL AND NOT ended LIMIT $4)
+    ) AS c
+)
 SELECT instruction, entered_at, member, key_a, key_b, advised, alleged, header, content
-FROM instruction
-WHERE pair IS NULL AND NOT ended AND (key_a = ANY ($1::bytea[]) OR key_b = ANY ($2::bytea[]));
+FROM instruction WHERE instruction IN (SELECT instruction FROM found);
 
 -- name: store_inbound
 INSERT INTO inbound (member, message_id, digest, received_at, id, raw, definition)
@@ -327,6 +343,9 @@ ORDER BY p.pair FOR UPDATE OF p;
 
 -- name: mailbox_backlogs
 SELECT member, last - acknowledged AS backlog FROM mailbox_head;
+
+-- name: open_payments
+SELECT count(*) FROM payment WHERE state = 'OPEN';
 
 -- name: matching_queue
 SELECT count(*) FROM instruction WHERE pair IS NULL AND NOT ended;
@@ -513,6 +532,20 @@ WHERE settlement = $1 ORDER BY said_at, operator;
 -- The matched instructions that settlements are attempts of, where they are.
 SELECT settlement, pair FROM settlement WHERE settlement = ANY ($1::uuid[]) AND pair IS NOT NULL;
 
+-- name: store_links
+INSERT INTO link (member, waits, waits_for)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) ON CONFLICT DO NOTHING;
+
+-- name: open_links
+-- Of these instructions, those that wait for one that is not there yet, or not at its end.
+SELECT DISTINCT l.member, l.waits
+FROM link l
+JOIN unnest($1::text[], $2::text[]) AS t (member, waits) USING (member, waits)
+LEFT JOIN instruction i ON i.member = l.member AND i.transaction_id = l.waits_for
+WHERE i.instruction IS NULL
+   OR NOT (i.ended OR EXISTS (SELECT FROM settlement s JOIN journal j USING (settlement)
+                              WHERE s.pair = i.pair AND j.phase = 'SETTLED'));
+
 -- name: store_payment
 INSERT INTO payment (payment, member, message_id, entered_at, instruction_id, end_to_end_id, uetr,
                      swap_id, header, content)
@@ -610,7 +643,23 @@ INSERT INTO handed_secret (settlement, sealed) VALUES ($1, $2) ON CONFLICT DO NO
 -- name: handed_secret
 SELECT sealed FROM handed_secret WHERE settlement = $1;
 
+-- name: use_hashes
+INSERT INTO party_hash (digest, settlement) SELECT * FROM unnest($1::bytea[], $2::uuid[])
+ON CONFLICT DO NOTHING;
+
+-- name: used_hashes
+SELECT digest, settlement FROM party_hash WHERE digest = ANY ($1::bytea[]);
+
 -- name: use_hash
 -- Whether nobody has used this hash before.
 INSERT INTO party_hash (digest, settlement) VALUES ($1, $2)
 ON CONFLICT DO NOTHING RETURNING settlement;
+
+-- name: begin_system_state
+INSERT INTO system_state (subject, state) VALUES ($1, $2) ON CONFLICT DO NOTHING;
+
+-- name: lock_system_state
+SELECT state FROM system_state WHERE subject = $1 FOR UPDATE;
+
+-- name: put_system_state
+UPDATE system_state SET state = $2 WHERE subject = $1;

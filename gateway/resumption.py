@@ -6,7 +6,7 @@ The caller has locked the pair's row, so that no attempt begins beside this.
 
 from collections.abc import Awaitable, Callable, Set
 
-from gateway import waiting
+from gateway import linkage, waiting
 from gateway.days import Days
 from gateway.elsewhere import CONFLICTS_MAX
 from gateway.jobs import AttemptJob, Begun, Done
@@ -51,7 +51,8 @@ class Resumption:
     ) -> list[Begun]:
         """Try a pair that waits, unless there is (still) something that it has to wait for."""
         standing = (await self._payments.standing(connection, [pair], done.told))[pair.id]
-        wait = waiting.must_wait(pair, self._days, standing.unpaid)
+        linked = bool(await linkage.waiting(connection, [pair]))
+        wait = waiting.must_wait(pair, self._days, standing.unpaid, linked=linked)
         if wait is not None:
             await self.keep(connection, waits, pair, wait, done)
             return []
@@ -68,7 +69,8 @@ class Resumption:
     ) -> None:
         """Something has gone: a pair may have to wait for more than its time now."""
         standing = (await self._payments.standing(connection, [pair], done.told))[pair.id]
-        wait = waiting.must_wait(pair, self._days, standing.unpaid)
+        linked = bool(await linkage.waiting(connection, [pair]))
+        wait = waiting.must_wait(pair, self._days, standing.unpaid, linked=linked)
         if wait is not None:
             await self.keep(connection, waits, pair, wait, done)
 

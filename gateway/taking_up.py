@@ -29,9 +29,19 @@ from gateway.live import facts
 from gateway.sql import Pool
 from gateway.vault import Vault
 from htlc.agreement import Agreement
-from htlc.contract import Answer
+from htlc.contract import Answer, Status
 from htlc.coordinator import evolve, propose
-from htlc.events import Answered, Decided, Decision, Event, Opened, Proposed, Reason, Restored
+from htlc.events import (
+    Answered,
+    Decided,
+    Decision,
+    Event,
+    Learned,
+    Opened,
+    Proposed,
+    Reason,
+    Restored,
+)
 from htlc.settlement import Phase, Settlement
 from htlc.swap import Swap
 from htlc.units import Duration, HtlcId, Instant, LedgerId, SettlementId, after, seconds
@@ -287,21 +297,22 @@ class TakingUp:
         self, id: SettlementId, locks: Sequence[FoundLock], answers: Mapping[HtlcId, Answer]
     ) -> str | None:
         """A settlement that the journal knows nothing of; why not, if it cannot be."""
-        swap = found.swap_of(id, locks, self._member_of)
+        ours = [lock for lock in locks if lock.pair is not None]
+        swap = found.swap_of(id, ours, self._member_of)
         if isinstance(swap, str):
             return swap
         whole = found.whole(swap)
-        agreement = self._agreement(swap, locks) if whole else found.to_go_back(swap, locks)
+        executed = any(_is_executed(answers[lock.terms.id]) for lock in ours)
+        if not whole and not executed and len(ours) < len(locks):
+            return "a leg of it has a hash that is not our vault's, and a party may show its secret"
+        agreement = self._agreement(swap, ours) if whole else ""
         if isinstance(agreement, str):
-            return agreement
+            if whole and not executed:
+                return agreement
+            agreement = found.as_they_are(swap, ours)
         begun = (Opened(agreement=agreement), Restored(epoch=self._journal.epoch.number))
-        opened = learned = _opened(swap, begun)
-        for n, leg in enumerate(agreement.legs):
-            learned = evolve(learned, Answered(leg=n, answer=answers[leg.terms.id]))
-        if whole:  # undecided, so it does not end here: its end is told by the runner
-            await self._open(swap, (*begun, *facts(opened, learned)))
-        elif learned.any_executed:
-            return "a leg of it is executed, and others are on no ledger that is known here"
+        if whole or executed:  # undecided, so it does not end here: its end is told by the runner
+            await self._open(swap, (*begun, *_learned(swap, agreement, begun, answers)))
         else:
             cancel = Decided(decision=Decision.CANCEL, reason=Reason.RESTORED)
             await self._open(swap, (*begun, cancel))
@@ -345,6 +356,22 @@ class TakingUp:
                     replica=self._journal.replica,
                 )
             )
+
+
+def _is_executed(answer: Answer) -> bool:
+    return answer.htlc is not None and answer.htlc.status is Status.EXECUTED
+
+
+def _learned(
+    swap: Swap, agreement: Agreement, begun: Sequence[Event], answers: Mapping[HtlcId, Answer]
+) -> Sequence[Learned]:
+    """What the ledgers have told, as it is journalled. Legs that were found nowhere are asked for
+    later."""
+    opened = learned = _opened(swap, begun)
+    for n, leg in enumerate(agreement.legs):
+        if (answer := answers.get(leg.terms.id)) is not None:
+            learned = evolve(learned, Answered(leg=n, answer=answer))
+    return facts(opened, learned)
 
 
 def _proposed(swap: Swap) -> Proposed:

@@ -1,5 +1,5 @@
 """What a gateway tells its members beside the course of settlements: allegements, receipts of
-liquidity transfers, states that last.
+liquidity transfers, states that last, events of the system.
 """
 
 import asyncio
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gateway.allegements import Allegements
-from gateway.config import Settings
+from gateway.config import Settings, calendars_of
 from gateway.directory import Directory, now_ns
 from gateway.lasting import Lasting
 from gateway.links import Link
@@ -16,6 +16,7 @@ from gateway.mailbox import Mailboxes
 from gateway.pending import PendingPairs
 from gateway.runner import Runner
 from gateway.sql import Pool
+from gateway.system_events import SystemEvents
 from htlc.units import LedgerId
 
 
@@ -62,9 +63,18 @@ class Tellers:
             say=say,
         )
         parts.runner.changed = self.lasting.changed
+        self.system_events = SystemEvents(
+            pool,
+            parts.directory,
+            calendars_of(parts.settings),
+            parts.links,
+            now=now_ns,
+            delivered=delivered,
+            say=say,
+        )
 
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for task in (self.allegements, self.liquidity, self.lasting):
+            for task in (self.allegements, self.liquidity, self.lasting, self.system_events):
                 group.create_task(task.run())

@@ -17,11 +17,15 @@ from gateway.journal import PendingPair
 from gateway.pairs import MatchedPair, Pair
 from protocols.iso20022.codes import FailingReason, PendingReason, ReasonCode
 
-ORDER_AWAITED: Final = "the payment order (pacs.009) is awaited"
-"""Told beside MONY and CMON before there was any attempt."""
-
 DATED: Final = ("FUTU", "LATE", "CLAT", "CYCL")
 """Reasons of a pair that waits for a business day and for nothing else."""
+
+LINKED_AGAIN: Final = 2_000_000_000
+"""Nanoseconds until a pair is looked at again that waits for a linked instruction: one statement
+for all that are due."""
+
+ORDER_AWAITED: Final = "the payment order (pacs.009) is awaited"
+"""Told beside MONY and CMON before there was any attempt."""
 
 STOPPED_AGAIN: Final = 10_000_000_000
 """Nanoseconds until a pair is tried again that reconciliation has stopped: it takes hours until
@@ -37,10 +41,12 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     text: str | None = None  # for people, beside the codes
 
 
-def must_wait(pair: MatchedPair, days: Days, unpaid: Set[str]) -> Wait | None:
+def must_wait(
+    pair: MatchedPair, days: Days, unpaid: Set[str], *, linked: bool = False
+) -> Wait | None:
     """A side holds it, its date lies ahead, the ledgers are closed, reconciliation has stopped what
-    it moves, or the payment order of a side is missing (`unpaid`: the ids of such instructions);
-    None if it settles now."""
+    it moves, the payment order of a side is missing (`unpaid`: the ids of such instructions), or it
+    is `linked` to an instruction that settles before it; None if it settles now."""
     day = days.current(pair.instruction)
     closed = not day.is_open(days.now())
     failing = closed and pair.settlement_date < day.date
@@ -56,9 +62,18 @@ def must_wait(pair: MatchedPair, days: Days, unpaid: Set[str]) -> Wait | None:
     if not closed:
         if days.is_stopped(pair):
             return stopped(days)
-        return _unpaid(pair, unpaid) if unpaid else None
+        return _awaits(pair, days, unpaid, linked)
     codes = _late(pair, days) if failing else (PendingReason.FUTU, PendingReason.FUTU)
     return Wait(codes=_texts(*codes), failing=failing, until=day.opens_at)
+
+
+def _awaits(pair: MatchedPair, days: Days, unpaid: Set[str], linked: bool) -> Wait | None:
+    if unpaid:
+        return _unpaid(pair, unpaid)
+    if not linked:
+        return None
+    codes = _texts(PendingReason.LINK, PendingReason.LINK)
+    return Wait(codes=codes, failing=False, until=days.now() + LINKED_AGAIN)
 
 
 def _unpaid(pair: MatchedPair, unpaid: Set[str]) -> Wait:
@@ -126,11 +141,13 @@ def settle_on(pair: MatchedPair, days: Days) -> date:
 
 def kept(before: PendingPair, wait: Wait, today: date) -> PendingPair:
     """The same pair, waiting for this now."""
+    failing = before.failing or wait.failing
+    same = (before.advised, before.failing) == (wait.codes[0], failing)
     return msgspec.structs.replace(
         before,
         due_at=wait.until,
         advised=wait.codes[0],
         mirrored=wait.codes[1],
-        failing=before.failing or wait.failing,
-        told_on=today,
+        failing=failing,
+        told_on=before.told_on if same else today,
     )

@@ -1,6 +1,7 @@
 """One registry's node as a process, put together from its parts and run."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -8,8 +9,7 @@ import asyncpg
 import msgspec
 
 from gateway.config import ConfigurationError, database
-from gateway.icsd_node import routes
-from gateway.icsd_node.care import identity
+from gateway.icsd_node import archive, routes
 from gateway.icsd_node.settings import NodeProcess
 from gateway.process import health
 from gateway.process.life import Ready, addresses, live
@@ -21,10 +21,11 @@ from gateway.telemetry.logs import Say
 from gateway.telemetry.process import ProcessSource, exposition
 from gateway.telemetry.registry import RegistrySource
 from gateway.telemetry.traffic import Traffic
-from htlc.units import seconds
+from htlc.units import Instant, seconds
+from ledgers.icsd.epoch import RegistryId
 from ledgers.icsd.hosted import RegistryLedger
 from ledgers.icsd.node import Node
-from ledgers.icsd.start import registry
+from ledgers.icsd.start import Identity, registry
 from ledgers.icsd.store import Store
 from ledgers.icsd.stream import JetStreamLog
 from ledgers.icsd.stream_setup import self_test
@@ -72,6 +73,7 @@ async def serve(settings: NodeProcess, listening: Listening, ready: Ready, say: 
         _watch(state, parts)
         app = build_app(parts.ledger, settings.principals())
         routes.add(app, parts.node, parts.store)
+        archive.add(app, parts.store)
         app.middlewares.insert(0, traffic.middleware())
         runners = [
             await serve_app(health.build_app(state, exposed, lambda: lag.last), listening[1]),
@@ -108,22 +110,28 @@ def _watch(state: health.Health, parts: Parts) -> None:
     state.remarks["clock"] = lambda: node.replica.withheld
 
 
+def identity_of(settings: NodeProcess) -> Identity:
+    """Raises ConfigurationError."""
+    return Identity(registry=RegistryId(settings.registry), key=settings.key(), clock=_wall_clock)
+
+
 @asynccontextmanager
 async def _parts(settings: NodeProcess) -> AsyncIterator[Parts]:
+    identity = identity_of(settings)
     access, stream = settings.log.access(settings.registry), settings.log.stream
     log = await JetStreamLog.open(settings.log.servers, access, stream)
     try:
         await self_test(log, stream, settings.log.monitors)
         opened = registry(
             settings.network(),
-            identity(settings),
+            identity,
             database(settings.dsn),
             log,
             settings.traits(),
             seconds(settings.fresh_seconds),
         )
         async with opened as ledger:
-            _require_same_log(settings, ledger.node)
+            require_same_log(settings, ledger.node)
             pool = ledger.pool
             pulse = Pulse(lambda: _touch(pool), LOST)
             yield Parts(ledger=ledger, store=Store(pool), log=log, pool=pool, pulse=pulse)
@@ -136,7 +144,11 @@ async def _touch(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
     await pool.execute("SELECT pg_current_xact_id()", timeout=EVERY_SECONDS)
 
 
-def _require_same_log(settings: NodeProcess, node: Node) -> None:
+def _wall_clock() -> Instant:
+    return Instant(time.time_ns())
+
+
+def require_same_log(settings: NodeProcess, node: Node) -> None:
     """Positions in the database count in one log; in another they would mean other messages."""
     if node.head.log != settings.log.epoch:
         raise ConfigurationError(

@@ -168,7 +168,8 @@ def gateway_process(
                 lei=member.lei,
                 token_sha256=token_sha256(credentials.members[member.bic]),
                 accounts={ledger: tuple(names) for ledger, names in member.accounts.items()},
-                power_of_attorney=True,  # on one machine all members are the same person
+                power_of_attorney=member.power_of_attorney,
+                advise_after_seconds=member.advise_after_seconds,
                 connection=_absolute(member.connection),
             )
             for member in world.members

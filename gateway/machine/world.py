@@ -99,6 +99,9 @@ class MemberSpec(_Table, frozen=True, kw_only=True):
     name: str
     lei: str
     accounts: dict[str, dict[str, dict[str, str]]]
+    #: The gateway pays for it what it has instructed; false: it sends payment orders (pacs.009).
+    power_of_attorney: bool = True
+    advise_after_seconds: float = 1.0  # a state of the locks that has lasted this long is told
     connection: ConnectionSettings = ConnectionSettings()
 
 

@@ -63,3 +63,9 @@ CREATE TABLE party_hash (
     digest     bytea PRIMARY KEY,
     settlement uuid NOT NULL
 );
+
+-- What members were last told of the system (admi.004): of a ledger's business day, of its trust.
+CREATE TABLE system_state (
+    subject text PRIMARY KEY,
+    state   text NOT NULL
+);

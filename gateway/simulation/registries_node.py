@@ -158,12 +158,16 @@ class Node:
             self.last_vote = sign(Vote(registry=self.name, statement=statement), self.key)
             self.replica.signed(statement)
             self._say(self.last_vote, now)
-        elif self._is_unheard() and now >= self.vote_told_at + AGAIN and self.last_vote:
+        elif self.last_vote and now >= self.vote_told_at + AGAIN and self._is_wanted():
             self._say(self.last_vote, now)
 
     def _say(self, vote: Signed, now: Instant) -> None:
         self.vote_told_at = now
         self.say_vote(vote)
+
+    def _is_wanted(self) -> bool:
+        """We, or somebody who asks, have not heard enough votes for the head."""
+        return self.replica.is_asked_again() or self._is_unheard()
 
     def _is_unheard(self) -> bool:
         certified = self.replica.certified

@@ -64,9 +64,9 @@ STEP_SECONDS: Final = 0.1
 TELL_SECONDS: Final = 1.0
 """Between two times that a vote is told, until its block is certified: telling promises nothing."""
 
-ANSWER_SECONDS: Final = 25.0
-"""That a caller waits: the longest pause of a log that finds a new leader (16 s) and some blocks.
-After that the outcome is not known yet, which is an answer too."""
+ANSWER_SECONDS: Final = 12.0
+"""That a caller waits, less than a client's own deadline (15 s): then it hears that the outcome is
+not known yet. A log without a leader is back after 4 to 16 s; who asks again is told the same."""
 
 BUSY_SECONDS: Final = 0.005
 IDLE_SECONDS: Final = 0.2
@@ -379,7 +379,8 @@ class Node:
         while True:
             await _either(self._voted, TELL_SECONDS)
             self._voted.clear()
-            if self._vote is not None and self._certified < self.replica.view.height:
+            is_needed = self._certified < self.replica.view.height
+            if self._vote is not None and (self.replica.is_asked_again() or is_needed):
                 await self._log.tell(vote_subject(self.me), pack(self._vote))
 
     async def _cut(self) -> None:

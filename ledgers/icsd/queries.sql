@@ -169,7 +169,7 @@ UPDATE head SET step = step + 1, height = $1 - 1, position = $2;
 
 -- name: begin_epoch
 -- What was above the start of an epoch that people began was told to nobody: it is undone. The new
--- log is read from its beginning.
+-- log is read from its beginning, and its first cut carries the certificate of the block below.
 WITH undone AS (
     DELETE FROM network_blocks WHERE height >= $1
 ),
@@ -178,6 +178,10 @@ uncertified AS (
 ),
 begun AS (
     INSERT INTO recoveries (kind, number, body) VALUES ('begun', $2, $3)
+),
+certified AS (
+    INSERT INTO certificates (height, body) SELECT $1 - 1, $4::bytea WHERE $4 IS NOT NULL
+    ON CONFLICT (height) DO NOTHING
 )
 UPDATE head SET step = step + 1, height = $1 - 1, log = $2, position = 0;
 

@@ -49,6 +49,10 @@ HEIGHTS_BEHIND: Final = 64
 """Votes are kept so far back, to convict who signs another one later: some seconds of blocks."""
 
 
+BUNDLES_AHEAD: Final = 16
+"""Bundles of a registry after its last one that are kept to be compared: it has one in flight, so
+more of them between two cuts are rare, and a liar cannot fill our memory."""
+
 EVIDENCE_MAX: Final = 10
 """Records kept of one offence of one registry: one convicts, some more show that it goes on."""
 
@@ -131,6 +135,7 @@ class Replica:
         self._rest = _Rest()
         self._recovered = recovered
         self._ended = False
+        self._is_asked_again = False
 
     @property
     def final(self) -> int:
@@ -168,6 +173,7 @@ class Replica:
         self._latest_possible = Instant(before.at + STEP_MAX) if before.height else INSTANT_MAX
         self._head_has_entries = bool(block.messages)
         self._rest, self.withheld, self._recovered = _Rest(), None, False
+        self._is_asked_again = False
         self._forget()
         self._count()
         return block
@@ -196,11 +202,20 @@ class Replica:
         if statement.epoch != epoch.number or not self._is_signed(signed, statement, epoch):
             return
         heard = self._votes.setdefault(height, {})
+        is_repeated = vote.registry in heard and vote.registry != self.me
         first = heard.setdefault(vote.registry, (signed, statement))[0]
         if first.body != signed.body:
             self._convict(first, signed)
         elif height == self.view.height:
+            self._is_asked_again |= is_repeated and self._is_certified_at(height)
             self._count()
+
+    def is_asked_again(self) -> bool:
+        """Whether somebody told its vote for the head again although we know the certificate: it
+        has missed votes, perhaps ours. Told once more they save it the wait for the next cut. Asks
+        once for each repetition."""
+        asked, self._is_asked_again = self._is_asked_again, False
+        return asked
 
     def _hear_all(self, certificate: Certificate) -> None:
         """The votes of a certificate, too: who told us another one is convicted by the two."""
@@ -349,7 +364,10 @@ class Replica:
         """Two bundles of one registry with one sequence: it may sign one only. Signatures are
         verified here only where two differ, so that the ordinary case is verified once."""
         key = bundle.registry, bundle.epoch, bundle.sequence
-        public_key = self.view.epoch_at(self.view.height + 1).key(bundle.registry)
+        epoch, last = self.view.epoch_at(self.view.height + 1), self.view.tables.last(key[0])[0]
+        public_key = epoch.key(bundle.registry)
+        if bundle.epoch != epoch.number or not last <= bundle.sequence <= last + BUNDLES_AHEAD:
+            return
         first = self._bundles.setdefault(key, signed)
         if first.body == signed.body or public_key is None:
             return

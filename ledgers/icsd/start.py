@@ -11,7 +11,7 @@ from htlc.units import SECOND, Duration, LedgerId
 from ledgers.block import Seal
 from ledgers.hosted import Clock, Traits
 from ledgers.icsd.block import Block
-from ledgers.icsd.entry import Certificate, Signed, Vote, unpack
+from ledgers.icsd.entry import Certificate, Signed, Statement, Vote, unpack
 from ledgers.icsd.epoch import Epoch, RegistryId
 from ledgers.icsd.hosted import RegistryLedger
 from ledgers.icsd.log import OrderedLog
@@ -47,13 +47,13 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
 class Altered(Exception):
     """The rows of the database are not those that a quorum signed: somebody or something has
-    changed them. `repair` mends them from a peer."""
+    changed them. `repair` mends them."""
 
     def __init__(self, view: View, certificate: Certificate) -> None:
         super().__init__(
             f"the book in the database is not the one certified at height {view.height}: its root "
             f"is {view.state.root.hex()}, certified is {certificate.statement.state.hex()}; "
-            "see where and mend it by `lockstep icsd-node --check` and `--repair`"
+            "mend it (`lockstep registry repair`)"
         )
         self.view = view
         self.certificate = certificate
@@ -79,7 +79,7 @@ async def start(network: Network, identity: Identity, store: Store, log: Ordered
         known.view,
         voted=None if voted is None else voted[1].statement,
         certified=await store.last_certificate(),
-        statement=known.unfinal[-1][0].statement if known.unfinal else None,
+        statement=await _statement_of_head(known, store),
         guard=head.position,
         pace=network.pace,
         recovered=known.recovered,
@@ -115,6 +115,15 @@ async def registry(
         node = await start(network, identity, Store(pool), log)
         seal = Seal(network.network, identity.key)
         yield RegistryLedger(node, pool, seal, identity.clock, traits, fresh)
+
+
+async def _statement_of_head(known: "Known", store: Store) -> Statement | None:
+    """What we make of the last archived block. It is not in the book yet, except after a recovery
+    that begins right above what was final here."""
+    if known.unfinal:
+        return known.unfinal[-1][0].statement
+    found = await store.blocks(known.view.height - 1, 1)
+    return found[0].statement if found else None
 
 
 class Known(msgspec.Struct, kw_only=True):

@@ -224,7 +224,8 @@ class Store:
     async def begin(self, begun: Begun) -> None:
         """Go on from the start of an epoch that people began, in its log."""
         record = begun.record
-        await self._fetch("begin_epoch", record.start, record.number, _encode(begun))
+        certificate = None if record.certificate is None else _encode(record.certificate)
+        await self._fetch("begin_epoch", record.start, record.number, _encode(begun), certificate)
 
     async def undo(self, height: int) -> None:
         """Take back the archived blocks from a height on: another one is certified there. None of

@@ -86,7 +86,7 @@ def _entry(entry: Entry, currency: str) -> str:
         f"<BookgDt><DtTm>{instant_text(entry.booked_at)}</DtTm></BookgDt>"
         f"<ValDt><Dt>{entry.value_date}</Dt></ValDt>"
         f"<AcctSvcrRef>{escaped(entry.servicer_reference, 35)}</AcctSvcrRef>"
-        f"<BkTxCd>{_code(entry.kind)}</BkTxCd>"
+        f"<BkTxCd>{bank_transaction_code(entry.kind)}</BkTxCd>"
         + (
             f"<NtryDtls><TxDtls><Refs>{references}</Refs>{amount}{isin}</TxDtls></NtryDtls>"
             if references
@@ -96,7 +96,8 @@ def _entry(entry: Entry, currency: str) -> str:
     )
 
 
-def _code(kind: BankTransaction) -> str:
+def bank_transaction_code(kind: BankTransaction) -> str:
+    """The content of BkTxCd."""
     domain, _, rest = kind.value.partition("/")
     if not rest:
         return f"<Prtry><Cd>{domain}</Cd></Prtry>"

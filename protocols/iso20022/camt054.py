@@ -4,10 +4,11 @@ from typing import Final
 
 from protocols.iso20022 import lock_block
 from protocols.iso20022.blocks import tag
+from protocols.iso20022.camt053 import bank_transaction_code
 from protocols.iso20022.header import Header
 from protocols.iso20022.lexical import escaped, instant_text
 from protocols.iso20022.paying import money
-from protocols.iso20022.payment import CashEntry, EntryKind
+from protocols.iso20022.payment import CashEntry
 from protocols.iso20022.schemas import ISO
 
 DEFINITION: Final = "camt.054.001.08"
@@ -36,21 +37,12 @@ def _entry(e: CashEntry) -> str:
         f"<CdtDbtInd>{e.credit_debit}</CdtDbtInd><Sts><Cd>BOOK</Cd></Sts>"
         f"<BookgDt><DtTm>{booked}</DtTm></BookgDt><ValDt><Dt>{booked[:10]}</Dt></ValDt>"
         f"<AcctSvcrRef>{escaped(e.servicer_ref, 35)}</AcctSvcrRef>"
-        + bank_transaction_code(e.kind)
-        + f"<NtryDtls><TxDtls>{_references(e)}{money('Amt', e.amount, e.currency)}"
+        f"<BkTxCd>{bank_transaction_code(e.kind)}</BkTxCd>"
+        f"<NtryDtls><TxDtls>{_references(e)}{money('Amt', e.amount, e.currency)}"
         f"<CdtDbtInd>{e.credit_debit}</CdtDbtInd>"
         + (f"<FinInstrmId>{tag('ISIN', e.isin)}</FinInstrmId>" if e.isin else "")
         + (lock_block.write(e.lock, _PLACE) if e.lock else "")
         + "</TxDtls></NtryDtls></Ntry>"
-    )
-
-
-def bank_transaction_code(kind: EntryKind) -> str:
-    """Domain, family and sub-family (ISO bank transaction codes)."""
-    domain, family, sub_family = kind.split("/")
-    return (
-        f"<BkTxCd><Domn><Cd>{domain}</Cd><Fmly><Cd>{family}</Cd>"
-        f"<SubFmlyCd>{sub_family}</SubFmlyCd></Fmly></Domn></BkTxCd>"
     )
 
 

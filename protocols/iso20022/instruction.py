@@ -97,8 +97,7 @@ class SettlementParties(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
-    """Another instruction that this one is linked to (`Lnkgs`): kept with it; nothing waits for
-    it."""
+    """Another instruction that this one is linked to (`Lnkgs`)."""
 
     position: str | None  # AFTE, BEFO, WITH, INFO; None: it is not told, or proprietary
     reference: str

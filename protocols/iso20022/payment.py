@@ -17,6 +17,7 @@ from protocols.iso20022.codes import (
 )
 from protocols.iso20022.instruction import CreditDebit
 from protocols.iso20022.lock_block import LockBlock
+from protocols.iso20022.statements import BankTransaction
 
 NO_REFERENCE = "NOTPROVIDED"
 """EndToEndId where the debtor gave none (the EPC's convention): it ties a payment to nothing."""
@@ -134,13 +135,6 @@ class PaymentStatus(
         assert rejected == (self.code is not None), "a rejection has a code, and nothing else has"
 
 
-class EntryKind(StrEnum):
-    """What an entry is, as `BkTxCd` domain, family and sub-family."""
-
-    SECURITIES = "SECU/SETT/TRAD"  # settlement of a securities trade
-    FOREIGN_EXCHANGE = "FORX/SPOT/OTHR"
-
-
 class CashEntry(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="entry"
 ):
@@ -151,7 +145,7 @@ class CashEntry(
     currency: str
     credit_debit: CreditDebit
     booked_at: int  # ledger time
-    kind: EntryKind
+    kind: BankTransaction
     servicer_ref: str  # of the lock that paid it, on its ledger
     payment: PaymentReferences
     account_owner_tx: str | None = None  # TxId of the instruction of the member that is told

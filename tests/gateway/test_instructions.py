@@ -16,7 +16,6 @@ from protocols.iso20022.errors import ProtocolError, RejectCode
 from protocols.iso20022.header import Header
 from protocols.iso20022.instruction import (
     CreditDebit,
-    Link,
     Movement,
     Payment,
     QuantityType,
@@ -349,18 +348,3 @@ async def test_of_two_that_lack_the_same_the_one_with_the_higher_priority_is_tri
         await send(running, instruction(movement, **back | accounts | {"sender": member}))
     await until(lambda: len(tried) == 2)
     assert tried == ["0001", "0003"]
-
-
-async def test_links_are_kept_with_the_instruction_and_hold_nothing_up(running: System) -> None:
-    links = (
-        Link(position="AFTE", reference="OTHER-1", kind="SctiesSttlmTxId"),
-        Link(position=None, reference="POOL", kind="PoolId"),
-    )
-    deliver, receive = both(links=links)
-    await send(running, deliver)
-    await send(running, receive)
-    await until(lambda: settled(running, SELLER))
-    content = await running.engine.pool.fetchval(
-        "SELECT content FROM instruction WHERE member = $1", SELLER
-    )
-    assert msgspec.json.decode(content, type=SettlementInstruction).links == links

@@ -25,15 +25,26 @@ from gateway.journal import Entry
 from gateway.port import Busy, Conflict, Denied, Principal, View
 from gateway.restore import Declared, declare
 from gateway.sql import open_pool
-from htlc.agreement import Agreement, PrincipalRisk
+from htlc.agreement import Agreement, PrincipalRisk, htlc_id
 from htlc.events import Decision, Reason
 from htlc.settlement import Phase
 from htlc.swap import LockProtocol
-from htlc.units import Instant, SettlementId, seconds
+from htlc.units import AccountId, Instant, LegId, SettlementId, seconds
+from ledgers.port import Lock
 from tests.gateway.audit import dishonest
 from tests.gateway.audit.day import RENEW, SAVE, Copy, Day
 from tests.gateway.audit.dishonest import CANCEL, CASH, COMMIT, SECU, Rogue, rogue
-from tests.gateway.systems import BUYER, ISIN, SELLER, System, system, until
+from tests.gateway.systems import (
+    BUYER,
+    DEALER,
+    GATEWAY,
+    ISIN,
+    SELLER,
+    System,
+    account,
+    system,
+    until,
+)
 from tests.gateway.test_agreed_swaps import a_dvp, member, settle
 from tests.gateway.test_instructions import both, send
 
@@ -309,6 +320,29 @@ async def test_a_copy_that_lacks_records_is_noticed_though_nobody_said_so(site: 
     await site.declared()
     async with made.gateway():
         await until(lambda: is_frozen(site, lost.settlement))
+
+
+async def test_a_stray_lock_beside_an_executed_leg_holds_nobody_up(site: Site) -> None:
+    """Anybody may lock something of its own under an id of ours, with the hashes that it sees."""
+    await site.save()
+    async with site.by_hand() as operator:
+        lost = await both_locked(operator)
+        like = lost.legs[CASH].terms
+        stray = msgspec.structs.replace(
+            like,
+            id=htlc_id(lost.settlement, LegId("STRAY")),
+            leg=LegId("STRAY"),
+            payee=AccountId(account("bank", DEALER)),
+        )
+        await operator.execute(lost, SECU)
+        await site.made.ledgers["bank"].submit(GATEWAY, [Lock(terms=stray)])
+    await site.put_back()
+    await site.declared()
+    async with site.made.gateway():
+        await becomes(site, lost.settlement, "SETTLED")
+        view = await site.view(lost.settlement)
+        assert view is not None and len(view.state.legs) == 3
+    assert (await site.audited()).clean
 
 
 async def test_facts_before_the_copy_need_not_be_read(site: Site) -> None:

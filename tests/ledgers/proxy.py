@@ -46,6 +46,11 @@ class Proxy:
         """Once: pass the request that holds `text` on, and cut before its answer comes back."""
         self._losing = text
 
+    @property
+    def has_lost(self) -> bool:
+        """Whether that request has come."""
+        return not self._losing
+
     def _cut(self) -> None:
         for writer in self._writers:
             writer.close()

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from htlc.contract import Answer, Refusal, Unknown
-from htlc.units import HtlcId
+from htlc.units import AccountId, HtlcId
 from ledgers import postgres
 from ledgers.administration import Act, OpenAccount, Record
 from ledgers.block import Seal
@@ -114,6 +114,31 @@ async def test_a_commit_whose_answer_is_lost_is_unknown_and_found_done(
         assert isinstance(again, Answer) and again.refusal is None
         alice = await world.hosted.account(ALICE_ACCOUNT)
         assert alice.holdings["EUR"].locked == terms.quantity
+
+
+async def test_a_batch_that_follows_one_of_ours_is_a_transaction_by_itself(
+    dsn: str, postgres_server: str
+) -> None:
+    """Acts of administration begin one and lock the head, and so does a first batch; operations
+    and questions after it do not."""
+    async with (
+        Proxy(postgres_server) as proxy,
+        postgres_world(proxy.dsn(dsn)) as world,
+    ):
+        ledger, terms = world.as_(GATEWAY), [world.terms(quantity=1) for _ in range(3)]
+        await ledger.apply([Lock(terms=terms[0])])
+        proxy.lose_the_answer_to(b"BEGIN ISOLATION")
+        for batch in (
+            [Lock(terms=terms[0]), Lock(terms=terms[1])],
+            [Execute(id=each.id, key=EXECUTION_KEY) for each in terms[:2]],
+            [Execute(id=terms[2].id, key=EXECUTION_KEY)],
+        ):
+            assert all(isinstance(answer, Answer) for answer in await ledger.apply(batch))
+        assert isinstance((await ledger.look([terms[0].id]))[0], Answer)
+        assert not proxy.has_lost
+        act = OpenAccount(account=AccountId("new-1"), owner=BOB.name)
+        await world.hosted.administer(LEDGER_OPERATOR, [act])
+        assert proxy.has_lost
 
 
 async def test_what_was_told_once_binds_a_replica_whose_clock_is_behind(dsn: str) -> None:

@@ -9,7 +9,6 @@ from protocols.iso20022.lexical import instant
 from protocols.iso20022.lock_block import LedgerEvent, LockBlock, LockStatus
 from protocols.iso20022.payment import (
     CashEntry,
-    EntryKind,
     PaymentReferences,
     PaymentStatus,
     RecallAnswer,
@@ -18,6 +17,7 @@ from protocols.iso20022.payment import (
     TransactionStatus,
     TransferReceipt,
 )
+from protocols.iso20022.statements import BankTransaction
 
 LOCK_EVENT = LedgerEvent(
     ledger="cbka-eur",
@@ -123,7 +123,7 @@ def entries(cash: LockBlock) -> dict[str, Outbound]:
         currency="EUR",
         credit_debit=CreditDebit.CRDT,
         booked_at=instant("2026-10-08T08:04:05Z"),
-        kind=EntryKind.SECURITIES,
+        kind=BankTransaction.SECURITIES,
         servicer_ref="CBKA-TX-900144",
         payment=ORDERED,
         market_tx="GW2610080000417A",
@@ -135,7 +135,7 @@ def entries(cash: LockBlock) -> dict[str, Outbound]:
         "camt.054-debit-exchange": replace(
             credit,
             credit_debit=CreditDebit.DBIT,
-            kind=EntryKind.FOREIGN_EXCHANGE,
+            kind=BankTransaction.FOREIGN_EXCHANGE,
             amount="1000",
             currency="JPY",
             isin=None,

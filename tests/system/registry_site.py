@@ -5,12 +5,14 @@ What dies is started again, as a supervisor would; faults are the campaign's (`r
 
 import asyncio
 import contextlib
+import json
 import os
 import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import asyncpg
@@ -21,10 +23,12 @@ from gateway.embedded import Cluster, temporary_directory
 from gateway.machine.ledger_client import LedgerClient
 from htlc.units import AccountId, Quantity
 from ledgers.access import token_digest
+from ledgers.icsd.link import LinkLostError
+from ledgers.icsd.log import LogUnreachable
 from ledgers.icsd.store import Archived, decode_block
 from ledgers.port import Answer, Issue, LedgerUnreachable
 from ledgers.remote import RemoteLedger
-from tests.ledgers.icsd.servers import MEMBERS, SEEDS, Servers, free_ports
+from tests.ledgers.icsd.servers import MEMBERS, SEEDS, STREAM, Servers, free_ports
 from tests.ledgers.worlds import EUR
 from tests.system.registry_line import Line
 
@@ -183,15 +187,42 @@ class Site:
         for name in MEMBERS:
             self.members[name] = Member(self, name)
 
+    async def log_whole(self) -> None:
+        """Wait until every server of the log has all of it."""
+        async with asyncio.timeout(START_SECONDS):
+            while not await self._is_log_whole():
+                await asyncio.sleep(0.2)
+
+    async def _is_log_whole(self) -> bool:
+        if len(self.log.servers) == 1:
+            return True
+        try:
+            info = await self._log_info()
+        except (LinkLostError, LogUnreachable, TimeoutError, IndexError, ValueError):
+            return False
+        cluster = info.get("cluster", {})
+        replicas = cluster.get("replicas", [])
+        return bool(cluster.get("leader")) and all(
+            replica.get("current") and not replica.get("lag") for replica in replicas
+        )
+
+    async def _log_info(self) -> dict[str, Any]:
+        told: dict[str, Any] = json.loads(await self.log.administer(f"STREAM.INFO.{STREAM}"))
+        return told
+
     async def states(self) -> str:
-        """Of each registry: whether it lives, what it says of itself, its last words."""
-        told = []
+        """Of the log and each registry: whether it lives, what it says of itself, last words."""
+        try:
+            told = [str((await self._log_info()).get("cluster"))]
+        except (LinkLostError, LogUnreachable, TimeoutError, IndexError, ValueError) as error:
+            told = [f"the log: {error!r}"]
         for member in self.members.values():
             try:
                 async with self.session.get(f"{member.metrics_url}/readyz?verbose") as response:
                     told.append(f"{member.name}: {await response.text()}")
             except aiohttp.ClientError as error:
                 told.append(f"{member.name}: {error}")
+            told.append(str(await _head(member)))
             told += (self.directory / f"{member.name}.log").read_text().splitlines()[-LAST_LINES:]
         return "\n".join(told)
 
@@ -216,6 +247,22 @@ class Site:
         ]
         answers = await first.as_("issuer").apply(issues)
         assert all(isinstance(a, Answer) and a.refusal is None for a in answers), answers
+
+
+async def _head(member: Member) -> object:
+    """Where its database stands."""
+    try:
+        connection = await asyncpg.connect(member.cluster.dsn(), timeout=5)
+    except (OSError, asyncpg.PostgresError) as error:
+        return error
+    try:
+        row = await connection.fetchrow(
+            "SELECT step, height, final, position, (SELECT max(height) FROM certificates), "
+            "(SELECT count(*) FROM outbox) FROM head"
+        )
+        return tuple(row)
+    finally:
+        await connection.close()
 
 
 async def member_serves(member: Member, seconds: float = START_SECONDS) -> None:

@@ -75,6 +75,21 @@ def test_two_votes_of_one_height_convict() -> None:
     assert is_evidence(replica.evidence[0], epoch_of("AM", "GE", "KZ", "UZ"))
 
 
+def test_who_repeats_its_vote_is_told_ours_again() -> None:
+    net = Net()
+    net.bundle("KZ", opened("KZ", "kz-1"))
+    net.run(8)
+    replica = net.replicas["GE"]
+    assert replica.certified is not None and not replica.is_asked_again()
+    statement = replica.certified.statement
+    assert statement.height == replica.view.height
+    replica.hear(*net.pens["GE"].vote(statement))
+    assert not replica.is_asked_again(), "our own echo asks for nothing"
+    replica.hear(*net.pens["AM"].vote(statement))
+    assert replica.is_asked_again()
+    assert not replica.is_asked_again(), "said once"
+
+
 def test_two_bundles_of_one_sequence_convict() -> None:
     net = Net()
     pen = Pen(KZ)

@@ -1,0 +1,225 @@
+"""`lockstep registry`: what people do with a registry whose node does not run."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final, ParamSpec, TypeVar
+
+import aiohttp
+import asyncpg
+import click
+import msgspec
+
+from gateway.cli.printing import print_table
+from gateway.cli.terminal import Failure, failing, run_async, say
+from gateway.config import database, read, secret
+from gateway.icsd_node.archive import RemoteArchive
+from gateway.icsd_node.process import identity_of
+from gateway.icsd_node.settings import NodeProcess
+from ledgers.icsd import recover
+from ledgers.icsd import repair as repairing
+from ledgers.icsd.archive import Source
+from ledgers.icsd.entry import Signed
+from ledgers.icsd.log import LogUnreachable
+from ledgers.icsd.rebuild import RebuildStopped
+from ledgers.icsd.rebuild import rebuild as rebuild_from
+from ledgers.icsd.recovery import Begun, Record, unpack_word
+from ledgers.icsd.recovery import propose as record_of
+from ledgers.icsd.start import Altered, Ended, Lost, known_state
+from ledgers.icsd.store import Fenced, Store, prepare
+from ledgers.migrate import MigrationError
+from ledgers.postgres import open_pool
+
+FAULTS: Final = (
+    *(asyncpg.PostgresError, OSError, MigrationError, ValueError, msgspec.DecodeError),
+    *(Altered, Ended, Fenced, Lost, LogUnreachable, RebuildStopped, recover.RecoveryRefused),
+)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@click.group("registry")
+def command() -> None:
+    """Mend or rebuild the database of a registry; begin a new log when one is lost.
+
+    Stop the registry's node first. FILE is the configuration that the node is started with.
+    """
+
+
+def _config(function: Callable[P, T]) -> Callable[P, T]:
+    path = click.Path(path_type=Path, dir_okay=False)
+    return click.option("--config", "file", type=path, required=True, metavar="FILE")(function)
+
+
+def _out(function: Callable[P, T]) -> Callable[P, T]:
+    path = click.Path(path_type=Path, dir_okay=False)
+    return click.option("--out", type=path, required=True, metavar="FILE", help="To write.")(
+        function
+    )
+
+
+def _source(*, required: bool) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """`--from URL` and `--token-file FILE`: another registry of the network."""
+
+    def options(function: Callable[P, T]) -> Callable[P, T]:
+        path = click.Path(path_type=Path, dir_okay=False)
+        token = click.option(
+            "--token-file", type=path, required=required, help="Bearer token there."
+        )
+        url = click.option("--from", "url", required=required, help="URL of another registry.")
+        return url(token(function))
+
+    return options
+
+
+@asynccontextmanager
+async def _opened(file: Path) -> AsyncIterator[tuple[NodeProcess, Store]]:
+    settings = read(file, NodeProcess)
+    network = settings.network()
+    async with await open_pool(database(settings.dsn)) as pool:
+        await prepare(pool, network.network, identity_of(settings).registry, network.epoch)
+        yield settings, Store(pool)
+
+
+@asynccontextmanager
+async def _archive(url: str, token_file: Path) -> AsyncIterator[Source]:
+    async with aiohttp.ClientSession() as session:
+        yield RemoteArchive(session, url, secret(token_file))
+
+
+# --- the book ------------------------------------------------------------------------------------
+
+
+@command.command("check")
+@_config
+@run_async
+async def check(*, file: Path) -> int:
+    """Compare every row of the book with what the archive and its certificates show."""
+    with failing(*FAULTS):
+        async with _opened(file) as (settings, store):
+            found = await repairing.differences(settings.network(), store)
+    _print(found)
+    return 1 if found else 0
+
+
+@command.command("repair")
+@_config
+@run_async
+async def repair(*, file: Path) -> None:
+    """Write the rows of the book that were altered as they are certified."""
+    with failing(*FAULTS):
+        async with _opened(file) as (settings, store):
+            _print(await repairing.repair(settings.network(), store))
+
+
+def _print(found: list[repairing.Difference]) -> None:
+    if found:
+        rows = [(each.table, str(each.key), str(each.found), str(each.certified)) for each in found]
+        print_table(("table", "key", "found", "certified"), rows)
+    say(f"{len(found)} rows were not as certified" if found else "the book is as certified")
+
+
+@command.command("rebuild")
+@_config
+@_source(required=True)
+@run_async
+async def rebuild(*, file: Path, url: str, token_file: Path) -> None:
+    """Read everything again from another registry, which need not be trusted.
+
+    For a database that is lost (an empty one), or that lacks what stood in a log that is gone.
+    """
+    with failing(*FAULTS):
+        async with _opened(file) as (settings, store), _archive(url, token_file) as source:
+            identity = identity_of(settings)
+            height = await rebuild_from(settings.network(), identity, store, source)
+    say(f"read up to height {height}; start the node")
+
+
+# --- a new log -----------------------------------------------------------------------------------
+
+
+@command.command("stop")
+@_config
+@_out
+@run_async
+async def stop(*, file: Path, out: Path) -> None:
+    """Sign that this registry votes in the epoch of the lost log no more. There is no way back."""
+    with failing(*FAULTS):
+        async with _opened(file) as (settings, store):
+            _write(out, await recover.stop(settings.network(), identity_of(settings), store))
+    say(f"wrote {out}: hand it to whoever proposes the next epoch")
+
+
+@command.command("propose")
+@_config
+@_out
+@click.argument("stops", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@run_async
+async def propose(*, file: Path, out: Path, stops: tuple[Path, ...]) -> None:
+    """Make the record of the next epoch from the STOPS of the registries."""
+    with failing(*FAULTS):
+        async with _opened(file) as (settings, store):
+            view = (await known_state(settings.network(), store, await store.head())).view
+            words = [_word(path) for path in stops]
+            record = record_of(view.network, view.epoch, view.following, words)
+    _write(out, msgspec.msgpack.encode(record))
+    say(f"wrote {out}: epoch {record.number} begins at height {record.start}")
+
+
+@command.command("consent")
+@_config
+@_out
+@click.argument("record", type=click.Path(path_type=Path, exists=True))
+@run_async
+async def consent(*, file: Path, out: Path, record: Path) -> None:
+    """Check the RECORD of the next epoch and sign consent to it; to one only."""
+    with failing(*FAULTS):
+        async with _opened(file) as (settings, store):
+            network, identity = settings.network(), identity_of(settings)
+            _write(out, await recover.consent(network, identity, store, _record(record)))
+    say(f"wrote {out}: hand it to all registries")
+
+
+@command.command("begin")
+@_config
+@_source(required=False)
+@click.argument("record", type=click.Path(path_type=Path, exists=True))
+@click.argument("ballots", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@run_async
+async def begin(
+    *, file: Path, url: str | None, token_file: Path | None, record: Path, ballots: tuple[Path, ...]
+) -> None:
+    """Enter the epoch of the RECORD, which a quorum of BALLOTS begins; the log is then the new one.
+
+    Name another registry by --from if this one lacks blocks below the start.
+    """
+    wanted = _record(record)
+    begun = Begun(record=wanted, ballots=tuple(_word(path) for path in ballots))
+    with failing(*FAULTS):
+        async with _opened(file) as (settings, store):
+            network, identity = settings.network(), identity_of(settings)
+            if url is None or token_file is None:
+                await recover.begin(network, identity, store, begun)
+            else:
+                async with _archive(url, token_file) as source:
+                    await recover.begin(network, identity, store, begun, source)
+    say(f"epoch {wanted.number} begins at height {wanted.start}: set log.epoch and start the node")
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+
+
+def _record(path: Path) -> Record:
+    try:
+        return msgspec.msgpack.decode(path.read_bytes(), type=Record)
+    except msgspec.DecodeError as error:
+        raise Failure(f"{path}: no record of an epoch ({error})") from None
+
+
+def _word(path: Path) -> Signed:
+    try:
+        return unpack_word(path.read_bytes())[0]
+    except msgspec.DecodeError as error:
+        raise Failure(f"{path}: no stop and no ballot ({error})") from None

@@ -1,0 +1,115 @@
+"""The journal's two statements: what goes out with an entry is there exactly if the entry is."""
+
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+import gateway
+from gateway.ids import new_id
+from gateway.journal import QUERIES, Entry, Journal, Notice, Opening, registered
+from gateway.sql import Pool, open_pool
+from htlc.events import CancelRequested, Decision
+from htlc.settlement import Phase
+from htlc.units import MemberId, SettlementId
+from ledgers.migrate import migrate
+from tests import postgres
+
+MEMBERS = ("AAAADEFFXXX", "BBBBDEFFXXX")
+
+
+@pytest.fixture
+async def pool(postgres_server: str) -> AsyncIterator[Pool]:
+    async with (
+        postgres.database(postgres_server, f"journal_{new_id()[-12:]}") as dsn,
+        open_pool(dsn, "one") as pool,
+    ):
+        async with pool.acquire() as connection:
+            migrations = Path(gateway.__file__).with_name("migrations")
+            await migrate(connection, migrations)  # type: ignore[arg-type]
+        await pool.execute(QUERIES["ensure_mailboxes"], list(MEMBERS))
+        yield pool
+
+
+async def journal(pool: Pool, name: str) -> Journal:
+    async def nobody_asked(*_: Any) -> None:
+        raise AssertionError("no entry of these tests concludes anything")
+
+    return await registered(pool, nobody_asked, name)
+
+
+def entry(id: SettlementId, sequence: int, *told: str, **its: Any) -> Entry:
+    """Of a settlement; `told` are the members who get a notice with it."""
+    notices = tuple(
+        Notice(
+            member=member,
+            id=new_id(),
+            definition="lockstep.settlement.1",
+            related=None,
+            created_at=1,
+            settlement=id,
+            content=f"{sequence}",
+        )
+        for member in told
+    )
+    asked = CancelRequested(by=MemberId(MEMBERS[0]))
+    made = Entry(
+        settlement=id, sequence=sequence, events=(asked,), phase=Phase.LOCKING, notices=notices
+    )
+    return replace(made, **its)
+
+
+def opening(id: SettlementId, *told: str) -> Opening:
+    return Opening(entry=entry(id, 1, *told), created_at=1, members=MEMBERS, digest=b"\1" * 32)
+
+
+async def mailbox(pool: Pool, member: str) -> list[tuple[int, str, str]]:
+    rows = await pool.fetch(
+        "SELECT sequence, settlement::text, content FROM mailbox WHERE member = $1 ORDER BY 1",
+        member,
+    )
+    return [tuple(row) for row in rows]
+
+
+def ids(count: int) -> Sequence[SettlementId]:
+    return [SettlementId(new_id()) for _ in range(count)]
+
+
+async def test_what_is_known_is_not_opened_again_and_tells_nobody(pool: Pool) -> None:
+    one, two = await journal(pool, "one"), await journal(pool, "two")
+    first, second, third = ids(3)
+    assert await one.open([opening(first, MEMBERS[0]), opening(second)]) == [True, True]
+    again = [opening(first, *MEMBERS), opening(third, *MEMBERS)]
+    assert await two.open(again) == [False, True]
+    assert await mailbox(pool, MEMBERS[0]) == [(1, first, "1"), (2, third, "1")]
+    assert await mailbox(pool, MEMBERS[1]) == [(1, third, "1")]
+    assert await pool.fetchval("SELECT count(*) FROM party") == 3 * len(MEMBERS)
+    owners = await pool.fetch("SELECT replica FROM settlement ORDER BY replica")
+    assert [row[0] for row in owners] == [one.replica, one.replica, two.replica]
+
+
+async def test_an_entry_whose_place_is_taken_is_left_out_with_all_that_hangs_on_it(
+    pool: Pool,
+) -> None:
+    one, two = await journal(pool, "one"), await journal(pool, "two")
+    ours, theirs = ids(2)
+    pair = new_id()
+    await one.open([opening(ours), opening(theirs)])
+    columns = "pair, due_at, attempts, advised, replica"
+    await pool.execute(f"INSERT INTO pending_pair ({columns}) VALUES ($1, 1, 1, '', 1)", pair)
+    commit = entry(theirs, 2, MEMBERS[1], decision=Decision.COMMIT)
+    assert await two.append([commit]) == [True]
+    late = entry(theirs, 2, *MEMBERS, ended=True, settled_pair=pair)
+    also = entry(theirs, 3, MEMBERS[0], decision=Decision.CANCEL)  # one decision per settlement
+    good = entry(ours, 2, *MEMBERS, ended=True)
+    assert await one.append([late, good]) == [False, True]
+    assert await one.append([also]) == [False]
+    assert await mailbox(pool, MEMBERS[0]) == [(1, ours, "2")]
+    assert await mailbox(pool, MEMBERS[1]) == [(1, theirs, "2"), (2, ours, "2")]
+    assert await pool.fetchval("SELECT count(*) FROM pending_pair") == 1
+    still_open = await pool.fetch("SELECT settlement::text FROM settlement WHERE replica > 0")
+    assert [row[0] for row in still_open] == [theirs]
+    assert await one.append([entry(theirs, 3, settled_pair=pair)]) == [True]
+    assert await pool.fetchval("SELECT count(*) FROM pending_pair") == 0
