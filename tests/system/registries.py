@@ -192,7 +192,8 @@ async def campaign(
         lives = sum(member.lives for member in made.members.values())
     say(
         f"{met.total()} faults, {len(load.asked)} transfers, "
-        f"{sum(one.tries for one in load.asked)} tries, all answered; height {height}; {lives} lives of nodes; longest wait {load.longest:.1f} s; "
+        f"{sum(one.tries for one in load.asked)} tries, all answered; height {height}; "
+        f"{lives} lives of nodes; longest wait {load.longest:.1f} s; "
         f"{time.monotonic() - begun:.0f} s; faults {dict(met)}\n"
     )
     return load
