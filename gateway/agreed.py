@@ -2,17 +2,19 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway import claims, instructions
 from gateway.jobs import Begun, Done, Job, Proposal, Started, SwapJob, note_started
-from gateway.journal import Journal, Opening
+from gateway.journal import QUERIES, Journal, Opening
 from gateway.live import Origin
 from gateway.port import Conflict
 from gateway.sql import Connection, Executor, Pool
 from htlc.events import Event, Proposed
 from htlc.swap import Swap
 from htlc.units import SettlementId
+
+HASH_USED: Final = "secret.hash was used by another settlement: each is used once, make a new one"
 
 
 class Begin(Protocol):
@@ -57,8 +59,21 @@ class AgreedSwaps:
             if isinstance(job, SwapJob):
                 for proposal in job.proposals:
                     first.setdefault(proposal.swap.id, (n, proposal))
-        if not first:
-            return
+        stale = await _stale(executor, [proposal.swap for _, proposal in first.values()])
+        first = {id: its for id, its in first.items() if id not in stale}
+        digests = await self._digests(executor, write, first, done) if first else {}
+        for job, its in zip(jobs, done, strict=True):
+            if isinstance(job, SwapJob):
+                its.swaps.extend(_same_terms(proposal, digests) for proposal in job.proposals)
+
+    async def _digests(
+        self,
+        executor: Executor,
+        write: Callable[[Sequence[Opening]], Awaitable[list[bool]]],
+        first: Mapping[SettlementId, tuple[int, Proposal]],
+        done: Sequence[Done],
+    ) -> dict[SettlementId, bytes]:
+        """Open these; of each, the digest of the terms that its id stands for."""
         swaps = [(proposal.swap, proposal.digest) for _, proposal in first.values()]
         await claims.post(executor, self._journal, swaps)
         openings = [self._opening(n, proposal) for n, proposal in first.values()]
@@ -69,9 +84,7 @@ class AgreedSwaps:
             known = await instructions.known_digests(executor, earlier)
             assert known.keys() >= set(earlier), "opened before, unless the epoch is over"
             digests |= known
-        for job, its in zip(jobs, done, strict=True):
-            if isinstance(job, SwapJob):
-                its.swaps.extend(_same_terms(proposal, digests) for proposal in job.proposals)
+        return digests
 
     def _opening(self, n: int, proposal: Proposal) -> Begun:
         swap = proposal.swap
@@ -88,6 +101,24 @@ def _same_terms(
     proposal: Proposal, digests: Mapping[SettlementId, bytes]
 ) -> SettlementId | Conflict:
     id = proposal.swap.id
+    if id not in digests:
+        return Conflict(what=HASH_USED)
     if digests[id] == proposal.digest:
         return id
     return Conflict(what=f"id {id} is known with other terms")
+
+
+async def _stale(executor: Executor, swaps: Sequence[Swap]) -> set[SettlementId]:
+    """The swaps whose party-held hash another settlement has used: whoever has seen the preimage
+    once could claim what is locked behind it again."""
+    held = {swap.secret.digest: swap.id for swap in swaps if swap.secret is not None}
+    if not held:
+        return set()
+    await executor.execute(QUERIES["use_hashes"], list(held), list(held.values()))
+    rows = await executor.fetch(QUERIES["used_hashes"], list(held))
+    users = {row["digest"]: str(row["settlement"]) for row in rows}
+    return {
+        swap.id
+        for swap in swaps
+        if swap.secret is not None and users[swap.secret.digest] != swap.id
+    }

@@ -20,7 +20,7 @@ from gateway.pairs import MatchedPair, Pair, Side, Told
 from gateway.stages import Stage
 from htlc.contract import Refusal
 from htlc.events import Decision, Reason
-from htlc.leg import LegStatus
+from htlc.leg import FINISHED, LegStatus
 from htlc.settlement import Phase, Settlement
 from protocols.iso20022.codes import PaymentReason
 from protocols.iso20022.header import Related
@@ -92,8 +92,9 @@ def cash_legs(pair: MatchedPair) -> tuple[CashLeg, ...]:
 
 
 class CashLegs:
-    """Tells what becomes of the money in one attempt of a pair (`pairs.CashTeller`). `orders` are
-    by the payer's instruction; where there is none, it is paid under a power of attorney."""
+    """Tells what becomes of the money in one attempt of a pair (`pair_origin.CashTeller`).
+
+    `orders` are by the payer's instruction; where there is none, a power of attorney pays."""
 
     def __init__(self, pair: MatchedPair, orders: Mapping[str, Ordered]) -> None:
         self._legs = cash_legs(pair)
@@ -268,7 +269,10 @@ def _rejection(leg: CashLeg, before: Settlement, after: Settlement) -> PaymentRe
         if not own or before.decided is not None:
             return None
         return _REFUSED.get(decided.refusal, PaymentReason.AB04)
-    if after.phase is Phase.CANCELLED and before.phase is not Phase.CANCELLED:
+    ended = after.phase is Phase.CANCELLED and before.phase is not Phase.CANCELLED
+    was, now = _status(before, leg.number), _status(after, leg.number)
+    broken = after.phase is Phase.BROKEN and now in FINISHED and was not in FINISHED
+    if ended or broken:
         timed = decided.decision is Decision.COMMIT or decided.reason is not Reason.RESTORED
         return PaymentReason.AB03 if timed else PaymentReason.AB04
     return None

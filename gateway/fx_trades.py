@@ -11,7 +11,7 @@ from gateway import waiting
 from gateway.days import Days
 from gateway.fx_admission import OpenTrade, TradeRow, Trades
 from gateway.fx_pairs import FxPair, FxSide
-from gateway.inbound import Arrival
+from gateway.inbound import NEAR_MAX, Arrival
 from gateway.journal import QUERIES, deliver
 from gateway.sql import Connection, Record
 from protocols import fx_matching
@@ -44,7 +44,11 @@ async def known(connection: Connection, trades: Sequence[tuple[str, FxTrade]], n
     )
     keys = [fx_matching.keys(trade) for _, trade in trades]
     waiting = await connection.fetch(
-        QUERIES["candidates"], [key.a for key in keys], [key.b for key in keys]
+        QUERIES["candidates"],
+        [key.a for key in keys],
+        [key.b for key in keys],
+        [member for member, _ in trades],
+        NEAR_MAX,
     )
     return Trades(
         ((row["member"], row["transaction_id"]) for row in references),

@@ -4,6 +4,7 @@ The judgement is pure (`Inbox`); `known` and `store` are its two ends in the dat
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import msgspec
 
@@ -18,6 +19,11 @@ from protocols.iso20022.header import Header, Related
 from protocols.iso20022.inbound import Content
 from protocols.iso20022.instruction import SettlementInstruction
 from protocols.iso20022.rules import BusinessRefusal
+
+NEAR_MAX: Final = 50
+"""Instructions that share one key of two with an arrival and are looked at, for each key: one of
+them may name a near miss. Where there are more, a party has thousands unmatched in one ISIN, and is
+told CMIS if none of these is near."""
 
 
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ import msgspec
 from gateway import fx_trades
 from gateway.admission import Admission, InstructionRow, Known, Waiting, keys_of
 from gateway.fx_pairs import FxPair, FxSide
-from gateway.inbound import Arrival, related
+from gateway.inbound import NEAR_MAX, Arrival, related
 from gateway.journal import QUERIES
 from gateway.pairs import Pair, Side
 from gateway.sql import Connection, Executor, Record
@@ -31,7 +31,11 @@ async def known(connection: Connection, arrivals: Sequence[Arrival]) -> Known:
         [arrival.instruction.transaction_id for arrival in arrivals],
     )
     waiting = await connection.fetch(
-        QUERIES["candidates"], [key.a for key in keys], [key.b for key in keys]
+        QUERIES["candidates"],
+        [key.a for key in keys],
+        [key.b for key in keys],
+        [arrival.member for arrival in arrivals],
+        NEAR_MAX,
     )
     return Known(
         references=frozenset((row["member"], row["transaction_id"]) for row in references),

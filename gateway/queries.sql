@@ -183,9 +183,25 @@ FROM instruction i JOIN unnest($1::text[], $2::text[]) AS t (member, transaction
     USING (member, transaction_id);
 
 -- name: candidates
+-- Instructions that may match these: all of other members that share both keys; and of those that
+-- share one, which can only name a near miss, some: or a large party's backlog in one ISIN would be
+-- read for each message.
+WITH wanted AS (
+    SELECT DISTINCT a, b, member FROM unnest($1::bytea[], $2::bytea[], $3::text[]) AS t (a, b, member)
+), found AS (
+    SELECT c.instruction FROM wanted w CROSS JOIN LATERAL (
+        SELECT instruction FROM instruction
+        WHERE key_b = w.b AND key_a = w.a AND member <> w.member AND pair IS NULL AND NOT ended
+        UNION ALL
+        (SELECT instruction FROM instruction
+         WHERE key_a = w.a AND pair IS NULL AND NOT ended LIMIT $4)
+        UNION ALL
+        (SELECT instruction FROM instruction
+         WHERE key_b = w.b AND pair IS NULL AND NOT ended LIMIT $4)
+    ) AS c
+)
 SELECT instruction, entered_at, member, key_a, key_b, advised, alleged, header, content
-FROM instruction
-WHERE pair IS NULL AND NOT ended AND (key_a = ANY ($1::bytea[]) OR key_b = ANY ($2::bytea[]));
+FROM instruction WHERE instruction IN (SELECT instruction FROM found);
 
 -- name: store_inbound
 INSERT INTO inbound (member, message_id, digest, received_at, id, raw, definition)
@@ -327,6 +343,9 @@ ORDER BY p.pair FOR UPDATE OF p;
 
 -- name: mailbox_backlogs
 SELECT member, last - acknowledged AS backlog FROM mailbox_head;
+
+-- name: open_payments
+SELECT count(*) FROM payment WHERE state = 'OPEN';
 
 -- name: matching_queue
 SELECT count(*) FROM instruction WHERE pair IS NULL AND NOT ended;
@@ -623,6 +642,13 @@ INSERT INTO handed_secret (settlement, sealed) VALUES ($1, $2) ON CONFLICT DO NO
 
 -- name: handed_secret
 SELECT sealed FROM handed_secret WHERE settlement = $1;
+
+-- name: use_hashes
+INSERT INTO party_hash (digest, settlement) SELECT * FROM unnest($1::bytea[], $2::uuid[])
+ON CONFLICT DO NOTHING;
+
+-- name: used_hashes
+SELECT digest, settlement FROM party_hash WHERE digest = ANY ($1::bytea[]);
 
 -- name: use_hash
 -- Whether nobody has used this hash before.

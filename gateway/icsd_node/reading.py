@@ -86,6 +86,8 @@ def holding_proof(told: dict[str, Any]) -> HoldingProof:
         account=AccountId(told["account"]),
         registry=RegistryId(told["registry"]),
         way=_way(told["way"]),
+        content=_hash(told["content"]),
+        home=_way(told["home"]),
     )
 
 

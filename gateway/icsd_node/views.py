@@ -109,6 +109,8 @@ def holding_proof(proof: HoldingProof) -> Json:
         "account": proof.account,
         "registry": proof.registry,
         "way": _way(proof.way),
+        "content": proof.content.hex(),
+        "home": _way(proof.home),
     }
 
 

@@ -87,7 +87,7 @@ class Machine:
 
     def __init__(self, options: Options, directory: DataDirectory, say: Say) -> None:
         """`directory` is held by the caller."""
-        found = _adjusted(_settle_world(options, directory), options)
+        found = _adjusted(settled_world(options, directory), options)
         self.names = network.ensure_names(directory, found)
         self.world = network.disguised(found, self.names)
         self.directory = directory
@@ -295,7 +295,7 @@ async def running(options: Options, say: Say) -> AsyncIterator[tuple[Machine, Re
         directory.release()
 
 
-def _settle_world(options: Options, directory: DataDirectory) -> World:
+def settled_world(options: Options, directory: DataDirectory) -> World:
     """The world of a data directory: fixed by its first start."""
     found = _the_world(options, directory)
     kept = int(directory.registries.read_text()) if directory.registries.exists() else None

@@ -11,17 +11,23 @@ import msgspec
 from gateway.directory import Directory
 from gateway.ids import new_id
 from gateway.journal import Notice
+from gateway.pairs import notice_to
 from gateway.port import Difference
 from gateway.reconciliation.store import Announce
+from protocols.iso20022.codes import SystemEventCode
 from protocols.iso20022.lexical import instant_text
+from protocols.iso20022.payment import SystemEvent
 
 DEFINITION: Final = "lockstep.reconciliation.1"
+
+
+State = Literal["stopped", "resumed"]
 
 
 class ReconciliationNotice(msgspec.Struct, frozen=True, kw_only=True):
     """A stop of new locks on a ledger, or its end. `assets` empty: of the whole ledger."""
 
-    state: Literal["stopped", "resumed"]
+    state: State
     ledger: str
     assets: tuple[str, ...]
     at: str
@@ -38,23 +44,12 @@ def announcer(directory: Directory, stopped: Callable[[str, str], bool]) -> Anno
         open_now = {each.asset for each in fresh}
         over = {each.asset for each in lifted} - open_now
         over = {asset for asset in over if not stopped(ledger, asset)}
-        told = []
-        if open_now:
-            told.append(_notice("stopped", ledger, open_now, now))
-        if over:
-            told.append(_notice("resumed", ledger, over, now))
-        for bic, member in directory.members.items():
-            if member.accounts.get(ledger):
-                for content in told:
-                    yield Notice(
-                        member=bic,
-                        id=new_id(),
-                        definition=DEFINITION,
-                        related=None,
-                        created_at=now,
-                        settlement=None,
-                        content=content,
-                    )
+        news: tuple[tuple[State, set[str]], ...] = (("stopped", open_now), ("resumed", over))
+        for state, assets in news:
+            if assets:
+                for bic, member in directory.members.items():
+                    if member.accounts.get(ledger):
+                        yield from _told(bic, state, ledger, assets, now)
 
     return announce
 
@@ -66,7 +61,30 @@ _WHAT: Final = {
 }
 
 
-def _notice(state: Literal["stopped", "resumed"], ledger: str, assets: set[str], now: int) -> str:
+_CODES: Final = {"stopped": SystemEventCode.BRKB, "resumed": SystemEventCode.BRKE}
+
+
+def _told(bic: str, state: State, ledger: str, assets: set[str], now: int) -> Iterator[Notice]:
+    """The same twice: for who reads JSON, and as a message (admi.004)."""
+    yield Notice(
+        member=bic,
+        id=new_id(),
+        definition=DEFINITION,
+        related=None,
+        created_at=now,
+        settlement=None,
+        content=_notice(state, ledger, assets, now),
+    )
+    event = SystemEvent(
+        code=_CODES[state],
+        parameters=(ledger, *(sorted(assets - {""}) if "" not in assets else ())),
+        text=_WHAT[state],
+        at=now,
+    )
+    yield notice_to(bic, event, now, about=None)
+
+
+def _notice(state: State, ledger: str, assets: set[str], now: int) -> str:
     content = ReconciliationNotice(
         state=state,
         ledger=ledger,

@@ -31,6 +31,7 @@ class GatewaySource:
         self._census = Census()
         self._backlogs: dict[str, int] = {}
         self._unmatched = 0
+        self._ordered = 0
         self._failing = 0
 
     async def refresh(self) -> None:
@@ -41,6 +42,7 @@ class GatewaySource:
             rows = await self._engine.pool.fetch(QUERIES["mailbox_backlogs"])
             self._backlogs = {row["member"]: row["backlog"] for row in rows}
             self._unmatched = await self._engine.pool.fetchval(QUERIES["matching_queue"])
+            self._ordered = await self._engine.pool.fetchval(QUERIES["open_payments"])
             self._failing = await self._engine.pool.fetchval(QUERIES["webhooks_failing"])
 
     def collect(self) -> Iterator[Metric]:
@@ -143,6 +145,7 @@ class GatewaySource:
     def _members(self) -> Iterator[Metric]:
         yield numbers(metrics.MESSAGES, *self._desk.verdicts.items())
         yield number(metrics.MATCHING_QUEUE, self._unmatched)
+        yield number(metrics.PAYMENT_ORDERS_OPEN, self._ordered)
         yield number(metrics.PAIRS_PENDING, len(self._engine.pending))
         yield numbers(
             metrics.MAILBOX_BACKLOG, *(((member,), n) for member, n in self._backlogs.items())

@@ -271,6 +271,10 @@ MATCHING_QUEUE = _gauge(
     "lockstep_matching_queue",
     "Accepted instructions without a match. Of the database: the same on every replica.",
 )
+PAYMENT_ORDERS_OPEN = _gauge(
+    "lockstep_payment_orders_open",
+    "Payment orders (pacs.009) that stand. Of the database: the same on every replica.",
+)
 PAIRS_PENDING = _gauge(
     "lockstep_pairs_pending", "Matched pairs of this replica that wait for a date or a new attempt."
 )

@@ -25,7 +25,14 @@ from ledgers.icsd.proof import (
     is_certified,
     is_final,
 )
-from ledgers.icsd.roots import Issuance, balance_of, contract_record
+from ledgers.icsd.roots import (
+    Issuance,
+    account_content,
+    account_record,
+    balance_of,
+    contract_record,
+    homed_content,
+)
 from ledgers.icsd.tree import ForgedProof
 from ledgers.icsd.view import View
 from ledgers.parties import Balance
@@ -56,6 +63,8 @@ class HoldingProof(msgspec.Struct, frozen=True, kw_only=True):
     account: AccountId
     registry: RegistryId  # its home
     way: tree.Proof  # from the holding to the registry's part of the issue
+    content: bytes  # `roots.account_content`: whose it is, as a hash
+    home: tree.Proof  # from the account's record to `issue.state.records`
 
 
 class ContractProof(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,8 +101,17 @@ def prove_holding(view: View, account: AccountId, asset: AssetId) -> HoldingProo
     if issue is None or registry is None:
         return None
     holders = view.roots.holders.get(asset, {}).get(registry)
-    way = EMPTY if holders is None else tree.prove(holders, tree.key_of(account))
-    return HoldingProof(issue=issue, account=account, registry=registry, way=way)
+    known = view.book.accounts[account]
+    assert known is not None, "who has a home has an account"
+    record = account_record(account, known, registry)[0]
+    return HoldingProof(
+        issue=issue,
+        account=account,
+        registry=registry,
+        way=EMPTY if holders is None else tree.prove(holders, tree.key_of(account)),
+        content=account_content(known),
+        home=tree.prove(view.roots.records, tree.key_of(record)),
+    )
 
 
 def prove_contract(view: View, id: HtlcId) -> ContractProof:
@@ -123,11 +141,15 @@ def check_issue(proof: IssueProof, asset: AssetId, root: Hash) -> Issuance:
 
 
 def check_holding(proof: HoldingProof, account: AccountId, asset: AssetId, root: Hash) -> Balance:
-    """What the account holds by the certified state `root`. That the account is at home where the
-    proof looks, its name says. Raises ForgedProof."""
+    """What the account holds by the certified state `root`. That it is at home where the proof
+    looks is proved, too: somewhere else everybody holds nothing. Raises ForgedProof."""
     issuance = check_issue(proof.issue, asset, root)
-    if proof.account != account or not account.startswith(f"{proof.registry}-"):
+    if proof.account != account:
         raise ForgedProof(f"this is no proof about {account}")
+    state, key = proof.issue.state, tree.key_of(account_record(account, None, None)[0])
+    record = tree.verify(proof.home, key, state.records, state.count)
+    if record is None or record.content != homed_content(proof.registry, proof.content):
+        raise ForgedProof(f"{account} is not at home at {proof.registry}")
     part = next((p for p in issuance.parts if p.registry == proof.registry), None)
     expected, total = (tree.EMPTY_HASH, 0) if part is None else (part.root, part.held)
     leaf = tree.verify(proof.way, tree.key_of(account), expected, total)

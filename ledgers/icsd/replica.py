@@ -49,6 +49,10 @@ HEIGHTS_BEHIND: Final = 64
 """Votes are kept so far back, to convict who signs another one later: some seconds of blocks."""
 
 
+BUNDLES_AHEAD: Final = 16
+"""Bundles of a registry after its last one that are kept to be compared: it has one in flight, so
+more of them between two cuts are rare, and a liar cannot fill our memory."""
+
 EVIDENCE_MAX: Final = 10
 """Records kept of one offence of one registry: one convicts, some more show that it goes on."""
 
@@ -360,7 +364,10 @@ class Replica:
         """Two bundles of one registry with one sequence: it may sign one only. Signatures are
         verified here only where two differ, so that the ordinary case is verified once."""
         key = bundle.registry, bundle.epoch, bundle.sequence
-        public_key = self.view.epoch_at(self.view.height + 1).key(bundle.registry)
+        epoch, last = self.view.epoch_at(self.view.height + 1), self.view.tables.last(key[0])[0]
+        public_key = epoch.key(bundle.registry)
+        if bundle.epoch != epoch.number or not last <= bundle.sequence <= last + BUNDLES_AHEAD:
+            return
         first = self._bundles.setdefault(key, signed)
         if first.body == signed.body or public_key is None:
             return

@@ -101,8 +101,17 @@ def account_record(id: AccountId, account: Account | None, home: RegistryId | No
     name = f"account:{id}"
     if account is None or home is None:
         return name, None
-    fields = {"owner": account.owner, "blocked": account.blocked, "home": home}
-    return name, digest(fields)
+    return name, homed_content(home, account_content(account))
+
+
+def account_content(account: Account) -> bytes:
+    """What a registry knows of an account of its own; who needs its home only is shown the hash."""
+    return digest({"owner": account.owner, "blocked": account.blocked})
+
+
+def homed_content(home: RegistryId, account: bytes) -> bytes:
+    """The content of an account's record: where it is at home shows without showing whose it is."""
+    return digest({"home": home, "account": account.hex()})
 
 
 def instrument_record(asset: AssetId, instrument: Instrument | None) -> "Record":

@@ -8,7 +8,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from gateway.client import ISO_JSON, Received, Rejected
+from gateway.client import ISO_JSON, GatewayClient, Received, Rejected
 from gateway.config import (
     ConfigurationError,
     ConnectionSettings,
@@ -17,6 +17,7 @@ from gateway.config import (
     SigningSettings,
 )
 from gateway.connections import Connections
+from gateway.http import wire
 from protocols.iso20022 import envelope, json_form, render, sese023, signature, versions
 from protocols.iso20022.envelope import Enveloped
 from protocols.iso20022.header import Header
@@ -139,8 +140,8 @@ async def test_a_connection_has_its_versions_and_a_chain_of_answers_keeps_them(
             await running.desk.take_messages(SELLER, [cancellation(instruction(Movement.DELI))])
             await running.desk.take_messages(BUYER, envelope.split(_receipt()))
             async with served(running) as client:
-                await until(lambda: _arrived(client(SELLER), 4))
-                page = (await client(SELLER).inbox()).messages
+                await until(lambda: _settled(client(SELLER)))
+                page = await _about_securities(client(SELLER))
                 assert [entry.definition for entry in page] == [
                     "sese.024.001.13",
                     "sese.027.001.07",  # a request that came afterwards begins a chain of its own
@@ -153,11 +154,19 @@ async def test_a_connection_has_its_versions_and_a_chain_of_answers_keeps_them(
                     assert isinstance(item, Enveloped)
                     assert item.header.definition == entry.definition == item.definition
                     envelope.validate(item, frozenset({entry.definition}))
-                page = (await client(BUYER).inbox()).messages
+                page = await _about_securities(client(BUYER))
                 assert {entry.definition for entry in page} == {
                     "sese.024.001.12",
                     "sese.025.001.11",
                 }
+
+
+async def _about_securities(client: GatewayClient) -> list[wire.Delivery]:
+    return [x for x in (await client.inbox()).messages if x.definition.startswith("sese.")]
+
+
+async def _settled(client: GatewayClient) -> bool:
+    return any(x.definition.startswith("sese.025") for x in await _about_securities(client))
 
 
 def _receipt() -> bytes:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from gateway.port import Denied, Refused, View
+from gateway.port import Conflict, Denied, Refused, View
 from htlc.hashlock import HashFunction
 from htlc.leg import LegStatus
 from htlc.settlement import Phase
@@ -95,6 +95,9 @@ async def test_a_secret_is_handed_over_by_its_holder_and_opens_every_leg(
             await until(settled)
             again = await running.desk.release(member(SELLER), id, "CASH", PREIMAGE)
             assert isinstance(again, View)
+            swap = a_dvp(secret=secret, protocol=LockProtocol.HTLC)
+            (used,) = await running.desk.take_settlements(SELLER, [(swap, b"digest")])
+            assert isinstance(used, Conflict)
             sealed = await running.engine.pool.fetchval("SELECT sealed FROM handed_secret")
             assert PREIMAGE not in sealed
             said = " ".join(running.said)

@@ -136,6 +136,8 @@ async def test_a_tampered_balance_is_found_stops_locks_and_is_lifted_when_repair
         assert (await statuses_only(running, member))[-1] == ["Mtchd", "Pdg/PRSY"]
     assert not running.engine.runner.lives
     assert (await notices(running, SELLER)) == [("stopped", ["EUR"])]
+    stored = await running.desk.read(SELLER, after=0, limit=500)
+    assert [item.definition for item in stored].count("admi.004.001.02") == 1
 
     again = await reconcile(running)
     assert {each.first_seen_at for each in again} == first_seen  # the age counts from the first
@@ -156,12 +158,12 @@ async def _settled(running: System, member: str) -> bool:
 
 
 async def statuses_only(running: System, member: str) -> list[list[str]]:
-    """Statuses and confirmations, without the notices of our own."""
+    """Statuses and confirmations; what is told of money and of the system stands beside them."""
     stored = await running.desk.read(member, after=0, limit=500)
     return [
         codes(_outbound.decode(item.content))
         for item in stored
-        if not item.definition.startswith("lockstep.")
+        if item.definition.startswith("sese.")
     ]
 
 

@@ -179,13 +179,16 @@ def test_the_altered_holdings_are_named(case: int) -> None:
     assert float(facts["found after"].split()[0]) < 3
 
 
+ALTERED = 'do = "alter_holding"\nregistry = "UZ"\nwhere = "memory"'
+
+
 def test_a_network_scenario_says_what_it_cannot_have() -> None:
     text = (scenario_file.CATALOGUE / "R02.toml").read_text()
     for old, new, rule in (
         ('"AM", "GE", "KZ", "UZ"', '"AM", "GE", "UZ"', "four or more"),
         ('registry = "UZ"', 'registry = "XX"', "is one of GE, KZ, UZ"),
         ('"at 10 s"', '"opened"', "`at N s`"),
-        ('do = "alter_holding"', 'do = "misdeclare"', "there is no such key"),
+        (ALTERED, 'do = "reorganise"\nledger = "x"', "has `cut_off_registry`"),
     ):
         with pytest.raises(ScenarioError, match=rule):
             scenario_file.parse(text.replace(old, new))

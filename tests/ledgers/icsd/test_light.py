@@ -101,15 +101,29 @@ def test_a_proof_about_another_account_is_none(chain: Chain) -> None:
     with pytest.raises(ForgedProof, match="no proof about KZ-a"):
         check_holding(proof(chain, UZ_A), KZ_A, ISIN, root(chain))
     renamed = replace(proof(chain, UZ_A), account=KZ_A)
-    with pytest.raises(ForgedProof, match="no proof about KZ-a"):
+    with pytest.raises(ForgedProof, match="the leaf at the end"):
         check_holding(renamed, KZ_A, ISIN, root(chain))
 
 
 def test_nobody_is_hidden_by_looking_at_another_registry(chain: Chain) -> None:
     """At GE nobody holds anything: no account of KZ is proved absent there."""
-    elsewhere = replace(proof(chain, UZ_B), account=KZ_A)
-    with pytest.raises(ForgedProof):
+    true, other = proof(chain, KZ_A), proof(chain, UZ_B)
+    elsewhere = replace(true, registry=other.registry, way=other.way)
+    with pytest.raises(ForgedProof, match="KZ-a is not at home at UZ"):
         check_holding(elsewhere, KZ_A, ISIN, root(chain))
+
+
+def test_a_name_says_nothing_of_a_home(chain: Chain) -> None:
+    """UZ opens an account that is named as if KZ had: it is found at UZ, and nowhere else."""
+    stray = AccountId("KZ-stray")
+    chain.done("UZ", opened("UZ", stray))
+    chain.done("KZ", moved(KZ_A, stray, 7, "m-9"))
+    shown = proof(chain, stray)
+    assert shown.registry == "UZ"
+    assert check_holding(shown, stray, ISIN, root(chain)) == Balance(7, 0)
+    hidden = replace(shown, registry="KZ", way=proof(chain, KZ_A).way)
+    with pytest.raises(ForgedProof, match="KZ-stray is not at home at KZ"):
+        check_holding(hidden, stray, ISIN, root(chain))
 
 
 def test_an_older_state_does_not_pass_for_this_one(chain: Chain) -> None:

@@ -97,15 +97,7 @@ def test_acts_on_an_account_are_its_home_registrys(chain: Chain, what: Act) -> N
 
 
 def test_an_instrument_is_defined_where_its_counter_account_is(chain: Chain) -> None:
-    instrument = Instrument(
-        asset=AssetId("KZ2C00001012"),
-        name="Other bond",
-        scale=0,
-        quantity_type="Unit",
-        issuer="kz-issuer",
-        counter=AccountId("kz-issue"),
-    )
-    entry = act("KZ", DefineInstrument(instrument=instrument))
+    entry = act("KZ", DefineInstrument(instrument=GOOD))
     assert told(chain, "UZ", entry) is Refusal.NOT_AUTHORISED
     assert told(chain, "KZ", entry) is None
 
