@@ -260,6 +260,8 @@ def tally(messages: list[wire.Delivery]) -> Counter[str]:
                 counted[f"state {message.message['state']}"] += 1
             continue
         assert isinstance(message.xml, str)
+        if not message.definition.startswith("sese."):
+            continue  # of money, beside what is said of the instruction
         found = _TX_ID.search(message.xml)
         assert found is not None
         if message.definition.startswith("sese.025"):
