@@ -178,9 +178,12 @@ FROM inbound i JOIN unnest($1::text[], $2::text[]) AS t (member, message_id)
     USING (member, message_id);
 
 -- name: known_references
+-- Of these references, those that are used; and an empty one if any instruction is linked to another.
 SELECT i.member, i.transaction_id
 FROM instruction i JOIN unnest($1::text[], $2::text[]) AS t (member, transaction_id)
-    USING (member, transaction_id);
+    USING (member, transaction_id)
+UNION ALL
+SELECT '', '' WHERE EXISTS (SELECT FROM link);
 
 -- name: candidates
 -- Instructions that may match these: all of other members that share both keys; and of those that
