@@ -51,6 +51,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 
     references: frozenset[tuple[str, str]]
     waiting: tuple[Waiting, ...]
+    links: bool = False  # whether any instruction is linked to another
 
 
 class InstructionRow(msgspec.Struct, frozen=True, kw_only=True):

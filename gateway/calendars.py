@@ -9,7 +9,7 @@ A business date that is set by hand is open at once and until another one is set
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -28,6 +28,9 @@ SEARCH_DAYS: Final = 400
 """How far the next business day is looked for: no market is closed for a year."""
 
 _MIDNIGHT: Final = time()
+_EPOCH: Final = date(1970, 1, 1).toordinal()
+_DAY: Final = 86_400_000_000_000
+"""Nanoseconds of a day of UTC."""
 
 _CLOCK: Final = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 
@@ -119,7 +122,8 @@ class Calendars:
         self._ledgers = {name: LedgerCalendar(settings) for name, settings in ledgers.items()}
         self._fixed = fixed
         self._window = lru_cache(maxsize=4096)(self._find_window)
-        self._last: dict[frozenset[str], Day] = {}  # the hot path asks about the same day all day
+        #: What was found last, and when: it stays right until that day closes.
+        self._last: dict[frozenset[str], tuple[int, Day]] = {}
 
     def accepts(self, ledger: str, day: date, at: int) -> bool:
         """Whether an instruction may name this settlement date: a business day, or one that is past
@@ -138,13 +142,13 @@ class Calendars:
         if self._fixed is not None:
             return self._set_by_hand(names, self._fixed)
         last = self._last.get(names)
-        if last is not None and last.is_open(at):
-            return last
+        if last is not None and last[0] <= at < last[1].closes_at:
+            return last[1]
         first = min((self._ledgers[n].local_date(at) for n in names), default=_utc_date(at))
         for day in _days_from(first):
             found = self._window(names, day)
             if found is not None and at < found.closes_at:
-                self._last[names] = found
+                self._last[names] = (at, found)
                 return found
         return Day(date=date.max, opens_at=FOREVER, closes_at=FOREVER)
 
@@ -195,7 +199,7 @@ def _days_from(first: date) -> Iterable[date]:
 
 
 def _utc_date(at: int) -> date:
-    return datetime.fromtimestamp(at // 1_000_000_000, UTC).date()
+    return date.fromordinal(_EPOCH + at // _DAY)
 
 
 def is_target_holiday(day: date) -> bool:

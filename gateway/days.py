@@ -9,6 +9,9 @@ from gateway.pairs import MatchedPair
 from protocols.iso20022.fx import FxTrade
 from protocols.iso20022.instruction import SettlementInstruction
 
+_Assets = tuple[str | None, str, str | None]
+"""A security and the currency that is paid for it, or no security and two currencies."""
+
 
 class Days:
     """Calendars asked with pairs and instructions instead of ledgers, and with the clock."""
@@ -16,6 +19,7 @@ class Days:
     def __init__(self, calendars: Calendars, directory: Directory, now: Callable[[], int]) -> None:
         self._calendars = calendars
         self._directory = directory
+        self._known: dict[_Assets, frozenset[str]] = {}
         self.now = now
 
     def today(self) -> date:
@@ -52,14 +56,23 @@ class Days:
         """Business days that have begun since a day, up to the one that is open or next to open."""
         return self._calendars.elapsed(self._ledgers(about), since, self.current(about).date)
 
-    def _ledgers(self, about: SettlementInstruction | FxTrade) -> tuple[str, ...]:
-        """Where it settles, as far as reference data tells."""
-        keeper = self._directory.keeper
+    def _ledgers(self, about: SettlementInstruction | FxTrade) -> frozenset[str]:
+        """Where it settles, as far as reference data tells. Kept, for it is asked several times for
+        each pair, and a ledger keeps what it keeps."""
         if isinstance(about, FxTrade):
-            found = (
-                keeper("currency", about.sells.currency),
-                keeper("currency", about.buys.currency),
-            )
+            key: _Assets = (None, about.sells.currency, about.buys.currency)
         else:
-            found = (keeper("securities", about.isin), keeper("currency", about.currency or ""))
-        return tuple(name for name in found if name is not None)
+            key = (about.isin, about.currency or "", None)
+        known = self._known.get(key)
+        return self._find(key) if known is None else known
+
+    def _find(self, key: _Assets) -> frozenset[str]:
+        isin, *currencies = key
+        kinds = [("securities", isin), *(("currency", code) for code in currencies)]
+        wanted = [(kind, asset) for kind, asset in kinds if asset is not None]
+        found = frozenset(
+            name for kind, asset in wanted if (name := self._directory.keeper(kind, asset))
+        )
+        if len(found) == len(wanted):
+            self._known[key] = found
+        return found

@@ -10,6 +10,7 @@ Every replica looks: at its own pairs, and at all unmatched instructions under t
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -29,20 +30,20 @@ from protocols.iso20022.codes import CancellationReason, FailingReason, PendingR
 from protocols.iso20022.fx import TradeStatus
 
 PERIOD_SECONDS: Final = 15.0
-"""How often the waiting pairs are looked at, in memory: 100,000 of them in 0.3 s. A cut-off is a
+"""How often the waiting pairs are looked at, in memory: 100,000 of them in 0.1 s. A cut-off is a
 matter of minutes."""
 
 UNMATCHED_SECONDS: Final = 600.0
 """How often the unmatched instructions are, in the database: they expire by the day."""
 
 SLICE: Final = 500
-"""Pairs looked at before other tasks get their turn: about 2 ms."""
+"""Pairs looked at before other tasks get their turn: half a millisecond."""
 
 FIRST_ID: Final = "00000000-0000-0000-0000-000000000000"
 """Where a list of instructions begins: before every id."""
 
 BATCH_MAX: Final = 200
-"""Pairs, or instructions, of one transaction: some 20 ms."""
+"""Pairs, or instructions, of one transaction: matching, and intake, wait for it."""
 
 
 class EndOfDay:
@@ -75,7 +76,7 @@ class EndOfDay:
 
     async def run(self) -> None:
         """Look again and again until cancelled."""
-        looked_at = 0.0
+        looked_at = -math.inf
         while True:
             await asyncio.sleep(PERIOD_SECONDS)
             try:

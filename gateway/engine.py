@@ -407,7 +407,7 @@ async def open_engine(settings: Settings, say: Callable[[str], None]) -> AsyncIt
 
 def _quiet_after(settings: Settings) -> Duration:
     """After how long nothing that was sent before can change a ledger any more."""
-    skew = max(its.latency.skew_seconds for its in settings.ledgers.values())
+    skew = max((its.latency.skew_seconds for its in settings.ledgers.values()), default=0.0)
     return seconds(settings.limits.lock_within_seconds + 2 * skew)
 
 

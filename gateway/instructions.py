@@ -37,8 +37,10 @@ async def known(connection: Connection, arrivals: Sequence[Arrival]) -> Known:
         [arrival.member for arrival in arrivals],
         NEAR_MAX,
     )
+    used = frozenset((row["member"], row["transaction_id"]) for row in references)
     return Known(
-        references=frozenset((row["member"], row["transaction_id"]) for row in references),
+        references=used,
+        links=("", "") in used,
         waiting=tuple(
             Waiting(
                 side=_side(row),

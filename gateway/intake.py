@@ -174,8 +174,8 @@ class Intake:
         brought = {arrival.key: n for n, arrival in arrivals}
         last = done[arrivals[-1][0]]
         standing = await self._payments.standing(connection, admission.pairs, last.told)
-        await linkage.keep(connection, admission.accepted())
-        linked = await linkage.waiting(connection, admission.pairs)
+        links = await linkage.keep(connection, admission.accepted()) or known.links
+        linked = await linkage.waiting(connection, admission.pairs if links else ())
         waits: dict[str, waiting.Wait] = {}
         kept: list[tuple[PendingPair, Pair]] = []
         for pair in admission.pairs:

@@ -32,12 +32,13 @@ def _links(member: str, instruction: SettlementInstruction) -> Iterator[tuple[st
             yield member, link.reference, own
 
 
-async def keep(connection: Connection, taken: Iterable[tuple[str, SettlementInstruction]]) -> None:
-    """Note the links of new instructions, each with its member."""
+async def keep(connection: Connection, taken: Iterable[tuple[str, SettlementInstruction]]) -> bool:
+    """Note the links of new instructions, each with its member; whether there were any."""
     rows = [row for member, instruction in taken for row in _links(member, instruction)]
     if rows:
         columns = zip(*rows, strict=True)
         await connection.execute(QUERIES["store_links"], *(list(column) for column in columns))
+    return bool(rows)
 
 
 async def waiting(connection: Connection, pairs: Sequence[MatchedPair]) -> frozenset[str]:

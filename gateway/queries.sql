@@ -178,9 +178,12 @@ FROM inbound i JOIN unnest($1::text[], $2::text[]) AS t (member, message_id)
     USING (member, message_id);
 
 -- name: known_references
+-- Of these references, those that are used; and an empty one if any instruction is linked to another.
 SELECT i.member, i.transaction_id
 FROM instruction i JOIN unnest($1::text[], $2::text[]) AS t (member, transaction_id)
-    USING (member, transaction_id);
+    USING (member, transaction_id)
+UNION ALL
+SELECT '', '' WHERE EXISTS (SELECT FROM link);
 
 -- name: candidates
 -- Instructions that may match these: all of other members that share both keys; and of those that
@@ -627,10 +630,15 @@ FROM liquidity_transfer WHERE NOT answered ORDER BY transfer LIMIT $1;
 UPDATE liquidity_transfer SET answered = true
 WHERE transfer = $1 AND NOT answered RETURNING transfer;
 
+-- name: lock_heads
+-- Before the settlements, as an append locks them: two that take both never wait in a circle.
+SELECT member FROM mailbox_head WHERE member = ANY ($1::text[]) ORDER BY member FOR UPDATE;
+
 -- name: lock_open
--- Of these settlements, those that have not ended, kept from ending until we are done.
+-- Of these settlements, those that have not ended, kept from ending until we are done. One that is
+-- being written at this moment is left out: its state is another in a moment, or it ends.
 SELECT settlement FROM settlement
-WHERE settlement = ANY ($1::uuid[]) AND replica IS NOT NULL ORDER BY settlement FOR UPDATE;
+WHERE settlement = ANY ($1::uuid[]) AND replica IS NOT NULL FOR UPDATE SKIP LOCKED;
 
 -- name: advise_stages
 INSERT INTO lock_advice (settlement, member, stage)

@@ -45,7 +45,7 @@ PAUSE_MAX_SECONDS: Final = 300.0
 """Between attempts, doubling: a restart costs seconds, a weekend some 700 requests."""
 
 PAGE: Final = 50
-"""Messages read at once: some 200 kB."""
+"""Messages read at once: each is delivered before the next, so more would only be held."""
 
 DELIVERING_MAX: Final = 100
 """Members that are delivered to at once: each costs a connection and a page."""

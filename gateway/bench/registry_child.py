@@ -8,6 +8,7 @@ Orders come as JSON lines on standard input, reports leave as JSON lines on stan
 """
 
 import asyncio
+import gc
 import random
 import sys
 import time
@@ -19,6 +20,7 @@ from typing import Final
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from gateway.process.life import GARBAGE_THRESHOLD
 from htlc.hashlock import HashFunction
 from htlc.units import SECOND, AccountId, AssetId, HtlcId, Instant, LedgerId, LegId, Quantity
 from ledgers.administration import Act, DefineInstrument, OpenAccount
@@ -271,6 +273,8 @@ async def live(configuration: Configuration) -> None:
         running = asyncio.create_task(ledger.node.run())
         begun = time.monotonic()
         await ledger.node.serving()
+        gc.freeze()
+        gc.set_threshold(GARBAGE_THRESHOLD)  # as every service process does
         _say(Report(registry=configuration.registry, seconds=time.monotonic() - begun))
         child = Child(configuration, ledger)
         while line := await asyncio.to_thread(sys.stdin.readline):

@@ -10,8 +10,15 @@ from gateway.config import read
 from gateway.icsd_node import process
 from gateway.icsd_node.settings import NodeProcess
 from ledgers.icsd.log import LogBroken, LogRefused, LogUnreachable
-from ledgers.icsd.start import Altered, Lost
+from ledgers.icsd.start import Altered, Ended, Lost
+from ledgers.icsd.store import Fenced
 from ledgers.migrate import MigrationError
+
+FAULTS = (
+    *(asyncpg.PostgresError, OSError, MigrationError, ValueError),
+    *(LogBroken, LogRefused, LogUnreachable, Altered, Ended, Lost, Fenced),
+)
+"""What can be wrong with a start, each with one line that says what."""
 
 
 @click.command("icsd-node")
@@ -32,6 +39,5 @@ def command(file: Path, fd: int | None, metrics_fd: int | None, lifeline: bool) 
     members through the common log, signs what it computes, and answers when a quorum of registries
     has signed the same.
     """
-    faults = (asyncpg.PostgresError, OSError, MigrationError, ValueError)
-    with failing(*faults, LogBroken, LogRefused, LogUnreachable, Altered, Lost):
+    with failing(*FAULTS):
         process.run(read(file, NodeProcess), (fd, metrics_fd), lifeline=lifeline)

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 import msgspec
 
-from gateway.config import database
+from gateway.config import ConfigurationError, database
 from gateway.icsd_node import archive, routes
 from gateway.icsd_node.settings import NodeProcess
 from gateway.process import health
@@ -131,6 +131,7 @@ async def _parts(settings: NodeProcess) -> AsyncIterator[Parts]:
             seconds(settings.fresh_seconds),
         )
         async with opened as ledger:
+            require_same_log(settings, ledger.node)
             pool = ledger.pool
             pulse = Pulse(lambda: _touch(pool), LOST)
             yield Parts(ledger=ledger, store=Store(pool), log=log, pool=pool, pulse=pulse)
@@ -145,3 +146,12 @@ async def _touch(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
 
 def _wall_clock() -> Instant:
     return Instant(time.time_ns())
+
+
+def require_same_log(settings: NodeProcess, node: Node) -> None:
+    """Positions in the database count in one log; in another they would mean other messages."""
+    if node.head.log != settings.log.epoch:
+        raise ConfigurationError(
+            f"log.epoch: the book stands in the log of epoch {node.head.log}, "
+            f"not in that of {settings.log.epoch}"
+        )

@@ -9,7 +9,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -56,6 +56,13 @@ async def any_of(*events: Awaitable[object], seconds: float | None = None) -> No
         for wait in waiting:
             if not wait.cancel() and not wait.cancelled():
                 wait.exception()  # looked at, so that asyncio does not report it as lost
+
+
+async def all_of(works: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Do all at once; the first failure, when the others have ended."""
+    for result in await asyncio.gather(*works, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
 
 
 def listen(service: Service) -> list[socket.socket]:

@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 import aiohttp
 import msgspec
 
+from gateway.machine.child import all_of
 from gateway.machine.credentials import Credentials
 from gateway.machine.ledger_client import LedgerClient, LedgerError
 from gateway.machine.world import AssetSpec, MemberSpec, World, counter_account, holdings
@@ -66,10 +67,8 @@ async def seed(
                 _Seeding(session, world, credentials, ledger, place) for place in places[ledger]
             ]
             # Of a network all registries first: an issue is credited to accounts of any of them.
-            for part in parts:
-                await part.prepare()
-            for part in parts:
-                await part.issue()
+            await all_of(part.prepare() for part in parts)
+            await all_of(part.issue() for part in parts)
 
 
 class _Seeding:

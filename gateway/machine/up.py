@@ -13,10 +13,10 @@ Theory of operation
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 import msgspec
@@ -24,6 +24,7 @@ import msgspec
 from gateway.config import ConfigurationError, LimitSettings, MatchingSettings
 from gateway.embedded import Cluster
 from gateway.machine import arrangement, credentials, network, seed, world
+from gateway.machine.child import all_of
 from gateway.machine.data_directory import DataDirectory, DataDirectoryError, Ready
 from gateway.machine.ledger_client import LedgerError
 from gateway.machine.supervisor import (
@@ -87,7 +88,7 @@ class Machine:
 
     def __init__(self, options: Options, directory: DataDirectory, say: Say) -> None:
         """`directory` is held by the caller."""
-        found = _adjusted(_settle_world(options, directory), options)
+        found = _adjusted(settled_world(options, directory), options)
         self.names = network.ensure_names(directory, found)
         self.world = network.disguised(found, self.names)
         self.directory = directory
@@ -149,7 +150,7 @@ class Machine:
         names = [name for name in wanted if name not in self._dsns]
         if names:
             self._say(f"starting {len(names)} databases in {self.directory.path}/postgres")
-        await _all(self._start_database(name) for name in names)
+        await all_of(self._start_database(name) for name in names)
 
     async def _start_database(self, name: str) -> None:
         cluster = Cluster(self.directory.cluster(name))
@@ -174,7 +175,7 @@ class Machine:
             config = arrangement.write(self.directory, name, settings)
             started[name] = await self._start_service(self._base, "ledger", name, config)
 
-        await _all(start(name) for name in self.world.ledgers)
+        await all_of(start(name) for name in self.world.ledgers)
         return {name: started[name] for name in self.world.ledgers}, registries
 
     async def _start_network(self, ledger: str) -> dict[str, str]:
@@ -201,7 +202,7 @@ class Machine:
             started[registry] = await self._start_service(self._base, "icsd-node", name, config)
 
         nodes = credentials.nodes(self.world, ledger)
-        await _all(start(registry, name) for registry, name in nodes.items())
+        await all_of(start(registry, name) for registry, name in nodes.items())
         return {registry: started[registry] for registry in nodes}
 
     def _places(
@@ -295,7 +296,7 @@ async def running(options: Options, say: Say) -> AsyncIterator[tuple[Machine, Re
         directory.release()
 
 
-def _settle_world(options: Options, directory: DataDirectory) -> World:
+def settled_world(options: Options, directory: DataDirectory) -> World:
     """The world of a data directory: fixed by its first start."""
     found = _the_world(options, directory)
     kept = int(directory.registries.read_text()) if directory.registries.exists() else None
@@ -352,11 +353,3 @@ def _own_databases(found: World, options: Options) -> dict[str, str]:
     }
     named[GATEWAY] = found.gateway.dsn
     return {name: dsn for name, dsn in named.items() if dsn is not None} | dict(options.dsns)
-
-
-async def _all(starts: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """All at once; the first failure, when the others have ended."""
-    results = await asyncio.gather(*starts, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result

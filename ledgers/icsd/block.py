@@ -33,7 +33,7 @@ class Ignored(msgspec.Struct, frozen=True, kw_only=True):
     """A message of a block that had no effect."""
 
     position: int
-    registry: RegistryId | None  # who it says it is from
+    registry: RegistryId | None  # who it says it is from: any text, unless it is a member
     fault: Fault
 
 

@@ -308,7 +308,7 @@ class Replica:
         epoch = self.view.epoch_at(height)
         if self.me is None or self._is_silent or epoch.key(self.me) is None:
             return None
-        if height > 1 and not self._is_certified_at(height - 1):
+        if self.view.height and not self._has_certificate_of_head:
             return None
         if now < self._due_at(now, waiting) + 3 * epoch.rank(self.me, height) * self.pace.tick:
             return None
@@ -323,6 +323,11 @@ class Replica:
             at=self._time_of_cut(now),
             certificate=self.certified,
         )
+
+    @property
+    def _has_certificate_of_head(self) -> bool:
+        """Not one of a later block: that is known while archived blocks are read again."""
+        return self.certified is not None and self.certified.statement.height == self.view.height
 
     def _time_of_cut(self, now: Instant) -> Instant:
         earliest, latest = self.view.at, Instant(self.view.at + STEP_MAX)

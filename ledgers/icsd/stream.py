@@ -380,6 +380,7 @@ class JetStreamLog:
                 await asyncio.sleep(PAUSE_SECONDS)
                 continue
             await self._use(link, server)
+            await asyncio.sleep(PAUSE_SECONDS)  # one that takes us and drops us is not stormed
 
     async def _use(self, link: Link, server: str) -> None:
         self._link = link

@@ -161,14 +161,14 @@ def _with(tree: Tree, key: bytes, leaf: Leaf | None, depth: int) -> Tree:
     """After one change: most of the way of many changes is walked by one alone."""
     siblings: list[Tree] = []
     while isinstance(tree, Branch):
-        right = key[depth >> 3] >> (7 - (depth & 7)) & 1
+        right = _bit(key, depth)
         siblings.append(tree.left if right else tree.right)
         tree = tree.right if right else tree.left
         depth += 1
     node = _grown(tree, [(key, leaf)], depth)
     while siblings:
         depth -= 1
-        right = key[depth >> 3] >> (7 - (depth & 7)) & 1
+        right = _bit(key, depth)
         sibling = siblings.pop()
         node = _branch(sibling, node) if right else _branch(node, sibling)
     return node

@@ -26,6 +26,7 @@ async def served(running: System) -> AsyncIterator[Callable[[str], GatewayClient
         batch_max=settings.limits.batch_max,
         sign=running.engine.connections.sign,
         statements=running.engine.statements,
+        reconciliation=running.engine.reconciliation,
         say=running.said.append,
         heartbeat_seconds=0.2,
     )

@@ -9,10 +9,11 @@ import pytest
 from gateway.config import ConfigurationError, read
 from gateway.embedded.nats_settings import LogServerSettings, new_seed, public_key, render
 from gateway.icsd_node.settings import NodeProcess, RegistrySettings
-from gateway.machine import arrangement, credentials, network, world
+from gateway.machine import arrangement, credentials, network, up, world
 from gateway.machine.arrangement import Ports
-from gateway.machine.data_directory import DataDirectory
+from gateway.machine.data_directory import DataDirectory, DataDirectoryError
 from gateway.machine.network import Names, pseudonym
+from gateway.machine.up import Options
 from gateway.machine.world import World
 from gateway.process.icsd_log import LogProcess
 from ledgers.parties import Role
@@ -95,6 +96,15 @@ def test_more_registries_than_there_are_is_refused(plain: World, count: int) -> 
 def test_a_world_without_a_network_has_no_registries() -> None:
     with pytest.raises(ConfigurationError, match="no network of registries"):
         network.narrowed(world.load(world.find("dvp")), 2)
+
+
+def test_the_first_start_fixes_how_many_registries_there_are(directory: DataDirectory) -> None:
+    first = up.settled_world(Options(data=directory.path, registries=2), directory)
+    assert len(first.ledgers["securities"].registries) == 2
+    directory.write(directory.seeded.name, b"")
+    assert up.settled_world(Options(data=directory.path), directory) == first
+    with pytest.raises(DataDirectoryError, match="was made with 2 registries"):
+        up.settled_world(Options(data=directory.path, registries=3), directory)
 
 
 def test_a_node_knows_its_own_people_only(

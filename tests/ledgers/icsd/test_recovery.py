@@ -1,9 +1,23 @@
 """The end of an epoch and the beginning of the next: what is kept, and who may not decide it."""
 
+import hashlib
+import uuid
+
 import msgspec
 import pytest
 
-from htlc.units import HtlcId, Instant, LedgerId
+from htlc.contract import Refusal, Status, Terms
+from htlc.hashlock import Algorithm, Encoding, Hashlock
+from htlc.units import (
+    SECOND,
+    AccountId,
+    HtlcId,
+    Instant,
+    LedgerId,
+    LegId,
+    Quantity,
+    SettlementId,
+)
 from ledgers.icsd.entry import CUT_SUBJECT, Certificate, Entry, Hash, Signed, verified
 from ledgers.icsd.epoch import Epoch, RegistryId, faults, quorum
 from ledgers.icsd.recovery import (
@@ -21,11 +35,12 @@ from ledgers.icsd.recovery import (
     successor,
 )
 from ledgers.icsd.replica import Replica
-from ledgers.port import Execute, Refund
+from ledgers.port import Execute, Lock, Refund
 from tests.ledgers.icsd.model import explore
 from tests.ledgers.icsd.network import (
     FOUR,
     GE,
+    ISIN,
     KZ,
     NETWORK,
     UZ,
@@ -33,7 +48,9 @@ from tests.ledgers.icsd.network import (
     Pen,
     asked,
     certificate_of,
+    defined,
     epoch_of,
+    issued,
     key_of,
     opened,
     owner,
@@ -232,6 +249,62 @@ def test_the_network_goes_on_from_the_last_certified_block_in_another_log() -> N
     first = next(b for b in net.blocks["KZ"] if b.header.height == height)
     assert first.header.at == first.before.place.at, "time goes on from where it stood"
     assert first.outcomes[0].results == (None,)
+
+
+def test_a_claim_that_was_in_time_is_in_time_after_the_recovery() -> None:
+    """It was published, and lost with the log; people took an hour; a refund waits behind it."""
+    net = Net()
+    net.bundle(
+        "KZ",
+        opened("KZ", "kz-issue", "kz-issuer"),
+        opened("KZ", "kz-1"),
+        defined("KZ", ISIN, "kz-issue", "kz-issuer"),
+        issued("kz-issuer", "kz-1", 100, "i"),
+    )
+    net.bundle("UZ", opened("UZ", "uz-1"))
+    net.run(6)
+    terms = _htlc(net)
+    net.bundle("KZ", asked(owner("kz-1"), Lock(terms=terms)))
+    net.run(12)
+    certified = net.replicas["KZ"].certified
+    assert certified is not None and len(net.heads()) == 1
+    record = propose(NETWORK, EPOCH, None, [stop(name, certified) for name in FOUR])
+    epoch = successor(record, EPOCH, None)
+    last = {name: net.replicas["KZ"].view.tables.last(name) for name in (KZ, UZ)}
+    _begin(net, record, epoch)
+    for name in (KZ, UZ):
+        net.pens[name] = Pen(name, epoch.number)
+        net.pens[name].sequence, net.pens[name].previous = last[name]
+    net.now = Instant(net.now + 3_600 * SECOND)
+    assert net.now > (terms.expires_at or 0)
+    net.bundle("KZ", asked(owner("kz-1"), Refund(id=terms.id)))
+    net.bundle("UZ", asked(owner("uz-1"), Execute(id=terms.id, key=SECRET)))
+    net.run(620)
+    first = next(b for b in net.blocks["KZ"] if b.header.height == record.start)
+    refusals = [outcome.results[0].refusal for outcome in first.outcomes]  # type: ignore[union-attr]
+    assert refusals == [Refusal.NOT_EXPIRED, None]
+    known = net.replicas["GE"].view.book.contracts[terms.id]
+    assert known is not None and known.status is Status.EXECUTED
+
+
+SECRET = b"\x05" * 32
+
+
+def _htlc(net: Net) -> Terms:
+    """A lock on kz-1 for uz-1 that expires in a minute."""
+    digest = hashlib.sha256(SECRET).digest()
+    return Terms(
+        id=HtlcId(str(uuid.UUID(int=1))),
+        settlement=SettlementId(str(uuid.UUID(int=2))),
+        leg=LegId("SECU"),
+        payer=AccountId("kz-1"),
+        payee=AccountId("uz-1"),
+        asset=ISIN,
+        quantity=Quantity(10),
+        execution_lock=Hashlock(algorithm=Algorithm.SHA256, encoding=Encoding.RAW, digest=digest),
+        lock_by=Instant(net.now + 30 * SECOND),
+        expires_at=Instant(net.now + 60 * SECOND),
+    )
 
 
 def _begin(net: Net, record: Record, epoch: Epoch) -> None:

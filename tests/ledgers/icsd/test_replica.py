@@ -5,7 +5,8 @@ import msgspec
 from htlc.units import SECOND, Instant
 from ledgers.icsd.entry import CUT_SUBJECT, Hash, Statement
 from ledgers.icsd.proof import Offence, is_evidence
-from tests.ledgers.icsd.network import KZ, Net, Pen, epoch_of, opened
+from ledgers.icsd.replica import Replica
+from tests.ledgers.icsd.network import KZ, Net, Pen, epoch_of, fresh_view, opened
 
 
 def test_entries_become_final_and_all_roots_are_equal() -> None:
@@ -156,6 +157,26 @@ def test_a_block_cut_while_we_were_away_gets_our_vote() -> None:
     net.publish(CUT_SUBJECT, Pen(KZ).cut(height, Instant(net.now + SECOND), certificate))
     replica.take(net.log[-1])
     assert replica.to_vote(Instant(net.now + 3_600 * SECOND)) is not None
+
+
+def test_a_cut_carries_the_certificate_of_the_head_and_of_nothing_later() -> None:
+    """After a restart the highest certificate may be of a block that is still to be read again."""
+    net = Net()
+    net.bundle("KZ", opened("KZ", "kz-1"))
+    net.run(12)
+    old, blocks = net.replicas["KZ"], net.blocks["KZ"]
+    assert old.certified is not None and old.certified.statement.height > 1
+    again = Replica(KZ, fresh_view(), certified=old.certified)
+    later = Instant(net.now + 100 * SECOND)
+    for message in net.log:
+        block = again.take(message)
+        if block is not None and block.header.height < old.view.height:
+            again.to_cut(later, True)
+            assert again.to_cut(Instant(later + 50 * SECOND), True) is None
+    assert again.view.height == len(blocks) == old.certified.statement.height
+    again.to_cut(later, True)
+    cut = again.to_cut(Instant(later + 50 * SECOND), True)
+    assert cut is not None and cut.certificate == old.certified
 
 
 def test_a_vote_is_given_once() -> None:

@@ -1,5 +1,6 @@
 """The rules of the network's book: what counts, who may do what, and that the CSD links agree."""
 
+import msgspec
 import pytest
 
 from htlc.contract import Answer, Refusal
@@ -152,12 +153,17 @@ def test_a_cut_must_carry_a_certificate_of_the_block_before(chain: Chain) -> Non
     assert cut_fault(chain, certificate=twice) is Fault.UNCERTIFIED
     stranger = certificate_of(last, "AM", "GE", "TJ")
     assert cut_fault(chain, certificate=stranger) is Fault.UNCERTIFIED
+    later = certificate_of(msgspec.structs.replace(last, epoch=2), *FOUR)
+    assert cut_fault(chain, certificate=later) is Fault.UNCERTIFIED
 
 
-def test_the_first_cut_carries_none() -> None:
+def test_the_first_cut_carries_none(chain: Chain) -> None:
     view = Chain().view
-    cut = Cut(epoch=1, registry=KZ, height=1, at=Instant(1), certificate=None)
-    assert view.cut_fault(sign(cut, key_of("KZ")), cut) is None
+    first = Cut(epoch=1, registry=KZ, height=1, at=Instant(1), certificate=None)
+    assert view.cut_fault(sign(first, key_of("KZ")), first) is None
+    certificate = certificate_of(chain.blocks[-1].statement, *FOUR)
+    strange = Cut(epoch=1, registry=KZ, height=1, at=Instant(1), certificate=certificate)
+    assert view.cut_fault(sign(strange, key_of("KZ")), strange) is Fault.UNCERTIFIED
 
 
 # --- who may do what -----------------------------------------------------------------------------
