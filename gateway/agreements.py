@@ -45,10 +45,10 @@ class Agreements:
     def _locks(self, id: SettlementId) -> Locks:
         """The vault's locks of one settlement. Legs on ledgers that hash alike share them: each is
         derived once."""
-        derived: dict[tuple[str, str, HashFunction], Hashlock] = {}
+        derived: dict[tuple[Pair, Role, HashFunction], Hashlock] = {}
 
         def lock(pair: Pair, role: Role, function: HashFunction) -> Hashlock:
-            key = (pair.value, role.value, function)
+            key = (pair, role, function)
             if key not in derived:
                 derived[key] = self._vault.lock(id, pair, role, function)
             return derived[key]

@@ -83,8 +83,13 @@ class Lasting:
                 await self._tell(due)
             except LOST as error:
                 self._say(f"what lasts is told later, the database is away: {error!r}")
-                for item in due:
-                    self.changed(item.live)
+                self._again(item.live for item in due)
+
+    def _again(self, lives: Iterable[Live]) -> None:
+        """They could not be told now: unless they have ended, they are looked at again."""
+        for live in {live.id: live for live in lives}.values():
+            if self._open_here(live):
+                self.changed(live)
 
     def _due(self) -> list[Due]:
         now, due = time.monotonic(), []
@@ -101,6 +106,8 @@ class Lasting:
             self._save(live)  # with its lock goes the status of an ordered payment
         ids = [item.live.id for item in due]
         async with self._pool.acquire() as connection, connection.transaction():
+            members = sorted({item.member for item in due})
+            await connection.execute(QUERIES["lock_heads"], members)
             rows = await connection.fetch(QUERIES["lock_open"], ids)
             going = {str(row["settlement"]) for row in rows}
             still = [item for item in due if item.live.id in going]
@@ -119,6 +126,7 @@ class Lasting:
             ]
             await deliver(connection, notices)
         self._delivered({item.member for item in notices})
+        self._again(item.live for item in due if item.live.id not in going)
 
     def _notices(self, item: Due) -> list[Notice]:
         origin, state, now = pair_origin(item.live.origin), item.live.state, self._now()

@@ -630,10 +630,15 @@ FROM liquidity_transfer WHERE NOT answered ORDER BY transfer LIMIT $1;
 UPDATE liquidity_transfer SET answered = true
 WHERE transfer = $1 AND NOT answered RETURNING transfer;
 
+-- name: lock_heads
+-- Before the settlements, as an append locks them: two that take both never wait in a circle.
+SELECT member FROM mailbox_head WHERE member = ANY ($1::text[]) ORDER BY member FOR UPDATE;
+
 -- name: lock_open
--- Of these settlements, those that have not ended, kept from ending until we are done.
+-- Of these settlements, those that have not ended, kept from ending until we are done. One that is
+-- being written at this moment is left out: its state is another in a moment, or it ends.
 SELECT settlement FROM settlement
-WHERE settlement = ANY ($1::uuid[]) AND replica IS NOT NULL ORDER BY settlement FOR UPDATE;
+WHERE settlement = ANY ($1::uuid[]) AND replica IS NOT NULL FOR UPDATE SKIP LOCKED;
 
 -- name: advise_stages
 INSERT INTO lock_advice (settlement, member, stage)

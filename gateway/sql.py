@@ -40,3 +40,17 @@ async def open_pool(dsn: str, replica: str) -> AsyncIterator[Pool]:
 async def _nothing_to_reset(_connection: object) -> None:
     """No session state is ever set on a pooled connection, so there is nothing to undo: without
     this, each release asks the server to, one more round trip beside every statement."""
+
+
+@contextlib.asynccontextmanager
+async def alone(pool: Pool, work: str) -> AsyncIterator[bool]:
+    """Whether no other replica does this work at the moment, and none begins it meanwhile. The lock
+    is the connection's: it goes with a process that dies."""
+    async with pool.acquire() as connection:
+        taken: bool = await connection.fetchval("SELECT pg_try_advisory_lock(hashtext($1))", work)
+        try:
+            yield taken
+        finally:
+            if taken:
+                with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                    await connection.execute("SELECT pg_advisory_unlock(hashtext($1))", work)

@@ -59,7 +59,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
         if self.settled is not None:
             parts.append(f"settled {self.settled}")
         words = [part for part in parts if part] + list(self.codes)
-        return " ".join(words) + (f": {self.text}" if self.text else "")
+        return ": ".join(part for part in (" ".join(words), self.text) if part)
 
 
 _REQUESTS: Final = {

@@ -78,11 +78,11 @@ class Swap(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def payers(self) -> frozenset[MemberId]:
         """Whose consent is needed; in a sound swap every party pays something."""
-        return frozenset(leg.payer.member for leg in self.legs)
+        return frozenset([leg.payer.member for leg in self.legs])
 
     @property
     def parties(self) -> frozenset[MemberId]:
-        return self.payers | {leg.payee.member for leg in self.legs}
+        return self.payers.union([leg.payee.member for leg in self.legs])
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):

@@ -111,10 +111,3 @@ ORDER BY first_seen_at, number LIMIT $2;
 -- name: stops
 SELECT ledger, asset, count(*) AS breaks, min(first_seen_at) AS first_seen_at
 FROM reconciliation_break WHERE closed_at IS NULL GROUP BY ledger, asset;
-
--- name: try_reconciliation
--- One run at a time, over all replicas; the lock goes with its connection.
-SELECT pg_try_advisory_lock(hashtext('lockstep.reconciliation'));
-
--- name: leave_reconciliation
-SELECT pg_advisory_unlock(hashtext('lockstep.reconciliation'));

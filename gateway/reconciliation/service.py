@@ -19,11 +19,11 @@ from gateway import port
 from gateway.directory import Directory
 from gateway.journal import LOST
 from gateway.port import Difference
-from gateway.reconciliation.book import QUERIES, OwnBook
+from gateway.reconciliation.book import OwnBook
 from gateway.reconciliation.compare import BreakKind, Found, of_accounts, of_assets, totals
 from gateway.reconciliation.notices import announcer
 from gateway.reconciliation.store import Announce, Run, Store
-from gateway.sql import Pool, Record
+from gateway.sql import Pool, Record, alone
 from htlc.units import LedgerId
 from ledgers.block import place
 from ledgers.books import Books, placed
@@ -43,6 +43,9 @@ The first run of a ledger reads its whole history and may take longer; it goes o
 OVERDUE: Final = 3_600 * 1_000_000_000
 """A leg has ended and its settlement has not, for an hour: beyond every window that is configured
 by default (ten minutes), something is wrong with one of them."""
+
+ALONE: Final = "lockstep.reconciliation"
+"""The work that one replica does at a time (`sql.alone`)."""
 
 AWAY: Final = (LedgerUnreachable, RemoteLedgerError)
 
@@ -164,23 +167,12 @@ class Reconciliation:
 
     async def _reconcile(self, names: tuple[LedgerId, ...], afresh: bool) -> None:
         try:
-            async with self._alone() as alone:
-                for name in names if alone else ():
+            async with alone(self._pool, ALONE) as taken:
+                for name in names if taken else ():
                     await self._ledger(name, afresh)
             await self.look()
         except LOST as error:
             self._say(f"reconciliation waits for the database: {error!r}")
-
-    @contextlib.asynccontextmanager
-    async def _alone(self) -> AsyncIterator[bool]:
-        async with self._pool.acquire() as connection:
-            alone: bool = await connection.fetchval(QUERIES["try_reconciliation"])
-            try:
-                yield alone
-            finally:
-                if alone:
-                    with contextlib.suppress(*LOST):
-                        await connection.execute(QUERIES["leave_reconciliation"])
 
     async def _ledger(self, name: LedgerId, afresh: bool) -> None:
         """One ledger. One that is away is left for the next time: it has told nothing."""

@@ -49,10 +49,3 @@ INSERT INTO statement_day (ledger, business_date, closed_at) VALUES ($1, $2, $3)
 ON CONFLICT (ledger) DO UPDATE
 SET business_date = excluded.business_date, closed_at = excluded.closed_at
 WHERE statement_day.business_date < excluded.business_date;
-
--- name: try_statements
--- One replica makes the daily statements; the lock goes with its connection.
-SELECT pg_try_advisory_lock(hashtext('lockstep.statements'));
-
--- name: leave_statements
-SELECT pg_advisory_unlock(hashtext('lockstep.statements'));

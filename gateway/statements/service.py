@@ -9,7 +9,6 @@
 """
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import date
 from typing import Final, Protocol, TypedDict
@@ -19,7 +18,7 @@ from gateway.directory import Directory
 from gateway.ids import new_id
 from gateway.journal import LOST
 from gateway.port import Busy, Denied, Refused, StatementMade, StatementWanted
-from gateway.sql import Pool
+from gateway.sql import Pool, alone
 from gateway.statements.days import (
     closed_days,
     closes_at,
@@ -31,7 +30,7 @@ from gateway.statements.days import (
 from gateway.statements.pages import Pages, StatementError
 from gateway.statements.periods import KINDS, Kind, Numbered, Period, Source, Subject
 from gateway.statements.references import References
-from gateway.statements.store import QUERIES, Sent, Store
+from gateway.statements.store import Sent, Store
 from htlc.swap import Fault
 from htlc.units import INSTANT_MAX, AccountId, Instant, LedgerId
 from ledgers.books import Books
@@ -42,6 +41,9 @@ from protocols.iso20022.statements import Frequency, StatementPage
 
 PERIOD_SECONDS: Final = 10.0
 """How often it is looked for a business day that is over: some seconds later will do."""
+
+ALONE: Final = "lockstep.statements"
+"""The work that one replica does at a time (`sql.alone`)."""
 
 AWAY: Final = (LedgerUnreachable, RemoteLedgerError)
 
@@ -252,22 +254,11 @@ class Statements:
 
     async def close_days(self) -> None:
         """Make the statements of every day that is over, unless another replica does."""
-        async with self._alone() as alone:
-            if alone:
+        async with alone(self._pool, ALONE) as taken:
+            if taken:
                 await self._store.tidy(self._now())
                 for ledger in self._directory.ledgers:
                     await self._close_days(ledger)
-
-    @contextlib.asynccontextmanager
-    async def _alone(self) -> AsyncIterator[bool]:
-        async with self._pool.acquire() as connection:
-            alone: bool = await connection.fetchval(QUERIES["try_statements"])
-            try:
-                yield alone
-            finally:
-                if alone:
-                    with contextlib.suppress(*LOST):
-                        await connection.execute(QUERIES["leave_statements"])
 
     async def _close_days(self, ledger: str) -> None:
         known = await self._store.day(ledger)

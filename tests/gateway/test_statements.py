@@ -11,6 +11,7 @@ import asyncpg
 import msgspec
 import pytest
 
+from gateway import statuses
 from gateway.config import StatementSettings
 from gateway.port import Busy, Denied, Refused, StatementMade, StatementWanted
 from gateway.statements import pages
@@ -20,6 +21,7 @@ from ledgers.port import Issue, Transfer
 from ledgers.securities import security
 from protocols.iso20022.advice import Outbound
 from protocols.iso20022.instruction import CreditDebit, Movement
+from protocols.iso20022.render import render
 from protocols.iso20022.statements import (
     BankTransaction,
     CashPage,
@@ -40,6 +42,7 @@ from tests.gateway.systems import (
 )
 from tests.gateway.test_agreed_swaps import a_dvp
 from tests.gateway.test_instructions import both, send, settled, told
+from tests.protocols import samples
 from tests.protocols.samples import assert_valid
 
 DAY = 86_400 * 1_000_000_000
@@ -364,3 +367,21 @@ async def test_a_transfer_between_accounts_is_booked_as_one(running: System) -> 
             if isinstance(page, CashPage) and page.currency == "EUR"
         )
         assert (euros.entries[-1].kind, euros.entries[-1].amount) == (kind, "2.5")
+
+
+@pytest.mark.parametrize(
+    ("name", "id", "said"),
+    [
+        ("semt.002-holdings", "REGA-HOLD-20261008-01", "holdings, page 1, the last"),
+        ("semt.002-page", "REGA-HOLD-20261008-01", "holdings, page 2"),
+        ("semt.017-postings", "REGA-POST-20261008", "movements, page 1, the last"),
+        ("camt.053-day", "CBKA-S-SELADE-281", "cash, page 1, the last"),
+        ("semt.013-lock-instruction", "GWLK2610080417S", "position, to do"),
+        ("semt.014-lock-lack", "GWLK2610080417S", "LACK: position, not done"),
+        ("semt.015-lock-confirmation", "GWLK2610080417S", "position, done"),
+    ],
+)
+def test_the_command_line_says_what_a_message_is(name: str, id: str, said: str) -> None:
+    value = samples.outbound()[name]
+    read = statuses.told(render(value, samples.reply_header(value)))
+    assert (read.transaction_id, str(read), read.is_final) == (id, said, False)

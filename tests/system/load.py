@@ -259,7 +259,11 @@ def tally(messages: list[wire.Delivery]) -> Counter[str]:
                 counted[f"final {message.message['settlement']}"] += 1
                 counted[f"state {message.message['state']}"] += 1
             continue
+        if not message.definition.startswith("sese."):
+            continue  # a statement, or a notice of money: it comes beside
         assert isinstance(message.xml, str)
+        if not message.definition.startswith("sese."):
+            continue  # of money, beside what is said of the instruction
         found = _TX_ID.search(message.xml)
         assert found is not None
         if message.definition.startswith("sese.025"):
