@@ -27,6 +27,7 @@ from ledgers.postgres import open_pool
 from tests.ledgers.icsd.registries import (
     KEYS,
     NAMES,
+    Registry,
     agree,
     all_alive,
     icsd_world,
@@ -69,6 +70,19 @@ def transfer(id: str | None = None, quantity: int = 1) -> Transfer:
         asset=EUR,
         quantity=Quantity(quantity),
     )
+
+
+def watched(log: MemoryLog, some: Sequence[Registry]) -> list[MemoryConnection]:
+    """The connections that these registries will make to the log, to be troubled."""
+    made: list[MemoryConnection] = []
+
+    def connect() -> MemoryConnection:
+        made.append(log.connect())
+        return made[-1]
+
+    for each in some:
+        each.connect = connect
+    return made
 
 
 async def moved(ledger: RegistryLedger) -> int:
@@ -128,14 +142,9 @@ async def test_a_cut_off_registry_catches_up_and_the_others_did_not_wait(
     postgres_server: str, clock: ManualClock
 ) -> None:
     log = MemoryLog()
-    connections: list[MemoryConnection] = []
     four = await registries(postgres_server, clock, log=log)
 
-    def connect() -> MemoryConnection:
-        connections.append(log.connect())
-        return connections[-1]
-
-    four[3].connect = connect
+    connections = watched(log, four[3:])
     async with all_alive(four) as ledgers:
         world = await furnished(ledgers, clock)
         connections[0].trouble.unreachable = True
@@ -358,14 +367,9 @@ async def test_what_waits_while_the_members_change_is_signed_again(
     """UZ leaves while KZ, cut off from the log, asks for something: signed for the epoch that is
     over when it arrives."""
     log = MemoryLog()
-    connections: list[MemoryConnection] = []
     four = await registries(postgres_server, clock, log=log)
 
-    def connect() -> MemoryConnection:
-        connections.append(log.connect())
-        return connections[-1]
-
-    four[2].connect = connect
+    connections = watched(log, four[2:3])
     async with all_alive(four) as ledgers:
         await furnished(ledgers, clock)
         change = membership(2, NAMES[:3])
@@ -392,16 +396,10 @@ async def test_votes_that_were_stored_and_never_told_are_told_after_a_restart(
 ) -> None:
     """All die between storing their votes and telling them: nobody may vote again, so the block is
     certified by the votes of before or never."""
-    connections: list[MemoryConnection] = []
     log = MemoryLog()
     four = await registries(postgres_server, clock, log=log)
 
-    def connect() -> MemoryConnection:
-        connections.append(log.connect())
-        return connections[-1]
-
-    for each in four:
-        each.connect = connect
+    connections = watched(log, four)
     async with all_alive(four) as ledgers:
         await furnished(ledgers, clock)
         await agree(ledgers)
