@@ -77,8 +77,12 @@ def digest(document: etree._Element) -> bytes:
 
 
 def canonical(element: etree._Element) -> bytes:
-    """Exclusive C14N 1.0 without comments and without text of white space only."""
-    text: bytes = etree.tostring(element, method="c14n", exclusive=True, with_comments=False)
+    """Exclusive C14N 1.0 without comments and without text of white space only. Raises
+    ProtocolError XWEL for namespaces that have no canonical form (relative ones: C14N, 1.3)."""
+    try:
+        text: bytes = etree.tostring(element, method="c14n", exclusive=True, with_comments=False)
+    except etree.C14NError:
+        raise ProtocolError(RejectCode.XWEL, "a namespace that is no absolute URI") from None
     return _BLANK_TEXT.sub(b"><", text)
 
 

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 from lxml import etree
 
+from protocols.iso20022.errors import ProtocolError
 from protocols.iso20022.lexical import instant
 from protocols.iso20022.lock_block import LedgerEvent, LockBlock, read, write
 from protocols.iso20022.positions import PositionStatus
@@ -53,3 +54,8 @@ def test_a_ledger_event_with_or_without_a_transaction_survives_the_block(
 def test_a_reason_that_no_registry_gives_is_our_own_error() -> None:
     with pytest.raises(AssertionError):
         PositionStatus(id="1", reason="DSEC")
+
+
+def test_a_namespace_without_a_canonical_form_is_told_and_no_error_of_ours() -> None:
+    with pytest.raises(ProtocolError, match="absolute URI"):
+        digest(etree.fromstring('<Document xmlns="urn:x"><a xmlns="relative/name"/></Document>'))
