@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from gateway.config import LimitSettings
 from gateway.fx_pairs import FxPair, FxSide
 from gateway.port import Denied, View
+from htlc.contract import Unknown
 from htlc.hashlock import HashFunction
 from htlc.settlement import Phase
 from htlc.swap import LockProtocol
@@ -135,6 +136,41 @@ async def _settled(running: System, count: int) -> bool:
     return (await heard(running, BANK_A)).count("STLD") == count
 
 
+async def test_each_status_of_a_trade_and_of_its_payment_is_told_once(
+    stopped: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The payment is decided and not made while the other one is: that is no second ACSP."""
+    soon = tuple(replace(item, advise_after_seconds=0.1) for item in stopped.settings.members)
+    patient = LimitSettings(lock_within_seconds=60.0)
+    async with stopped.gateway(members=soon, limits=patient) as running:
+        euro, franc = (running.engine.links[LedgerId(name)] for name in ("euro", "franc"))
+        franc.trusted = False
+        await send(running, trade(BANK_A, lock=terms()))
+        await send(running, trade(BANK_B))
+        await until(lambda: _last(running, BANK_A, "SMAP ALKD"))
+        franc.trusted = True
+        id = await waits_for_the_secret(running)
+        await until(lambda: _last(running, BANK_A, "SMAP HLKD"))
+        away = Unknown(why="the ledger is away")
+        monkeypatch.setattr(euro, "put", lambda task: running.engine.runner.told(task, away))
+        assert isinstance(await running.desk.release(member(BANK_A), id, "FXSB", PREIMAGE), View)
+        await until(lambda: _last(running, BANK_A, "SMAP BCLM"))
+        monkeypatch.undo()
+        await until(lambda: ends(running))
+        heard_of = [word for word in await heard(running, BANK_A) if not word.startswith("054")]
+        assert heard_of == [
+            "UMTC",
+            "FMTC",
+            "002/PDNG",
+            "SMAP ALKD",
+            "002/ACSP",
+            "SMAP HLKD",
+            "SMAP BCLM",  # B's payment is made, A's is not
+            "002/ACSC",
+            "STLD",
+        ]
+
+
 async def test_what_side_a_pays_is_locked_first(stopped: System) -> None:
     """B's money does not move before A's is there: who knows the secret could take it alone."""
     patient = LimitSettings(lock_within_seconds=60.0)
@@ -150,29 +186,24 @@ async def test_what_side_a_pays_is_locked_first(stopped: System) -> None:
         assert (await running.balance("franc", BANK_B, "CHF"))[1] == 941_200_00
 
 
-@pytest.mark.parametrize(
-    ("changes", "field"),
-    [
-        ({"secret_holder": Holder(bic=BANK_B, role="SIDB")}, "ScrtHldr/AnyBIC"),
-        (
-            {"cancellation_lock": HashLock(algorithm=HashAlgorithm.SHA256, digest="11" * 32)},
-            "CxlHshLck",
-        ),
-        ({"expiries": (LegExpiry(leg="CASH", expires_at=2**60),)}, "TmLck/Leg"),
-        (
-            {"expiries": tuple(LegExpiry(leg=leg, expires_at=2**61) for leg in ("FXSA", "FXSB"))},
-            "TmLck/ExpryDtTm",
-        ),
-    ],
-)
-async def test_a_block_that_cannot_be_is_refused(
-    stopped: System, changes: dict[str, object], field: str
-) -> None:
+_OTHER_KEY = HashLock(algorithm=HashAlgorithm.SHA256, digest="11" * 32)
+_ONE_INSTANT = tuple(LegExpiry(leg=leg, expires_at=2**61) for leg in ("FXSA", "FXSB"))
+
+
+async def test_a_block_that_cannot_be_is_refused(stopped: System) -> None:
+    wrong: tuple[tuple[str, dict[str, object]], ...] = (
+        ("ScrtHldr/AnyBIC", {"secret_holder": Holder(bic=BANK_B, role="SIDB")}),
+        ("CxlHshLck", {"cancellation_lock": _OTHER_KEY}),
+        ("TmLck/Leg", {"expiries": (LegExpiry(leg="CASH", expires_at=2**60),)}),
+        ("TmLck/ExpryDtTm", {"expiries": _ONE_INSTANT}),
+    )
     async with stopped.gateway() as running:
-        await send(running, trade(BANK_A, lock=terms(**changes)))
-        assert await said(running, BANK_A) == ["INVA VALR"]
-        text = (await told(running, BANK_A))[0].text or ""
-        assert text.startswith(f"/Document/FXTradInstr/SplmtryData/Envlp/{field}: ")
+        for _, changes in wrong:
+            await send(running, trade(BANK_A, lock=terms(**changes)))
+        assert await said(running, BANK_A) == ["INVA VALR"] * len(wrong)
+        for (field, _), status in zip(wrong, await told(running, BANK_A), strict=True):
+            text = status.text or ""
+            assert text.startswith(f"/Document/FXTradInstr/SplmtryData/Envlp/{field}: ")
 
 
 def test_the_holder_is_side_a_though_the_other_side_quotes_inversely() -> None:
