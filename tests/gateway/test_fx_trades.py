@@ -102,8 +102,7 @@ async def send(running: System, item: FxTrade, id: str | None = None) -> Taken:
 async def told(running: System, member: str) -> list[FxStatus]:
     stored = await running.desk.read(member, after=0, limit=500)
     values = [_outbound.decode(item.content) for item in stored]
-    # Of the trade, of its money, and that a day has begun meanwhile.
-    beside = (FxStatus, PaymentStatus, CashEntry, SystemEvent)
+    beside = (FxStatus, PaymentStatus, CashEntry, SystemEvent)  # of trade, money, business day
     assert all(isinstance(value, beside) for value in values)
     return [value for value in values if isinstance(value, FxStatus)]
 
