@@ -118,7 +118,11 @@ class Lasting:
             await connection.execute(QUERIES["lock_heads"], members)
             rows = await connection.fetch(QUERIES["lock_open"], ids)
             going = {str(row["settlement"]) for row in rows}
-            still = {(item.live.id, item.member): item for item in due if item.live.id in going}
+            still = {  # once more: its stage may have passed while the database was asked
+                (item.live.id, item.member): item
+                for item in due
+                if item.live.id in going and stage(item.live.state) is item.stage
+            }
             found = [told for item in still.values() for told in self._notices(item)]
             rows = await connection.fetch(
                 QUERIES["advise_stages"], *([key[n] for key, _ in found] for n in range(3))
