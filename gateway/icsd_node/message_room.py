@@ -154,14 +154,16 @@ class MessageRoom:
 
     async def run(self, say: Say) -> None:
         """Have done what was received, for as long as the node lives."""
+        why = ""
         while True:
             self._came.clear()
             try:
                 worked = await self._work()
             except (LedgerUnreachable, *LOST) as error:
                 _require_away(error)
-                say(f"messages wait: {error}")
-                worked, self._doubtful = False, True
+                if str(error) != why:  # once, not every second that it lasts
+                    say(f"messages wait: {error}")
+                worked, self._doubtful, why = False, True, str(error)
             if not worked:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(AGAIN_SECONDS):
