@@ -35,6 +35,7 @@ from gateway.mailbox import Mailboxes
 from gateway.origins import Origins
 from gateway.pending import PendingPairs
 from gateway.positions import PositionMessages
+from gateway.process.ending import ending
 from gateway.reconciliation.service import Reconciliation
 from gateway.recovery import Recovery
 from gateway.rulebook import Rulebook
@@ -355,7 +356,7 @@ class Engine:
         )
         async with asyncio.TaskGroup() as group:
             for task in tasks:
-                group.create_task(task)
+                group.create_task(ending(task))
 
     def _learned(self) -> None:
         """A ledger has told what it is: what waited for that may go on."""

@@ -25,7 +25,7 @@ from protocols.iso20022.fx import (
     Rate,
 )
 from protocols.iso20022.header import Header
-from protocols.iso20022.payment import CashEntry, PaymentStatus
+from protocols.iso20022.payment import CashEntry, PaymentStatus, SystemEvent
 from tests import postgres
 from tests.gateway.systems import BUYER, OPENING, SELLER, System, account, system, until
 
@@ -103,7 +103,7 @@ async def send(running: System, item: FxTrade, id: str | None = None) -> Taken:
 async def told(running: System, member: str) -> list[FxStatus]:
     stored = await running.desk.read(member, after=0, limit=500)
     values = [_outbound.decode(item.content) for item in stored]
-    beside = (FxStatus, PaymentStatus, CashEntry)  # of the trade, and of its money
+    beside = (FxStatus, PaymentStatus, CashEntry, SystemEvent)  # of trade, money, business day
     assert all(isinstance(value, beside) for value in values)
     return [value for value in values if isinstance(value, FxStatus)]
 

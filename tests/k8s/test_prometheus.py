@@ -7,10 +7,13 @@ import signal
 from pathlib import Path
 
 import aiohttp
+import asyncpg
 import pytest
 
+from gateway.config import read
 from gateway.machine import world as worlds
 from gateway.machine.processes import descendants
+from gateway.process.ledger import LedgerProcess
 from tests.k8s.prometheus import prometheus
 from tests.system.load import EURO, REGISTRY, Load
 from tests.system.machine import Machine, machine
@@ -129,3 +132,46 @@ async def trade(load: Load) -> None:
     while True:
         await load.swap()
         await asyncio.sleep(1)
+
+
+async def test_a_tampered_balance_is_a_break_that_is_told_of_until_it_is_repaired(
+    data: Path, tmp_path: Path
+) -> None:
+    world = worlds.load(worlds.find("dvp"))
+    async with (
+        machine(data) as running,
+        aiohttp.ClientSession() as session,
+        prometheus(running, tmp_path, session) as watching,
+    ):
+        load = Load(running, world, session, 13)
+        for _ in range(5):
+            await load.swap()
+        await load.settled()
+        headers = {"Authorization": f"Bearer {running.operator('gateway')}"}
+
+        async def reconcile() -> None:
+            url = f"{running.url}/v1/reconciliation"
+            async with session.post(url, headers=headers) as answer:
+                assert answer.status == 200, await answer.text()
+
+        await reconcile()
+        await watching.quiet()
+        dsn = read(data / "services" / f"{EURO}.toml", LedgerProcess).dsn
+        connection = await asyncpg.connect(dsn)
+        try:
+            taken = await connection.fetchrow(
+                "UPDATE balances SET available = available + 1 WHERE (account, asset) ="
+                " (SELECT account, asset FROM balances WHERE available > 0 LIMIT 1)"
+                " RETURNING account, asset"
+            )
+            assert taken is not None
+            await reconcile()
+            await watching.until(("LockstepReconciliationBreak", EURO))
+            await connection.execute(
+                "UPDATE balances SET available = available - 1 WHERE account = $1 AND asset = $2",
+                *taken,
+            )
+            await reconcile()
+            await watching.over(("LockstepReconciliationBreak", EURO))
+        finally:
+            await connection.close()

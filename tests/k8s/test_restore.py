@@ -21,7 +21,7 @@ from tests.system.load import EURO, REGISTRY, Load
 from tests.system.machine import Machine, machine
 from tests.system.test_crash import check_holdings, check_legs, check_notices, holdings, trade
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 
 WORKERS = 8
 

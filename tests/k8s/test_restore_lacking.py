@@ -45,7 +45,7 @@ from tests.system.test_audit import audited
 from tests.system.test_crash import trade
 from tests.system.test_up import call, result
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 WORKERS = 8
 ENDED = ("SETTLED", "CANCELLED")

@@ -15,6 +15,7 @@ from gateway.client import GatewayClient
 from gateway.config import read
 from gateway.demo.registry_client import RegistryClient
 from gateway.icsd_node.settings import NodeProcess
+from gateway.telemetry import metrics
 from htlc.units import LedgerId
 from ledgers.port import LedgerUnreachable
 from tests.system.machine import Machine, machine
@@ -140,7 +141,10 @@ async def test_two_registries_trade_through_kills_and_a_restart(data: Path) -> N
         async with session.get(running.ready["metrics"]["securities-kz"] + "/readyz") as response:
             assert response.status == 200, await response.text()
         async with session.get(running.ready["metrics"]["securities-kz"] + "/metrics") as response:
-            assert 'lockstep_registry_diverged{registry="KZ"} 0.0' in await response.text()
+            told = await response.text()
+            assert 'lockstep_registry_diverged{registry="KZ"} 0.0' in told
+            own = {name for name in metrics.ALL if name.startswith("lockstep_registry_")}
+            assert all(f"# TYPE {name} " in told for name in own)
 
     code, out, said = await call("audit", "--data", str(data))
     assert (code, "Nothing is wrong: 3 settlements" in out) == (0, True), said
