@@ -236,8 +236,8 @@ class Reconciling(Protocol):
         ...
 
 
-class Gateway(Protocol):
-    """The services behind every interface."""
+class Messaging(Protocol):
+    """Messages in, and a mailbox with what is told: a gateway's, or a registry node's."""
 
     async def take_messages(
         self, member: str, items: Sequence[Enveloped | ProtocolError]
@@ -245,6 +245,18 @@ class Gateway(Protocol):
         """Take a batch of messages of one member, in order, each with a result of its own. Durable
         when it returns."""
         ...
+
+    async def read(self, member: str, *, after: int, limit: int) -> Sequence[Stored]:
+        """A mailbox after a cursor, in order."""
+        ...
+
+    async def acknowledge(self, member: str, through: int) -> int | None:
+        """The cursor acknowledged now; None if there is no such message yet."""
+        ...
+
+
+class Gateway(Messaging, Protocol):
+    """The services behind every interface."""
 
     async def take_settlements(
         self, member: str, swaps: Sequence[tuple[Swap, bytes]]
@@ -286,16 +298,8 @@ class Gateway(Protocol):
         is no party of it."""
         ...
 
-    async def read(self, member: str, *, after: int, limit: int) -> Sequence[Stored]:
-        """A mailbox after a cursor, in order."""
-        ...
-
     async def arrived(self, member: str) -> None:
         """Returns when something may have arrived in the mailbox, or after a while (streams)."""
-        ...
-
-    async def acknowledge(self, member: str, through: int) -> int | None:
-        """The cursor acknowledged now; None if there is no such message yet."""
         ...
 
     async def put_webhook(self, member: str, url: str, secret: str) -> str | None:

@@ -11,7 +11,7 @@ from aiohttp import web
 from gateway.http import notation, problems
 from gateway.http.problems import Kind, RequestError
 from gateway.http.wire import Problem
-from gateway.port import Conflict, Gateway, Principal, Reconciling, Statements
+from gateway.port import Conflict, Gateway, Messaging, Principal, Reconciling, Statements
 from protocols.iso20022.errors import RejectCode
 
 T = TypeVar("T")
@@ -51,18 +51,24 @@ class Services(Gateway, Memory, Protocol):
     """Everything behind the interface."""
 
 
-class Desk(msgspec.Struct, frozen=True, kw_only=True):
-    """What every route works with; one for the application."""
+class MessageDesk(msgspec.Struct, frozen=True, kw_only=True):
+    """What the routes of messages and mailboxes work with, in a gateway and in a registry node."""
+
+    gateway: Messaging
+    bic: str  # `Fr` of what is written here
+    body_bytes_max: int
+    batch_max: int
+    sign: Callable[[str, str], str]  # a message to a member, signed where that is agreed
+    now: Callable[[], int]
+
+
+class Desk(MessageDesk, frozen=True, kw_only=True):
+    """What every route of the gateway works with; one for the application."""
 
     gateway: Services
     statements: Statements
     reconciliation: Reconciling
-    bic: str  # of the gateway: `Fr` of what it writes
-    body_bytes_max: int
-    batch_max: int
     heartbeat_seconds: float
-    sign: Callable[[str, str], str]  # a message to a member, signed where that is agreed
-    now: Callable[[], int]
     say: Callable[[str], None]
     closing: asyncio.Event  # set when the application shuts down: streams end
 
@@ -99,15 +105,15 @@ def retry_after(status: int) -> dict[str, str]:
     return {"Retry-After": str(problems.RETRY_AFTER_SECONDS)} if status == 503 else {}
 
 
-class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """A request of somebody who is known and may ask this."""
+class MessageCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A request of somebody who is known and may ask this, about messages."""
 
-    desk: Desk
+    desk: MessageDesk
     request: web.Request
     principal: Principal
 
     @property
-    def gateway(self) -> Services:
+    def gateway(self) -> Messaging:
         return self.desk.gateway
 
     @property
@@ -151,6 +157,16 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
             if len(query.getall(name)) > 1:
                 raise RequestError.field(name, "is given more than once")
         return dict(query)
+
+
+class Call(MessageCall, frozen=True, kw_only=True):
+    """The same about anything that the gateway serves."""
+
+    desk: Desk
+
+    @property
+    def gateway(self) -> Services:
+        return self.desk.gateway
 
     def settlement(self) -> str:
         """The id in the path; one that is no UUID names nothing."""

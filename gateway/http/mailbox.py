@@ -12,7 +12,7 @@ import msgspec
 from lxml import etree
 
 from gateway.http import exchange, notation, wire
-from gateway.http.exchange import Call, Reply, json_reply, limit_of
+from gateway.http.exchange import Call, MessageCall, Reply, json_reply, limit_of
 from gateway.http.heads import Letterhead, header, message_id
 from gateway.http.notation import Unreadable
 from gateway.http.problems import RequestError
@@ -37,7 +37,7 @@ _related: Final = msgspec.json.Decoder(Related)
 _acknowledgement: Final = msgspec.json.Decoder(wire.Acknowledgement)
 
 
-async def page(call: Call) -> Reply:
+async def page(call: MessageCall) -> Reply:
     """Messages after a cursor, oldest first."""
     query = call.query("after", "limit")
     limit = limit_of(query, PAGE_DEFAULT, PAGE_MAX)
@@ -52,7 +52,7 @@ async def page(call: Call) -> Reply:
     )
 
 
-async def acknowledge(call: Call) -> Reply:
+async def acknowledge(call: MessageCall) -> Reply:
     """Note how far the member has received."""
     through = (await call.json(_acknowledgement)).through
     sequence = place("through", through)
@@ -70,7 +70,7 @@ def place(field: str, text: str) -> int:
         raise RequestError.field(field, str(error)) from None
 
 
-async def deliveries(call: Call, stored: Sequence[Stored]) -> list[wire.Delivery]:
+async def deliveries(call: MessageCall, stored: Sequence[Stored]) -> list[wire.Delivery]:
     """Entries as they are delivered, in the form that the request accepts."""
     as_json = exchange.accepts_iso_json(call.request.headers.get("Accept", ""))
     done: list[wire.Delivery] = []

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from gateway.http import exchange, problems, wire
-from gateway.http.exchange import Call, Reply, json_reply, problem_reply
+from gateway.http.exchange import MessageCall, Reply, json_reply, problem_reply
 from gateway.http.heads import header, related_to
 from gateway.http.problems import Kind, RequestError
 from gateway.ids import new_id
@@ -47,7 +47,7 @@ _array: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _DECLARED: Final = re.compile(rb"""<\?xml[^>]{1,100}encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})""")
 
 
-async def send(call: Call) -> Reply:
+async def send(call: MessageCall) -> Reply:
     """Take one message or a batch."""
     media, parameters = call.media
     if media == exchange.XML and exchange.is_utf8(parameters):
@@ -57,7 +57,7 @@ async def send(call: Call) -> Reply:
     raise RequestError(Kind.UNSUPPORTED, f"send {exchange.XML} or {exchange.ISO_JSON_FORM}")
 
 
-async def _send_xml(call: Call, parameters: Mapping[str, str]) -> Reply:
+async def _send_xml(call: MessageCall, parameters: Mapping[str, str]) -> Reply:
     try:
         body = await _body(call)
         _check_charset(body, parameters)
@@ -82,7 +82,7 @@ def _xml_reply(status: int, text: str) -> Reply:
     return Reply(status=status, body=text.encode(), media=XML_UTF8, headers=headers)
 
 
-async def _send_json(call: Call, parameters: Mapping[str, str]) -> Reply:
+async def _send_json(call: MessageCall, parameters: Mapping[str, str]) -> Reply:
     if not exchange.is_utf8(parameters):
         raise RequestError(Kind.UNSUPPORTED, "JSON is UTF-8 (RFC 8259 section 8.1)")
     body = await call.body()
@@ -105,7 +105,7 @@ def _is_array(body: bytes | msgspec.Raw) -> bool:
     return bytes(body).lstrip(b" \t\r\n").startswith(b"[")
 
 
-def _split_array(call: Call, body: bytes) -> Sequence[Item]:
+def _split_array(call: MessageCall, body: bytes) -> Sequence[Item]:
     """The messages of an array, each read on its own: what spoils one does not spoil the others,
     and each keeps the bytes that it came in."""
     try:
@@ -126,7 +126,7 @@ def _element(raw: msgspec.Raw) -> Item:
         return error
 
 
-async def _body(call: Call) -> bytes:
+async def _body(call: MessageCall) -> bytes:
     """The body; what is too large is told as XML to one who sent XML."""
     try:
         return await call.body()
@@ -136,7 +136,7 @@ async def _body(call: Call) -> bytes:
         raise ProtocolError(RejectCode.XSIZ, error.problem.detail) from None
 
 
-def _bounded(call: Call, items: Sequence[T]) -> Sequence[T]:
+def _bounded(call: MessageCall, items: Sequence[T]) -> Sequence[T]:
     most = call.desk.batch_max
     if len(items) > most:
         raise ProtocolError(RejectCode.XSIZ, f"a batch holds at most {most} messages")
@@ -156,14 +156,14 @@ def _check_charset(body: bytes, parameters: Mapping[str, str]) -> None:
         )
 
 
-async def _outcomes(call: Call, items: Sequence[Item]) -> Sequence[Outcome]:
+async def _outcomes(call: MessageCall, items: Sequence[Item]) -> Sequence[Outcome]:
     """What became of each message. The gateway sees all of them, in order."""
     admitted = [_admitted(call, item) for item in items]
     answers = await call.gateway.take_messages(call.principal.name, admitted)
     return [_outcome(item, answer) for item, answer in zip(admitted, answers, strict=True)]
 
 
-def _admitted(call: Call, item: Item) -> Item:
+def _admitted(call: MessageCall, item: Item) -> Item:
     """`Fr` is who is connected, `To` is this gateway."""
     if isinstance(item, ProtocolError):
         return item
@@ -202,7 +202,7 @@ def _result(outcome: Outcome) -> wire.MessageResult:
     return wire.MessageResult(status=202, id=outcome.id)
 
 
-def _answer(call: Call, item: Item, outcome: Outcome) -> str:
+def _answer(call: MessageCall, item: Item, outcome: Outcome) -> str:
     """The receipt or the rejection, as a whole BizMsg. A receipt is the same each time: its
     header is made from what was stored."""
     related = related_to(item.header) if isinstance(item, Enveloped) else None

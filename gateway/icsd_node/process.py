@@ -2,14 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 
 import asyncpg
 import msgspec
+from aiohttp import web
 
 from gateway.config import ConfigurationError, database
-from gateway.icsd_node import archive, routes
+from gateway.icsd_node import archive, messages, routes
+from gateway.icsd_node.message_room import MessageRoom
+from gateway.icsd_node.message_store import MessageStore
 from gateway.icsd_node.settings import NodeProcess
 from gateway.process import health
 from gateway.process.life import Ready, addresses, live
@@ -17,7 +20,7 @@ from gateway.process.pulse import EVERY_SECONDS, Pulse
 from gateway.process.serving import serve_app
 from gateway.process.sockets import Descriptors, Listening, sockets
 from gateway.telemetry.lag import LoopLag
-from gateway.telemetry.logs import Say
+from gateway.telemetry.logs import Say, say_as
 from gateway.telemetry.process import ProcessSource, exposition
 from gateway.telemetry.registry import RegistrySource
 from gateway.telemetry.traffic import Traffic
@@ -52,6 +55,8 @@ def run(settings: NodeProcess, fds: Descriptors, *, lifeline: bool) -> None:
     MigrationError, Altered at its start."""
     settings.network()
     settings.seal()
+    if settings.messages is not None:
+        settings.correspondents(settings.messages)
     listening = sockets((settings.listen, settings.metrics_listen), fds)
     live(
         f"{settings.ledger}-{settings.registry}",
@@ -74,13 +79,14 @@ async def serve(settings: NodeProcess, listening: Listening, ready: Ready, say: 
         app = build_app(parts.ledger, settings.principals())
         routes.add(app, parts.node, parts.store)
         archive.add(app, parts.store)
+        beside = [lag.run(), parts.pulse.run(), *_messages(settings, app, parts)]
         app.middlewares.insert(0, traffic.middleware())
         runners = [
             await serve_app(health.build_app(state, exposed, lambda: lag.last), listening[1]),
             await serve_app(app, listening[0]),
         ]
         work = group.create_task(_run(parts.node, say), name="node")
-        beside = [group.create_task(lag.run()), group.create_task(parts.pulse.run())]
+        tasks = [group.create_task(each) for each in beside]
         state.started = True
         ready()
         try:
@@ -89,8 +95,21 @@ async def serve(settings: NodeProcess, listening: Listening, ready: Ready, say: 
             state.draining = True
             for runner in reversed(runners):  # requests in flight are finished by the node
                 await runner.cleanup()
-            for task in (work, *beside):
+            for task in (work, *tasks):
                 task.cancel()
+
+
+def _messages(
+    settings: NodeProcess, app: web.Application, parts: Parts
+) -> list[Coroutine[None, None, None]]:
+    """Serve messages, where they are configured; what is to run for it."""
+    if settings.messages is None:
+        return []
+    known = settings.correspondents(settings.messages)
+    store = MessageStore(parts.pool)
+    room = MessageRoom(parts.ledger, store, known.principals, known.depositories, now=_wall_clock)
+    messages.add(app, room, known.depositories[parts.node.me], known.members, now=_wall_clock)
+    return [room.run(say_as("messages"))]
 
 
 async def _run(node: Node, say: Say) -> None:

@@ -15,6 +15,9 @@ from ledgers.icsd.replica import Pace
 from ledgers.icsd.rules import are_members
 from ledgers.icsd.start import Network
 from ledgers.icsd.stream_setup import stream_name
+from ledgers.instruments import is_bic
+from ledgers.parties import Principal, Role
+from protocols.iso20022.lexical import bic11
 
 
 class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,6 +59,21 @@ class LogSettings(_Table, frozen=True, kw_only=True):
             raise ConfigurationError(f"log.tls: {error}") from None
 
 
+class MemberSettings(_Table, frozen=True, kw_only=True):
+    """A member of the registry that sends messages: the name of its token, and its BIC."""
+
+    name: str
+    bic: str
+
+
+class MessageSettings(_Table, frozen=True, kw_only=True):
+    """Messages of the registry's internal system (`/v1/messages`)."""
+
+    #: BIC of each registry of the network, by its name: the depositories of a delivery.
+    depositories: dict[str, str]
+    members: tuple[MemberSettings, ...]
+
+
 class NodeProcess(LedgerProcess, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything a registry's node needs: what a ledger process does (`ledger` is the name of the
     network, `key_file` the registry's own), and its place in the network."""
@@ -70,6 +88,30 @@ class NodeProcess(LedgerProcess, frozen=True, kw_only=True, forbid_unknown_field
     heartbeat_seconds: float = 5.0
     #: How old the state may be that a look tells. Older, and a block is made for the question.
     fresh_seconds: float = 1.0
+    #: Without this table, no messages are taken.
+    messages: MessageSettings | None = None
+
+    def correspondents(self, messages: MessageSettings) -> "Correspondents":
+        """Who writes to whom. Raises ConfigurationError."""
+        names = {registry.name for registry in self.registries}
+        if not names <= set(messages.depositories):
+            raise ConfigurationError("messages.depositories: expected the BIC of each registry")
+        owners = {token.name: token.role for token in self.tokens}
+        for member in messages.members:
+            if owners.get(member.name) is not Role.OWNER:
+                raise ConfigurationError(
+                    f"messages.members: {member.name} has no token as an owner (`[[tokens]]`)"
+                )
+        bics = {member.name: _bic(member.bic, "members") for member in messages.members}
+        if len(set(bics.values())) < len(messages.members):
+            raise ConfigurationError("messages.members: a member and a BIC stand there once")
+        return Correspondents(
+            depositories={
+                RegistryId(name): _bic(bic, "depositories")
+                for name, bic in messages.depositories.items()
+            },
+            members=bics,
+        )
 
     def network(self) -> Network:
         """What all registries of the network know alike. Raises ConfigurationError."""
@@ -87,6 +129,24 @@ class NodeProcess(LedgerProcess, frozen=True, kw_only=True, forbid_unknown_field
             profile=self.traits().profile,
             pace=Pace(tick=seconds(self.tick_seconds), heartbeat=seconds(self.heartbeat_seconds)),
         )
+
+
+class Correspondents(msgspec.Struct, frozen=True, kw_only=True):
+    """Who writes to whom, by BICs of eleven characters."""
+
+    depositories: dict[RegistryId, str]
+    members: dict[str, str]  # of each pseudonym
+
+    @property
+    def principals(self) -> dict[str, Principal]:
+        """The members as the network knows them, by BIC."""
+        return {bic: Principal(name=name, role=Role.OWNER) for name, bic in self.members.items()}
+
+
+def _bic(text: str, field: str) -> str:
+    if not is_bic(text):
+        raise ConfigurationError(f"messages.{field}: {text} is no BIC (ISO 9362)")
+    return bic11(text)
 
 
 def _member(settings: RegistrySettings) -> Member:

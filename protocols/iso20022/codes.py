@@ -114,6 +114,20 @@ class PositionReason(ReasonCode):
     OTHR = "OTHR", "other reason"
 
 
+class PositionRejection(ReasonCode):
+    """Why a registry does not do an intra-position movement (semt.014 `PrcgSts/Rjctd`,
+    RejectionReason69Code)."""
+
+    DSEC = "DSEC", "security unknown or its identifier wrong"
+    DQUA = "DQUA", "quantity wrong"
+    DDAT = "DDAT", "settlement date wrong"
+    SAFE = "SAFE", "safekeeping account unknown or not the sender's"
+    REFE = "REFE", "reference unknown, or used before"
+    LATE = "LATE", "the instant by which it had to be done has passed"
+    VALR = "VALR", "against a rule of the registry"
+    OTHR = "OTHR", "other reason, told in the text"
+
+
 class FailingReason(ReasonCode):
     """Why it can no longer settle on its date (sese.024 `SttlmSts/Flng`, FailingReason4Code)."""
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import msgspec
 
-from protocols.iso20022.codes import PositionReason
+from protocols.iso20022.codes import PositionReason, PositionRejection
 from protocols.iso20022.instruction import QuantityType
 from protocols.iso20022.lexical import escaped
 from protocols.iso20022.lock_block import LockBlock
@@ -23,6 +23,7 @@ class Posting(StrEnum):
     LOCK = "lock"  # AVAI to BLOK
     RELEASE = "release"  # BLOK to AVAI
     MOVE = "move"  # BLOK to the payee's account
+    TRANSFER = "transfer"  # AVAI to another account of the same owner
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -62,15 +63,19 @@ class PositionStatus(
     tag_field="type",
     tag="position_status",
 ):
-    """semt.014: the registry has not locked, and why (settlement may still be possible: `Pdg`)."""
+    """semt.014: the registry has not done it, and why: settlement may still be possible (`Pdg`), or
+    it is `rejected` for good (`Rjctd`), with the rule in words."""
 
     id: str
     servicer_tx: str | None = None
     market_tx: str | None = None
     reason: str
+    rejected: bool = False
+    text: str | None = None
 
     def __post_init__(self) -> None:
-        assert self.reason in PositionReason._value2member_map_, "a reason of the code set"
+        codes = PositionRejection if self.rejected else PositionReason
+        assert self.reason in codes._value2member_map_, "a reason of the code set"
 
 
 class PositionConfirmation(
@@ -120,12 +125,13 @@ def quantity(name: str, position: Position) -> str:
 
 def balances(posting: Posting, issuer: str) -> str:
     """BalFr and BalTo. ISO has no sub-balance of what has left for another account: that one is
-    proprietary (MOVE), issued by the gateway."""
+    proprietary (MOVE), issued by who writes it."""
     moved = f"<Prtry><Id>MOVE</Id><Issr>{escaped(issuer)}</Issr><SchmeNm>HTLC</SchmeNm></Prtry>"
     available, blocked = "<Cd>AVAI</Cd>", "<Cd>BLOK</Cd>"
     source, target = {
         Posting.LOCK: (available, blocked),
         Posting.RELEASE: (blocked, available),
         Posting.MOVE: (blocked, moved),
+        Posting.TRANSFER: (available, moved),
     }[posting]
     return f"<BalFr><Tp>{source}</Tp></BalFr><BalTo><Tp>{target}</Tp></BalTo>"

@@ -17,6 +17,15 @@ def write(status: PositionStatus) -> str:
         f"<AcctOwnrTxId>{escaped(status.id, 35)}</AcctOwnrTxId>"
         + tag("AcctSvcrTxId", status.servicer_tx, 35)
         + tag("MktInfrstrctrTxId", status.market_tx, 35)
-        + f"</TxId><SttlmSts><Pdg><Rsn><Cd><Cd>{status.reason}</Cd></Cd></Rsn></Pdg></SttlmSts>"
-        "</IntraPosMvmntStsAdvc></Document>"
+        + "</TxId>"
+        + _status(status)
+        + "</IntraPosMvmntStsAdvc></Document>"
     )
+
+
+def _status(status: PositionStatus) -> str:
+    text = tag("AddtlRsnInf", status.text, 210)
+    reason = f"<Rsn><Cd><Cd>{status.reason}</Cd></Cd>{text}</Rsn>"
+    if status.rejected:
+        return f"<PrcgSts><Rjctd>{reason}</Rjctd></PrcgSts>"
+    return f"<SttlmSts><Pdg>{reason}</Pdg></SttlmSts>"

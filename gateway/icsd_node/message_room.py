@@ -1,0 +1,262 @@
+"""Where a registry's members leave messages and find the answers: intake and the work behind it.
+
+A message is durable, with the operation that it stands for, before it is received (202). The
+operation is an entry of the network under an id that the message makes (`orders.operation_id`), so
+it is asked for again after any failure until its outcome is known, and is done once. The answer and
+the note that it was given are one transaction.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from gateway.http.heads import message_id, related_to
+from gateway.icsd_node import answers, orders
+from gateway.icsd_node.message_store import Message, MessageStore, Reply, Waiting
+from gateway.icsd_node.orders import Asked, Network, Order
+from gateway.port import Busy, Stored, Taken
+from gateway.telemetry.logs import Say
+from htlc.contract import Htlc
+from htlc.units import SECOND, HtlcId, Instant
+from ledgers.hosted import PAGE_MAX
+from ledgers.icsd.entry import ENTRIES_MAX, Entry
+from ledgers.icsd.epoch import RegistryId
+from ledgers.icsd.hosted import RegistryLedger
+from ledgers.parties import Principal
+from ledgers.port import Answer, LedgerUnreachable, Lock, Refund, Refusal, Transfer
+from ledgers.reading import LOST, is_our_own_error
+from protocols.iso20022 import envelope, json_form, semt013_read, sese023
+from protocols.iso20022.advice import Outbound, Receipt
+from protocols.iso20022.envelope import Enveloped
+from protocols.iso20022.errors import ProtocolError, RejectCode
+from protocols.iso20022.inbound import family
+from protocols.iso20022.lexical import bic11
+from protocols.iso20022.rules import BusinessRefusal
+
+ACCEPTED: Final = frozenset(
+    {"semt.013.001.06", *(each for each in envelope.ACCEPTED if family(each) == "sese.023")}
+)
+"""What a registry agrees to be sent."""
+
+AGAIN_SECONDS: Final = 1.0
+"""Before what did not become final is asked for again; by then a log has a new leader, or not."""
+
+SKEW: Final = 60 * SECOND
+"""How far ledger time may be behind the clock that noted when a message came: a block may be 30 s
+off the clock of who votes for it, and stands still until the next one is made."""
+
+
+class MessageRoom:
+    """A registry's `gateway.port.Messaging`; `members` by their BIC of eleven characters."""
+
+    def __init__(
+        self,
+        ledger: RegistryLedger,
+        store: MessageStore,
+        members: Mapping[str, Principal],
+        depositories: Mapping[RegistryId, str],
+        now: Callable[[], int],
+    ) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._members = members
+        self._depositories = depositories
+        self._now = now
+        self._came = asyncio.Event()
+        #: Whether the oldest may have been done without our having learned it.
+        self._doubtful = True
+
+    # --- gateway.port.Messaging ------------------------------------------------------------------
+
+    async def take_messages(
+        self, member: str, items: Sequence[Enveloped | ProtocolError]
+    ) -> Sequence[Taken | ProtocolError | Busy]:
+        """One after the other: what comes first is ordered first."""
+        return [await self._taken(self._members[bic11(member)], item) for item in items]
+
+    async def read(self, member: str, *, after: int, limit: int) -> Sequence[Stored]:
+        try:
+            return await self._store.read(self._members[bic11(member)].name, after, limit)
+        except LOST as error:
+            _require_away(error)
+            raise LedgerUnreachable("the database is away; ask again") from error
+
+    async def acknowledge(self, member: str, through: int) -> int | None:
+        try:
+            return await self._store.acknowledge(self._members[bic11(member)].name, through)
+        except LOST as error:
+            _require_away(error)
+            raise LedgerUnreachable("the database is away; ask again") from error
+
+    # --- intake ----------------------------------------------------------------------------------
+
+    async def _taken(
+        self, by: Principal, item: Enveloped | ProtocolError
+    ) -> Taken | ProtocolError | Busy:
+        if isinstance(item, ProtocolError):
+            return item
+        try:
+            return await self._known(by, item) or await self._new(by, item)
+        except ProtocolError as error:
+            return error.about(item.header.business_message_id)
+        except (LedgerUnreachable, *LOST) as error:
+            _require_away(error)
+            return Busy()
+
+    async def _known(self, by: Principal, item: Enveloped) -> Taken | None:
+        """The first answer again. Raises ProtocolError XDUP for other content."""
+        known = await self._store.known(by.name, item.header.business_message_id)
+        if known is None:
+            return None
+        if known.digest != item.digest:
+            raise ProtocolError(
+                RejectCode.XDUP,
+                "this BizMsgIdr came before with other content; give a new message a new one",
+                location="/AppHdr/BizMsgIdr",
+            )
+        return _received(item, known.id, known.received_at)
+
+    async def _new(self, by: Principal, item: Enveloped) -> Taken:
+        envelope.validate(item, ACCEPTED)
+        self._ledger.node.require_service()
+        head, order = item.header, decoded(item)
+        id = orders.operation_id(by.name, head.business_message_id)
+        found = orders.judged(order, by, id, self._network())
+        now, told = self._now(), None
+        if isinstance(found, BusinessRefusal):
+            content = answers.refused(order, message_id(id), found.code, _said(found))
+            told = Reply(member=by.name, related=related_to(head), at=now, content=content)
+        message = Message(
+            member=by.name,
+            message=head.business_message_id,
+            id=id,
+            definition=item.definition,
+            digest=item.digest,
+            received_at=now,
+            raw=item.raw,
+            entry=None if isinstance(found, BusinessRefusal) else Entry(by=by, operation=found),
+        )
+        if await self._store.keep(message, told):
+            self._came.set()
+            return _received(item, id, now)
+        known = await self._known(by, item)
+        assert known is not None, "it came at the same time"
+        return known
+
+    def _network(self) -> Network:
+        node = self._ledger.node
+        return Network(
+            view=node.replica.view, me=node.me, at=node.at, depositories=self._depositories
+        )
+
+    # --- the work --------------------------------------------------------------------------------
+
+    async def run(self, say: Say) -> None:
+        """Have done what was received, for as long as the node lives."""
+        why = ""
+        while True:
+            self._came.clear()
+            try:
+                worked = await self._work()
+            except (LedgerUnreachable, *LOST) as error:
+                _require_away(error)
+                if str(error) != why:  # once, not every second that it lasts
+                    say(f"messages wait: {error}")
+                worked, self._doubtful, why = False, True, str(error)
+            if not worked:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(AGAIN_SECONDS):
+                        await self._came.wait()
+
+    async def _work(self) -> bool:
+        """The oldest, as many as one bundle holds. Whether there were any that got an answer.
+        Raises LedgerUnreachable, and what the database raises."""
+        waiting = await self._store.waiting(ENTRIES_MAX)
+        if not waiting:
+            return False
+        results = await self._ledger.node.ask([each.entry for each in waiting])
+        replies = []
+        for each, answer in zip(waiting, results, strict=True):
+            assert isinstance(answer, Answer), "an operation is told an answer"
+            if answer.refusal is not Refusal.OVERLOADED:
+                replies.append((each, await self._reply(each, answer)))
+        await self._store.answer(replies)
+        self._doubtful = False
+        return bool(replies)
+
+    async def _reply(self, waiting: Waiting, answer: Answer) -> Reply:
+        item = _read(waiting.raw)
+        return Reply(
+            member=waiting.member,
+            related=related_to(item.header),
+            at=self._now(),
+            content=await self._told(waiting, decoded(item), answer),
+        )
+
+    async def _told(self, waiting: Waiting, order: Order, answer: Answer) -> Outbound:
+        reference = message_id(waiting.id)
+        if answer.refusal is not None:
+            return answers.refused_by_network(order, reference, answer.refusal)
+        asked = waiting.entry.operation
+        assert isinstance(asked, Lock | Refund | Transfer), "what `orders.judged` makes"
+        at = await self._done_at(waiting, asked, answer)
+        return answers.done(order, reference, at, _contract(asked), self._ledger.seal.ledger)
+
+    async def _done_at(self, waiting: Waiting, asked: Asked, answer: Answer) -> Instant:
+        """When it was done, by ledger time. A contract says so itself; an answer to a transfer that
+        was done before has the time of the answer, so its posting is looked up."""
+        if isinstance(answer.htlc, Htlc):
+            ended = answer.htlc.ended_at
+            return answer.htlc.locked_at if isinstance(asked, Lock) or ended is None else ended
+        assert isinstance(asked, Transfer), "a lock or a release that was done has its contract"
+        if not self._doubtful:
+            return answer.at
+        after = await self._ledger.last_before(Instant(max(waiting.received_at - SKEW, 0)))
+        while page := await self._ledger.movements(asked.debit, after, None, PAGE_MAX):
+            for fact in page:
+                if fact.id == asked.id:
+                    return fact.at
+            after = page[-1].cursor
+        return answer.at
+
+
+def _require_away(error: Exception) -> None:
+    """Waiting mends a database or a network that is away, but no error of our own."""
+    if not isinstance(error, LedgerUnreachable) and is_our_own_error(error):
+        raise error
+
+
+def decoded(item: Enveloped) -> Order:
+    """What a validated message asks for."""
+    if family(item.definition) == "semt.013":
+        return semt013_read.decode(item)
+    return sese023.decode(item)
+
+
+def _read(raw: bytes) -> Enveloped:
+    """A message as it was received, in either form."""
+    split = json_form.split if raw.lstrip().startswith(b"{") else envelope.split
+    (item,) = split(raw)
+    assert isinstance(item, Enveloped), "it was received"
+    return item
+
+
+def _received(item: Enveloped, id: str, at: int) -> Taken:
+    head = item.header
+    receipt = Receipt(
+        message_id=message_id(id),
+        received_at=at,
+        reference=head.business_message_id,
+        definition=head.definition,
+        sender=head.sender,
+    )
+    return Taken(id=id, receipt=receipt)
+
+
+def _said(refusal: BusinessRefusal) -> str:
+    return f"{refusal.rule} ({refusal.field})"
+
+
+def _contract(asked: Asked) -> HtlcId:
+    return asked.terms.id if isinstance(asked, Lock) else HtlcId(asked.id)
