@@ -141,7 +141,8 @@ class CashLegs:
 
     def lasting(self, stage: Stage, state: Settlement) -> Told:
         """A payment under a power of attorney is locked, or decided and not yet claimed, for a
-        while. One that was ordered is told its lock in any case, with the journal."""
+        while. One that was ordered is told its lock in any case, with the journal. Said at every
+        stage at which it is so; `gateway.lasting` tells it once."""
         told: Told = []
         for leg in self._legs:
             ordered = self._orders.get(leg.payer.id)

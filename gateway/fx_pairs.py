@@ -21,8 +21,16 @@ from htlc.settlement import Settlement
 from htlc.swap import Amount, Party, Swap, pvp
 from htlc.units import SettlementId
 from protocols.iso20022.codes import DeniedReason, PendingReason
-from protocols.iso20022.fx import FxLockStatus, FxStatus, FxTrade, Operation, TradeStatus
+from protocols.iso20022.fx import (
+    FxLockStatus,
+    FxStatus,
+    FxTrade,
+    Operation,
+    TradeStatus,
+    base_currency,
+)
 from protocols.iso20022.header import Related
+from protocols.iso20022.lexical import bic11
 
 
 class FxSide(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +46,16 @@ class FxSide(msgspec.Struct, frozen=True, kw_only=True):
     def reference(self) -> str:
         """Our reference of the trade in messages (`MtchgSysUnqRef`, 35 characters)."""
         return self.id.replace("-", "")
+
+    def holds(self, bic: str) -> bool:
+        """Whether a holder of a secret is this side's party."""
+        return bic11(self.instruction.party) == bic11(bic)
+
+
+def _holder(trade: FxTrade) -> str | None:
+    """Who holds the secret, as a trade says."""
+    block = trade.lock
+    return None if block is None or block.secret_holder is None else block.secret_holder.bic
 
 
 def status(
@@ -133,12 +151,13 @@ class FxPair(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, id: str, x: FxSide, y: FxSide) -> "FxPair":
-        """The pair of two sides in either order. The base currency is the one that both quote, and
-        where they quote differently, the first by its letters: the same whoever came first."""
-        quoted = {side.instruction.rate.unit for side in (x, y)} - {None}
-        sold = {x.instruction.sells.currency, y.instruction.sells.currency}
-        base = min(quoted if len(quoted) == 1 else sold)  # type: ignore[type-var]
-        a, b = (x, y) if x.instruction.sells.currency == base else (y, x)
+        """The pair of two sides in either order, the same whoever came first. A party that holds
+        the secret is side A: it sells the base currency as it quotes, and the expiries of its block
+        name the legs from there."""
+        holder = next(filter(None, (_holder(side.instruction) for side in (x, y))), None)
+        base = base_currency(x.instruction, y.instruction)
+        is_a = x.instruction.sells.currency == base if holder is None else x.holds(holder)
+        a, b = (x, y) if is_a else (y, x)
         return cls(id=id, a=a, b=b)
 
     @property

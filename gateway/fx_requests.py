@@ -2,8 +2,8 @@
 
 - A trade that is not matched is cancelled, or amended and matched anew, by its side alone, at once.
 - A matched one is cancelled by both sides, as `cancellations` does it for instructions.
-- A matched one is not amended: what two have agreed one cannot change. Both cancel it and send it
-  anew; the denial says so.
+- A matched one is amended by both, in the same way, while no attempt to settle it was made
+  (`fx_amendments`). Later it is not: both cancel it and send it anew; the denial says so.
 
 Each request is answered by fxtr.017 with `OprTp` and, where it is not granted, the status as it is
 and the reason as `SubStsCd`. A trade that is rescinded is told that once, as its end state.
@@ -14,14 +14,15 @@ from typing import Final
 
 import msgspec
 
-from gateway import fx_trades, instructions, payments
+from gateway import fx_amendments, fx_trades, instructions, payments
 from gateway.cancellations import Cancellations, denial
 from gateway.days import Days
 from gateway.fx_admission import OpenTrade
+from gateway.fx_amendments import Amended
 from gateway.fx_pairs import FxPair, FxSide, status
 from gateway.inbound import Arrival, related
 from gateway.jobs import Done
-from gateway.journal import QUERIES, Notice, deliver
+from gateway.journal import QUERIES, Loaded, Notice, deliver
 from gateway.pairs import notice
 from gateway.sql import Connection
 from protocols import fx_matching
@@ -37,8 +38,9 @@ from protocols.iso20022.fx import (
 
 Asked = FxAmendment | FxCancellation
 
-MATCHED: Final = "it is matched: both sides cancel it, and send it anew"
-"""Why a matched trade is not amended."""
+TRIED: Final = "its settlement has begun: both sides cancel it, and send it anew"
+CANCELLING: Final = "its cancellation was asked for: both sides cancel it, and send it anew"
+"""Why a matched trade is not amended any more."""
 
 
 class FxTelling:
@@ -79,7 +81,8 @@ class FxTelling:
     def requested(self) -> Notice:
         assert self.pair is not None, "a request about a matched trade"
         other = self.pair.other(self.side)
-        code = RequestStatus.CXRQ
+        cancel = self.operation is Operation.CANCEL
+        code = RequestStatus.CXRQ if cancel else RequestStatus.AMRQ
         message = self.pair.of_side(
             other,
             status(other, self.stands, self._now, sub_status=str(code.value), text=code.meaning),
@@ -137,6 +140,8 @@ class FxRequests(Cancellations):
         elif known.ended:
             told.stands = TradeStatus.INVALID
             notices = [told.answer(Answering.DENIED, DeniedReason.OTHR, "it was refused")]
+        elif known.pair is not None and isinstance(asked, FxAmendment):
+            return await self._amend_both(connection, told, asked, known.pair, days, done)
         elif known.pair is not None:
             notices = await self._matched(connection, told, known.pair, done)
         elif isinstance(asked, FxCancellation):
@@ -149,6 +154,13 @@ class FxRequests(Cancellations):
     async def _matched(
         self, connection: Connection, told: FxTelling, id: str, done: Done
     ) -> Sequence[Notice]:
+        pair, _ = await self._stands(connection, told, id)
+        return await self.bilateral(connection, told, pair, done)
+
+    async def _stands(
+        self, connection: Connection, told: FxTelling, id: str
+    ) -> tuple[FxPair, Loaded | None]:
+        """The pair of a matched trade and its last attempt; `told` learns where it stands."""
         pair = (await instructions.load_pairs(connection, [id]))[id]
         assert isinstance(pair, FxPair), "a trade is matched with another"
         attempt = await self._journal.last_attempt(connection, id)
@@ -156,12 +168,51 @@ class FxRequests(Cancellations):
         told.stands = TradeStatus.MATCHED
         if attempt is not None:
             told.stands = TradeStatus.PENDING if attempt.state.ended else TradeStatus.SELECTED
-        if told.operation is Operation.CANCEL:
-            return await self.bilateral(connection, told, pair, done)
-        code = denial(attempt)
-        if code is not None:
-            return [told.answer(Answering.DENIED, code)]
-        return [told.answer(Answering.DENIED, DeniedReason.OTHR, MATCHED)]
+        return pair, attempt
+
+    async def _amend_both(
+        self,
+        connection: Connection,
+        told: FxTelling,
+        asked: FxAmendment,
+        id: str,
+        days: Days,
+        done: Done,
+    ) -> Sequence[FxPair]:
+        """A matched trade: amended when both sides have asked for the same."""
+        await connection.fetchrow(QUERIES["lock_pending"], id)  # no attempt begins beside this
+        pair, attempt = await self._stands(connection, told, id)
+        refused = _refused(told, attempt)
+        if refused is None and await connection.fetch(QUERIES["cancellations"], [id]):
+            refused = told.answer(Answering.DENIED, DeniedReason.OTHR, CANCELLING)
+        if refused is not None:
+            await _deliver(connection, [refused], done)
+            return ()
+        mine = await fx_amendments.keep(connection, told.side, asked, told.arrival)
+        theirs = await fx_amendments.kept(connection, pair.other(told.side))
+        code = _waits_for(mine, theirs)
+        if theirs is None or code is not None:
+            notices = [told.answer(Answering.PENDING, code), told.requested()]
+            await _deliver(connection, notices, done)
+            return ()
+        answers = [self._amended(pair, one) for one in (mine, theirs)]
+        await _deliver(connection, answers, done)
+        return await fx_amendments.carry_out(connection, pair, (theirs, mine), days, done)
+
+    def _amended(self, pair: FxPair, one: Amended) -> Notice:
+        """To each side: its request is carried out."""
+        code, now = RequestStatus.DONE, self._now()
+        message = status(
+            one.side,
+            TradeStatus.MATCHED,
+            now,
+            sub_status=str(code.value),
+            text=code.meaning,
+            answers=Operation.AMEND,
+            reason=one.reason,
+        )
+        about = msgspec.structs.replace(one.side, related=one.about)
+        return notice(about, pair.of_side(one.side, message), now)
 
     async def _rescind(self, connection: Connection, side: FxSide) -> Sequence[Notice]:
         now = self._now()
@@ -182,11 +233,8 @@ class FxRequests(Cancellations):
         """The trade as amended takes the place of what it was, and is matched anew. One that breaks
         a rule changes nothing."""
         told.stands = TradeStatus.UNMATCHED
-        refusal = told.arrival.refusal
-        if refusal is not None:
-            why = f"{refusal.field}: {refusal.rule}"
-            notices = [told.answer(Answering.REJECTED, refusal.code, why)]
-            await _deliver(connection, notices, done)
+        if (refused := _broken(told)) is not None:
+            await _deliver(connection, [refused], done)
             return ()
         told.side = msgspec.structs.replace(told.side, instruction=asked.trade)
         amended = OpenTrade(
@@ -200,6 +248,33 @@ class FxRequests(Cancellations):
         found, members = await fx_trades.match(connection, amended, self._now(), days)
         done.told.update(members)
         return found
+
+
+def _refused(told: FxTelling, attempt: Loaded | None) -> Notice | None:
+    """Why a matched trade is not amended, by where it stands or by the rules."""
+    if attempt is None:
+        return _broken(told)
+    code = denial(attempt)
+    if code is not None:
+        return told.answer(Answering.DENIED, code)
+    return told.answer(Answering.DENIED, DeniedReason.OTHR, TRIED)
+
+
+def _waits_for(mine: Amended, theirs: Amended | None) -> ReasonCode | None:
+    """The other side's request, or in what that is another one; None: they agree."""
+    if theirs is None:
+        return RequestStatus.CONF
+    differs = fx_matching.compare(mine.side.instruction, theirs.side.instruction)
+    return next(iter(differs), None)
+
+
+def _broken(told: FxTelling) -> Notice | None:
+    """The rule that a trade breaks as amended: then nothing changes."""
+    refusal = told.arrival.refusal
+    if refusal is None:
+        return None
+    why = f"{refusal.field}: {refusal.rule}"
+    return told.answer(Answering.REJECTED, refusal.code, why)
 
 
 async def _deliver(connection: Connection, notices: Sequence[Notice], done: Done) -> None:

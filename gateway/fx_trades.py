@@ -102,6 +102,16 @@ async def match(
     return await store(connection, trades, days)
 
 
+async def pair_up(
+    connection: Connection, x: OpenTrade, y: OpenTrade, days: Days
+) -> tuple[Sequence[FxPair], set[str]]:
+    """Two stored trades that match, and shall have each other: no older one comes between."""
+    trades = Trades((), [x], days.now())
+    trades.match(y)
+    assert len(trades.pairs) == 1, "they were compared"
+    return await store(connection, trades, days)
+
+
 async def store(
     connection: Connection, trades: Trades, days: Days
 ) -> tuple[Sequence[FxPair], set[str]]:

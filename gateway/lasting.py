@@ -2,14 +2,16 @@
 CDLR, AWSH, AWMO; fxtr.017 SMAP; pacs.002 PDNG, ACSP), each member after its own `advise_after`.
 
 Told once for each attempt, state and side: a row says so, whoever else runs the settlement, and
-however often the gateway starts. An attempt that has ended meanwhile is told its end only.
+however often the gateway starts. The trade's state is where its locks stand, the payment's is the
+status told of it (`topic`): it outlasts a change of the other leg, and is then not told again. An
+attempt that has ended meanwhile is told its end only.
 """
 
 import asyncio
 import heapq
 import itertools
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -19,6 +21,12 @@ from gateway.pairs import notice
 from gateway.positions import pair_origin
 from gateway.sql import Pool
 from gateway.stages import Stage, stage
+from htlc.units import SettlementId
+from protocols.iso20022.advice import Outbound
+from protocols.iso20022.payment import PaymentStatus
+
+_Key = tuple[SettlementId, str, str]
+"""Attempt, member, what it is told of: a row of `lock_advice`."""
 
 
 class Due(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,29 +118,28 @@ class Lasting:
             await connection.execute(QUERIES["lock_heads"], members)
             rows = await connection.fetch(QUERIES["lock_open"], ids)
             going = {str(row["settlement"]) for row in rows}
-            still = [item for item in due if item.live.id in going]
+            still = {(item.live.id, item.member): item for item in due if item.live.id in going}
+            found = [told for item in still.values() for told in self._notices(item)]
             rows = await connection.fetch(
-                QUERIES["advise_stages"],
-                [item.live.id for item in still],
-                [item.member for item in still],
-                [item.stage.value for item in still],
+                QUERIES["advise_stages"], *([key[n] for key, _ in found] for n in range(3))
             )
             new = {(str(row["settlement"]), row["member"], row["stage"]) for row in rows}
-            notices = [
-                told
-                for item in still
-                if (item.live.id, item.member, item.stage.value) in new
-                for told in self._notices(item)
-            ]
+            notices = [told for key, told in found if key in new]
             await deliver(connection, notices)
         self._delivered({item.member for item in notices})
         self._again(item.live for item in due if item.live.id not in going)
 
-    def _notices(self, item: Due) -> list[Notice]:
+    def _notices(self, item: Due) -> Iterator[tuple[_Key, Notice]]:
         origin, state, now = pair_origin(item.live.origin), item.live.state, self._now()
         assert origin is not None, "only pairs are told"
-        return [
-            notice(side, message, now, item.live.id)
-            for side, message in origin.lasting(item.stage, state, now)
-            if side.member == item.member
-        ]
+        for side, message in origin.lasting(item.stage, state, now):
+            if side.member == item.member:
+                key = (item.live.id, item.member, topic(item.stage, message))
+                yield key, notice(side, message, now, item.live.id)
+
+
+def topic(stage: Stage, message: Outbound) -> str:
+    """What of an attempt a message tells a member: each once. (One member may pay both legs.)"""
+    if isinstance(message, PaymentStatus):
+        return f"{message.status.value} {message.market_tx}"
+    return stage.value

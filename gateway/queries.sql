@@ -242,6 +242,19 @@ WHERE instruction = ANY ($1::uuid[]) OR pair = ANY ($2::uuid[]);
 UPDATE instruction SET entered_at = $2, key_a = $3, key_b = $4, advised = $5, content = $6
 WHERE instruction = $1;
 
+-- name: keep_fx_amendment
+INSERT INTO fx_amendment (instruction, entered_at, header, content) VALUES ($1, $2, $3, $4)
+ON CONFLICT (instruction) DO UPDATE SET entered_at = $2, header = $3, content = $4;
+
+-- name: fx_amendment
+SELECT entered_at, header, content FROM fx_amendment WHERE instruction = $1;
+
+-- name: drop_fx_amendments
+DELETE FROM fx_amendment WHERE instruction = ANY ($1::uuid[]);
+
+-- name: part_pair
+UPDATE instruction SET pair = NULL WHERE pair = $1;
+
 -- name: allege
 -- Securities instructions without a counterpart that came before $1 and are not alleged yet: they
 -- are now. (No message alleges a foreign exchange trade.)

@@ -57,7 +57,7 @@ class Rulebook:
             case FxTrade():
                 days = self._days
                 broken = fx_rules.check(content, reference, days.today(), days.accepts)
-                return broken or _too_far(content)
+                return broken or _too_far(content) or party_locks.fault(content)
             case FxAmendment():
                 return self.check(content.trade, sender)
             case PaymentOrder():
@@ -170,7 +170,4 @@ def _not_served(instruction: SettlementInstruction) -> BusinessRefusal | None:
             field="/Document/SctiesSttlmTxInstr/RcvgSttlmPties/Pty1",
             rule="the two sides are two members: nobody settles with itself",
         )
-    parties = frozenset(
-        bic11(side.party1) for side in (instruction.delivering, instruction.receiving)
-    )
-    return party_locks.fault(instruction.lock, parties)
+    return party_locks.fault(instruction)

@@ -46,7 +46,7 @@ CREATE INDEX liquidity_transfer_open ON liquidity_transfer (transfer) WHERE NOT 
 CREATE TABLE lock_advice (
     settlement uuid NOT NULL,
     member     text NOT NULL,
-    stage      text NOT NULL,     -- gateway.stages
+    stage      text NOT NULL,     -- gateway.lasting.topic
     PRIMARY KEY (settlement, member, stage)
 );
 

@@ -57,6 +57,14 @@ class FxTrade(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     unreadable: tuple[Unreadable, ...] = ()
 
 
+def base_currency(*trades: FxTrade) -> str:
+    """The base currency of an exchange, by one side's trade or both: the one that is quoted. Where
+    none is, or the sides quote differently, the first by its letters: the same whoever asks."""
+    quoted = {trade.rate.unit for trade in trades if trade.rate.unit is not None}
+    sold = {amount.currency for trade in trades for amount in (trade.buys, trade.sells)}
+    return min(quoted if len(quoted) == 1 else sold)
+
+
 class FxAmendment(msgspec.Struct, frozen=True, kw_only=True):
     """fxtr.015: the trade as it shall be. `market_reference` is ours for the trade as it is."""
 

@@ -30,6 +30,8 @@ from protocols.iso20022.rules import (
 _DIGITS: Final = 50
 
 _ROOTS: Final = {"014": "/Document/FXTradInstr", "015": "/Document/FXTradInstrAmdmnt"}
+"""The element that holds a trade, by the number of its message: where its lock block stands too."""
+
 _OPERATIONS: Final = {"014": Operation.NEW, "015": Operation.AMEND}
 
 
@@ -46,9 +48,18 @@ def _broken(
 ) -> Iterator[BusinessRefusal]:
     for fault in t.unreadable:
         yield BusinessRefusal(code=fault.code, field=fault.field, rule=fault.rule)
-    kind = t.definition[5:8]
+    kind = _kind_of(t)
     for code, field, rule in _faults(t, kind, reference, today, is_open):
         yield BusinessRefusal(code=code, field=f"{_ROOTS[kind]}/{field}", rule=rule)
+
+
+def root(trade: FxTrade) -> str:
+    """The element that holds the trade in the message in which it came (an XPath)."""
+    return _ROOTS[_kind_of(trade)]
+
+
+def _kind_of(trade: FxTrade) -> str:
+    return trade.definition[5:8]
 
 
 _Fault = tuple[Reason, str, str]
@@ -83,9 +94,6 @@ def _kind(t: FxTrade, wanted: Operation) -> Iterator[_Fault]:
     if not t.pvp:
         rule = "only trades that settle payment versus payment (true) are served"
         yield Reason.VALR, "TradInf/PmtVrssPmtInd", rule
-    if t.lock is not None and t.lock.secret_holder is not None:
-        rule = "a secret held by a party is agreed over POST /v1/settlements"
-        yield Reason.VALR, "SplmtryData/Envlp/ScrtHldr", rule
 
 
 def _parties(t: FxTrade, reference: Reference) -> Iterator[_Fault]:

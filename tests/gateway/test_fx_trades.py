@@ -21,7 +21,6 @@ from protocols.iso20022.fx import (
     FxCancellation,
     FxStatus,
     FxTrade,
-    Operation,
     Rate,
 )
 from protocols.iso20022.header import Header
@@ -355,16 +354,6 @@ async def test_an_amended_trade_is_matched_as_it_is_now(running: System) -> None
     await until(lambda: ends(running))
     assert (await said(running, BANK_A))[-3:] == ["UMTC DONE AMND", "FMTC", "STLD"]
     assert (await told(running, BANK_A))[-1].trade.common_id == "OURS"
-
-
-async def test_a_matched_trade_is_not_amended_by_one_side(running: System) -> None:
-    a, _ = await matched(running, **LATER)
-    reference = (await told(running, BANK_A))[0].market_tx
-    other = msgspec.structs.replace(a, definition="fxtr.015.001.05", operation="AMND", **LATER)
-    await ask(running, FxAmendment(market_reference=reference, reason=None, trade=other))
-    answer = (await told(running, BANK_A))[-1]
-    assert (answer.status, answer.sub_status, answer.answers) == ("FMTC", "OTHR", Operation.AMEND)
-    assert answer.text == "it is matched: both sides cancel it, and send it anew"
 
 
 async def test_both_sides_stop_a_trade_before_its_commit_or_neither_does(running: System) -> None:

@@ -56,7 +56,9 @@ async def test_a_lock_that_waits_for_the_other_is_told_to_both_sides_once(
             heard = await all_heard(running, BUYER)
             assert heard.count("Mtchd Pdg/CDLR") == heard.count("002/PDNG") == 1
             rows = await running.engine.pool.fetch("SELECT member, stage FROM lock_advice")
+            buys = told.references.counterparty_market_tx
             assert sorted(map(tuple, rows)) == [
+                (BUYER, f"PDNG {buys}"),
                 (BUYER, "second locked"),
                 (SELLER, "second locked"),
             ]
