@@ -79,7 +79,7 @@ async def serve(settings: NodeProcess, listening: Listening, ready: Ready, say: 
         app = build_app(parts.ledger, settings.principals())
         routes.add(app, parts.node, parts.store)
         archive.add(app, parts.store)
-        beside = [lag.run(), parts.pulse.run(), *_messages(settings, app, parts)]
+        beside = [lag.run(), parts.pulse.run(), *serve_messages(settings, app, parts)]
         app.middlewares.insert(0, traffic.middleware())
         runners = [
             await serve_app(health.build_app(state, exposed, lambda: lag.last), listening[1]),
@@ -99,7 +99,7 @@ async def serve(settings: NodeProcess, listening: Listening, ready: Ready, say: 
                 task.cancel()
 
 
-def _messages(
+def serve_messages(
     settings: NodeProcess, app: web.Application, parts: Parts
 ) -> list[Coroutine[None, None, None]]:
     """Serve messages, where they are configured; what is to run for it."""

@@ -16,7 +16,7 @@ from protocols.iso20022 import lock_block
 from protocols.iso20022.codes import RejectionReason
 from protocols.iso20022.envelope import Enveloped
 from protocols.iso20022.instruction import NO_DATE, QuantityType, Unreadable
-from protocols.iso20022.lexical import decimal_text
+from protocols.iso20022.lexical import bic11, decimal_text
 from protocols.iso20022.lock_block import LockBlock
 from protocols.iso20022.positions import Position, Posting
 from protocols.iso20022.schemas import SUPL, local_name
@@ -88,13 +88,16 @@ def _position(reading: _Reading) -> Position:
     account = reading.text("SfkpgAcct/Id") or reading.text("BlckChainAdrOrWllt/Id")
     if account is None:
         reading.fault(RejectionReason.SAFE, "SfkpgAcct/Id", "name the account")
+    owner = reading.text("AcctOwnr/AnyBIC") or reading.sender
+    if bic11(owner) != bic11(reading.sender):
+        reading.fault(RejectionReason.SAFE, "AcctOwnr/AnyBIC", "the account's owner is the sender")
     isin = reading.text("FinInstrmId/ISIN")
     if isin is None:
         rule = "the security is named by its ISIN"
         reading.fault(RejectionReason.DSEC, "FinInstrmId/ISIN", rule)
     kind, quantity = _quantity(reading)
     return Position(
-        owner=reading.text("AcctOwnr/AnyBIC") or reading.sender,
+        owner=owner,
         account=account or "",
         isin=isin or "",
         quantity_type=kind,

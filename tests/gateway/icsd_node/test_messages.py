@@ -315,6 +315,7 @@ async def test_a_message_is_done_once_and_other_content_is_refused(
 
 REFUSED = (
     (movement("X", account=ABROAD), "SAFE", "no account of the sender"),
+    (movement("X").replace(f"<AnyBIC>{CUSTODIAN}", f"<AnyBIC>{OTHER}"), "SAFE", "owner is the"),
     (movement("X", quantity="5000"), "OTHR", "INSUFFICIENT_BALANCE"),
     (movement("X", quantity="0.001"), "DQUA", "more than 2 decimals"),
     (movement("X", payee_account=ABROAD), "SAFE", "of the same owner"),
