@@ -31,6 +31,7 @@ from protocols.iso20022.fx import (
 )
 from protocols.iso20022.header import Related
 from protocols.iso20022.lexical import bic11
+from protocols.iso20022.lock_block import LockBlock, LockStatus
 
 
 class FxSide(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +68,7 @@ def status(
     text: str | None = None,
     answers: Operation | None = None,
     reason: str | None = None,
+    lock: LockBlock | None = None,
 ) -> FxStatus:
     """What a side that is in no pair is told."""
     return FxStatus(
@@ -78,6 +80,7 @@ def status(
         text=text,
         answers=answers,
         reason=reason,
+        lock=lock,
     )
 
 
@@ -132,14 +135,17 @@ _WHY: Final = {
 """Refusal -> what the payer of the leg is told, what the payee is told."""
 
 
+FXSA, FXSB = 0, 1
+"""The legs of a trade's swap: what side A pays, and what side B pays."""
+
 LASTING: Final = {
-    Stage.FIRST_LOCKED: FxLockStatus.ALKD,
-    Stage.SECOND_LOCKED: FxLockStatus.BLKD,
-    Stage.ALL_LOCKED: FxLockStatus.HLKD,
-    Stage.FIRST_PAID: FxLockStatus.ACLM,
-    Stage.SECOND_PAID: FxLockStatus.BCLM,
+    Stage.FIRST_LOCKED: (FxLockStatus.ALKD, FXSA, LockStatus.LOCKED),
+    Stage.SECOND_LOCKED: (FxLockStatus.BLKD, FXSB, LockStatus.LOCKED),
+    Stage.ALL_LOCKED: (FxLockStatus.HLKD, FXSB, LockStatus.LOCKED),
+    Stage.FIRST_PAID: (FxLockStatus.ACLM, FXSA, LockStatus.CLAIMED),
+    Stage.SECOND_PAID: (FxLockStatus.BCLM, FXSB, LockStatus.CLAIMED),
 }
-"""A state of the locks that lasts, as `SubStsCd`."""
+"""A state of the locks that lasts, as `SubStsCd`; the leg and lock state told with it."""
 
 
 class FxPair(msgspec.Struct, frozen=True, kw_only=True):
@@ -204,10 +210,14 @@ class FxPair(msgspec.Struct, frozen=True, kw_only=True):
         now: int,
         codes: Sequence[str | None] = (None, None),
         text: str | None = None,
+        lock: LockBlock | None = None,
     ) -> Told:
         """The same status for both sides, each with a reason of its own."""
         return [
-            (side, self.of_side(side, status(side, what, now, sub_status=code, text=text)))
+            (
+                side,
+                self.of_side(side, status(side, what, now, sub_status=code, text=text, lock=lock)),
+            )
             for (side, _), code in zip(self.sides, codes, strict=True)
         ]
 
@@ -229,9 +239,10 @@ class FxPair(msgspec.Struct, frozen=True, kw_only=True):
     ) -> Told:
         return self.told(TradeStatus.PENDING, now, codes, text)
 
-    def told_lasting(self, stage: Stage, now: int, blocks: Blocks) -> Told:  # noqa: ARG002
-        code = str(LASTING[stage].value)
-        return self.told(TradeStatus.PENDING, now, (code, code), LASTING[stage].meaning)
+    def told_lasting(self, stage: Stage, now: int, blocks: Blocks) -> Told:
+        what, leg, lock = LASTING[stage]
+        codes = (str(what.value),) * 2
+        return self.told(TradeStatus.PENDING, now, codes, what.meaning, blocks(leg, lock))
 
     def told_settled(self, state: Settlement) -> Told:
         return self.told(TradeStatus.SETTLED, ended_at(state))

@@ -29,6 +29,9 @@ _ENCODINGS = {
     Encoding.HEX_TEXT: PreimageEncoding.HEX_TEXT,
 }
 
+_FX_ROLES = {"FXSA": ("SIDA", "SIDB"), "FXSB": ("SIDB", "SIDA")}
+"""Of who pays a leg of a foreign exchange trade, and who is paid."""
+
 
 def lock_block(
     agreement: Agreement, leg: int, status: LockStatus, event: LedgerEvent | None = None
@@ -67,5 +70,6 @@ def _holder(agreement: Agreement, leg: int) -> SecretHolder | None:
     if agreement.holder is None:
         return None
     this = agreement.legs[leg]
-    roles = {this.payer: "DLVR", this.payee: "RCVR"}
+    payer, payee = _FX_ROLES.get(this.terms.leg, ("DLVR", "RCVR"))
+    roles = {this.payer: payer, this.payee: payee}
     return SecretHolder(bic=agreement.holder, role=roles.get(agreement.holder, "OTHR"))

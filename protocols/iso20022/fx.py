@@ -151,6 +151,7 @@ class FxStatus(
     text: str | None = None
     answers: Operation | None = None
     reason: str | None = None  # of the request answered, as its sender gave it
+    lock: LockBlock | None = None  # for parties who speak of locks
 
     @property
     def is_final(self) -> bool:

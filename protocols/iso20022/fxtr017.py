@@ -6,6 +6,7 @@ sets, four characters), `GnlInf/SndrToRcvrInf` the same for people.
 
 from typing import Final
 
+from protocols.iso20022 import lock_block
 from protocols.iso20022.blocks import tag
 from protocols.iso20022.fx import FxStatus
 from protocols.iso20022.fxtr014_write import amounts, parties, rate
@@ -38,5 +39,6 @@ def write(status: FxStatus, message_id: str) -> str:
         + amounts(t)
         + rate(t)
         + (f"<GnlInf>{text}</GnlInf>" if text else "")
+        + (lock_block.write(s.lock, "/Document/FXTradStsAndDtlsNtfctn") if s.lock else "")
         + "</FXTradStsAndDtlsNtfctn></Document>"
     )

@@ -17,7 +17,13 @@ from htlc.units import LedgerId
 from protocols.iso20022 import envelope, lock_block
 from protocols.iso20022.fx import FxTrade, Rate
 from protocols.iso20022.header import Related
-from protocols.iso20022.lock_block import HashAlgorithm, HashLock, LegExpiry, LockBlock
+from protocols.iso20022.lock_block import (
+    HashAlgorithm,
+    HashLock,
+    LegExpiry,
+    LockBlock,
+    LockStatus,
+)
 from protocols.iso20022.lock_block import SecretHolder as Holder
 from tests.gateway.requests import ask, enveloped
 from tests.gateway.systems import OPENING, System, until
@@ -169,6 +175,14 @@ async def test_each_status_of_a_trade_and_of_its_payment_is_told_once(
             "002/ACSC",
             "STLD",
         ]
+        shown = [each.lock for each in await told(running, BANK_B) if each.lock is not None]
+        assert [(each.leg, each.status) for each in shown] == [
+            ("FXSA", LockStatus.LOCKED),
+            ("FXSB", LockStatus.LOCKED),
+            ("FXSB", LockStatus.CLAIMED),
+        ]
+        assert {each.secret_holder for each in shown} >= {Holder(bic=BANK_A, role="SIDA")}
+        assert all(each.execution_lock == terms().execution_lock for each in shown)
 
 
 async def test_what_side_a_pays_is_locked_first(stopped: System) -> None:

@@ -375,6 +375,13 @@ def fx_statuses() -> dict[str, FxStatus]:
         "near-miss": msgspec.structs.replace(alone, sub_status="DMON"),
         "matched": matched,
         "pending-money": msgspec.structs.replace(pending, sub_status="MONY"),
+        "locked": msgspec.structs.replace(
+            pending,
+            sub_status="ALKD",
+            lock=None
+            if trade.lock is None
+            else msgspec.structs.replace(trade.lock, status=LockStatus.LOCKED),
+        ),
         "settled": settled,
         "rescinded": rescinded,
         "invalid": msgspec.structs.replace(
