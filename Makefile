@@ -43,7 +43,7 @@ test:
 test-system:
 	@'$(ROOT)/.ci/system-packages'
 	@'$(ROOT)/.ci/install' '$(PYTHON)' embedded,test
-	cd '$(ROOT)' && .venv/bin/pytest -m debian -n $(WORKERS) --dist loadfile
+	cd '$(ROOT)' && .venv/bin/pytest -m debian -n $(WORKERS) --dist worksteal
 
 clean:
 	cd '$(ROOT)' && rm -rf .venv build mutants ./*.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
