@@ -134,8 +134,21 @@ async def trade(load: Load) -> None:
         await asyncio.sleep(1)
 
 
-async def test_a_tampered_balance_is_a_break_that_is_told_of_until_it_is_repaired(
-    data: Path, tmp_path: Path
+BALANCE = """
+UPDATE balances SET available = available + 1 WHERE (account, asset) =
+    (SELECT account, asset FROM balances WHERE available > 0 LIMIT 1)
+"""
+BLOCK = """
+UPDATE postings SET leaf = convert_to(replace(convert_from(leaf, 'UTF8'),
+                                              '"quantity":"', '"quantity":"1'), 'UTF8')
+WHERE (height, position) = (SELECT height, position FROM postings
+                            ORDER BY height DESC, position DESC LIMIT 1)
+"""
+
+
+@pytest.mark.parametrize("tampering", [BALANCE, BLOCK], ids=["balance", "block"])
+async def test_what_is_tampered_with_is_a_break_that_is_told_of_until_it_is_repaired(
+    data: Path, tmp_path: Path, tampering: str
 ) -> None:
     world = worlds.load(worlds.find("dvp"))
     async with (
@@ -144,34 +157,29 @@ async def test_a_tampered_balance_is_a_break_that_is_told_of_until_it_is_repaire
         prometheus(running, tmp_path, session) as watching,
     ):
         load = Load(running, world, session, 13)
-        for _ in range(5):
-            await load.swap()
-        await load.settled()
         headers = {"Authorization": f"Bearer {running.operator('gateway')}"}
 
-        async def reconcile() -> None:
+        async def reconcile(**how: bool) -> None:
             url = f"{running.url}/v1/reconciliation"
-            async with session.post(url, headers=headers) as answer:
+            async with session.post(url, headers=headers, json=how or None) as answer:
                 assert answer.status == 200, await answer.text()
 
         await reconcile()
+        for _ in range(5):
+            await load.swap()
+        await load.settled()
         await watching.quiet()
-        dsn = read(data / "services" / f"{EURO}.toml", LedgerProcess).dsn
-        connection = await asyncpg.connect(dsn)
+        table = tampering.split()[1]
+        connection = await asyncpg.connect(read(data / "services" / "euro.toml", LedgerProcess).dsn)
         try:
-            taken = await connection.fetchrow(
-                "UPDATE balances SET available = available + 1 WHERE (account, asset) ="
-                " (SELECT account, asset FROM balances WHERE available > 0 LIMIT 1)"
-                " RETURNING account, asset"
-            )
-            assert taken is not None
+            await connection.execute(f"CREATE TEMP TABLE kept AS TABLE {table}")
+            assert await connection.execute(tampering) == "UPDATE 1"
             await reconcile()
             await watching.until(("LockstepReconciliationBreak", EURO))
-            await connection.execute(
-                "UPDATE balances SET available = available - 1 WHERE account = $1 AND asset = $2",
-                *taken,
-            )
-            await reconcile()
+            async with connection.transaction():
+                await connection.execute(f"DELETE FROM {table}")
+                await connection.execute(f"INSERT INTO {table} TABLE kept")
+            await reconcile(afresh=True)
             await watching.over(("LockstepReconciliationBreak", EURO))
         finally:
             await connection.close()
