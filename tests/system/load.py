@@ -262,8 +262,6 @@ def tally(messages: list[wire.Delivery]) -> Counter[str]:
         if not message.definition.startswith("sese."):
             continue  # a statement, or a notice of money: it comes beside
         assert isinstance(message.xml, str)
-        if not message.definition.startswith("sese."):
-            continue  # of money, beside what is said of the instruction
         found = _TX_ID.search(message.xml)
         assert found is not None
         if message.definition.startswith("sese.025"):
