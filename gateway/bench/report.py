@@ -7,6 +7,7 @@ import msgspec
 
 from gateway.bench.census import Holdings
 from gateway.bench.facts import Facts
+from gateway.bench.growth import Grown
 from gateway.bench.plan import Case, Shape, Watch, watch
 from gateway.bench.rounds import Round
 from gateway.bench.statistics import Spread, percentile
@@ -59,6 +60,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     machine: Facts
     parameters: Parameters
     figures: tuple[Figures, ...]
+    empty: tuple[Figures, ...] = ()  # of the system before it has grown
+    grown: Grown | None = None
     holdings: Holdings | None = None  # in reports of earlier versions
     faults: tuple[str, ...]
 
@@ -164,6 +167,26 @@ def failed(report: Report) -> list[str]:
         for found in report.figures
         if found.failed
     ]
+
+
+def grown(report: Report) -> list[str]:
+    """What a system that has grown costs more than it did when it was empty."""
+    if report.grown is None:
+        return []
+    made, wanted = report.grown, report.grown.wanted
+    lines = [
+        f"grown in {made.seconds:.0f} s: {made.settled:,} settled, {wanted.accounts:,} accounts "
+        f"on each ledger, {wanted.open:,} open"
+    ]
+    if made.mib_per_100k_open is not None:
+        lines.append(f"{made.mib_per_100k_open:.0f} MiB of the gateway per 100,000 open")
+    for before, after in zip(report.empty, report.figures, strict=True):
+        old, new = _medians(before)[0], _medians(after)[0]
+        lines.append(
+            f"{after.case} at {after.in_flight} in flight: CPU {old:.0f} us empty, {new:.0f} us "
+            f"grown: {new / old:.2f} times"
+        )
+    return lines
 
 
 def ratios(report: Report) -> list[str]:

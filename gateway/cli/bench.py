@@ -7,6 +7,7 @@ import click
 import msgspec
 
 from gateway.bench import census, compare, report, run
+from gateway.bench.growth import Growth
 from gateway.bench.plan import Case, Shape
 from gateway.bench.report import Report
 from gateway.bench.run import Wanted
@@ -22,6 +23,9 @@ CASES = tuple(case.value for case in Case if case is not Case.DATABASE)
 
 IN_FLIGHT_MAX = 100_000
 """Half of what a gateway keeps open by default."""
+
+OPEN_MAX = 150_000
+"""Of the 200,000 that a gateway keeps open by default: room for what is in flight."""
 
 FAULT_RATE_MAX = 0.9
 """CPU time is told per settled trade: some must be."""
@@ -100,6 +104,22 @@ _new_file = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
     metavar="DIR",
     help="Measure the `lockstep up` that runs in this data directory; it must be otherwise idle.",
 )
+@click.option(
+    "--settled",
+    type=click.IntRange(1),
+    help="Measure again once so many DvPs are settled: a real past, copied.",
+)
+@click.option(
+    "--accounts",
+    type=click.IntRange(1),
+    help="Measure again once each ledger has so many accounts more.",
+)
+@click.option(
+    "--open",
+    "opened",
+    type=click.IntRange(1, OPEN_MAX),
+    help="Measure again while so many settlements are open.",
+)
 @click.option("--against-database", is_flag=True, help="Measure one stored procedure beside it.")
 @click.option(
     "--profile",
@@ -127,6 +147,9 @@ async def command(
     shape: str,
     protocol: str | None,
     target: Path | None,
+    settled: int | None,
+    accounts: int | None,
+    opened: int | None,
     against_database: bool,
     profile: Path | None,
     json_file: Path | None,
@@ -140,11 +163,11 @@ async def command(
     """
     if seconds is not None and settlements is not None:
         raise click.UsageError("--seconds and --settlements exclude each other")
-    settled = Shape(shape)
+    traded = Shape(shape)
     if cases is None:
-        agreed = protocol is not None or settled is not Shape.DVP
+        agreed = protocol is not None or traded is not Shape.DVP
         cases = tuple(case for case in map(Case, CASES) if not (agreed and case.is_iso))
-    _check_cases(cases, protocol, settled, against_database)
+    _check_cases(cases, protocol, traded, against_database)
     wanted = Wanted(
         cases=cases,
         in_flight=in_flight,
@@ -153,11 +176,12 @@ async def command(
         settlements=settlements,
         hot_share=hot_share,
         protocol=protocol,
-        shape=settled,
+        shape=traded,
         fault_rate=fault_rate,
         target=target,
         against_database=against_database,
         profile=profile,
+        growth=_growth(settled, accounts, opened, target),
     )
     before = None if earlier is None else _read(earlier)
     with failing(*FAULTS, BenchError, EmbeddedError, GatewayUnreachableError, ProblemError):
@@ -169,6 +193,17 @@ async def command(
     for fault in found.faults:
         say(f"FAULT: {fault}")
     return int(worse or bool(found.faults))
+
+
+def _growth(
+    settled: int | None, accounts: int | None, opened: int | None, target: Path | None
+) -> Growth | None:
+    """What the system is to grow to, if it is."""
+    if settled is None and accounts is None and opened is None:
+        return None
+    if target is not None:
+        raise click.UsageError("--settled, --accounts and --open are for a system of the bench's")
+    return Growth(settled=settled or 0, accounts=accounts or 0, open=opened or 0)
 
 
 def _check_cases(
@@ -209,7 +244,7 @@ def _show(found: Report) -> None:
     if found.holdings is not None:
         print_table(census.PROCESS_COLUMNS, census.process_rows(found.holdings))
         print_table(census.STORE_COLUMNS, census.store_rows(found.holdings))
-    for line in (*report.failed(found), *report.ratios(found)):
+    for line in (*report.grown(found), *report.failed(found), *report.ratios(found)):
         click.echo(line)
 
 
