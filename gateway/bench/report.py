@@ -10,6 +10,7 @@ from gateway.bench.facts import Facts
 from gateway.bench.growth import Grown
 from gateway.bench.plan import Case, Shape, Watch, watch
 from gateway.bench.rounds import Round
+from gateway.bench.soak import Soak
 from gateway.bench.statistics import Spread, percentile
 from gateway.bench.system import GROUPS, LOAD
 
@@ -47,6 +48,7 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     settlements: int | None
     hot_share: float
     protocol: str | None
+    rate: float | None = None
     shape: Shape = Shape.DVP
     fault_rate: float = 0.0
     target: str | None  # the data directory; None is a system of the bench's own
@@ -62,6 +64,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     figures: tuple[Figures, ...]
     empty: tuple[Figures, ...] = ()  # of the system before it has grown
     grown: Grown | None = None
+    soak: Soak | None = None
     holdings: Holdings | None = None  # in reports of earlier versions
     faults: tuple[str, ...]
 
@@ -219,7 +222,8 @@ def _workload(parameters: Parameters) -> str:
     protocol = parameters.protocol or "the strongest protocol that the ledgers can serve"
     shape = f"{parameters.shape}, {len(parameters.shape.legs)} legs, {protocol}"
     shares = f"{parameters.hot_share:.0%} on one hot cash account"
-    return f"{shape}; {shares}; {parameters.fault_rate:.0%} made to fail"
+    rate = "" if parameters.rate is None else f"; at most {parameters.rate:g} a second"
+    return f"{shape}; {shares}; {parameters.fault_rate:.0%} made to fail{rate}"
 
 
 def machine_lines(report: Report) -> list[str]:

@@ -3,6 +3,7 @@
 The rounds of all cases take turns, so that whatever else the machine does meets all of them alike.
 """
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -20,6 +21,7 @@ from gateway.bench.plan import Case, Flow, Order, Shape, Site, fates
 from gateway.bench.profiles import profiling
 from gateway.bench.report import Figures, Parameters, Report, figures
 from gateway.bench.rounds import Meter, Round, load_generator
+from gateway.bench.soak import Soak, Watcher, judged
 from gateway.bench.system import BenchError, System, postmaster
 from gateway.embedded import Cluster, temporary_directory
 from gateway.machine import processes as cpu
@@ -51,6 +53,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     target: Path | None  # the data directory of a running `lockstep up`
     against_database: bool
     profile: Path | None = None  # where profiles go
+    rate: float | None = None  # settlements per second at most
+    soak: bool = False  # look at what grows, during the one round of the one case
     growth: Growth | None = None  # measured again when the system is as large as this
 
     @property
@@ -70,6 +74,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
             hot_share=self.hot_share,
             fault_rate=self.fault_rate,
             protocol=self.protocol,
+            rate=self.rate,
         )
 
     @property
@@ -80,6 +85,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
             settlements=self.settlements,
             hot_share=self.hot_share,
             protocol=self.protocol,
+            rate=self.rate,
             shape=self.shape,
             fault_rate=self.fault_rate,
             target=None if self.target is None else str(self.target),
@@ -118,6 +124,7 @@ class _Bench:
         self._flows: list[Flow] = []
         self._faults: list[str] = []
         self._holdings: Holdings | None = None
+        self._soak: Soak | None = None
 
     async def measure(self) -> None:
         """The system as it is; if it is to grow, then once more when it has."""
@@ -153,10 +160,27 @@ class _Bench:
         for number in range(1, self._wanted.rounds + 1):
             self._say(f"round {number} of {self._wanted.rounds}")
             for key, rounds in done.items():
-                rounds.append(await self._round(meter, key, self._wanted.order(key)))
+                async with self._watched(meter):
+                    rounds.append(await self._round(meter, key, self._wanted.order(key)))
         self._holdings = Holdings(before=held, after=await meter.census(), settled=_settled(done))
         self._faults += await self._system.faults(before, self._flows)
         return done
+
+    @asynccontextmanager
+    async def _watched(self, meter: Meter) -> AsyncIterator[None]:
+        """Look at what grows meanwhile, if that is wanted."""
+        if not self._wanted.soak:
+            yield
+            return
+        watcher = Watcher(meter, self._system.ready.metrics)
+        watching = asyncio.create_task(watcher.watch())
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+        self._soak = judged(watcher.samples)
+        self._faults += self._soak.faults
 
     async def _round(self, meter: Meter, key: Key, order: Order) -> Round:
         alone = order.case is Case.DATABASE
@@ -199,6 +223,7 @@ class _Bench:
             figures=tuple(_figures(self._wanted.shape, self._rounds)),
             empty=tuple(_figures(self._wanted.shape, self._empty)),
             grown=self._grown,
+            soak=self._soak,
             holdings=self._holdings,
             faults=tuple(self._faults),
         )

@@ -7,6 +7,7 @@ import click
 import msgspec
 
 from gateway.bench import census, compare, report, run
+from gateway.bench import soak as soaking
 from gateway.bench.growth import Growth
 from gateway.bench.plan import Case, Shape
 from gateway.bench.report import Report
@@ -26,6 +27,9 @@ IN_FLIGHT_MAX = 100_000
 
 OPEN_MAX = 150_000
 """Of the 200,000 that a gateway keeps open by default: room for what is in flight."""
+
+SOAK_MINUTES_MIN = 2
+"""A sample every ten seconds: three for each quarter."""
 
 FAULT_RATE_MAX = 0.9
 """CPU time is told per settled trade: some must be."""
@@ -105,6 +109,17 @@ _new_file = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
     help="Measure the `lockstep up` that runs in this data directory; it must be otherwise idle.",
 )
 @click.option(
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Settlements per second at most. [default: as many as go]",
+)
+@click.option(
+    "--soak",
+    type=click.FloatRange(SOAK_MINUTES_MIN, 7 * 24 * 60),
+    metavar="MINUTES",
+    help="One long round of one case, which fails if anything grows but history.",
+)
+@click.option(
     "--settled",
     type=click.IntRange(1),
     help="Measure again once so many DvPs are settled: a real past, copied.",
@@ -147,6 +162,8 @@ async def command(
     shape: str,
     protocol: str | None,
     target: Path | None,
+    rate: float | None,
+    soak: float | None,
     settled: int | None,
     accounts: int | None,
     opened: int | None,
@@ -168,6 +185,9 @@ async def command(
         agreed = protocol is not None or traded is not Shape.DVP
         cases = tuple(case for case in map(Case, CASES) if not (agreed and case.is_iso))
     _check_cases(cases, protocol, traded, against_database)
+    if soak is not None:
+        _check_soak(cases, in_flight, seconds, settlements)
+        rounds, seconds = 1, soak * 60
     wanted = Wanted(
         cases=cases,
         in_flight=in_flight,
@@ -181,6 +201,8 @@ async def command(
         target=target,
         against_database=against_database,
         profile=profile,
+        rate=rate,
+        soak=soak is not None,
         growth=_growth(settled, accounts, opened, target),
     )
     before = None if earlier is None else _read(earlier)
@@ -193,6 +215,19 @@ async def command(
     for fault in found.faults:
         say(f"FAULT: {fault}")
     return int(worse or bool(found.faults))
+
+
+def _check_soak(
+    cases: tuple[Case, ...],
+    in_flight: tuple[int, ...],
+    seconds: float | None,
+    settlements: int | None,
+) -> None:
+    """UsageError where a soak is not of one case, or has two lengths."""
+    if len(cases) != 1 or len(in_flight) != 1:
+        raise click.UsageError("--soak is of one case: name it with --cases, and one --in-flight")
+    if seconds is not None or settlements is not None:
+        raise click.UsageError("--soak says how long: leave out --seconds and --settlements")
 
 
 def _growth(
@@ -241,6 +276,10 @@ def _show(found: Report) -> None:
     for line in report.machine_lines(found):
         click.echo(line)
     print_table(report.COLUMNS, [report.row(figures) for figures in found.figures])
+    if found.soak is not None:
+        print_table(soaking.COLUMNS, soaking.rows(found.soak))
+        for line in soaking.summary(found.soak):
+            click.echo(line)
     if found.holdings is not None:
         print_table(census.PROCESS_COLUMNS, census.process_rows(found.holdings))
         print_table(census.STORE_COLUMNS, census.store_rows(found.holdings))
