@@ -12,7 +12,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.config import LedgerSettings, MemberSettings, Settings, WebhookSettings
 from gateway.embedded.nats_settings import LogServerSettings, public_key
-from gateway.icsd_node.settings import LogSettings, NodeProcess, RegistrySettings
+from gateway.icsd_node.settings import (
+    LogSettings,
+    MessageSettings,
+    NodeProcess,
+    RegistrySettings,
+)
+from gateway.icsd_node.settings import MemberSettings as CorrespondentSettings
 from gateway.machine.credentials import (
     ADMINISTRATOR,
     Credentials,
@@ -116,6 +122,12 @@ def node_process(
         hash_functions=(spec.hash_function,),
         finality_seconds=spec.latency.finality_seconds,
         skew_seconds=spec.latency.skew_seconds,
+        messages=MessageSettings(
+            depositories={name: member.operator for name, member in spec.registries.items()},
+            members=tuple(
+                CorrespondentSettings(name=shown, bic=bic) for shown, bic in names.owners.items()
+            ),
+        ),
     )
 
 

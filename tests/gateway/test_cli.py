@@ -131,6 +131,7 @@ class TestConnect:
                 metrics={},
                 ledgers={},
                 members=str(members),
+                registries={"securities": {"KZ": "http://kz", "UZ": "http://uz"}},
             )
         )
         return directory
@@ -149,6 +150,26 @@ class TestConnect:
     def test_somebody_unknown_has_no_token(self, tmp_path: Path) -> None:
         with pytest.raises(Failure, match="has no token for NEMOGB20XXX"):
             connect("NEMOGB20XXX", None, None, self.running(tmp_path))
+
+    @pytest.mark.parametrize(
+        ("options", "code", "said"),
+        [
+            (("--registry", "KG"), 1, "no registry KG in the `lockstep up` of"),
+            (("--registry", "KZ", "--gateway", "http://x"), 2, "give one of them"),
+        ],
+    )
+    def test_a_registry_is_one_of_the_running_ones(
+        self,
+        options: tuple[str, ...],
+        code: int,
+        said: str,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        self.running(tmp_path)
+        data = ("--data", str(tmp_path))
+        found, err = refused(capsys, "inbox", "--as", "ALSTDEF0XXX", *options, *data)
+        assert (found, said in err) == (code, True), err
 
     @pytest.fixture(autouse=True)
     def _made(self, tmp_path: Path) -> None:
