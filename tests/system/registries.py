@@ -159,8 +159,16 @@ def drawn(rounds: int, servers: int, seed: int) -> list[list[str]]:
     dice = random.Random(seed)
     faults = faults_of(servers)
     plan = [dice.sample(faults, 2 if dice.random() < 0.2 else 1) for _ in range(rounds)]
+    return [_together(names) for names in plan]
+
+
+def _together(names: list[str]) -> list[str]:
+    """What of these may happen at once."""
     # With its disk a server of three loses a vote on what was acknowledged: no other may be away.
-    return [["disk_lost"] if "disk_lost" in names else names for names in plan]
+    if "disk_lost" in names:
+        return ["disk_lost"]
+    # One fault must not kill the very process that another one has just begun to start or to wake.
+    return names[:1] if all(name.startswith("server") for name in names) else names
 
 
 async def campaign(
