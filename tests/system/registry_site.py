@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.embedded import Cluster, temporary_directory
 from gateway.machine.ledger_client import LedgerClient
-from htlc.units import AccountId, Quantity
+from htlc.units import AccountId, AssetId, Quantity
 from ledgers.access import token_digest
 from ledgers.icsd.link import LinkLostError
 from ledgers.icsd.log import LogUnreachable
@@ -30,6 +31,7 @@ from ledgers.port import Answer, Issue, LedgerUnreachable
 from ledgers.remote import RemoteLedger
 from tests.ledgers.icsd.servers import MEMBERS, SEEDS, STREAM, Servers, free_ports
 from tests.ledgers.worlds import EUR
+from tests.system import mortal_node
 from tests.system.registry_line import Line
 
 ACCOUNTS = 8
@@ -37,6 +39,13 @@ ACCOUNTS = 8
 
 FUNDS = 1_000_000
 """Of each account: no trade fails for want of it."""
+
+BOND = AssetId("XS9990000010")
+"""Kept by A like the currency; messages move it, because they speak of securities."""
+
+CUSTODIANS = {"A": "HOLDDEFFXXX", "B": "HOLDFRPPXXX", "C": "HOLDKZKAXXX", "D": "HOLDUZ22XXX"}
+DEPOSITORIES = {"A": "CSDADEFFXXX", "B": "CSDBFRPPXXX", "C": "CSDKKZKAXXX", "D": "CSDUUZ22XXX"}
+"""BICs: of the holder, who sends messages at each registry, and of the registries."""
 
 ROLES = {
     "operator": "ledger-operator",
@@ -65,6 +74,7 @@ class Member:
         self.lines = [Line(url) for url in site.log.urls]
         self.process: asyncio.subprocess.Process | None = None
         self.lives = 0
+        self.dies_at = site.directory / f"{name}.dies-at"
         self._port, self._metrics = free_ports(2)
         self._key = Ed25519PrivateKey.from_private_bytes(token_bytes(name))
 
@@ -93,7 +103,9 @@ class Member:
         with (self.site.directory / f"{self.name}.log").open("ab") as said:
             while True:
                 self.process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-m", "gateway.cli", "icsd-node", "--config", str(file)),
+                    *(sys.executable, "-m", "tests.system.mortal_node"),
+                    *("icsd-node", "--config", str(file)),
+                    env={**os.environ, mortal_node.FILE: str(self.dies_at)},
                     stdout=said,
                     stderr=said,
                 )
@@ -104,6 +116,17 @@ class Member:
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         if self.process is not None and self.process.returncode is None:
             self.process.send_signal(number)
+
+    async def kill_at(self, point: str, seconds: float) -> bool:
+        """Kill it where it comes to a point (`mortal_node`); whether it came there in time."""
+        self.dies_at.write_text(point)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.dies_at.exists():
+                    await asyncio.sleep(0.02)
+                return True
+        self.dies_at.unlink(missing_ok=True)
+        return False
 
     async def keep_database(self) -> None:
         """Start the database again when it has died."""
@@ -133,6 +156,10 @@ class Member:
             "listen": f"127.0.0.1:{self._port}",
             "metrics_listen": f"127.0.0.1:{self._metrics}",
             "registry": self.name,
+            "messages": {
+                "depositories": DEPOSITORIES,
+                "members": [{"name": "holder", "bic": CUSTODIANS[self.name]}],
+            },
             "registries": [
                 {"name": each.name, "public_key": each.public_key}
                 for each in self.site.members.values()
@@ -184,6 +211,7 @@ class Site:
         self.log = log
         self.session = session
         self.members: dict[str, Member] = {}
+        self.deaths = Counter[str]()  # of nodes, at points in the life of a message
         for name in MEMBERS:
             self.members[name] = Member(self, name)
 
@@ -227,7 +255,7 @@ class Site:
         return "\n".join(told)
 
     async def furnish(self) -> None:
-        """Accounts at every registry, and a currency that A keeps, issued to all."""
+        """Accounts at every registry, and a currency and a bond that A keeps, issued to all."""
         first = self.members[MEMBERS[0]]
         for member in self.members.values():
             await member_serves(member)
@@ -236,14 +264,19 @@ class Site:
             ]
             await member.client("operator").administer("/v1/accounts", opened)
         reserves = {"account": f"{first.name}-reserves", "owner": "issuer"}
-        await first.client("operator").administer("/v1/accounts", [reserves])
+        register = {"account": f"{first.name}-register", "owner": "issuer"}
+        await first.client("operator").administer("/v1/accounts", [reserves, register])
         currency = {"kind": "currency", "code": EUR, "scale": 2, "central_bank": "issuer"}
         await first.client("operator").administer(
             "/v1/instruments", [currency | {"reserves_account": reserves["account"]}]
         )
+        security = {"kind": "security", "isin": BOND, "name": "B", "scale": 0, "issuer": "issuer"}
+        security |= {"quantity_type": "Unit", "issuer_account": register["account"]}
+        await first.client("operator").administer("/v1/instruments", [security])
         issues = [
-            Issue(id=f"opening-{a}", account=a, asset=EUR, quantity=Quantity(FUNDS))
+            Issue(id=f"opening-{asset}-{a}", account=a, asset=asset, quantity=Quantity(FUNDS))
             for a in (account(name, n) for name in MEMBERS for n in range(ACCOUNTS))
+            for asset in (EUR, BOND)
         ]
         answers = await first.as_("issuer").apply(issues)
         assert all(isinstance(a, Answer) and a.refusal is None for a in answers), answers
