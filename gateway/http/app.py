@@ -190,6 +190,6 @@ def _internal(request: web.Request, error: Exception, say: Callable[[str], None]
     """The caller gets an id and nothing of our inside; the log gets both."""
     id = f"urn:uuid:{new_id()}"
     trace = "".join(traceback.format_exception(error))
-    say(f"error {id} at {request.method} {request.path}: {error!r}\n{trace}")
+    say(f"{logs.ERROR}{id} at {request.method} {request.path}: {error!r}\n{trace}")
     detail = "it is logged; tell us the instance"
     return _response(problem(Kind.INTERNAL, detail, instance=id), {})
