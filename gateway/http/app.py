@@ -107,8 +107,9 @@ def _endpoint(route: Route, desk: Desk, auth: Authentication) -> Endpoint:
             raise _unknown(request)
         logs.MEMBER.set(principal.name)
         if principal.role not in route.roles:
-            roles = " or ".join(sorted(route.roles))
-            raise RequestError(Kind.FORBIDDEN, f"this is for a {roles}", code=RejectCode.XAUT.value)
+            roles = ", ".join(sorted(route.roles))
+            said = f"you ask as {principal.role}; this may be asked as: {roles}"
+            raise RequestError(Kind.FORBIDDEN, said, code=RejectCode.XAUT.value)
         call = Call(desk=desk, request=request, principal=principal)
         answer = await _handled(route, call)
         return answer.response() if isinstance(answer, Reply) else answer
