@@ -6,7 +6,7 @@ from datetime import date
 import msgspec
 
 from gateway import fx_trades
-from gateway.admission import Admission, InstructionRow, Known, Waiting, keys_of
+from gateway.admission import Admission, InstructionRow, Known, Waiting
 from gateway.fx_pairs import FxPair, FxSide
 from gateway.inbound import NEAR_MAX, Arrival, related
 from gateway.journal import QUERIES
@@ -22,9 +22,10 @@ from protocols.matching import MatchKeys
 _encoder = msgspec.json.Encoder()
 
 
-async def known(connection: Connection, arrivals: Sequence[Arrival]) -> Known:
-    """What the store knows about these arrivals."""
-    keys = keys_of(arrivals)
+async def known(
+    connection: Connection, arrivals: Sequence[Arrival], keys: Sequence[MatchKeys]
+) -> Known:
+    """What the store knows about these arrivals, each with its match keys."""
     references = await connection.fetch(
         QUERIES["known_references"],
         column([arrival.member for arrival in arrivals]),

@@ -157,7 +157,7 @@ INSERT INTO mailbox_head (member) SELECT unnest($1::text[]) ON CONFLICT DO NOTHI
 
 -- name: read_mailbox
 -- A page ends earlier where its messages are large (statements): at $4 bytes, with one at least.
-SELECT sequence, id, definition, related, created_at, settlement, content
+SELECT sequence, id::text, definition, related, created_at, settlement::text, content
 FROM (SELECT *, sum(octet_length(content)) OVER (ORDER BY sequence) - octet_length(content) AS before
       FROM (SELECT * FROM mailbox
             WHERE member = $1 AND sequence > $2 ORDER BY sequence LIMIT $3) AS page) AS counted
@@ -294,7 +294,7 @@ ORDER BY n.received_at, n.message_id;
 
 -- name: answered
 -- What a member was told of these subjects: headers of its messages, or a settlement.
-SELECT sequence, id, definition, related, created_at, settlement, content
+SELECT sequence, id::text, definition, related, created_at, settlement::text, content
 FROM mailbox
 WHERE member = $1
   AND hashtext(coalesce(related, settlement::text))
