@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from gateway.bench.census import Holdings
 from gateway.bench.facts import Facts
 from gateway.bench.plan import Case, Shape, Watch, watch
 from gateway.bench.rounds import Round
@@ -34,6 +35,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     others_cores: tuple[float, ...]
     ledger_operations_per_transaction: float | None
     journal_entries_per_transaction: float | None
+    database_us_per_settlement: tuple[float, ...] = ()
 
 
 class Parameters(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +59,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     machine: Facts
     parameters: Parameters
     figures: tuple[Figures, ...]
+    holdings: Holdings | None = None  # in reports of earlier versions
     faults: tuple[str, ...]
 
 
@@ -85,6 +88,9 @@ def figures(case: Case, in_flight: int, rounds: Sequence[Round], legs: int = 2) 
         latency_p50_ms=percentile(latencies, 0.50) * MILLISECONDS,
         latency_p99_ms=percentile(latencies, 0.99) * MILLISECONDS,
         others_cores=tuple(round.others_cores for round in rounds),
+        database_us_per_settlement=tuple(
+            round.database_seconds / round.settled * MICROSECONDS for round in rounds
+        ),
         ledger_operations_per_transaction=_mean(size.ledger_operations for size in sizes),
         journal_entries_per_transaction=_mean(size.journal_entries for size in sizes),
     )
@@ -116,6 +122,7 @@ COLUMNS: Final = (
     "final state\nseen by",
     "ledger ops\nper transaction",
     "journal entries\nper transaction",
+    "database\nus",
     "other load\ncores",
 )
 
@@ -135,6 +142,7 @@ def row(found: Figures) -> tuple[str, ...]:
         found.watch or "return",
         _optional(found.ledger_operations_per_transaction),
         _optional(found.journal_entries_per_transaction),
+        f"{Spread.of(found.database_us_per_settlement).median:.0f}",
         f"{Spread.of(found.others_cores).median:.1f}",
     )
 

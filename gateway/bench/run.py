@@ -13,8 +13,10 @@ from typing import Final
 
 import msgspec
 
-from gateway.bench import database, facts, throwaway
+from gateway.bench import database, facts, profiles, throwaway
+from gateway.bench.census import Holdings
 from gateway.bench.plan import Case, Flow, Order, Shape, Site, fates
+from gateway.bench.profiles import profiling
 from gateway.bench.report import Figures, Parameters, Report, figures
 from gateway.bench.rounds import Meter, Round, load_generator
 from gateway.bench.system import BenchError, System, postmaster
@@ -45,6 +47,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     fault_rate: float
     target: Path | None  # the data directory of a running `lockstep up`
     against_database: bool
+    profile: Path | None = None  # where profiles go
 
     @property
     def keys(self) -> tuple[Key, ...]:
@@ -83,6 +86,8 @@ async def run(wanted: Wanted, say: Say) -> Report:
     """The report of a bench. Raises BenchError and what `gateway.machine.up` raises."""
     if not cpu.PROC.joinpath("stat").exists():
         raise BenchError("CPU time is read from /proc: run the bench on Linux")
+    if wanted.profile is not None:
+        profiles.prepare(wanted.profile)
     async with AsyncExitStack() as stack:
         system = await stack.enter_async_context(_system(wanted, say))
         dsn = await stack.enter_async_context(_yardstick(wanted.against_database, say))
@@ -106,6 +111,7 @@ class _Bench:
         self._rounds: dict[Key, list[Round]] = {key: [] for key in wanted.keys}
         self._flows: list[Flow] = []
         self._faults: list[str] = []
+        self._holdings: Holdings | None = None
 
     async def measure(self) -> None:
         """Warm up, then every round of every case; then look at the books."""
@@ -124,10 +130,15 @@ class _Bench:
                     fault_rate=0.0,  # to lapse takes longer than to warm up
                 )
                 await self._round(meter, key, warm_up)
+            held = await meter.census()
             for number in range(1, self._wanted.rounds + 1):
                 self._say(f"round {number} of {self._wanted.rounds}")
                 for key, rounds in self._rounds.items():
                     rounds.append(await self._round(meter, key, self._wanted.order(key)))
+            self._holdings = Holdings(
+                before=held, after=await meter.census(), settled=self._settled()
+            )
+            await self._profile(meter)
         self._faults += await self._system.faults(before, self._flows)
         if dsn is not None:
             self._faults += await database.conserved(dsn)
@@ -152,6 +163,26 @@ class _Bench:
             raise BenchError("; ".join(self._faults) or f"{place}: nothing was settled")
         return measured
 
+    def _settled(self) -> int:
+        """By the gateway, in the rounds that count."""
+        return sum(
+            round.settled
+            for (case, _), rounds in self._rounds.items()
+            for round in rounds
+            if case is not Case.DATABASE
+        )
+
+    async def _profile(self, meter: Meter) -> None:
+        """Another round of each case, looked at while it runs, if that is wanted."""
+        if self._wanted.profile is None:
+            return
+        for key in self._rounds:
+            case, in_flight = key
+            if case is not Case.DATABASE:
+                self._say(f"profiling {case} at {in_flight} in flight")
+                async with profiling(self._wanted.profile, case, in_flight, meter.groups):
+                    await self._round(meter, key, self._wanted.order(key))
+
     async def report(self) -> Report:
         dsns = self._system.databases.all
         return Report(
@@ -160,6 +191,7 @@ class _Bench:
             machine=await facts.gather(dsns),
             parameters=self._wanted.parameters,
             figures=tuple(_figures(self._wanted.shape, self._rounds)),
+            holdings=self._holdings,
             faults=tuple(self._faults),
         )
 

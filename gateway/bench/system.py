@@ -59,6 +59,10 @@ class Databases(msgspec.Struct, frozen=True, kw_only=True):
     def all(self) -> tuple[str, ...]:
         return (self.gateway, *self.ledgers.values())
 
+    @property
+    def by_name(self) -> dict[str, str]:
+        return {GATEWAY: self.gateway, **self.ledgers}
+
 
 class System:
     """One system that is up, with its members as they were found."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from gateway.bench import compare, report, run
+from gateway.bench import census, compare, report, run
 from gateway.bench.plan import Case, Shape
 from gateway.bench.report import Report
 from gateway.bench.run import Wanted
@@ -101,6 +101,12 @@ _new_file = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
     help="Measure the `lockstep up` that runs in this data directory; it must be otherwise idle.",
 )
 @click.option("--against-database", is_flag=True, help="Measure one stored procedure beside it.")
+@click.option(
+    "--profile",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write where the Python processes spend their time, from one more round of each case.",
+)
 @click.option("--json", "json_file", type=_new_file, metavar="FILE", help="Keep it; - is stdout.")
 @click.option(
     "--compare",
@@ -122,6 +128,7 @@ async def command(
     protocol: str | None,
     target: Path | None,
     against_database: bool,
+    profile: Path | None,
     json_file: Path | None,
     earlier: Path | None,
 ) -> int:
@@ -150,6 +157,7 @@ async def command(
         fault_rate=fault_rate,
         target=target,
         against_database=against_database,
+        profile=profile,
     )
     before = None if earlier is None else _read(earlier)
     with failing(*FAULTS, BenchError, EmbeddedError, GatewayUnreachableError, ProblemError):
@@ -198,6 +206,9 @@ def _show(found: Report) -> None:
     for line in report.machine_lines(found):
         click.echo(line)
     print_table(report.COLUMNS, [report.row(figures) for figures in found.figures])
+    if found.holdings is not None:
+        print_table(census.PROCESS_COLUMNS, census.process_rows(found.holdings))
+        print_table(census.STORE_COLUMNS, census.store_rows(found.holdings))
     for line in (*report.failed(found), *report.ratios(found)):
         click.echo(line)
 
