@@ -18,10 +18,10 @@ from gateway.icsd_node import views
 from htlc.units import AccountId, AssetId
 from ledgers.access import PRINCIPAL
 from ledgers.icsd import light
-from ledgers.icsd.entry import Certificate, Cut, unpack
+from ledgers.icsd.block import carried
 from ledgers.icsd.node import Node
 from ledgers.icsd.proof import State
-from ledgers.icsd.store import Archived, Store
+from ledgers.icsd.store import Store
 from ledgers.icsd.view import View
 from ledgers.parties import Principal
 from ledgers.port import LedgerUnreachable
@@ -81,7 +81,7 @@ async def get_blocks(request: web.Request) -> web.Response:
     final = request.app[NODE].head.final
     return _json(
         [
-            views.block(block, carried(child))
+            views.block(block, carried(child.cut))
             for block, child in itertools.pairwise(archived)
             if block.header.height <= final
         ]
@@ -96,16 +96,9 @@ async def _finality(request: web.Request, height: int) -> views.Json:
     block, child = await store.blocks(height - 1, 2)
     certificates = await store.certificates([height + 1])
     return {
-        "block": views.block(block, carried(child)),
+        "block": views.block(block, carried(child.cut)),
         "child": views.block(child, certificates[0]),
     }
-
-
-def carried(child: Archived) -> Certificate | None:
-    """The certificate of the block before, as its child committed to it."""
-    opened = unpack(child.cut)
-    assert opened is not None and isinstance(opened[1], Cut), "an archived block has a cut"
-    return opened[1].certificate
 
 
 async def get_holding(request: web.Request) -> web.Response:

@@ -34,7 +34,7 @@ from htlc.units import HtlcId, Instant
 from ledgers.block import Seal, leaf
 from ledgers.distribution import Distribution
 from ledgers.hosted import BATCH_MAX, Clock
-from ledgers.icsd.block import Block, Outcome
+from ledgers.icsd.block import Block, Outcome, carried
 from ledgers.icsd.entry import (
     CUT_SUBJECT,
     Certificate,
@@ -45,13 +45,13 @@ from ledgers.icsd.entry import (
     Vote,
     pack,
     sign,
-    unpack,
     vote_subject,
 )
 from ledgers.icsd.epoch import RegistryId
 from ledgers.icsd.inbox import Inbox
 from ledgers.icsd.log import LogBroken, LogRefused, OrderedLog
 from ledgers.icsd.outbox import Outbox
+from ledgers.icsd.past import Past
 from ledgers.icsd.proof import Evidence, Result
 from ledgers.icsd.replica import Replica
 from ledgers.icsd.store import Fenced, Head, Step, Store
@@ -95,6 +95,7 @@ class Part(msgspec.Struct, kw_only=True):
     store: Store
     head: Head
     unfinal: Sequence[tuple[Block, int]]  # applied again from the archive
+    past: Past
     log: OrderedLog
     key: Ed25519PrivateKey
     seal: Seal
@@ -123,6 +124,7 @@ class Node:
         self._key = part.key
         self._seal = part.seal
         self._clock = part.clock
+        self.past = part.past
         self._unfinal: deque[tuple[Block, int]] = deque(part.unfinal)
         self._archived = part.head.height
         self._certified = 0 if replica.certified is None else replica.certified.statement.height
@@ -251,6 +253,7 @@ class Node:
             self.numbers.messages += 1
             if (block := self.replica.take(message)) is not None:
                 self._unfinal.append((block, message.sequence))
+                self.past.note(block)
                 self._look_for_own(block)
                 view = self.replica.view
                 self.outbox.enter(view.epoch.number, view.tables.last(self.me))
@@ -286,6 +289,7 @@ class Node:
             evidence=self._new_evidence(),
             final=final,
             sealed=self._sealed(final),
+            decided=self.past.decided([b for b, _ in self._unfinal], replica.certified),
             sent=max((o.sequence for o in self._own(final)), default=0),
         )
         if not (applied or step.votes or step.certificates or step.evidence or final):
@@ -314,7 +318,7 @@ class Node:
 
     def _certificates(self, applied: Sequence[tuple[Block, int]]) -> list[Certificate]:
         """Those that are not stored yet: carried by the cuts, and our own count of the head's."""
-        found = [_carried(block.cut) for block, _ in applied]
+        found = [carried(block.cut) for block, _ in applied]
         found.append(self.replica.certified)
         by_height = {c.statement.height: c for c in found if c is not None}
         return [by_height[height] for height in sorted(by_height) if height > self._certified]
@@ -399,12 +403,6 @@ class Node:
         await self._log.append(
             CUT_SUBJECT, pack(signed), id=signed.hash.hex(), after=self.replica.guard
         )
-
-
-def _carried(cut: bytes) -> Certificate | None:
-    read = unpack(cut)
-    assert read is not None and isinstance(read[1], Cut), "a block is closed by a cut"
-    return read[1].certificate
 
 
 async def _either(event: asyncio.Event, seconds: float) -> None:

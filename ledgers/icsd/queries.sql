@@ -220,3 +220,9 @@ UPDATE outbox SET body = $2 WHERE sequence = $1;
 
 -- name: forget_bundles
 DELETE FROM outbox WHERE sequence > $1;
+
+-- name: put_lineage
+INSERT INTO lineage (number, body) VALUES ($1, $2) ON CONFLICT (number) DO NOTHING;
+
+-- name: read_lineage
+SELECT body FROM lineage ORDER BY number;

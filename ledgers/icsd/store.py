@@ -23,6 +23,7 @@ from ledgers.block import GENESIS
 from ledgers.books import Position
 from ledgers.icsd import tables
 from ledgers.icsd.block import Block, Outcome
+from ledgers.icsd.client import Decided, Lineage
 from ledgers.icsd.entry import NOTHING, Certificate, Signed, Statement, pack
 from ledgers.icsd.epoch import Epoch, RegistryId
 from ledgers.icsd.proof import Evidence, Header
@@ -95,6 +96,7 @@ class Step(msgspec.Struct, kw_only=True):
     evidence: Sequence[Evidence] = ()
     final: Sequence[Block] = ()  # oldest first
     sealed: Sequence[Sealed] = ()
+    decided: Sequence[Decided] = ()  # changes of members that became final
     sent: int = 0  # own bundles up to this sequence are final
 
 
@@ -103,6 +105,7 @@ _blocks: Final = msgspec.msgpack.Decoder(Archived)
 _certificates: Final = msgspec.msgpack.Decoder(Certificate)
 _evidence: Final = msgspec.msgpack.Decoder(Evidence)
 _begun: Final = msgspec.msgpack.Decoder(Begun)
+_decided: Final = msgspec.msgpack.Decoder(Decided)
 _places: Final = msgspec.msgpack.Decoder(Place)
 
 
@@ -155,7 +158,13 @@ class Store:
 
         async def once() -> None:
             try:
-                await self._pool.execute(QUERIES["write_step"], *values)
+                if not step.decided:
+                    await self._pool.execute(QUERIES["write_step"], *values)
+                    return
+                async with self._pool.acquire() as connection, connection.transaction():
+                    await connection.execute(QUERIES["write_step"], *values)
+                    for each in step.decided:
+                        await connection.execute(QUERIES["put_lineage"], *_lineage_values(each))
             except (asyncpg.NotNullViolationError, asyncpg.UniqueViolationError) as error:
                 # Either another process was here, or our own last try came through after all.
                 if await self.head() != step.head:
@@ -220,6 +229,11 @@ class Store:
     async def begun(self) -> list[Begun]:
         """The epochs that people began, in their order."""
         return [_begun.decode(r["body"]) for r in await self._fetch("read_recoveries", "begun")]
+
+    async def lineage(self) -> Lineage:
+        """All that leads from the first members to those of today."""
+        decided = [_decided.decode(row["body"]) for row in await self._fetch("read_lineage")]
+        return Lineage(decided=tuple(decided), begun=tuple(await self.begun()))
 
     async def begin(self, begun: Begun) -> None:
         """Go on from the start of an epoch that people began, in its log."""
@@ -289,6 +303,12 @@ class Store:
             await self._pool.expire_connections()
             await asyncio.sleep(pause)
             pause = min(pause * 2, PAUSE_SECONDS_MAX)
+
+
+def _lineage_values(decided: Decided) -> tuple[int, bytes]:
+    following = decided.shown.following
+    assert following is not None, "a decision names who comes next"
+    return following.number, _encode(decided)
 
 
 def _values(step: Step) -> list[Any]:

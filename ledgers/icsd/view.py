@@ -198,7 +198,7 @@ class View:
         self._hold(rows)
         assets = {asset for _, asset in rows.balances} | rows.instruments.keys()
         self.roots.list({asset: self.issuance(asset) for asset in assets})
-        self.roots.record(_records(rows))
+        self.roots.record(roots.records(rows))
 
     def _check(self, rows: Rows) -> None:
         """What a block has done leaves every issue whole, or it was done wrong."""
@@ -225,17 +225,3 @@ class View:
         issued = -self.book.balance(instrument.counter, asset).available
         home = self.tables.homes[instrument.counter]
         return self.roots.issuance(asset, home, issued, self.tables.omnibus.get(asset, {}))
-
-
-def _records(rows: Rows) -> Iterable[roots.Record]:
-    for id, homed in rows.accounts.items():
-        account = None if homed is None else homed.account
-        yield roots.account_record(id, account, None if homed is None else homed.home)
-    for asset, instrument in rows.instruments.items():
-        yield roots.instrument_record(asset, instrument)
-    for key, mandate in rows.mandates.items():
-        yield roots.mandate_record(key, mandate)
-    for contract_id, contract in rows.contracts.items():
-        yield roots.contract_record(contract_id, contract)
-    for operation_id, known in rows.operations.items():
-        yield roots.operation_record(operation_id, known)

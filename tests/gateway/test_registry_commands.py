@@ -11,10 +11,11 @@ import tomli_w
 from aiohttp.test_utils import TestServer
 
 from gateway.cli import run
-from gateway.icsd_node import archive
+from gateway.icsd_node import archive, moments
 from ledgers.access import token_digest
 from ledgers.icsd.hosted import RegistryLedger
 from ledgers.icsd.memory_log import MemoryLog
+from ledgers.icsd.past import Past
 from ledgers.icsd.store import Store
 from ledgers.parties import Principal, Role
 from ledgers.postgres import open_pool
@@ -84,6 +85,7 @@ async def served(ledger: RegistryLedger, registry: Registry) -> AsyncIterator[st
     async with await open_pool(registry.dsn) as pool:
         app = build_app(ledger, {token_digest(TOKEN): auditor})
         archive.add(app, Store(pool))
+        moments.add(app, ledger.node, Store(pool))
         async with TestServer(app) as server:
             yield str(server.make_url("/"))
 
@@ -104,6 +106,41 @@ async def test_an_altered_book_is_shown_and_mended(
     assert BOB_ACCOUNT in capsys.readouterr().out
     assert await call("repair", "--config", config) == 0
     assert await call("check", "--config", config) == 0
+
+
+async def test_an_altered_book_is_compared_with_another_registry_and_mended(
+    postgres_server: str, clock: ManualClock, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    four = await registries(postgres_server, clock)
+    async with all_alive(four) as ledgers:
+        await some_history(ledgers, clock)
+        await agree(ledgers)
+        final = ledgers[0].node.head.final
+    config, token = configured(four[1], tmp_path), tmp_path / "token"
+    token.write_text(TOKEN)
+    connection = await asyncpg.connect(four[1].dsn)
+    await connection.execute("UPDATE balances SET available = 7 WHERE account = $1", BOB_ACCOUNT)
+    await connection.execute("DELETE FROM operations")
+    await connection.execute("DELETE FROM network_blocks WHERE height < 3")
+    async with all_alive([four[0], *four[2:]]) as three, served(three[0], four[0]) as url:
+        await three[0].submit(ALICE, [transfer()])  # the others go on
+        source = ("--from", url, "--token-file", str(token))
+        assert await call("check", "--config", config) == 1
+        assert "the archive" in capsys.readouterr().err
+        assert await call("check", "--config", config, *source) == 1
+        told = capsys.readouterr()
+        [line] = [line for line in told.out.splitlines() if f" {BOB_ACCOUNT} " in line]
+        assert f"{BOB_ACCOUNT} EUR" in line and four[0].name in line and "7 available" in line
+        assert int(told.err.split(" questions")[0].split()[-1]) < 40, told.err
+        assert await call("repair", "--config", config, *source) == 0
+        assert await call("check", "--config", config, *source) == 0
+        three[0].node.past = Past(three[0].node.replica.view)
+        assert await call("check", "--config", config, *source) == 1
+        assert f"height {final} is not kept: only later ones" in capsys.readouterr().err
+    await connection.close()
+    async with all_alive(four) as ledgers:
+        await ledgers[1].look([])
+        await agree(ledgers)
 
 
 async def test_a_lost_database_is_rebuilt_over_http(
