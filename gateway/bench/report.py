@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from gateway.bench.facts import Facts
-from gateway.bench.plan import Case, Watch, watch
+from gateway.bench.plan import Case, Shape, Watch, watch
 from gateway.bench.rounds import Round
 from gateway.bench.statistics import Spread, percentile
 from gateway.bench.system import GROUPS, LOAD
@@ -21,9 +21,12 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     case: Case
     in_flight: int
     watch: Watch | None  # None: the call itself returns when the trade is final
+    legs: int = 2  # of a settlement
     settled: int
+    failed: int = 0  # that had to
     settlements_per_second: tuple[float, ...]
     cpu_us_per_settlement: tuple[float, ...]  # all groups but the load generator
+    cpu_us_per_leg: tuple[float, ...] = ()
     cpu_us_by_group: dict[str, tuple[float, ...]]  # the load generator's among them
     cpu_us_by_process: dict[str, tuple[float, ...]]  # `group/process`, each PostgreSQL server apart
     latency_p50_ms: float  # over the trades of all rounds
@@ -41,6 +44,8 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     settlements: int | None
     hot_share: float
     protocol: str | None
+    shape: Shape = Shape.DVP
+    fault_rate: float = 0.0
     target: str | None  # the data directory; None is a system of the bench's own
 
 
@@ -55,7 +60,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[str, ...]
 
 
-def figures(case: Case, in_flight: int, rounds: Sequence[Round]) -> Figures:
+def figures(case: Case, in_flight: int, rounds: Sequence[Round], legs: int = 2) -> Figures:
     """The rounds of one case as figures."""
     latencies = [latency for round in rounds for latency in round.latencies]
     by_process = {
@@ -69,9 +74,12 @@ def figures(case: Case, in_flight: int, rounds: Sequence[Round]) -> Figures:
         case=case,
         in_flight=in_flight,
         watch=None if case is Case.DATABASE else watch(in_flight),
+        legs=legs,
         settled=sum(round.settled for round in rounds),
+        failed=sum(round.failed for round in rounds),
         settlements_per_second=tuple(round.settled / round.seconds for round in rounds),
         cpu_us_per_settlement=tuple(map(sum, zip(*system, strict=True))),
+        cpu_us_per_leg=tuple(total / legs for total in map(sum, zip(*system, strict=True))),
         cpu_us_by_group=by_group,
         cpu_us_by_process=by_process,
         latency_p50_ms=percentile(latencies, 0.50) * MILLISECONDS,
@@ -99,7 +107,8 @@ COLUMNS: Final = (
     "case",
     "in flight",
     "settlements/s\nmedian (min-max)",
-    "CPU us per DvP\nmedian (min-max)",
+    "CPU us per settlement\nmedian (min-max)",
+    "per leg",
     *(f"{group}\nCPU us" for group in GROUPS),
     "load generator\nCPU us (extra)",
     "p50 ms",
@@ -119,6 +128,7 @@ def row(found: Figures) -> tuple[str, ...]:
         str(found.in_flight),
         _ranged(found.settlements_per_second),
         _ranged(found.cpu_us_per_settlement),
+        f"{Spread.of(found.cpu_us_per_leg).median:.0f}",
         *("-" if values is None else f"{Spread.of(values).median:.0f}" for values in groups),
         f"{found.latency_p50_ms:.1f}",
         f"{found.latency_p99_ms:.1f}",
@@ -136,6 +146,16 @@ def _ranged(values: Sequence[float]) -> str:
 
 def _optional(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
+
+
+def failed(report: Report) -> list[str]:
+    """What was made to fail, and did; nothing where nothing was."""
+    return [
+        f"{found.case} at {found.in_flight} in flight: {found.failed:,} trades failed as they had "
+        f"to, beside {found.settled:,} that settled"
+        for found in report.figures
+        if found.failed
+    ]
 
 
 def ratios(report: Report) -> list[str]:
@@ -163,12 +183,21 @@ def _medians(found: Figures) -> tuple[float, float]:
     )
 
 
+def _workload(parameters: Parameters) -> str:
+    """What was settled, in a line."""
+    protocol = parameters.protocol or "the strongest protocol that the ledgers can serve"
+    shape = f"{parameters.shape}, {len(parameters.shape.legs)} legs, {protocol}"
+    shares = f"{parameters.hot_share:.0%} on one hot cash account"
+    return f"{shape}; {shares}; {parameters.fault_rate:.0%} made to fail"
+
+
 def machine_lines(report: Report) -> list[str]:
     """The facts of the machine, for people."""
     facts = report.machine
     lines = [
+        _workload(report.parameters),
         f"{facts.cores} cores of {facts.cpu}, {facts.memory_gib} GiB, {facts.kernel}, "
-        f"Python {facts.python}"
+        f"Python {facts.python}",
     ]
     for database in facts.databases:
         lines.append(

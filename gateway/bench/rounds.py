@@ -23,6 +23,7 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
     """What one round measured."""
 
     settled: int
+    failed: int  # that had to
     seconds: float
     latencies: tuple[float, ...]  # seconds
     cpu: dict[str, float]  # seconds, by `group/process`
@@ -114,6 +115,7 @@ class Meter:
         others = max(0.0, busier - busy - sum(spent.values())) / elapsed
         measured = Round(
             settled=outcome.settled,
+            failed=outcome.failed,
             seconds=outcome.seconds,
             latencies=outcome.latencies,
             cpu=spent,

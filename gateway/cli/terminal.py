@@ -32,7 +32,14 @@ def failing(*kinds: type[Exception]) -> Iterator[None]:
     try:
         yield
     except expected as error:
-        raise Failure(str(error)) from error
+        raise Failure(_line(error)) from error
+
+
+def _line(error: Exception) -> str:
+    """The driver says `[Errno 111]`, and nothing at all of a time-out."""
+    if isinstance(error, ConnectionError | TimeoutError):
+        return f"nothing answers where --dsn or the configuration points: {str(error) or type(error).__name__}"
+    return str(error)
 
 
 def say(text: str) -> None:

@@ -103,8 +103,9 @@ def _endpoint(route: Route, desk: Desk, auth: Authentication) -> Endpoint:
             raise _unknown(request)
         logs.MEMBER.set(principal.name)
         if principal.role not in route.roles:
-            roles = " or ".join(sorted(route.roles))
-            raise RequestError(Kind.FORBIDDEN, f"this is for a {roles}", code=RejectCode.XAUT.value)
+            roles = ", ".join(sorted(route.roles))
+            said = f"you ask as {principal.role}; this may be asked as: {roles}"
+            raise RequestError(Kind.FORBIDDEN, said, code=RejectCode.XAUT.value)
         call = Call(desk=desk, request=request, principal=principal)
         answer = await _handled(route, call)
         return answer.response() if isinstance(answer, Reply) else answer
@@ -186,6 +187,6 @@ def _internal(request: web.Request, error: Exception, say: Callable[[str], None]
     """The caller gets an id and nothing of our inside; the log gets both."""
     id = f"urn:uuid:{new_id()}"
     trace = "".join(traceback.format_exception(error))
-    say(f"error {id} at {request.method} {request.path}: {error!r}\n{trace}")
+    say(f"{logs.ERROR}{id} at {request.method} {request.path}: {error!r}\n{trace}")
     detail = "it is logged; tell us the instance"
     return _response(problem(Kind.INTERNAL, detail, instance=id), {})
