@@ -4,7 +4,6 @@ import asyncio
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Final
 
 from aiohttp import HttpVersion11, web
 from aiohttp.typedefs import Middleware
@@ -15,15 +14,12 @@ from gateway.http.exchange import Call, Desk, Reply, Services, problem_reply
 from gateway.http.problems import Kind, RequestError, problem
 from gateway.http.route import Route
 from gateway.http.routes import ROUTES
+from gateway.http.stream import HEARTBEAT_SECONDS
 from gateway.http.wire import Problem
 from gateway.ids import new_id
 from gateway.port import Reconciling, Statements
 from gateway.telemetry import logs
 from protocols.iso20022.errors import RejectCode
-
-HEARTBEAT_SECONDS: Final = 15.0
-"""Of a silent stream: below the idle limit of every common proxy (nginx 60 s, AWS ALB 60 s), and
-how soon a reader that has gone is noticed."""
 
 Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Handler = Endpoint

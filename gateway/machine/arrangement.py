@@ -127,6 +127,8 @@ def node_process(
             members=tuple(
                 CorrespondentSettings(name=shown, bic=bic) for shown, bic in names.owners.items()
             ),
+            calendar=spec.calendar,
+            webhooks=_beside(world.gateway.webhooks),
         ),
     )
 
@@ -205,10 +207,13 @@ def _absolute(settings: S) -> S:
 
 def on_one_machine(settings: Settings) -> Settings:
     """The same for `up`: a member's receiver may stand beside it."""
-    own = settings.webhooks
-    loopback = (*own.allow_networks, "127.0.0.0/8", "::1/128")
-    webhooks = WebhookSettings(allow_networks=loopback, allow_http=True)
-    return msgspec.structs.replace(settings, webhooks=webhooks)
+    return msgspec.structs.replace(settings, webhooks=_beside(settings.webhooks))
+
+
+def _beside(webhooks: WebhookSettings) -> WebhookSettings:
+    """The same, and receivers on this machine."""
+    loopback = (*webhooks.allow_networks, "127.0.0.0/8", "::1/128")
+    return WebhookSettings(allow_networks=loopback, allow_http=True)
 
 
 def write(directory: DataDirectory, name: str, settings: msgspec.Struct) -> Path:
