@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 
 from gateway.config import ConfigurationError, database
-from gateway.icsd_node import archive, messages, moments, routes
+from gateway.icsd_node import archive, messages, moments, routes, snapshot
 from gateway.icsd_node.message_room import MessageRoom
 from gateway.icsd_node.message_store import MessageStore
 from gateway.icsd_node.settings import NodeProcess
@@ -80,6 +80,7 @@ async def serve(settings: NodeProcess, listening: Listening, ready: Ready, say: 
         routes.add(app, parts.node, parts.store)
         archive.add(app, parts.store)
         moments.add(app, parts.node, parts.store)
+        snapshot.add(app, parts.node.me, parts.pool)
         beside = [lag.run(), parts.pulse.run(), *serve_messages(settings, app, parts)]
         app.middlewares.insert(0, traffic.middleware())
         runners = [
