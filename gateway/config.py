@@ -333,11 +333,12 @@ def check(settings: Settings) -> Settings:
         )
     check_calendars({name: access.calendar for name, access in settings.ledgers.items()})
     tolerance_of(settings.matching)
-    _check_networks(settings.webhooks)
+    check_networks(settings.webhooks)
     return settings
 
 
-def _check_networks(webhooks: WebhookSettings) -> None:
+def check_networks(webhooks: WebhookSettings) -> None:
+    """Each is a network. Raises ConfigurationError."""
     for n, network in enumerate(webhooks.allow_networks):
         try:
             ipaddress.ip_network(network)

@@ -7,13 +7,14 @@ only, as in a real market.
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
 import msgspec
 
-from gateway.bench.plan import Asset, Holder, Lane, Site
+from gateway.bench.plan import Fate, Holder, Site
+from gateway.bench.trade import Trade, Transfer
 from gateway.http import notation, wire
 from htlc.swap import LockProtocol
 from htlc.units import AccountId, MemberId
@@ -30,39 +31,17 @@ from protocols.iso20022.instruction import (
 
 DEFINITION: Final = "sese.023.001.11"
 
-ID, QUANTITY, AMOUNT = b"@ID@", b"@QUANTITY@", b"@AMOUNT@"
-_PLACE: Final = re.compile(b"(@[A-Z]+@)")
+ID, QUANTITY, AMOUNT = b"@ID@", b"@Q0@", b"@Q1@"
+_QUANTITIES: Final = (QUANTITY, AMOUNT, b"@Q2@", b"@Q3@")
+"""Of each leg."""
+
+_PLACE: Final = re.compile(b"(@[A-Z0-9]+@)")
 _PADDED_AMOUNT: Final = re.compile(AMOUNT + rb"[.0]*")
 """The codec writes the decimals of a currency behind what it takes for a whole number."""
 
-SECU, CASH = "SECU", "CASH"
-
-
-class Trade(msgspec.Struct, frozen=True, kw_only=True):
-    """One DvP: where, who sells, how much, in the assets' smallest units."""
-
-    id: str
-    lane: Lane
-    reverse: bool  # `other` sells to `one`
-    quantity: int
-    amount: int
-
-    @property
-    def seller(self) -> Holder:
-        return self.lane.other if self.reverse else self.lane.one
-
-    @property
-    def buyer(self) -> Holder:
-        return self.lane.one if self.reverse else self.lane.other
-
-    @property
-    def values(self) -> dict[bytes, bytes]:
-        """What stands in the places of a template."""
-        return {
-            ID: self.id.encode(),
-            QUANTITY: decimal(self.quantity, self.lane.security.scale),
-            AMOUNT: decimal(self.amount, self.lane.cash.scale),
-        }
+FAIL_SECONDS: Final = 3.0
+"""From sending a trade that must fail until it may not be committed any more: longer than the skew
+that a gateway allows for, and no longer than one wants to wait for the end of a round."""
 
 
 @lru_cache(maxsize=4096)  # the bench draws from a thousand quantities
@@ -91,13 +70,14 @@ class Bodies:
 
     def proposal(self, trade: Trade) -> bytes:
         """The agreed swap of a trade, as JSON."""
-        template = self._template(trade, "json")
-        return template.filled(trade.values)
+        if trade.fate is Fate.SETTLED:
+            return self._template(trade, "json").filled(_values(trade))
+        return Template(self._proposal(trade, _soon())).filled(_values(trade))
 
     def instruction(self, trade: Trade, movement: Movement) -> bytes:
         """One side's sese.023 in a BizMsg; its BizMsgIdr is `message_id`."""
         template = self._template(trade, movement)
-        return template.filled(trade.values)
+        return template.filled(_values(trade))
 
     def _template(self, trade: Trade, kind: str) -> Template:
         key = (id(trade.lane), trade.reverse, kind)
@@ -107,38 +87,36 @@ class Bodies:
             found = self._templates[key] = Template(body)
         return found
 
-    def _proposal(self, trade: Trade) -> bytes:
-        lane = trade.lane
-        seller, buyer = trade.seller, trade.buyer
-        legs = (
-            self._leg(SECU, lane.security, QUANTITY, seller, buyer),
-            self._leg(CASH, lane.cash, AMOUNT, buyer, seller),
+    def _proposal(self, trade: Trade, commit_by: str | None = None) -> bytes:
+        proposal = wire.Proposal(
+            id=ID.decode(),
+            legs=tuple(map(self._leg, self._site.shape.legs, _QUANTITIES, trade.transfers)),
+            protocol=self._protocol,
+            commit_by=commit_by,
         )
-        proposal = wire.Proposal(id=ID.decode(), legs=legs, protocol=self._protocol)
         return msgspec.json.encode(proposal)
 
-    def _leg(
-        self, name: str, asset: Asset, place: bytes, payer: Holder, payee: Holder
-    ) -> wire.LegProposal:
+    def _leg(self, name: str, place: bytes, transfer: Transfer) -> wire.LegProposal:
+        asset = transfer.asset
         return wire.LegProposal(
             leg=name,
             ledger=asset.ledger,
             asset=asset.code,
             quantity=place.decode(),
-            payer=self._party(name, payer),
-            payee=self._party(name, payee),
+            payer=self._party(asset.ledger, transfer.payer),
+            payee=self._party(asset.ledger, transfer.payee),
         )
 
-    def _party(self, leg: str, holder: Holder) -> wire.PartyProposal:
-        account = holder.securities_account if leg == SECU else holder.cash_account
-        return wire.PartyProposal(member=MemberId(self._bic(holder)), account=AccountId(account))
+    def _party(self, ledger: str, holder: Holder) -> wire.PartyProposal:
+        account = AccountId(holder.accounts[ledger])
+        return wire.PartyProposal(member=MemberId(self._bic(holder)), account=account)
 
     def _bic(self, holder: Holder) -> str:
         return self._site.members[holder.member].bic
 
     def _message(self, trade: Trade, movement: str) -> bytes:
         delivers = movement == Movement.DELI
-        own = trade.seller if delivers else trade.buyer
+        own = trade.first_payer if delivers else trade.first_payee
         header = Header(
             sender=self._bic(own),
             receiver=self._site.bic,
@@ -152,7 +130,7 @@ class Bodies:
 
     def _instruction(self, trade: Trade, own: Holder, delivers: bool) -> SettlementInstruction:
         day = date.fromisoformat(self._site.business_date)
-        lane = trade.lane
+        security, cash = trade.lane.assets
         return SettlementInstruction(
             sender=self._bic(own),
             definition=DEFINITION,
@@ -162,21 +140,33 @@ class Bodies:
             common_id=message_id(ID.decode(), ""),
             trade_date=day - timedelta(days=2),
             settlement_date=day,
-            isin=lane.security.code,
-            quantity_type=QuantityType(lane.security.quantity_type),
+            isin=security.code,
+            quantity_type=QuantityType(security.quantity_type),
             quantity=QUANTITY.decode(),
-            safekeeping_account=own.securities_account,
-            cash_account=own.cash_account,
+            safekeeping_account=own.accounts[security.ledger],
+            cash_account=own.accounts[cash.ledger],
             transaction_type="TRAD",
-            delivering=self._chain(trade.seller),
-            receiving=self._chain(trade.buyer),
+            delivering=self._chain(trade.first_payer),
+            receiving=self._chain(trade.first_payee),
             amount=AMOUNT.decode(),
-            currency=lane.cash.code,
+            currency=cash.code,
             credit_debit=CreditDebit.CRDT if delivers else CreditDebit.DBIT,
         )
 
     def _chain(self, holder: Holder) -> SettlementParties:
+        assert self._site.depository is not None, "a site of this shape has a registry"
         return SettlementParties(depository=self._site.depository, party1=self._bic(holder))
+
+
+def _values(trade: Trade) -> dict[bytes, bytes]:
+    """What stands in the places of a template."""
+    scaled = zip(trade.quantities, trade.lane.assets, strict=True)
+    amounts = [decimal(quantity, asset.scale) for quantity, asset in scaled]
+    return {ID: trade.id.encode(), **dict(zip(_QUANTITIES, amounts, strict=False))}
+
+
+def _soon() -> str:
+    return f"{datetime.now(UTC) + timedelta(seconds=FAIL_SECONDS):%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
 def message_id(trade_id: str, movement: str) -> str:

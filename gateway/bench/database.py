@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import asyncpg
 
-from gateway.bench.bodies import Trade
 from gateway.bench.plan import Order, Outcome, Site
+from gateway.bench.trade import Trade
 from gateway.bench.trades import Dealer, Tally
 from gateway.ids import new_id
 from gateway.sql import Pool
@@ -34,15 +34,12 @@ _CALL: Final = "SELECT settle_dvp($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 
 
 async def prepare(dsn: str, site: Site) -> None:
     """Make the schema and the balances of every lane."""
-    lanes = [lane for pair in site.pairs for lane in pair]
+    lanes = [lane for group in (*site.groups, site.hot) for lane in group]
     rows = {
-        key
+        (holder.accounts[asset.ledger], asset.code)
         for lane in lanes
-        for holder in (lane.one, lane.other)
-        for key in (
-            (holder.securities_account, lane.security.code),
-            (holder.cash_account, lane.cash.code),
-        )
+        for holder in lane.parties
+        for asset in lane.assets
     }
     connection = await asyncpg.connect(dsn)
     try:
@@ -106,12 +103,13 @@ class DatabaseLoad:
 
 
 def _arguments(trade: Trade) -> tuple[object, ...]:
-    lane, seller, buyer = trade.lane, trade.seller, trade.buyer
-    return (
-        *(trade.id, new_id(), new_id()),
-        *(lane.security.code, trade.quantity),
-        *(seller.securities_account, buyer.securities_account),
-        *(lane.cash.code, trade.amount),
-        *(buyer.cash_account, seller.cash_account),
-        KEY,
-    )
+    moved = [
+        (
+            transfer.asset.code,
+            transfer.quantity,
+            transfer.payer.accounts[transfer.asset.ledger],
+            transfer.payee.accounts[transfer.asset.ledger],
+        )
+        for transfer in trade.transfers
+    ]
+    return (trade.id, new_id(), new_id(), *moved[0], *moved[1], KEY)

@@ -24,7 +24,8 @@ import msgspec
 from gateway.bench import bodies, database
 from gateway.bench.bodies import Bodies
 from gateway.bench.connection import Connection, post, post_head
-from gateway.bench.plan import Case, Order, Outcome, Site, watch
+from gateway.bench.plan import Case, Fate, Order, Outcome, Site, watch
+from gateway.bench.trade import Trade
 from gateway.bench.trades import DRAIN_SECONDS, Dealer, Tally, Unit
 from gateway.bench.watching import Mailbox, Told
 from gateway.ids import new_id
@@ -34,6 +35,9 @@ JSON, XML = "application/json", "application/xml"
 
 TEXT_MAX: Final = 300
 """Of an answer that is quoted: enough for a problem's detail."""
+
+_NOT_TAKEN: Final = re.compile(rb'"status":(?!202)')
+"""The first result of an array that is no 202."""
 
 _REASON: Final = re.compile(rb"<RsnDesc>([^<]*)</RsnDesc>")
 
@@ -51,23 +55,26 @@ class Sender:
 
     async def send(self, unit: Unit, connections: Sequence[Connection]) -> None:
         if self._case.is_iso:
-            seller, buyer = unit.trades[0].seller, unit.trades[0].buyer
+            seller, buyer = unit.trades[0].first_payer, unit.trades[0].first_payee
+            both = [trade for trade in unit.trades if trade.fate is not Fate.ALONE]
             await asyncio.gather(
-                self._instruct(unit, Movement.DELI, seller.member, connections[0]),
-                self._instruct(unit, Movement.RECE, buyer.member, connections[1]),
+                self._instruct(unit.trades, Movement.DELI, seller.member, connections[0]),
+                self._instruct(both, Movement.RECE, buyer.member, connections[1]),
             )
             return
         proposals = [self._bodies.proposal(trade) for trade in unit.trades]
         bulk = self._case is Case.JSON_BULK
         body = bodies.array(proposals) if bulk else proposals[0]
-        status, answer = await self._post(unit.trades[0].seller.member, body, connections[0])
+        status, answer = await self._post(unit.trades[0].first_payer.member, body, connections[0])
         taken = answer.count(b'"status":202') == len(proposals) if bulk else True
         self._check(status, answer, taken)
 
     async def _instruct(
-        self, unit: Unit, movement: Movement, member: int, connection: Connection
+        self, trades: Sequence[Trade], movement: Movement, member: int, connection: Connection
     ) -> None:
-        messages = [self._bodies.instruction(trade, movement) for trade in unit.trades]
+        if not trades:
+            return
+        messages = [self._bodies.instruction(trade, movement) for trade in trades]
         body = bodies.batch(messages) if self._case is Case.ISO_BATCH else messages[0]
         status, answer = await self._post(member, body, connection)
         self._check(status, answer, answer.count(b"<RctAck>") == len(messages))
@@ -129,18 +136,24 @@ class GatewayLoad:
     async def _drained(self, slots: list[Any], following: "list[asyncio.Task[Any]]") -> None:
         """All slots have ended, or time is up, or a mailbox cannot be read any more."""
         loads = [asyncio.create_task(slot) for slot in slots]
-        done = asyncio.gather(*loads)
+        done = asyncio.ensure_future(self._all_final(loads))
         limit = DRAIN_SECONDS + (self._order.seconds or DRAIN_SECONDS)
         await asyncio.wait([done, *following], timeout=limit, return_when=asyncio.FIRST_COMPLETED)
         for task in following:
             if task.done():
                 self._tally.fault(f"a mailbox cannot be read: {task.exception()!r}")
-        if not done.done():
-            done.cancel()
+        await _cancel([done])
+        for load in loads:
+            load.cancel()
         for result in await asyncio.gather(*loads, return_exceptions=True):
             if isinstance(result, Exception):
                 self._tally.fault(f"no answer: {result!r}")
-        await asyncio.gather(done, return_exceptions=True)
+
+    async def _all_final(self, loads: "list[asyncio.Task[None]]") -> None:
+        """What is sent is settled, and what had to fail has failed."""
+        await asyncio.gather(*loads)
+        if not self._tally.faults:
+            await self._tally.all_told()
 
 
 class Mailboxes:
@@ -164,9 +177,12 @@ class Mailboxes:
 
 
 def _why(answer: bytes) -> str:
-    """The reason in a rejection (admi.002), or the beginning of any other answer."""
-    found = _REASON.search(answer)
-    return (found[1] if found else answer[:TEXT_MAX]).decode(errors="replace")
+    """The reason in a rejection (admi.002); the first refusal of an array; or how it begins."""
+    if found := _REASON.search(answer):
+        return found[1].decode(errors="replace")
+    refused = _NOT_TAKEN.search(answer)
+    start = 0 if refused is None else refused.start()
+    return answer[start : start + TEXT_MAX].decode(errors="replace")
 
 
 async def _cancel(tasks: "list[asyncio.Task[Any]]") -> None:

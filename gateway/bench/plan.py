@@ -1,7 +1,8 @@
 """What a round of the bench is, as the bench and its load generator tell each other.
 
-A *trade* is one DvP. A *unit* is what is sent at once: one trade, or a bulk of them. A *lane* is
-where a trade may run: two members, each with an account for the security and one for the cash.
+A *trade* is one settlement of the ordered shape. A *unit* is what is sent at once: one trade, or a
+bulk of them. A *lane* is where a trade may run: members in a circle, each with an account for what
+it pays and one for what it is paid.
 """
 
 from enum import StrEnum
@@ -11,6 +12,54 @@ import msgspec
 
 BULK: Final = 50
 """Proposals of a JSON array, and messages of a BizMsgs: what limits of the market call a batch."""
+
+
+class Shape(StrEnum):
+    """What a trade is: a circle in which each member pays the next one, a ledger for each leg."""
+
+    DVP = "dvp"  # a security against cash
+    PVP = "pvp"  # one currency against another
+    CROSS = "cross"  # a security sold to one who pays in another currency: three legs
+    RING = "ring"  # a security and three currencies: four members, no two of whom can settle alone
+
+    @property
+    def legs(self) -> tuple[str, ...]:
+        """The names of the legs; SECU is on a securities ledger, all others on currency ledgers."""
+        return _LEGS[self]
+
+
+SECURITY_LEG: Final = "SECU"
+
+_LEGS: Final = {
+    Shape.DVP: (SECURITY_LEG, "CASH"),
+    Shape.PVP: ("CASH1", "CASH2"),
+    Shape.CROSS: (SECURITY_LEG, "CASH1", "CASH2"),
+    Shape.RING: (SECURITY_LEG, "CASH1", "CASH2", "CASH3"),
+}
+
+
+class Fate(StrEnum):
+    """How a trade has to end. Whatever ends in another way is a fault of the round."""
+
+    SETTLED = "settled"
+    NO_COVER = "no cover"  # of its last leg, by more than there is: cancelled
+    LAPSED = "lapsed"  # a payer never consents: cancelled when its time is up
+    ALONE = "alone"  # the counterparty never instructs (ISO 20022): told that it is unmatched
+
+    @property
+    def ends(self) -> frozenset[str | None]:
+        """What a party may be told in the end; None is settled. A cancelled settlement of which
+        nothing was ever locked is reported as REJECTED."""
+        match self:
+            case Fate.SETTLED:
+                return frozenset({None})
+            case Fate.NO_COVER | Fate.LAPSED:
+                return frozenset({"CANCELLED", "REJECTED"})
+            case Fate.ALONE:
+                return frozenset({UNMATCHED})
+
+
+UNMATCHED: Final = "unmatched"
 
 
 class Case(StrEnum):
@@ -62,35 +111,37 @@ class Asset(msgspec.Struct, frozen=True, kw_only=True):
     ledger: str
     scale: int
     quantity_type: str
+    beyond: int = 0  # more than all its holders have together, in smallest units
 
 
 class Holder(msgspec.Struct, frozen=True, kw_only=True):
-    """A party of a lane: its place in `Site.members`, and its two accounts."""
+    """A party of a lane: its place in `Site.members`, and its account on each ledger it needs."""
 
     member: int
-    securities_account: str
-    cash_account: str
+    accounts: dict[str, str]
 
 
 class Lane(msgspec.Struct, frozen=True, kw_only=True):
-    """Two members that trade one security against one currency, in both directions."""
+    """A circle: each party pays its asset to the next one, or in reverse to the one before. The
+    assets stand in the order of the shape's legs."""
 
-    security: Asset
-    cash: Asset
-    one: Holder
-    other: Holder
+    assets: tuple[Asset, ...]
+    parties: tuple[Holder, ...]
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
-    """The system that the load generator speaks to. The lanes of one pair of members stand together
-    in `pairs`: a bulk is between two members. The first lane of all is the hot one."""
+    """The system that the load generator speaks to. The lanes of the same members stand together
+    in `groups`: a bulk is between the same members. All of `hot` go over one cash account."""
 
+    shape: Shape
     gateway: str
     bic: str
-    depository: str
+    depository: str | None  # of the securities leg, where the shape has one
     business_date: str  # YYYY-MM-DD
     members: tuple[Member, ...]
-    pairs: tuple[tuple[Lane, ...], ...]
+    groups: tuple[tuple[Lane, ...], ...]
+    hot: tuple[Lane, ...]
+    absent: Holder | None  # a member that has given no power of attorney, and never consents
     database: str | None  # DSN of the case DATABASE
 
 
@@ -101,12 +152,24 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     in_flight: int  # trades that are not final yet, rounded up to whole units
     seconds: float | None = None
     settlements: int | None = None
-    hot_share: float = 0.0  # of the units, all on the hot lane
+    hot_share: float = 0.0  # of the units, on the hot lanes
+    fault_rate: float = 0.0  # of the trades, that have to fail
     protocol: str | None = None
 
     @property
     def units_in_flight(self) -> int:
         return -(-self.in_flight // self.case.unit)
+
+
+def fates(order: Order, site: Site) -> tuple[Fate, ...]:
+    """The ways in which trades of an order may be made to fail. An instruction without cover waits
+    and is tried again for days; a leg of `htlc` comes back by its clock only, after minutes."""
+    if order.case is Case.DATABASE or not order.fault_rate:
+        return ()
+    if order.case.is_iso:
+        return (Fate.ALONE,)
+    lapsed = () if site.absent is None else (Fate.LAPSED,)
+    return lapsed if order.protocol == "htlc" else (Fate.NO_COVER, *lapsed)
 
 
 class Flow(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,7 +187,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     first_id: str  # every settlement id of the round is greater (UUIDv7)
     sent: int  # trades
     settled: int
-    seconds: float  # first request to last final state
-    latencies: tuple[float, ...]  # seconds, one per trade: request to both parties told
+    failed: int  # that had to, and did
+    seconds: float  # first request to the last that was settled
+    latencies: tuple[float, ...]  # seconds, one per settled trade: request to all parties told
     flows: tuple[Flow, ...]
     faults: tuple[str, ...]  # what was refused, lost, told twice or ended in another way

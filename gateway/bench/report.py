@@ -5,8 +5,9 @@ from typing import Final
 
 import msgspec
 
+from gateway.bench.census import Holdings
 from gateway.bench.facts import Facts
-from gateway.bench.plan import Case, Watch, watch
+from gateway.bench.plan import Case, Shape, Watch, watch
 from gateway.bench.rounds import Round
 from gateway.bench.statistics import Spread, percentile
 from gateway.bench.system import GROUPS, LOAD
@@ -21,9 +22,12 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     case: Case
     in_flight: int
     watch: Watch | None  # None: the call itself returns when the trade is final
+    legs: int = 2  # of a settlement
     settled: int
+    failed: int = 0  # that had to
     settlements_per_second: tuple[float, ...]
     cpu_us_per_settlement: tuple[float, ...]  # all groups but the load generator
+    cpu_us_per_leg: tuple[float, ...] = ()
     cpu_us_by_group: dict[str, tuple[float, ...]]  # the load generator's among them
     cpu_us_by_process: dict[str, tuple[float, ...]]  # `group/process`, each PostgreSQL server apart
     latency_p50_ms: float  # over the trades of all rounds
@@ -31,6 +35,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     others_cores: tuple[float, ...]
     ledger_operations_per_transaction: float | None
     journal_entries_per_transaction: float | None
+    database_us_per_settlement: tuple[float, ...] = ()
 
 
 class Parameters(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +46,8 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     settlements: int | None
     hot_share: float
     protocol: str | None
+    shape: Shape = Shape.DVP
+    fault_rate: float = 0.0
     target: str | None  # the data directory; None is a system of the bench's own
 
 
@@ -52,10 +59,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     machine: Facts
     parameters: Parameters
     figures: tuple[Figures, ...]
+    holdings: Holdings | None = None  # in reports of earlier versions
     faults: tuple[str, ...]
 
 
-def figures(case: Case, in_flight: int, rounds: Sequence[Round]) -> Figures:
+def figures(case: Case, in_flight: int, rounds: Sequence[Round], legs: int = 2) -> Figures:
     """The rounds of one case as figures."""
     latencies = [latency for round in rounds for latency in round.latencies]
     by_process = {
@@ -69,14 +77,20 @@ def figures(case: Case, in_flight: int, rounds: Sequence[Round]) -> Figures:
         case=case,
         in_flight=in_flight,
         watch=None if case is Case.DATABASE else watch(in_flight),
+        legs=legs,
         settled=sum(round.settled for round in rounds),
+        failed=sum(round.failed for round in rounds),
         settlements_per_second=tuple(round.settled / round.seconds for round in rounds),
         cpu_us_per_settlement=tuple(map(sum, zip(*system, strict=True))),
+        cpu_us_per_leg=tuple(total / legs for total in map(sum, zip(*system, strict=True))),
         cpu_us_by_group=by_group,
         cpu_us_by_process=by_process,
         latency_p50_ms=percentile(latencies, 0.50) * MILLISECONDS,
         latency_p99_ms=percentile(latencies, 0.99) * MILLISECONDS,
         others_cores=tuple(round.others_cores for round in rounds),
+        database_us_per_settlement=tuple(
+            round.database_seconds / round.settled * MICROSECONDS for round in rounds
+        ),
         ledger_operations_per_transaction=_mean(size.ledger_operations for size in sizes),
         journal_entries_per_transaction=_mean(size.journal_entries for size in sizes),
     )
@@ -99,7 +113,8 @@ COLUMNS: Final = (
     "case",
     "in flight",
     "settlements/s\nmedian (min-max)",
-    "CPU us per DvP\nmedian (min-max)",
+    "CPU us per settlement\nmedian (min-max)",
+    "per leg",
     *(f"{group}\nCPU us" for group in GROUPS),
     "load generator\nCPU us (extra)",
     "p50 ms",
@@ -107,6 +122,7 @@ COLUMNS: Final = (
     "final state\nseen by",
     "ledger ops\nper transaction",
     "journal entries\nper transaction",
+    "database\nus",
     "other load\ncores",
 )
 
@@ -119,12 +135,14 @@ def row(found: Figures) -> tuple[str, ...]:
         str(found.in_flight),
         _ranged(found.settlements_per_second),
         _ranged(found.cpu_us_per_settlement),
+        f"{Spread.of(found.cpu_us_per_leg).median:.0f}",
         *("-" if values is None else f"{Spread.of(values).median:.0f}" for values in groups),
         f"{found.latency_p50_ms:.1f}",
         f"{found.latency_p99_ms:.1f}",
         found.watch or "return",
         _optional(found.ledger_operations_per_transaction),
         _optional(found.journal_entries_per_transaction),
+        f"{Spread.of(found.database_us_per_settlement).median:.0f}",
         f"{Spread.of(found.others_cores).median:.1f}",
     )
 
@@ -136,6 +154,16 @@ def _ranged(values: Sequence[float]) -> str:
 
 def _optional(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
+
+
+def failed(report: Report) -> list[str]:
+    """What was made to fail, and did; nothing where nothing was."""
+    return [
+        f"{found.case} at {found.in_flight} in flight: {found.failed:,} trades failed as they had "
+        f"to, beside {found.settled:,} that settled"
+        for found in report.figures
+        if found.failed
+    ]
 
 
 def ratios(report: Report) -> list[str]:
@@ -163,12 +191,21 @@ def _medians(found: Figures) -> tuple[float, float]:
     )
 
 
+def _workload(parameters: Parameters) -> str:
+    """What was settled, in a line."""
+    protocol = parameters.protocol or "the strongest protocol that the ledgers can serve"
+    shape = f"{parameters.shape}, {len(parameters.shape.legs)} legs, {protocol}"
+    shares = f"{parameters.hot_share:.0%} on one hot cash account"
+    return f"{shape}; {shares}; {parameters.fault_rate:.0%} made to fail"
+
+
 def machine_lines(report: Report) -> list[str]:
     """The facts of the machine, for people."""
     facts = report.machine
     lines = [
+        _workload(report.parameters),
         f"{facts.cores} cores of {facts.cpu}, {facts.memory_gib} GiB, {facts.kernel}, "
-        f"Python {facts.python}"
+        f"Python {facts.python}",
     ]
     for database in facts.databases:
         lines.append(

@@ -13,8 +13,10 @@ from typing import Final
 
 import msgspec
 
-from gateway.bench import database, facts, throwaway
-from gateway.bench.plan import Case, Flow, Order, Site
+from gateway.bench import database, facts, profiles, throwaway
+from gateway.bench.census import Holdings
+from gateway.bench.plan import Case, Flow, Order, Shape, Site, fates
+from gateway.bench.profiles import profiling
 from gateway.bench.report import Figures, Parameters, Report, figures
 from gateway.bench.rounds import Meter, Round, load_generator
 from gateway.bench.system import BenchError, System, postmaster
@@ -41,8 +43,11 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     settlements: int | None
     hot_share: float
     protocol: str | None
+    shape: Shape
+    fault_rate: float
     target: Path | None  # the data directory of a running `lockstep up`
     against_database: bool
+    profile: Path | None = None  # where profiles go
 
     @property
     def keys(self) -> tuple[Key, ...]:
@@ -59,6 +64,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
             seconds=self.seconds,
             settlements=self.settlements,
             hot_share=self.hot_share,
+            fault_rate=self.fault_rate,
             protocol=self.protocol,
         )
 
@@ -70,6 +76,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
             settlements=self.settlements,
             hot_share=self.hot_share,
             protocol=self.protocol,
+            shape=self.shape,
+            fault_rate=self.fault_rate,
             target=None if self.target is None else str(self.target),
         )
 
@@ -78,10 +86,13 @@ async def run(wanted: Wanted, say: Say) -> Report:
     """The report of a bench. Raises BenchError and what `gateway.machine.up` raises."""
     if not cpu.PROC.joinpath("stat").exists():
         raise BenchError("CPU time is read from /proc: run the bench on Linux")
+    if wanted.profile is not None:
+        profiles.prepare(wanted.profile)
     async with AsyncExitStack() as stack:
-        system = await stack.enter_async_context(_system(wanted.target, say))
+        system = await stack.enter_async_context(_system(wanted, say))
         dsn = await stack.enter_async_context(_yardstick(wanted.against_database, say))
-        site = await system.site(dsn)
+        site = await system.site(wanted.shape, dsn)
+        _check(wanted, site)
         if dsn is not None:
             await database.prepare(dsn, site)
         bench = _Bench(wanted, system, site, say)
@@ -100,6 +111,7 @@ class _Bench:
         self._rounds: dict[Key, list[Round]] = {key: [] for key in wanted.keys}
         self._flows: list[Flow] = []
         self._faults: list[str] = []
+        self._holdings: Holdings | None = None
 
     async def measure(self) -> None:
         """Warm up, then every round of every case; then look at the books."""
@@ -112,13 +124,21 @@ class _Bench:
             self._say(f"warming up {len(self._rounds)} cases")
             for key in self._rounds:
                 warm_up = msgspec.structs.replace(
-                    self._wanted.order(key), seconds=WARM_UP_SECONDS, settlements=None
+                    self._wanted.order(key),
+                    seconds=WARM_UP_SECONDS,
+                    settlements=None,
+                    fault_rate=0.0,  # to lapse takes longer than to warm up
                 )
                 await self._round(meter, key, warm_up)
+            held = await meter.census()
             for number in range(1, self._wanted.rounds + 1):
                 self._say(f"round {number} of {self._wanted.rounds}")
                 for key, rounds in self._rounds.items():
                     rounds.append(await self._round(meter, key, self._wanted.order(key)))
+            self._holdings = Holdings(
+                before=held, after=await meter.census(), settled=self._settled()
+            )
+            await self._profile(meter)
         self._faults += await self._system.faults(before, self._flows)
         if dsn is not None:
             self._faults += await database.conserved(dsn)
@@ -134,11 +154,34 @@ class _Bench:
         if not alone:
             self._flows += outcome.flows
         self._faults += [f"{place}: {fault}" for fault in outcome.faults]
-        if outcome.settled != outcome.sent:
-            self._faults.append(f"{place}: sent {outcome.sent}, settled {outcome.settled}")
+        if outcome.settled + outcome.failed != outcome.sent:
+            self._faults.append(
+                f"{place}: sent {outcome.sent}, settled {outcome.settled}, "
+                f"failed as they had to {outcome.failed}"
+            )
         if not outcome.settled:
             raise BenchError("; ".join(self._faults) or f"{place}: nothing was settled")
         return measured
+
+    def _settled(self) -> int:
+        """By the gateway, in the rounds that count."""
+        return sum(
+            round.settled
+            for (case, _), rounds in self._rounds.items()
+            for round in rounds
+            if case is not Case.DATABASE
+        )
+
+    async def _profile(self, meter: Meter) -> None:
+        """Another round of each case, looked at while it runs, if that is wanted."""
+        if self._wanted.profile is None:
+            return
+        for key in self._rounds:
+            case, in_flight = key
+            if case is not Case.DATABASE:
+                self._say(f"profiling {case} at {in_flight} in flight")
+                async with profiling(self._wanted.profile, case, in_flight, meter.groups):
+                    await self._round(meter, key, self._wanted.order(key))
 
     async def report(self) -> Report:
         dsns = self._system.databases.all
@@ -147,7 +190,8 @@ class _Bench:
             version=_version(),
             machine=await facts.gather(dsns),
             parameters=self._wanted.parameters,
-            figures=tuple(_figures(self._rounds)),
+            figures=tuple(_figures(self._wanted.shape, self._rounds)),
+            holdings=self._holdings,
             faults=tuple(self._faults),
         )
 
@@ -159,19 +203,31 @@ def _version() -> str:
         return "not installed"  # run from a checkout
 
 
-def _figures(rounds: dict[Key, list[Round]]) -> Sequence[Figures]:
-    return [figures(case, in_flight, done) for (case, in_flight), done in rounds.items()]
+def _figures(shape: Shape, rounds: dict[Key, list[Round]]) -> Sequence[Figures]:
+    legs = len(shape.legs)
+    return [figures(case, in_flight, done, legs) for (case, in_flight), done in rounds.items()]
+
+
+def _check(wanted: Wanted, site: Site) -> None:
+    """BenchError for an order that the site cannot carry out."""
+    for key in wanted.keys:
+        order = wanted.order(key)
+        if order.fault_rate and order.case is not Case.DATABASE and not fates(order, site):
+            raise BenchError(
+                "no trade of this protocol can be made to fail in time: it takes a member that has "
+                "given no power of attorney, with an account on every ledger"
+            )
 
 
 @asynccontextmanager
-async def _system(target: Path | None, say: Say) -> AsyncIterator[System]:
+async def _system(wanted: Wanted, say: Say) -> AsyncIterator[System]:
     """The running one, or one of our own that is gone afterwards."""
-    if target is not None:
-        yield System(target)
+    if wanted.target is not None:
+        yield System(wanted.target)
         return
     data = temporary_directory()
     try:
-        world = throwaway.write(data / "bench.toml")
+        world = throwaway.write(data / "bench.toml", wanted.shape)
         async with running(Options(data=data, world=str(world)), say):
             yield System(data)
     finally:

@@ -17,7 +17,9 @@ import msgspec
 
 from gateway import access, config
 from gateway.access import Members
-from gateway.bench.plan import Asset, Flow, Holder, Lane, Member, Site
+from gateway.bench import lanes
+from gateway.bench.lanes import Balances
+from gateway.bench.plan import Flow, Member, Shape, Site
 from gateway.client import GatewayClient
 from gateway.config import Settings
 from gateway.http import wire
@@ -35,15 +37,12 @@ LOAD: Final = "load generator"
 GROUPS: Final = (GATEWAY, LEDGERS, POSTGRESQL)
 """The system under test; the load generator is no part of it."""
 
-ROOM: Final = 100_000
-"""Smallest units that both sides of a lane must hold: some hundred trades in one direction."""
+FAULTS_MAX: Final = 20
+"""Of the books, told one by one: one is enough to fail."""
 
 HEAR_SECONDS: Final = 0.1
 HEAR_TIMES_MAX: Final = 300
 """A gateway asks its ledgers what they are when it has started: half a minute is a fault."""
-
-Balances = dict[tuple[str, str, str], int]
-"""Ledger, account, asset: the balance."""
 
 
 class BenchError(Exception):
@@ -59,6 +58,10 @@ class Databases(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def all(self) -> tuple[str, ...]:
         return (self.gateway, *self.ledgers.values())
+
+    @property
+    def by_name(self) -> dict[str, str]:
+        return {GATEWAY: self.gateway, **self.ledgers}
 
 
 class System:
@@ -104,25 +107,32 @@ class System:
 
     # ------------------------------------------------------------------ lanes
 
-    async def site(self, database: str | None) -> Site:
+    async def site(self, shape: Shape, database: str | None) -> Site:
         """Where the load generator may trade. BenchError if there is nowhere."""
         found = await self._heard()
-        securities, cash = (_first(found, kind) for kind in ("securities", "currency"))
-        held = await self.balances()
-        pairs = self._pairs(securities, cash, held)
-        if not any(pairs):
-            raise BenchError("no two members hold the same security and cash to trade it with")
-        depository = self.settings.ledgers[securities.name].depository
-        assert depository is not None, "a gateway's configuration names it for every registry"
+        members = self.settings.members
+        try:
+            market = lanes.Market(
+                ledgers=lanes.ledgers(shape, found),
+                members=self.members,
+                held=await self.balances(),
+                without_power=frozenset(m.bic for m in members if not m.power_of_attorney),
+            )
+            groups = market.groups()
+        except lanes.Unfit as error:
+            raise BenchError(str(error)) from None
         return Site(
+            shape=shape,
             gateway=self.ready.gateway,
             bic=self.ready.bic,
-            depository=depository,
+            depository=self.settings.ledgers[market.ledgers[0].name].depository,
             business_date=self.settings.business_date or f"{datetime.now(UTC):%Y-%m-%d}",
             members=tuple(
                 Member(bic=bic, token=member.token) for bic, member in self.members.members.items()
             ),
-            pairs=tuple(pairs),
+            groups=groups,
+            hot=lanes.hot(groups),
+            absent=market.absent(),
             database=database,
         )
 
@@ -137,41 +147,6 @@ class System:
                     return found
                 await asyncio.sleep(HEAR_SECONDS)
         raise BenchError("the gateway does not hear all of its ledgers")
-
-    def _pairs(
-        self, securities: wire.LedgerView, cash: wire.LedgerView, held: Balances
-    ) -> list[tuple[Lane, ...]]:
-        """Members two by two, in the order of members.json, with what they can trade."""
-        bics = list(self.members.members)
-        money = _asset(cash, cash.assets[0].asset)
-        pairs = []
-        for number in range(0, len(bics) - 1, 2):
-            lanes: list[Lane] = []
-            for asset in securities.assets:
-                security = _asset(securities, asset.asset)
-                one, other = (
-                    self._holder(bics, n, security, money, held) for n in (number, number + 1)
-                )
-                if one is not None and other is not None:
-                    lanes.append(Lane(security=security, cash=money, one=one, other=other))
-            if lanes:
-                pairs.append(tuple(lanes))
-        return pairs
-
-    def _holder(
-        self, bics: list[str], number: int, security: Asset, money: Asset, held: Balances
-    ) -> Holder | None:
-        """A member's account with enough of a security, and the cash account in the same place."""
-        accounts = self.members.members[bics[number]].accounts
-        ours = accounts.get(security.ledger, ())
-        cash = accounts.get(money.ledger, ())
-        for place, account in enumerate(ours):
-            if held.get((security.ledger, account, security.code), 0) < ROOM or not cash:
-                continue
-            paid_from = cash[place % len(cash)]
-            if held.get((money.ledger, paid_from, money.code), 0) >= ROOM:
-                return Holder(member=number, securities_account=account, cash_account=paid_from)
-        return None
 
     # ------------------------------------------------------------------ books
 
@@ -210,7 +185,9 @@ class System:
                 for holding in account.holdings
                 if int(holding.locked)
             ]
-        return found + await self._not_conserved()
+        found += await self._not_conserved()
+        left = len(found) - FAULTS_MAX
+        return found if left <= 0 else [*found[:FAULTS_MAX], f"and {left} more like these"]
 
     async def _not_conserved(self) -> list[str]:
         token = self.members.operators[GATEWAY_OPERATOR].token
@@ -221,20 +198,6 @@ class System:
                 for position in await LedgerClient(session, url, token).conservation()
                 if int(position.difference)
             ]
-
-
-def _first(found: wire.LedgerList, kind: str) -> wire.LedgerView:
-    for ledger in found.ledgers:
-        if ledger.kind == kind and ledger.assets:
-            return ledger
-    raise BenchError(f"there is no {kind} ledger: the bench settles DvP")
-
-
-def _asset(ledger: wire.LedgerView, code: str) -> Asset:
-    (asset,) = (asset for asset in ledger.assets if asset.asset == code)
-    return Asset(
-        code=code, ledger=ledger.name, scale=asset.scale, quantity_type=asset.quantity_type
-    )
 
 
 async def postmaster(dsn: str) -> int:

@@ -6,32 +6,45 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from gateway.bench import bodies
-from gateway.bench.bodies import Trade
-from gateway.bench.plan import Case, Flow, Lane, Order, Outcome, Site
+from gateway.bench.plan import (
+    UNMATCHED,
+    Case,
+    Fate,
+    Flow,
+    Holder,
+    Lane,
+    Order,
+    Outcome,
+    Site,
+    fates,
+)
+from gateway.bench.trade import Trade, quantities
 from gateway.ids import new_id
 from protocols.iso20022.instruction import Movement
 
 DRAIN_SECONDS: Final = 60.0
 """For the last trades of a round to become final: `commit_by` of the gateway's defaults."""
 
-QUANTITIES: Final = 1000
-"""Different quantities, and amounts, of the trades: few enough to be written once."""
-
 FAULTS_MAX: Final = 20
 """Faults that are told in words; one is enough to fail."""
 
 
 class Unit:
-    """What is sent at once: its trades, and when the last of them was final."""
+    """What is sent at once, and when the last of it was settled. A trade that has to fail takes its
+    time to lapse: the next unit does not wait for it."""
 
     __slots__ = ("done", "open", "started", "trades")
 
     def __init__(self, trades: list[Trade]) -> None:
         self.trades = trades
-        self.open = len(trades)
+        self.open = sum(trade.fate is Fate.SETTLED for trade in trades)
         self.started = 0.0
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if not self.open:
+            self.done.set_result(None)
 
 
 class Dealer:
@@ -40,30 +53,49 @@ class Dealer:
     def __init__(self, site: Site, order: Order) -> None:
         self._site = site
         self._order = order
+        self._fates = fates(order, site)
         self._units = 0
         self._hot = 0
         self._trades = 0
+        self._failing = 0
 
     def unit(self) -> Unit:
-        case = self._order.case
         number, self._units = self._units, self._units + 1
-        pair = self._site.pairs[number % len(self._site.pairs)]
-        reverse = bool(number // len(self._site.pairs) % 2)
+        lanes = self._site.groups[number % len(self._site.groups)]
+        reverse = bool(number // len(self._site.groups) % 2)
         if self._hot < self._order.hot_share * self._units:
             self._hot += 1
-            pair, reverse = self._site.pairs[0][:1], bool(self._hot % 2)
-        return Unit([self._trade(pair, reverse) for _ in range(case.unit)])
+            lanes, reverse = self._site.hot, bool(self._hot % 2)
+        return Unit([self._trade(lanes, reverse) for _ in range(self._order.case.unit)])
 
-    def _trade(self, pair: Sequence[Lane], reverse: bool) -> Trade:
+    def _trade(self, lanes: Sequence[Lane], reverse: bool) -> Trade:
         number, self._trades = self._trades, self._trades + 1
         id = new_id()
-        return Trade(
+        trade = Trade(
             id=id.replace("-", "") if self._order.case.is_iso else id,
-            lane=pair[number // len(self._site.pairs) % len(pair)],
+            lane=lanes[number // len(self._site.groups) % len(lanes)],
             reverse=reverse,
-            quantity=1 + number % QUANTITIES,
-            amount=1 + number * 7 % QUANTITIES,
+            quantities=quantities(number, len(lanes[0].assets)),
         )
+        if self._fates and self._failing < self._order.fault_rate * self._trades:
+            self._failing += 1
+            return self._doomed(trade, self._fates[self._failing % len(self._fates)])
+        return trade
+
+    def _doomed(self, trade: Trade, fate: Fate) -> Trade:
+        """The same trade, so that it must fail."""
+        match fate:
+            case Fate.NO_COVER:
+                moved = (*trade.quantities[:-1], trade.lane.assets[-1].beyond)
+                return replace(trade, fate=fate, quantities=moved)
+            case Fate.LAPSED:
+                assert self._site.absent is not None, "else it is no fate of this site"
+                parties = list(trade.lane.parties)  # whoever hands it in, consents
+                parties[0 if trade.reverse else 1] = self._site.absent
+                lane = replace(trade.lane, parties=tuple(parties))
+                return replace(trade, fate=fate, lane=lane)
+            case Fate.ALONE | Fate.SETTLED:
+                return replace(trade, fate=fate)
 
 
 class Tally:
@@ -73,53 +105,67 @@ class Tally:
         self._site = site
         self._case = case
         self._expected: dict[tuple[str, str], tuple[Unit, Trade]] = {}
-        self._told_once: set[str] = set()
+        self._untold: dict[str, int] = {}  # parties of each trade that have not been told its end
         self._over: set[tuple[str, str]] = set()
+        self._all_told = asyncio.Event()
         self.flows: Counter[tuple[str, str, str]] = Counter()
         self.latencies: list[float] = []
         self.faults: list[str] = []
         self.sent = 0
-        self.last_final = 0.0
+        self.failed = 0
+        self.last_settled = 0.0
 
     def expect(self, unit: Unit) -> None:
         """A unit is about to be sent."""
         unit.started = time.perf_counter()
+        self._all_told.clear()
         self.sent += len(unit.trades)
         for trade in unit.trades:
-            for key in self._keys(trade):
+            keys = self._keys(trade)
+            self._untold[trade.id] = len(keys)
+            for key in keys:
                 self._expected[key] = (unit, trade)
 
-    def _keys(self, trade: Trade) -> tuple[tuple[str, str], tuple[str, str]]:
+    def _keys(self, trade: Trade) -> tuple[tuple[str, str], ...]:
         """Who is told about a trade, and by which reference."""
-        seller, buyer = (self._site.members[h.member].bic for h in (trade.seller, trade.buyer))
-        if self._case.is_iso:
-            return (
-                (seller, bodies.message_id(trade.id, Movement.DELI)),
-                (buyer, bodies.message_id(trade.id, Movement.RECE)),
-            )
-        return (seller, trade.id), (buyer, trade.id)
+        if not self._case.is_iso:
+            return tuple((self._bic(party), trade.id) for party in trade.lane.parties)
+        seller = self._bic(trade.first_payer), bodies.message_id(trade.id, Movement.DELI)
+        buyer = self._bic(trade.first_payee), bodies.message_id(trade.id, Movement.RECE)
+        return (seller,) if trade.fate is Fate.ALONE else (seller, buyer)
+
+    def _bic(self, holder: Holder) -> str:
+        return self._site.members[holder.member].bic
 
     def told(self, member: str, reference: str, instead: str | None) -> None:
         """A final notice has come in; None is settled."""
         key = (member, reference)
-        found = self._expected.pop(key, None)
+        found = self._expected.get(key)
         if found is None:
-            if key in self._over:
+            if key in self._over and instead != UNMATCHED:
                 self.fault(f"{member} was told twice about {reference}")
             return  # else of somebody else: a target may have other users
-        self._over.add(key)
         unit, trade = found
-        if instead is not None:
-            self.fault(f"{reference} ended as {instead}, not settled")
-        if trade.id in self._told_once:
+        if instead == UNMATCHED and trade.fate is not Fate.ALONE:
+            return  # until its counterparty's instruction comes in, a moment later
+        del self._expected[key]
+        self._over.add(key)
+        if not self._expected:
+            self._all_told.set()
+        if instead not in trade.fate.ends:
+            self.fault(f"{reference} ended as {instead or 'settled'}, it should be {trade.fate}")
+        self._untold[trade.id] -= 1
+        if not self._untold[trade.id]:
+            del self._untold[trade.id]
             self.final(unit, trade)
-        else:
-            self._told_once.add(trade.id)
 
     def final(self, unit: Unit, trade: Trade) -> None:
-        """Both parties know how a trade has ended."""
-        self.last_final = time.perf_counter()
-        self.latencies.append(self.last_final - unit.started)
+        """All parties know how a trade has ended."""
+        if trade.fate is not Fate.SETTLED:
+            self.failed += 1
+            return
+        self.last_settled = time.perf_counter()
+        self.latencies.append(self.last_settled - unit.started)
         self._moved(trade)
         unit.open -= 1
         if unit.open == 0:
@@ -127,16 +173,19 @@ class Tally:
 
     def _moved(self, trade: Trade) -> None:
         """Note what a settled trade has moved."""
-        securities, cash = trade.lane.security, trade.lane.cash
-        seller, buyer = trade.seller, trade.buyer
-        self.flows[securities.ledger, seller.securities_account, securities.code] -= trade.quantity
-        self.flows[securities.ledger, buyer.securities_account, securities.code] += trade.quantity
-        self.flows[cash.ledger, buyer.cash_account, cash.code] -= trade.amount
-        self.flows[cash.ledger, seller.cash_account, cash.code] += trade.amount
+        for transfer in trade.transfers:
+            asset = transfer.asset
+            for holder, sign in ((transfer.payer, -1), (transfer.payee, 1)):
+                key = asset.ledger, holder.accounts[asset.ledger], asset.code
+                self.flows[key] += sign * transfer.quantity
 
     def fault(self, text: str) -> None:
         if len(self.faults) < FAULTS_MAX:
             self.faults.append(text)
+
+    async def all_told(self) -> None:
+        """Return when nobody waits for a notice any more: trades that fail take their time."""
+        await self._all_told.wait()
 
     def lost(self) -> None:
         """The round is over: whatever is still expected was lost."""
@@ -153,7 +202,8 @@ class Tally:
             first_id=first_id,
             sent=self.sent,
             settled=len(self.latencies),
-            seconds=max(self.last_final - started, 0.0),
+            failed=self.failed,
+            seconds=max(self.last_settled - started, 0.0),
             latencies=tuple(self.latencies),
             flows=tuple(
                 Flow(ledger=ledger, account=account, asset=asset, quantity=quantity)

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from gateway.bench.connection import Connection, get
-from gateway.bench.plan import Member, Watch
+from gateway.bench.plan import UNMATCHED, Member, Watch
 from gateway.client import GatewayClient
 from gateway.http import notation, wire
 
@@ -24,8 +24,12 @@ PAUSE_SECONDS: Final = 0.04
 and with 256 trades in flight leave room for 6,000 settlements a second."""
 
 CONFIRMATION: Final = "sese.025"
-_REFUSALS: Final = (b"<Rjctd>", b"<Canc>")
-"""Final statuses of a sese.024."""
+_STATUSES: Final = {
+    b"<Rjctd>": "REJECTED",
+    b"<Canc>": "CANCELLED",
+    b"<Umtchd>": UNMATCHED,
+}
+"""Statuses of a sese.024 after which nothing follows, unless a counterpart of what is unmatched."""
 
 
 class _Notice(msgspec.Struct):
@@ -119,7 +123,7 @@ class Mailbox:
         elif item.related is not None:
             if item.definition.startswith(CONFIRMATION):
                 self._told(self._member.bic, item.related, None)
-            elif (status := _refusal(item)) is not None:
+            elif (status := _end(item)) is not None:
                 self._told(self._member.bic, item.related, status)
 
 
@@ -127,7 +131,7 @@ def _as_item(delivery: wire.Delivery) -> _Item:
     return _item.decode(msgspec.json.encode(delivery))
 
 
-def _refusal(item: _Item) -> str | None:
+def _end(item: _Item) -> str | None:
     assert not isinstance(item.xml, UnsetType), "the bench asks for XML"
     text = bytes(item.xml)
-    return next((status.decode() for status in _REFUSALS if status in text), None)
+    return next((end for status, end in _STATUSES.items() if status in text), None)

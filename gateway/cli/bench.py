@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 import msgspec
 
-from gateway.bench import compare, report, run
-from gateway.bench.plan import Case
+from gateway.bench import census, compare, report, run
+from gateway.bench.plan import Case, Shape
 from gateway.bench.report import Report
 from gateway.bench.run import Wanted
 from gateway.bench.system import BenchError
@@ -23,8 +23,17 @@ CASES = tuple(case.value for case in Case if case is not Case.DATABASE)
 IN_FLIGHT_MAX = 100_000
 """Half of what a gateway keeps open by default."""
 
+FAULT_RATE_MAX = 0.9
+"""CPU time is told per settled trade: some must be."""
 
-def _cases(ctx: click.Context, param: click.Parameter, value: str) -> tuple[Case, ...]:  # noqa: ARG001
+
+def _cases(
+    ctx: click.Context,  # noqa: ARG001
+    param: click.Parameter,  # noqa: ARG001
+    value: str | None,
+) -> tuple[Case, ...] | None:
+    if value is None:
+        return None
     names = re.split(r"[ ,]+", value.strip(" ,"))
     for name in names:
         if name not in CASES:
@@ -46,10 +55,8 @@ _new_file = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 @click.command("bench")
 @click.option(
     "--cases",
-    default=",".join(CASES),
-    show_default=True,
     callback=_cases,
-    help="What is sent, and how much at once.",
+    help="What is sent, and how much at once. [default: all that can be]",
 )
 @click.option(
     "--in-flight",
@@ -66,7 +73,21 @@ _new_file = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
     type=click.FloatRange(0, 1),
     default=0.0,
     show_default=True,
-    help="Share that goes over one pair of accounts.",
+    help="Share of the trades that go over one cash account.",
+)
+@click.option(
+    "--fault-rate",
+    type=click.FloatRange(0, FAULT_RATE_MAX),
+    default=0.0,
+    show_default=True,
+    help="Share of the trades that are made to fail (no cover, no consent, no counterpart).",
+)
+@click.option(
+    "--shape",
+    type=click.Choice([shape.value for shape in Shape]),
+    default=Shape.DVP.value,
+    show_default=True,
+    help="What is settled: cross is a DvP over two currencies, ring has four members and ledgers.",
 )
 @click.option(
     "--protocol",
@@ -80,6 +101,12 @@ _new_file = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
     help="Measure the `lockstep up` that runs in this data directory; it must be otherwise idle.",
 )
 @click.option("--against-database", is_flag=True, help="Measure one stored procedure beside it.")
+@click.option(
+    "--profile",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write where the Python processes spend their time, from one more round of each case.",
+)
 @click.option("--json", "json_file", type=_new_file, metavar="FILE", help="Keep it; - is stdout.")
 @click.option(
     "--compare",
@@ -90,19 +117,22 @@ _new_file = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 )
 @run_async
 async def command(
-    cases: tuple[Case, ...],
+    cases: tuple[Case, ...] | None,
     in_flight: tuple[int, ...],
     rounds: int,
     seconds: float | None,
     settlements: int | None,
     hot_share: float,
+    fault_rate: float,
+    shape: str,
     protocol: str | None,
     target: Path | None,
     against_database: bool,
+    profile: Path | None,
     json_file: Path | None,
     earlier: Path | None,
 ) -> int:
-    """Measure CPU time per settled DvP, settlements per second and latency.
+    """Measure CPU time per settlement and leg, settlements per second and latency.
 
     Runs a throw-away system on this machine: two ledgers, a gateway and their databases, each a
     process group of its own, every commit on disk. The load generator is shown apart and is in no
@@ -110,8 +140,11 @@ async def command(
     """
     if seconds is not None and settlements is not None:
         raise click.UsageError("--seconds and --settlements exclude each other")
-    if protocol is not None and any(case.is_iso for case in cases):
-        raise click.UsageError("--protocol is for json cases: a sese.023 cannot ask for one")
+    settled = Shape(shape)
+    if cases is None:
+        agreed = protocol is not None or settled is not Shape.DVP
+        cases = tuple(case for case in map(Case, CASES) if not (agreed and case.is_iso))
+    _check_cases(cases, protocol, settled, against_database)
     wanted = Wanted(
         cases=cases,
         in_flight=in_flight,
@@ -120,8 +153,11 @@ async def command(
         settlements=settlements,
         hot_share=hot_share,
         protocol=protocol,
+        shape=settled,
+        fault_rate=fault_rate,
         target=target,
         against_database=against_database,
+        profile=profile,
     )
     before = None if earlier is None else _read(earlier)
     with failing(*FAULTS, BenchError, EmbeddedError, GatewayUnreachableError, ProblemError):
@@ -133,6 +169,17 @@ async def command(
     for fault in found.faults:
         say(f"FAULT: {fault}")
     return int(worse or bool(found.faults))
+
+
+def _check_cases(
+    cases: tuple[Case, ...], protocol: str | None, shape: Shape, against_database: bool
+) -> None:
+    """UsageError for what cannot be measured together."""
+    iso = any(case.is_iso for case in cases)
+    if protocol is not None and iso:
+        raise click.UsageError("--protocol is for json cases: a sese.023 cannot ask for one")
+    if shape is not Shape.DVP and (iso or against_database):
+        raise click.UsageError(f"--shape {shape} is for json cases: the others settle a DvP")
 
 
 def _read(file: Path) -> Report:
@@ -159,7 +206,10 @@ def _show(found: Report) -> None:
     for line in report.machine_lines(found):
         click.echo(line)
     print_table(report.COLUMNS, [report.row(figures) for figures in found.figures])
-    for line in report.ratios(found):
+    if found.holdings is not None:
+        print_table(census.PROCESS_COLUMNS, census.process_rows(found.holdings))
+        print_table(census.STORE_COLUMNS, census.store_rows(found.holdings))
+    for line in (*report.failed(found), *report.ratios(found)):
         click.echo(line)
 
 
@@ -171,6 +221,6 @@ def _judge(before: Report, after: Report) -> bool:
     for one in compared:
         say(
             f"{one.case} at {one.in_flight} in flight: CPU {one.before:.0f} -> {one.after:.0f} us "
-            f"per DvP ({one.after / one.before - 1:+.1%}): {one.verdict}"
+            f"per settlement ({one.after / one.before - 1:+.1%}): {one.verdict}"
         )
     return any(one.verdict is compare.Verdict.WORSE for one in compared)

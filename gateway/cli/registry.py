@@ -50,7 +50,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-@click.group("registry")
+@click.group("registry", no_args_is_help=False)
 def command() -> None:
     """Mend or rebuild the database of a registry; begin a new log when one is lost.
 

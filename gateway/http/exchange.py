@@ -55,22 +55,22 @@ class MessageDesk(msgspec.Struct, frozen=True, kw_only=True):
     """What the routes of messages and mailboxes work with, in a gateway and in a registry node."""
 
     gateway: Messaging
+    statements: Statements
     bic: str  # `Fr` of what is written here
     body_bytes_max: int
     batch_max: int
+    heartbeat_seconds: float
     sign: Callable[[str, str], str]  # a message to a member, signed where that is agreed
     now: Callable[[], int]
+    say: Callable[[str], None]
+    closing: asyncio.Event  # set when the application shuts down: streams end
 
 
 class Desk(MessageDesk, frozen=True, kw_only=True):
     """What every route of the gateway works with; one for the application."""
 
     gateway: Services
-    statements: Statements
     reconciliation: Reconciling
-    heartbeat_seconds: float
-    say: Callable[[str], None]
-    closing: asyncio.Event  # set when the application shuts down: streams end
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):

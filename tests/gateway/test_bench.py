@@ -17,13 +17,29 @@ from click.testing import CliRunner
 from msgspec.structs import replace
 
 from gateway.bench import compare, throwaway
-from gateway.bench.bodies import Bodies, Trade, array, batch, message_id
+from gateway.bench.bodies import Bodies, array, batch, message_id
 from gateway.bench.facts import Database, Facts, cpu_model
-from gateway.bench.plan import Asset, Case, Holder, Lane, Member, Order, Site, Watch, watch
+from gateway.bench.lanes import hot
+from gateway.bench.plan import (
+    UNMATCHED,
+    Asset,
+    Case,
+    Fate,
+    Holder,
+    Lane,
+    Member,
+    Order,
+    Shape,
+    Site,
+    Watch,
+    fates,
+    watch,
+)
 from gateway.bench.report import Parameters, Report, figures, ratios, row
 from gateway.bench.rounds import Round
 from gateway.bench.statistics import Spread, chance, differ, percentile, rounds_suffice
 from gateway.bench.system import GATEWAY, LEDGERS, LOAD, POSTGRESQL
+from gateway.bench.trade import Trade
 from gateway.bench.trades import Dealer, Tally, Unit
 from gateway.cli import bench as cli
 from gateway.http import wire
@@ -131,25 +147,33 @@ def test_the_cpu_is_named_where_the_kernel_names_it() -> None:
 
 # --- trades ---------------------------------------------------------------------------------------
 
-SECURITY = Asset(code="XS9990000010", ledger="registry", scale=2, quantity_type="FaceAmt")
-EURO = Asset(code="EUR", ledger="bank", scale=2, quantity_type="Ccy")
+SECURITY = Asset(
+    code="XS9990000010", ledger="registry", scale=2, quantity_type="FaceAmt", beyond=901
+)
+EURO = Asset(code="EUR", ledger="bank", scale=2, quantity_type="Ccy", beyond=902)
 
 
 def lane(first: int, place: int) -> Lane:
-    one, other = (
-        Holder(member=m, securities_account=f"REG-{m}-{place}", cash_account=f"EUR-{m}-{place}")
+    parties = tuple(
+        Holder(member=m, accounts={"registry": f"REG-{m}-{place}", "bank": f"EUR-{m}-{place}"})
         for m in (first, first + 1)
     )
-    return Lane(security=SECURITY, cash=EURO, one=one, other=other)
+    return Lane(assets=(SECURITY, EURO), parties=parties)
+
+
+GROUPS = ((lane(0, 0), lane(0, 1)), (lane(2, 0), lane(2, 1)))
 
 
 SITE = Site(
+    shape=Shape.DVP,
     gateway="http://127.0.0.1:1",
     bic="LCKSNL20XXX",
     depository="REGADEF0XXX",
     business_date="2026-10-08",
-    members=tuple(Member(bic=f"BNM{x}DEF0XXX", token=f"token-{x}") for x in "ABCD"),
-    pairs=((lane(0, 0), lane(0, 1)), (lane(2, 0), lane(2, 1))),
+    members=tuple(Member(bic=f"BNM{x}DEF0XXX", token=f"token-{x}") for x in "ABCDX"),
+    groups=GROUPS,
+    hot=hot(GROUPS),
+    absent=Holder(member=4, accounts={"registry": "REG-4-0", "bank": "EUR-4-0"}),
     database=None,
 )
 
@@ -162,29 +186,83 @@ def drawn(case: Case, count: int, **changes: Any) -> list[Unit]:
 async def test_a_bulk_is_between_two_members_and_in_one_direction() -> None:
     for unit in drawn(Case.JSON_BULK, 8):
         assert len(unit.trades) == 50
-        assert len({(t.seller.member, t.buyer.member) for t in unit.trades}) == 1
+        assert len({(t.first_payer.member, t.first_payee.member) for t in unit.trades}) == 1
 
 
 async def test_directions_and_members_take_turns() -> None:
     trades = [unit.trades[0] for unit in drawn(Case.JSON_SINGLE, 8)]
-    directions = [(trade.seller.member, trade.buyer.member) for trade in trades]
+    directions = [(trade.first_payer.member, trade.first_payee.member) for trade in trades]
     assert directions == [(0, 1), (2, 3), (1, 0), (3, 2)] * 2
-    lanes = {(t.lane.one.member, t.lane.one.securities_account) for t in trades}
-    assert len(lanes) == 4
+    assert len({t.lane.parties[0].accounts["registry"] for t in trades}) == 4
 
 
-async def test_the_hot_share_goes_over_one_lane() -> None:
-    hottest = SITE.pairs[0][0]
+async def test_the_hot_share_goes_over_one_cash_account() -> None:
+    def over(unit: Unit) -> bool:
+        return unit.trades[0].lane.parties[0].accounts["bank"] == "EUR-0-0"
+
     units = drawn(Case.JSON_SINGLE, 100, hot_share=0.3)
-    hot = [unit for unit in units if unit.trades[0].lane is hottest]
-    evenly = sum(unit.trades[0].lane is hottest for unit in drawn(Case.JSON_SINGLE, 100))
-    assert evenly == 25, "one lane of four"
-    assert 10 < len(hot) - 30 < 25, "thirty by themselves, and its share of the other seventy"
-    sellers = [unit.trades[0].seller.member for unit in hot]
-    assert 0.3 < statistics.mean(sellers) < 0.7, "the hot accounts do not run dry either"
-    assert all(
-        unit.trades[0].lane is hottest for unit in drawn(Case.JSON_SINGLE, 10, hot_share=1.0)
+    assert sum(map(over, drawn(Case.JSON_SINGLE, 100))) == 25, "one lane of four"
+    taken = [unit for unit in units if over(unit)]
+    assert 10 < len(taken) - 30 < 25, "thirty by themselves, and its share of the other seventy"
+    sellers = [unit.trades[0].first_payer.member for unit in taken]
+    assert 0.3 < statistics.mean(sellers) < 0.7, "the hot account does not run dry either"
+    all_hot = drawn(Case.JSON_SINGLE, 10, hot_share=1.0)
+    assert all(map(over, all_hot))
+    assert len({u.trades[0].lane.parties[0].accounts["registry"] for u in all_hot}) == 2
+
+
+async def test_the_fault_rate_is_of_the_trades_and_in_turn_of_all_fates() -> None:
+    trades = [t for unit in drawn(Case.JSON_BULK, 4, fault_rate=0.1) for t in unit.trades]
+    assert [sum(t.fate is fate for t in trades) for fate in Fate] == [180, 10, 10, 0]
+    uncovered = next(t for t in trades if t.fate is Fate.NO_COVER)
+    assert uncovered.quantities[-1] == EURO.beyond
+    for lapsed in (t for t in trades if t.fate is Fate.LAPSED):
+        assert lapsed.first_payer.member != 4, "whoever hands it in consents by that"
+        assert 4 in [party.member for party in lapsed.lane.parties]
+    sides = drawn(Case.ISO_SINGLE, 20, fault_rate=0.25)
+    assert sum(unit.trades[0].fate is Fate.ALONE for unit in sides) == 5
+
+
+def test_how_trades_can_fail_depends_on_the_locks_and_the_members() -> None:
+    def able(site: Site = SITE, **changes: Any) -> tuple[Fate, ...]:
+        return fates(
+            replace(Order(case=Case.JSON_BULK, in_flight=1, fault_rate=0.1), **changes), site
+        )
+
+    assert able() == (Fate.NO_COVER, Fate.LAPSED)
+    assert able(protocol="htlc") == (Fate.LAPSED,), "a lock would come back after minutes"
+    assert able(replace(SITE, absent=None)) == (Fate.NO_COVER,)
+    assert able(replace(SITE, absent=None), protocol="htlc") == ()
+    assert able(fault_rate=0.0) == ()
+
+
+async def test_a_trade_that_must_fail_holds_nobody_up_and_must_fail() -> None:
+    tally = Tally(SITE, case=Case.JSON_SINGLE)
+    doomed, settled = (
+        Unit([replace(trade(), id=id, fate=fate)])
+        for id, fate in (("a", Fate.NO_COVER), ("b", Fate.NO_COVER))
     )
+    for unit in (doomed, settled):
+        tally.expect(unit)
+        assert unit.done.done()
+    for member in ("BNMADEF0XXX", "BNMBDEF0XXX"):
+        tally.told(member, "a", "REJECTED")
+        tally.told(member, "b", None)
+    await asyncio.wait_for(tally.all_told(), 1)
+    assert (tally.failed, tally.latencies, len(tally.flows)) == (2, [], 0)
+    assert all("settled, it should be no cover" in fault for fault in tally.faults)
+    assert len(tally.faults) == 2
+
+
+async def test_unmatched_is_an_end_only_of_one_who_is_alone() -> None:
+    tally = Tally(SITE, case=Case.ISO_SINGLE)
+    matched, alone = (Unit([trade(id=id)]) for id in "ab")
+    alone = Unit([trade(id="b", fate=Fate.ALONE)])
+    for unit in (matched, alone):
+        tally.expect(unit)
+    for id in "ab":
+        tally.told("BNMADEF0XXX", message_id(id, Movement.DELI), UNMATCHED)
+    assert (tally.failed, matched.open, tally.faults) == (1, 1, [])
 
 
 def test_in_flight_is_rounded_up_to_whole_units() -> None:
@@ -207,7 +285,7 @@ async def test_a_trade_is_settled_when_both_parties_are_told() -> None:
     tally.told("BNMBDEF0XXX", trade.id, None)
     assert (len(tally.latencies), unit.done.done(), tally.faults) == (1, True, [])
     moved = {(f.account, f.quantity) for f in tally.outcome(0.0, "id").flows}
-    paid, delivered = trade.amount, trade.quantity
+    delivered, paid = trade.quantities
     assert moved == {
         ("REG-0-0", -delivered),
         ("REG-1-0", delivered),
@@ -247,17 +325,18 @@ async def test_what_is_lost_told_twice_or_refused_is_a_fault() -> None:
 def trade(**changes: Any) -> Trade:
     plain = Trade(
         id="0192f3c4-5d6e-7f80-9a1b-2c3d4e5f6071",
-        lane=SITE.pairs[0][0],
+        lane=GROUPS[0][0],
         reverse=False,
-        quantity=12345,
-        amount=7,
+        quantities=(12345, 7),
     )
     return replace(plain, **changes)
 
 
 def test_a_patched_proposal_says_what_its_trade_says() -> None:
     bodies = Bodies(SITE, "two_key")
-    sent = array([bodies.proposal(trade()), bodies.proposal(trade(reverse=True, quantity=1))])
+    sent = array(
+        [bodies.proposal(trade()), bodies.proposal(trade(reverse=True, quantities=(1, 7)))]
+    )
     there, back = msgspec.json.decode(sent, type=tuple[wire.Proposal, ...])
     assert (there.id, there.protocol) == (trade().id, "two_key")
     assert [leg.quantity for leg in there.legs] == ["123.45", "0.07"]
@@ -285,7 +364,7 @@ def test_patched_instructions_are_valid_and_match() -> None:
 def test_the_bench_makes_a_sound_world(tmp_path: Path) -> None:
     made = world.load(throwaway.write(tmp_path / "bench.toml"))
     assert len(made.ledgers["registry"].assets) == throwaway.SECURITIES
-    assert len(made.members) == 2 * throwaway.PAIRS
+    assert len(made.members) == 2 * throwaway.CIRCLES + 1
 
 
 # --- reports --------------------------------------------------------------------------------------
@@ -294,6 +373,7 @@ def test_the_bench_makes_a_sound_world(tmp_path: Path) -> None:
 def measured(gateway: float, database: float = 1.0, settled: int = 1000) -> Round:
     return Round(
         settled=settled,
+        failed=0,
         seconds=2.0,
         latencies=tuple(0.001 * n for n in range(1, 101)),
         cpu={
@@ -393,7 +473,10 @@ def test_another_machine_is_warned_of() -> None:
         ("--in-flight", "0"),
         ("--in-flight", "many"),
         ("--seconds", "1", "--settlements", "5"),
-        ("--protocol", "htlc"),
+        ("--cases", "iso-batch", "--protocol", "htlc"),
+        ("--cases", "iso-batch", "--shape", "pvp"),
+        ("--shape", "ring", "--against-database"),
+        ("--fault-rate", "1"),
     ],
     ids=" ".join,
 )
@@ -408,6 +491,7 @@ async def test_a_small_bench_of_everything_adds_up(tmp_path: Path) -> None:
     command = (
         *(sys.executable, "-m", "gateway.cli", "bench"),
         *("--rounds", "1", "--settlements", "60", "--in-flight", "30"),
+        *("--cases", "json-bulk,iso-batch,iso-single", "--fault-rate", "0.1"),
         *("--hot-share", "0.5", "--against-database", "--json", str(kept)),
     )
     process = await asyncio.create_subprocess_exec(
@@ -417,11 +501,21 @@ async def test_a_small_bench_of_everything_adds_up(tmp_path: Path) -> None:
     assert process.returncode == 0, said.decode()
     report = json.loads(kept.read_bytes())
     assert report["faults"] == []
-    assert [found["case"] for found in report["figures"]] == [case.value for case in Case]
+    assert [found["case"] for found in report["figures"]] == [
+        *("json-bulk", "iso-batch", "iso-single", "database")
+    ]
     for found in report["figures"]:
-        assert found["settled"] >= 60
+        assert found["settled"] + found["failed"] >= 60
+        assert (found["failed"] >= 6) == (found["case"] != "database")
         assert all(value > 0 for value in found["cpu_us_per_settlement"])
         for value in found["cpu_us_by_group"].values():
             assert value[0] >= 0
+    held = report["holdings"]
+    assert held["settled"] == sum(f["settled"] for f in report["figures"][:3])
+    for before, after in zip(
+        *(held[when]["stores"].values() for when in ("before", "after")), strict=True
+    ):
+        assert after["transactions"] > before["transactions"]
+    assert all(one["memory_bytes"] and one["files"] for one in held["after"]["processes"].values())
     assert report["machine"]["databases"][0]["fsync"] == "on"
     assert "settlements/s" in shown.decode() and "times the CPU time" in shown.decode()
