@@ -43,6 +43,7 @@ async def get_archive(request: web.Request) -> web.Response:
     """Certified blocks after a height."""
     require_follower(request)
     after = integer(request.query.get("after", "0"), "after")
+    require_kept((await request.app[STORE].head()).base, after + 1)
     return packed(await request.app[STORE].archive(after, BLOCKS_MAX, BYTES_MAX))
 
 
@@ -56,6 +57,16 @@ async def get_lineage(request: web.Request) -> web.Response:
     """Every change of the members, with its proof."""
     require_follower(request)
     return packed(await request.app[STORE].lineage())
+
+
+def require_kept(base: int, height: int) -> None:
+    """Raises ProblemError for a block from before the snapshot by which a registry joined."""
+    if height < base:
+        detail = (
+            f"block {height} is not here: this registry joined by a snapshot at height {base} and "
+            "has the blocks since; ask another registry, or join by a snapshot (`registry join`)"
+        )
+        raise ProblemError(HTTPStatus.GONE, "before-snapshot", detail)
 
 
 def require_follower(request: web.Request) -> None:

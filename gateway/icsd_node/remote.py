@@ -44,17 +44,16 @@ class Remote:
             await asyncio.sleep(attempt)
             try:
                 status, body = await self._once(method, path, sent)
-            except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                why = f"{type(error).__name__}: {error}"
+            except (aiohttp.ClientError, OSError, TimeoutError) as lost:
+                why = f"{self.url}{path}: {type(lost).__name__}: {lost}"
                 continue
             if status == HTTPStatus.OK:
                 return self._decoded(path, body, kind)
-            why = f"status {status}: {_detail(body)}"
-            if status == HTTPStatus.GONE:
-                raise Gone(f"{self.url}: {_detail(body)}")
+            error = problem(self.url + path, status, body)
             if status < HTTPStatus.INTERNAL_SERVER_ERROR:
-                break  # what is wrong with the question stays wrong
-        raise LogUnreachable(f"{self.url}{path}: {why}")
+                raise error  # what is wrong with the question stays wrong
+            why = str(error)
+        raise LogUnreachable(why)
 
     async def _once(self, method: str, path: str, sent: bytes | None) -> tuple[int, bytes]:
         async with (
@@ -70,6 +69,13 @@ class Remote:
             return msgspec.msgpack.decode(body, type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise LogUnreachable(f"{self.url}{path}: not of the notation: {error}") from None
+
+
+def problem(url: str, status: int, body: bytes) -> Exception:
+    """What an answer that is none means to who asked."""
+    if status == HTTPStatus.GONE:
+        return Gone(f"{url}: {_detail(body)}")
+    return LogUnreachable(f"{url}: status {status}: {_detail(body)}")
 
 
 def _detail(body: bytes) -> str:

@@ -15,6 +15,7 @@ import msgspec
 from aiohttp import web
 
 from gateway.icsd_node import views
+from gateway.icsd_node.archive import require_kept
 from htlc.units import AccountId, AssetId
 from ledgers.access import PRINCIPAL
 from ledgers.icsd import light
@@ -77,6 +78,7 @@ async def get_blocks(request: web.Request) -> web.Response:
     limit = integer(request.query.get("limit", str(BLOCKS_MAX)), "limit")
     if not 1 <= limit <= BLOCKS_MAX:
         raise WireError("limit", f"1 to {BLOCKS_MAX}")
+    require_kept(request.app[NODE].head.base, after + 1)
     archived = await request.app[STORE].blocks(after, limit + 1)
     final = request.app[NODE].head.final
     return _json(
@@ -138,6 +140,7 @@ async def _proved(request: web.Request, proof: views.Json, state: State, view: V
 
 async def get_certificate(request: web.Request) -> web.Response:
     height = integer(request.match_info["height"], "height")
+    require_kept(request.app[NODE].head.base, height)
     found = await request.app[STORE].certificates([height])
     if not found:
         raise ProblemError(HTTPStatus.NOT_FOUND, "not-found", f"height {height} is not certified")

@@ -6,7 +6,7 @@ that is then told must hash to its leaf. So what comes out is certified, whoever
 there are as many questions as the trees are deep, not as the book is large.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -31,6 +31,7 @@ from ledgers.icsd.roots import (
 )
 from ledgers.icsd.rows import Place, Rows
 from ledgers.icsd.tree import Children, ForgedProof, Tree
+from ledgers.icsd.view import committed
 from ledgers.parties import Balance
 
 INSTRUMENTS: Final = TreeName("instruments")
@@ -140,7 +141,9 @@ class _Comparison:
         self._sequences()
         await self._records()
         await self._instruments()
-        self._strays()
+        for table, key, right in strays(self._own, self._mended):
+            if (table, key) not in self._wrong:
+                self._note(table, key, right)
         return Compared(
             height=self._height,
             state=self._shown.state,
@@ -238,20 +241,6 @@ class _Comparison:
             self._note("balances", key, there.get(key))
             self._homes[key[0]] = name.registry
 
-    def _strays(self) -> None:
-        """Rows of ours that stand in no tree: of no account or instrument, or impossible."""
-        for key, balance in self._own.balances.items():
-            if balance is None or ("balances", key) in self._wrong:
-                continue
-            instrument = self._mended("instruments", key[1])
-            if instrument is not None and instrument.counter == key[0]:
-                self._note("balances", key, Balance(balance.available))
-            elif instrument is None or not _is_in_tree(self._own, key, balance):
-                self._note("balances", key, None)
-        for stray in self._own.omnibus:
-            if self._mended("instruments", stray[0]) is None:
-                self._note("omnibus", stray, None)
-
     def _mended(self, table: str, key: Any) -> Any:
         rows = self._right if (table, key) in self._wrong else self._own
         return getattr(rows, table).get(key)
@@ -280,6 +269,31 @@ def _require_shown(found: Found, shown: Mapping[bytes, Any]) -> None:
     certified = {key: theirs for key, (_, theirs) in found.items() if theirs is not None}
     if dict(shown) != certified:
         raise ForgedProof("the rows that were told are not those of the certified leaves")
+
+
+def strays(
+    rows: Rows, right: Callable[[str, Any], Any]
+) -> Iterator[tuple[str, Any, Balance | None]]:
+    """Rows that stand in no tree, because they are impossible or of no account or instrument, with
+    what they should be. `right` tells a row (by table and key) as it should be."""
+    for key, balance in rows.balances.items():
+        instrument = right("instruments", key[1])
+        if balance is None or balance == Balance():
+            continue
+        if instrument is not None and instrument.counter == key[0]:
+            if balance.locked:
+                yield "balances", key, Balance(balance.available)
+        elif instrument is None or not _is_in_tree(rows, key, balance):
+            yield "balances", key, None
+    for stray in rows.omnibus:
+        if right("instruments", stray[0]) is None:
+            yield "omnibus", stray, None
+
+
+def state_of(rows: Rows) -> State:
+    """What the rows make, if there are all of them."""
+    place = rows.place
+    return committed(trees(rows), rows.sequences, place.epoch, place.following)
 
 
 # --- the own trees -------------------------------------------------------------------------------

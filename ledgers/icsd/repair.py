@@ -74,6 +74,11 @@ async def repair_with(network: Network, store: Store, peer: Peer, lineage: Linea
 async def replayed(network: Network, store: Store, head: Head) -> Rows:
     """The book at the final height as the archive gives it, shown to be what a quorum signed.
     Raises Lost."""
+    if head.base:
+        raise Lost(
+            f"this registry joined by a snapshot at height {head.base}: its archive begins there; "
+            "compare with another registry (--from)"
+        )
     view = View.genesis(network.network, network.epoch, network.profile)
     begun = {each.record.start: each.record for each in await store.begun()}
     while view.height < head.final:

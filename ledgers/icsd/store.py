@@ -63,6 +63,9 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     place: Place  # the same, as the book has it
     log: int = 1  # the log that `position` counts in: the epoch that began it
     position: int = 0  # in the log, of the cut of the last block archived
+    base: int = 0  # of the snapshot by which we joined: what is before it is not here
+    base_at: Instant = Instant(0)  # ledger time of that block
+    base_cursor: str = ""  # of the last posting of the ordinary chain by then
     chain: int = 0  # height of the ordinary chain
     chain_hash: bytes = GENESIS
 
@@ -144,13 +147,12 @@ class Store:
     """Reads and writes of one node; waits while the database is away. One task writes steps."""
 
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
-        self._pool = pool
+        self.pool = pool
         self.waits = 0  # tries that found the database away
 
     async def head(self) -> Head:
         [row] = await self._fetch("head")
-        told = {name: row[name] for name in Head.__struct_fields__ if name != "place"}
-        return Head(place=_places.decode(row["place"]), **told)
+        return read_head(row)
 
     async def write(self, step: Step) -> None:
         """Make the step durable, however often the database goes away meanwhile. Raises Fenced."""
@@ -159,12 +161,12 @@ class Store:
         async def once() -> None:
             try:
                 if not step.decided:
-                    await self._pool.execute(QUERIES["write_step"], *values)
+                    await self.pool.execute(QUERIES["write_step"], *values)
                     return
-                async with self._pool.acquire() as connection, connection.transaction():
+                async with self.pool.acquire() as connection, connection.transaction():
                     await connection.execute(QUERIES["write_step"], *values)
                     for each in step.decided:
-                        await connection.execute(QUERIES["put_lineage"], *_lineage_values(each))
+                        await connection.execute(QUERIES["put_lineage"], *lineage_values(each))
             except (asyncpg.NotNullViolationError, asyncpg.UniqueViolationError) as error:
                 # Either another process was here, or our own last try came through after all.
                 if await self.head() != step.head:
@@ -177,7 +179,7 @@ class Store:
 
         async def once() -> None:
             try:
-                await self._pool.execute(QUERIES["put_bundle"], sequence, signed)
+                await self.pool.execute(QUERIES["put_bundle"], sequence, signed)
             except asyncpg.UniqueViolationError as error:
                 if signed not in await self.outbox():
                     raise Fenced(f"another bundle has the sequence {sequence}") from error
@@ -204,7 +206,7 @@ class Store:
         step = Step(head=msgspec.structs.replace(head, step=head.step + 1))
         values = _values(step)
         values[BOOK] = tables.book_values(book)
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with self.pool.acquire() as connection, connection.transaction():
             for table, key in wrong:
                 columns = tables.KEYS[table]
                 equal = " AND ".join(f"{c}::text = ${n}" for n, c in enumerate(columns, 1))
@@ -224,7 +226,7 @@ class Store:
     async def archive(self, after: int, limit: int, bytes_max: int) -> list[Placed]:
         """Certified blocks after a height, for a registry that starts anew."""
         found = await self._fetch("read_archive", after, limit, bytes_max)
-        return [Placed(r["log"], r["position"], decode_block(r["body"])) for r in found]
+        return [placed(row) for row in found]
 
     async def begun(self) -> list[Begun]:
         """The epochs that people began, in their order."""
@@ -286,7 +288,7 @@ class Store:
 
     async def _fetch(self, name: str, *values: Any) -> Sequence[rows.Row]:
         async def once() -> Any:
-            return await self._pool.fetch(QUERIES[name], *values)
+            return await self.pool.fetch(QUERIES[name], *values)
 
         found: Sequence[rows.Row] = await self._persist(once)
         return found
@@ -300,12 +302,31 @@ class Store:
                 if is_our_own_error(error):
                     raise
             self.waits += 1
-            await self._pool.expire_connections()
+            await self.pool.expire_connections()
             await asyncio.sleep(pause)
             pause = min(pause * 2, PAUSE_SECONDS_MAX)
 
 
-def _lineage_values(decided: Decided) -> tuple[int, bytes]:
+def read_head(row: rows.Row) -> Head:
+    told = {name: row[name] for name in Head.__struct_fields__ if name != "place"}
+    return Head(place=_places.decode(row["place"]), **told)
+
+
+def placed(row: rows.Row) -> Placed:
+    return Placed(row["log"], row["position"], decode_block(row["body"]))
+
+
+async def read_lineage(connection: "asyncpg.Connection[asyncpg.Record]") -> Lineage:
+    """As `Store.lineage`, in a transaction."""
+    decided = await connection.fetch(QUERIES["read_lineage"])
+    begun = await connection.fetch(QUERIES["read_recoveries"], "begun")
+    return Lineage(
+        decided=tuple(_decided.decode(row["body"]) for row in decided),
+        begun=tuple(_begun.decode(row["body"]) for row in begun),
+    )
+
+
+def lineage_values(decided: Decided) -> tuple[int, bytes]:
     following = decided.shown.following
     assert following is not None, "a decision names who comes next"
     return following.number, _encode(decided)

@@ -83,15 +83,7 @@ class View:
     @property
     def state(self) -> State:
         """What a registry signs of the book."""
-        instruments, records = self.roots.instruments, self.roots.records
-        return State(
-            holdings=Hash(tree.root(instruments)),
-            instruments=tree.total(instruments),
-            records=Hash(tree.root(records)),
-            count=tree.total(records),
-            sequences=sequences_hash(self.tables.sequences),
-            epochs=epochs_hash(self.epoch, self.following),
-        )
+        return committed(self.roots, self.tables.sequences, self.epoch, self.following)
 
     def epoch_at(self, height: int) -> Epoch:
         """The members who certify the block at `height`, as far as is decided."""
@@ -225,3 +217,21 @@ class View:
         issued = -self.book.balance(instrument.counter, asset).available
         home = self.tables.homes[instrument.counter]
         return self.roots.issuance(asset, home, issued, self.tables.omnibus.get(asset, {}))
+
+
+def committed(
+    roots: Roots,
+    sequences: dict[RegistryId, tuple[int, Hash]],
+    epoch: Epoch,
+    following: Epoch | None,
+) -> State:
+    """The parts of a state root."""
+    instruments, records = roots.instruments, roots.records
+    return State(
+        holdings=Hash(tree.root(instruments)),
+        instruments=tree.total(instruments),
+        records=Hash(tree.root(records)),
+        count=tree.total(records),
+        sequences=sequences_hash(sequences),
+        epochs=epochs_hash(epoch, following),
+    )
