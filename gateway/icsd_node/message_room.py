@@ -269,8 +269,8 @@ def decoded(item: Enveloped) -> Order:
 
 def reread(raw: bytes) -> Enveloped:
     """A message as it was received, in either form."""
-    split = json_form.split if raw.lstrip().startswith(b"{") else envelope.split
-    (item,) = split(raw)
+    is_json = raw.lstrip().startswith(b"{")
+    (item,) = json_form.split(raw, ACCEPTED) if is_json else envelope.split(raw)
     assert isinstance(item, Enveloped), "it was received"
     return item
 

@@ -144,11 +144,14 @@ async def test_what_cannot_be_processed_is_told_at_once(nodes: Desk) -> None:
 
 
 async def test_the_json_form_and_the_acknowledgement(nodes: Desk) -> None:
-    sent = msgspec.json.encode(json_form.to_json(delivery("M1")))
+    sent = msgspec.json.encode([json_form.to_json(each) for each in (delivery("M1"), lock("M2"))])
     form = {"Content-Type": "application/vnd.iso20022+json; form=1"}
     status, body = await nodes.send(sent, **form)
-    assert status == 202, body
-    await nodes.told(1)
+    assert (status, body.count('"status":202')) == (202, 2), body
+    alone = msgspec.json.encode(json_form.to_json(movement("M3")))
+    assert (await nodes.send(alone, **form))[0] == 202
+    *_, last = await nodes.told(3)
+    assert text(last, "AcctOwnrTxId") == "tx-M3"
     page = await nodes.page()
     assert await nodes.ack(page["next"]) == (200, {"through": page["next"]})
     status, problem = await nodes.ack("m" + "7" * 16)
