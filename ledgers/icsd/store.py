@@ -96,6 +96,7 @@ class Step(msgspec.Struct, kw_only=True):
     final: Sequence[Block] = ()  # oldest first
     sealed: Sequence[Sealed] = ()
     sent: int = 0  # own bundles up to this sequence are final
+    bundle: tuple[int, bytes] | None = None  # the next own one, and its sequence
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -160,18 +161,6 @@ class Store:
                 # Either another process was here, or our own last try came through after all.
                 if await self.head() != step.head:
                     raise Fenced(f"another process writes for this registry: {error}") from error
-
-        await self._persist(once)
-
-    async def keep_bundle(self, sequence: int, signed: bytes) -> None:
-        """Before it is published: after a restart the same bytes are published again."""
-
-        async def once() -> None:
-            try:
-                await self._pool.execute(QUERIES["put_bundle"], sequence, signed)
-            except asyncpg.UniqueViolationError as error:
-                if signed not in await self.outbox():
-                    raise Fenced(f"another bundle has the sequence {sequence}") from error
 
         await self._persist(once)
 
@@ -314,4 +303,5 @@ def _values(step: Step) -> list[Any]:
         _encode(head.place),
         *tables.gone_mandates(changed),
         *tables.chain_values(step.sealed),
+        [] if step.bundle is None else [step.bundle],
     ]
