@@ -41,6 +41,7 @@ from gateway.recovery import Recovery
 from gateway.rulebook import Rulebook
 from gateway.runner import Runner
 from gateway.sql import Pool, open_pool
+from gateway.statements.references import References
 from gateway.statements.service import Statements
 from gateway.taking_up import TakingUp
 from gateway.tally import Tally
@@ -151,6 +152,7 @@ class Engine:
             self.directory,
             calendars_of(self.settings),
             self.ledgers,
+            references=lambda member: References(self.pool, member),
             daily=self.settings.statements.daily and not by_hand,
             now=now_ns,
             learned=self.rulebook.changed,

@@ -254,6 +254,20 @@ class Messaging(Protocol):
         """The cursor acknowledged now; None if there is no such message yet."""
         ...
 
+    async def arrived(self, member: str) -> None:
+        """Returns when something may have arrived in the mailbox, or after a while (streams)."""
+        ...
+
+    async def put_webhook(self, member: str, url: str, secret: str) -> str | None:
+        """Deliver a mailbox there; why not, if the URL is not taken."""
+        ...
+
+    async def webhook(self, member: str) -> Webhook | None: ...
+
+    async def drop_webhook(self, member: str) -> bool:
+        """Whether there was one."""
+        ...
+
 
 class Gateway(Messaging, Protocol):
     """The services behind every interface."""
@@ -296,20 +310,6 @@ class Gateway(Messaging, Protocol):
     ) -> Sequence[Received | Stored] | None:
         """What a party has sent and was told about its side of a settlement, in order; None if it
         is no party of it."""
-        ...
-
-    async def arrived(self, member: str) -> None:
-        """Returns when something may have arrived in the mailbox, or after a while (streams)."""
-        ...
-
-    async def put_webhook(self, member: str, url: str, secret: str) -> str | None:
-        """Deliver a mailbox there; why not, if the URL is not taken."""
-        ...
-
-    async def webhook(self, member: str) -> Webhook | None: ...
-
-    async def drop_webhook(self, member: str) -> bool:
-        """Whether there was one."""
         ...
 
     def ledgers(self) -> Sequence[LedgerState]: ...

@@ -87,6 +87,8 @@ class Webhooks:
     def fault(self, url: str) -> str | None:
         """Why a URL is not taken; None if it is. Its host's address is judged again, and for good,
         at each connection."""
+        if " " in url or not url.isprintable():
+            return "has no blanks and no control characters"
         try:
             target = URL(url)
             host, port = target.host, target.port
@@ -98,6 +100,8 @@ class Webhooks:
         if target.user or target.password or target.fragment:
             return "has no user, password or fragment"
         literal = addresses.literal(host)
+        if literal is None and host.replace(".", "").isdigit():
+            return "names its host, or has an address of four numbers"  # 127.1 is 127.0.0.1 to some
         return None if literal is None else addresses.fault(literal, self._allowed)
 
     async def put(self, member: str, url: str, secret: str) -> None:

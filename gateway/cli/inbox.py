@@ -7,9 +7,9 @@ import msgspec
 from gateway.cli.printing import print_json, print_table
 from gateway.cli.terminal import (
     Connection,
-    connection_options,
     failing,
     json_option,
+    mailbox_options,
 )
 from gateway.cli.up import until_signalled
 from gateway.client import GatewayClient, GatewayUnreachableError, ProblemError
@@ -21,7 +21,7 @@ PAGE = 500
 
 
 @click.command("inbox")
-@connection_options
+@mailbox_options
 @click.option("--after", metavar="CURSOR", help="Only what came after this. [default: all]")
 @click.option("--follow", is_flag=True, help="Go on as messages come, until Ctrl-C.")
 @json_option

@@ -27,7 +27,7 @@ SEED_BITS = 31
 """A seed that a person can type again."""
 
 
-@click.group("scenario")
+@click.group("scenario", no_args_is_help=False)
 def command() -> None:
     """Situations and the end each must reach: in the simulator, or against real services."""
 

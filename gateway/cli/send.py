@@ -1,4 +1,4 @@
-"""`lockstep send`: files of messages to the gateway, as a member."""
+"""`lockstep send`: files of messages to the gateway or a registry's node, as a member."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,11 +9,11 @@ import click
 from gateway.cli.printing import print_json, print_table
 from gateway.cli.terminal import (
     Connection,
-    connection_options,
     content,
     failing,
     files_argument,
     json_option,
+    mailbox_options,
     run_async,
 )
 from gateway.client import (
@@ -29,7 +29,7 @@ from gateway.client import (
 
 @click.command("send")
 @files_argument
-@connection_options
+@mailbox_options
 @json_option
 @run_async
 async def command(files: Sequence[Path], connection: Connection, as_json: bool) -> int:

@@ -21,7 +21,7 @@ from gateway.http import wire
 from gateway.statuses import told
 
 
-@click.group("settlement")
+@click.group("settlement", no_args_is_help=False)
 def command() -> None:
     """Propose, show, list or cancel settlements, as a party or as an operator."""
 

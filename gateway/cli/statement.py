@@ -8,9 +8,9 @@ import click
 from gateway.cli.printing import print_json, print_table
 from gateway.cli.terminal import (
     Connection,
-    connection_options,
     failing,
     json_option,
+    mailbox_options,
     run_async,
     say,
 )
@@ -18,7 +18,7 @@ from gateway.client import GatewayClient, GatewayUnreachableError, ProblemError
 
 
 @click.command("statement")
-@connection_options
+@mailbox_options
 @click.option(
     "--kind",
     type=click.Choice(["holdings", "movements", "cash"]),

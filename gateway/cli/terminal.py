@@ -32,7 +32,15 @@ def failing(*kinds: type[Exception]) -> Iterator[None]:
     try:
         yield
     except expected as error:
-        raise Failure(str(error)) from error
+        raise Failure(_line(error)) from error
+
+
+def _line(error: Exception) -> str:
+    """The driver says `[Errno 111]`, and nothing at all of a time-out."""
+    if isinstance(error, ConnectionError | TimeoutError):
+        said = str(error) or type(error).__name__
+        return f"nothing answers where --dsn or the configuration points: {said}"
+    return str(error)
 
 
 def say(text: str) -> None:
@@ -112,13 +120,44 @@ def connection_options(command: Callable[..., T]) -> Callable[..., T]:
     @data_option
     @wraps(command)
     def connected(
-        *, name: str, url: str | None, members: Path | None, data: Path, **rest: Any
+        *,
+        name: str,
+        url: str | None,
+        members: Path | None,
+        data: Path,
+        registry: str | None = None,
+        **rest: Any,
     ) -> T:
         with failing():
-            connection = connect(name, url, members, DataDirectory(data))
+            directory = DataDirectory(data)
+            if registry is not None:
+                url = _node(registry, url, directory)
+            connection = connect(name, url, members, directory)
         return command(connection=connection, **rest)
 
     return connected
+
+
+def mailbox_options(command: Callable[..., T]) -> Callable[..., T]:
+    """The same for what a registry's node takes as well: with `--registry` it is asked instead."""
+    return click.option(
+        "--registry",
+        metavar="NAME",
+        help="The node of this registry, not the gateway. [of the running `lockstep up`]",
+    )(connection_options(command))
+
+
+def _node(registry: str, url: str | None, directory: DataDirectory) -> str:
+    """Where the node of a registry is."""
+    if url is not None:
+        raise click.UsageError("--registry and --gateway both say where to; give one of them")
+    running = directory.running()
+    networks = running.ready.registries if running and running.ready else {}
+    nodes = {name: url for network in networks.values() for name, url in network.items()}
+    if registry not in nodes:
+        known = f"it has {', '.join(nodes)}" if nodes else "start it with --registries"
+        raise Failure(f"no registry {registry} in the `lockstep up` of {directory.path}; {known}")
+    return nodes[registry]
 
 
 def connect(

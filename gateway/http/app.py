@@ -4,7 +4,6 @@ import asyncio
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Final
 
 from aiohttp import HttpVersion11, web
 from aiohttp.typedefs import Middleware
@@ -15,15 +14,12 @@ from gateway.http.exchange import Call, Desk, Reply, Services, problem_reply
 from gateway.http.problems import Kind, RequestError, problem
 from gateway.http.route import Route
 from gateway.http.routes import ROUTES
+from gateway.http.stream import HEARTBEAT_SECONDS
 from gateway.http.wire import Problem
 from gateway.ids import new_id
 from gateway.port import Reconciling, Statements
 from gateway.telemetry import logs
 from protocols.iso20022.errors import RejectCode
-
-HEARTBEAT_SECONDS: Final = 15.0
-"""Of a silent stream: below the idle limit of every common proxy (nginx 60 s, AWS ALB 60 s), and
-how soon a reader that has gone is noticed."""
 
 Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Handler = Endpoint
@@ -107,8 +103,9 @@ def _endpoint(route: Route, desk: Desk, auth: Authentication) -> Endpoint:
             raise _unknown(request)
         logs.MEMBER.set(principal.name)
         if principal.role not in route.roles:
-            roles = " or ".join(sorted(route.roles))
-            raise RequestError(Kind.FORBIDDEN, f"this is for a {roles}", code=RejectCode.XAUT.value)
+            roles = ", ".join(sorted(route.roles))
+            said = f"you ask as {principal.role}; this may be asked as: {roles}"
+            raise RequestError(Kind.FORBIDDEN, said, code=RejectCode.XAUT.value)
         call = Call(desk=desk, request=request, principal=principal)
         answer = await _handled(route, call)
         return answer.response() if isinstance(answer, Reply) else answer
@@ -190,6 +187,6 @@ def _internal(request: web.Request, error: Exception, say: Callable[[str], None]
     """The caller gets an id and nothing of our inside; the log gets both."""
     id = f"urn:uuid:{new_id()}"
     trace = "".join(traceback.format_exception(error))
-    say(f"error {id} at {request.method} {request.path}: {error!r}\n{trace}")
+    say(f"{logs.ERROR}{id} at {request.method} {request.path}: {error!r}\n{trace}")
     detail = "it is logged; tell us the instance"
     return _response(problem(Kind.INTERNAL, detail, instance=id), {})

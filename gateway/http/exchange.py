@@ -12,6 +12,7 @@ from gateway.http import notation, problems
 from gateway.http.problems import Kind, RequestError
 from gateway.http.wire import Problem
 from gateway.port import Conflict, Gateway, Messaging, Principal, Reconciling, Statements
+from protocols.iso20022.envelope import ACCEPTED
 from protocols.iso20022.errors import RejectCode
 
 T = TypeVar("T")
@@ -55,22 +56,23 @@ class MessageDesk(msgspec.Struct, frozen=True, kw_only=True):
     """What the routes of messages and mailboxes work with, in a gateway and in a registry node."""
 
     gateway: Messaging
+    statements: Statements
     bic: str  # `Fr` of what is written here
     body_bytes_max: int
     batch_max: int
+    heartbeat_seconds: float
     sign: Callable[[str, str], str]  # a message to a member, signed where that is agreed
     now: Callable[[], int]
+    say: Callable[[str], None]
+    closing: asyncio.Event  # set when the application shuts down: streams end
+    accepted: frozenset[str] = ACCEPTED  # definitions that are read in the JSON form
 
 
 class Desk(MessageDesk, frozen=True, kw_only=True):
     """What every route of the gateway works with; one for the application."""
 
     gateway: Services
-    statements: Statements
     reconciliation: Reconciling
-    heartbeat_seconds: float
-    say: Callable[[str], None]
-    closing: asyncio.Event  # set when the application shuts down: streams end
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):

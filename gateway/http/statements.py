@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 
 from gateway.http import problems, report_wire
-from gateway.http.exchange import Call, Reply, json_reply, problem_reply
+from gateway.http.exchange import MessageCall, Reply, json_reply, problem_reply
 from gateway.port import Busy, Denied, Refused, StatementMade, StatementWanted
 
 DESCRIPTION: Final = (
@@ -17,7 +17,7 @@ DESCRIPTION: Final = (
 _request: Final = msgspec.json.Decoder(report_wire.StatementRequest)
 
 
-async def state(call: Call) -> Reply:
+async def state(call: MessageCall) -> Reply:
     """Statements of the caller's own accounts."""
     wanted = await call.json(_request)
     made = await call.desk.statements.state(

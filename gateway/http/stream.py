@@ -11,7 +11,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from gateway.http import exchange, mailbox, notation, wire
-from gateway.http.exchange import Call, encode
+from gateway.http.exchange import MessageCall, encode
 from gateway.http.mailbox import PAGE_DEFAULT, deliveries
 
 WRITE_SECONDS: Final = 30.0
@@ -21,10 +21,14 @@ WRITE_SECONDS: Final = 30.0
 RETRY_MILLISECONDS: Final = 1000
 """When a browser connects again (`retry:` of the stream): soon, for a restart takes seconds."""
 
+HEARTBEAT_SECONDS: Final = 15.0
+"""Of a silent stream: below the idle limit of every common proxy (nginx 60 s, AWS ALB 60 s), and
+how soon a reader that has gone is noticed."""
+
 MEDIA_TYPE: Final = "text/event-stream"
 
 
-async def stream(call: Call) -> web.StreamResponse:
+async def stream(call: MessageCall) -> web.StreamResponse:
     """Everything after `Last-Event-ID` (or `after`, or all), and then what arrives, for ever."""
     after = _start(call)
     headers = {**exchange.HEADERS, "Content-Type": MEDIA_TYPE, "X-Accel-Buffering": "no"}
@@ -40,7 +44,7 @@ async def stream(call: Call) -> web.StreamResponse:
     return response
 
 
-def _start(call: Call) -> int:
+def _start(call: MessageCall) -> int:
     query = call.query("after")
     resumed = call.request.headers.get("Last-Event-ID")
     if resumed:
@@ -51,7 +55,7 @@ def _start(call: Call) -> int:
 class _Feed:
     """One stream: what was last written when, and what it waits for."""
 
-    def __init__(self, call: Call, response: web.StreamResponse) -> None:
+    def __init__(self, call: MessageCall, response: web.StreamResponse) -> None:
         self._call = call
         self._response = response
         self._clock = asyncio.get_running_loop().time

@@ -6,7 +6,7 @@ import msgspec
 
 from gateway import webhook_signature
 from gateway.http import wire
-from gateway.http.exchange import Call, Reply, json_reply
+from gateway.http.exchange import MessageCall, Reply, json_reply
 from gateway.http.problems import Kind, RequestError
 from gateway.port import Webhook
 from protocols.iso20022.lexical import instant_text
@@ -24,7 +24,7 @@ DESCRIPTION: Final = (
 _setting: Final = msgspec.json.Decoder(wire.WebhookSetting)
 
 
-async def put(call: Call) -> Reply:
+async def put(call: MessageCall) -> Reply:
     """Set the webhook, in the place of any other."""
     wanted = await call.json(_setting)
     if not (wanted.secret.isascii() and wanted.secret.isprintable()):
@@ -39,7 +39,7 @@ async def put(call: Call) -> Reply:
     return await show(call)
 
 
-async def show(call: Call) -> Reply:
+async def show(call: MessageCall) -> Reply:
     """The webhook, and how it does; its secret is never shown."""
     call.query()
     found = await call.gateway.webhook(call.principal.name)
@@ -48,7 +48,7 @@ async def show(call: Call) -> Reply:
     return json_reply(200, _view(found))
 
 
-async def drop(call: Call) -> Reply:
+async def drop(call: MessageCall) -> Reply:
     """Remove it; what it was is the answer."""
     call.query()
     found = await call.gateway.webhook(call.principal.name)

@@ -8,6 +8,7 @@ the note that it was given are one transaction.
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -15,8 +16,10 @@ from gateway.http.heads import message_id, related_to
 from gateway.icsd_node import answers, orders
 from gateway.icsd_node.message_store import Message, MessageStore, Reply, Waiting
 from gateway.icsd_node.orders import Asked, Network, Order
-from gateway.port import Busy, Stored, Taken
+from gateway.mailbox import Mailboxes
+from gateway.port import Busy, Stored, Taken, Webhook
 from gateway.telemetry.logs import Say
+from gateway.webhooks import Webhooks
 from htlc.contract import Htlc
 from htlc.units import SECOND, HtlcId, Instant
 from ledgers.hosted import PAGE_MAX
@@ -54,16 +57,21 @@ class MessageRoom:
         self,
         ledger: RegistryLedger,
         store: MessageStore,
+        mailboxes: Mailboxes,
+        webhooks: Webhooks,
         members: Mapping[str, Principal],
         depositories: Mapping[RegistryId, str],
         now: Callable[[], int],
     ) -> None:
         self._ledger = ledger
         self._store = store
+        self._mailboxes = mailboxes
+        self._webhooks = webhooks
         self._members = members
         self._depositories = depositories
         self._now = now
         self._came = asyncio.Event()
+        self.verdicts: Counter[tuple[str, str, str]] = Counter()  # definition, verdict, code
         #: Whether the oldest may have been done without our having learned it.
         self._doubtful = True
 
@@ -73,23 +81,41 @@ class MessageRoom:
         self, member: str, items: Sequence[Enveloped | ProtocolError]
     ) -> Sequence[Taken | ProtocolError | Busy]:
         """One after the other: what comes first is ordered first."""
-        return [await self._taken(self._members[bic11(member)], item) for item in items]
+        return [await self._counted(self._members[bic11(member)], item) for item in items]
 
     async def read(self, member: str, *, after: int, limit: int) -> Sequence[Stored]:
-        try:
-            return await self._store.read(self._members[bic11(member)].name, after, limit)
-        except LOST as error:
-            _require_away(error)
-            raise LedgerUnreachable("the database is away; ask again") from error
+        return await self._mailboxes.read(bic11(member), after, limit)
 
     async def acknowledge(self, member: str, through: int) -> int | None:
-        try:
-            return await self._store.acknowledge(self._members[bic11(member)].name, through)
-        except LOST as error:
-            _require_away(error)
-            raise LedgerUnreachable("the database is away; ask again") from error
+        return await self._mailboxes.acknowledge(bic11(member), through)
+
+    async def arrived(self, member: str) -> None:
+        await self._mailboxes.arrived(bic11(member))
+
+    async def put_webhook(self, member: str, url: str, secret: str) -> str | None:
+        fault = self._webhooks.fault(url)
+        if fault is None:
+            await self._webhooks.put(bic11(member), url, secret)
+        return fault
+
+    async def webhook(self, member: str) -> Webhook | None:
+        return await self._webhooks.show(bic11(member))
+
+    async def drop_webhook(self, member: str) -> bool:
+        return await self._webhooks.drop(bic11(member))
 
     # --- intake ----------------------------------------------------------------------------------
+
+    async def _counted(
+        self, by: Principal, item: Enveloped | ProtocolError
+    ) -> Taken | ProtocolError | Busy:
+        outcome = await self._taken(by, item)
+        if isinstance(outcome, ProtocolError):
+            definition = "other" if isinstance(item, ProtocolError) else item.definition
+            if definition not in ACCEPTED:  # anybody can invent others
+                definition = "other"
+            self.verdicts[definition, "rejected", outcome.code.value] += 1
+        return outcome
 
     async def _taken(
         self, by: Principal, item: Enveloped | ProtocolError
@@ -101,7 +127,7 @@ class MessageRoom:
         except ProtocolError as error:
             return error.about(item.header.business_message_id)
         except (LedgerUnreachable, *LOST) as error:
-            _require_away(error)
+            require_away(error)
             return Busy()
 
     async def _known(self, by: Principal, item: Enveloped) -> Taken | None:
@@ -126,7 +152,9 @@ class MessageRoom:
         now, told = self._now(), None
         if isinstance(found, BusinessRefusal):
             content = answers.refused(order, message_id(id), found.code, _said(found))
-            told = Reply(member=by.name, related=related_to(head), at=now, content=content)
+            told = Reply(
+                member=bic11(head.sender), related=related_to(head), at=now, content=content
+            )
         message = Message(
             member=by.name,
             message=head.business_message_id,
@@ -138,7 +166,11 @@ class MessageRoom:
             entry=None if isinstance(found, BusinessRefusal) else Entry(by=by, operation=found),
         )
         if await self._store.keep(message, told):
+            code = found.code.value if isinstance(found, BusinessRefusal) else ""
+            self.verdicts[item.definition, "refused" if code else "accepted", code] += 1
             self._came.set()
+            if told is not None:
+                self._mailboxes.delivered([told.member])
             return _received(item, id, now)
         known = await self._known(by, item)
         assert known is not None, "it came at the same time"
@@ -160,7 +192,7 @@ class MessageRoom:
             try:
                 worked = await self._work()
             except (LedgerUnreachable, *LOST) as error:
-                _require_away(error)
+                require_away(error)
                 if str(error) != why:  # once, not every second that it lasts
                     say(f"messages wait: {error}")
                 worked, self._doubtful, why = False, True, str(error)
@@ -182,13 +214,14 @@ class MessageRoom:
             if answer.refusal is not Refusal.OVERLOADED:
                 replies.append((each, await self._reply(each, answer)))
         await self._store.answer(replies)
+        self._mailboxes.delivered(reply.member for _, reply in replies)
         self._doubtful = False
         return bool(replies)
 
     async def _reply(self, waiting: Waiting, answer: Answer) -> Reply:
-        item = _read(waiting.raw)
+        item = reread(waiting.raw)
         return Reply(
-            member=waiting.member,
+            member=bic11(item.header.sender),  # it was its own when it sent this
             related=related_to(item.header),
             at=self._now(),
             content=await self._told(waiting, decoded(item), answer),
@@ -221,7 +254,7 @@ class MessageRoom:
         return answer.at
 
 
-def _require_away(error: Exception) -> None:
+def require_away(error: Exception) -> None:
     """Waiting mends a database or a network that is away, but no error of our own."""
     if not isinstance(error, LedgerUnreachable) and is_our_own_error(error):
         raise error
@@ -234,10 +267,10 @@ def decoded(item: Enveloped) -> Order:
     return sese023.decode(item)
 
 
-def _read(raw: bytes) -> Enveloped:
+def reread(raw: bytes) -> Enveloped:
     """A message as it was received, in either form."""
-    split = json_form.split if raw.lstrip().startswith(b"{") else envelope.split
-    (item,) = split(raw)
+    is_json = raw.lstrip().startswith(b"{")
+    (item,) = json_form.split(raw, ACCEPTED) if is_json else envelope.split(raw)
     assert isinstance(item, Enveloped), "it was received"
     return item
 

@@ -1,14 +1,15 @@
-"""Messages of a registry's members and their mailboxes, in the database of its node."""
+"""Messages of a registry's members, in the database of its node; mailboxes are the gateway's."""
 
-import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from gateway import journal
 from gateway.ids import new_id
-from gateway.port import Stored
-from gateway.sql import Connection, Pool
+from gateway.journal import Notice, deliver
+from gateway.sql import Pool
 from ledgers.icsd.entry import Entry
 from ledgers.queries import named_queries
 from protocols.iso20022.advice import Outbound
@@ -55,10 +56,17 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """What a member is told of its message."""
 
-    member: str
+    member: str  # BIC
     related: Related
     at: int  # UTC ns, by our clock
     content: Outbound
+
+
+class Backlog(msgspec.Struct, frozen=True, kw_only=True):
+    """What is not answered yet."""
+
+    count: int = 0
+    oldest_at: int | None = None  # when it was received, UTC ns
 
 
 class MessageStore:
@@ -66,8 +74,10 @@ class MessageStore:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        #: Cursors are given out in the order of commits: a reader never passes one over.
-        self._delivering = asyncio.Lock()
+
+    async def begin(self, members: Sequence[str]) -> None:
+        """Every member has a mailbox."""
+        await self._pool.execute(journal.QUERIES["ensure_mailboxes"], members)
 
     async def known(self, member: str, message: str) -> Known | None:
         row = await self._pool.fetchrow(QUERIES["known"], member, message)
@@ -82,10 +92,10 @@ class MessageStore:
         entry = None if m.entry is None else msgspec.msgpack.encode(m.entry)
         answered_at = None if told is None else told.at
         row = (m.member, m.message, m.id, m.definition, m.digest, m.received_at, m.raw)
-        async with self._delivering, self._pool.acquire() as connection, connection.transaction():
+        async with self._pool.acquire() as connection, connection.transaction():
             kept = await connection.fetchval(QUERIES["keep"], *row, entry, answered_at)
             if kept is not None and told is not None:
-                await _deliver(connection, told)
+                await deliver(connection, [_notice(told)])
         return kept is not None
 
     async def waiting(self, limit: int) -> list[Waiting]:
@@ -102,40 +112,29 @@ class MessageStore:
             for row in await self._pool.fetch(QUERIES["open"], limit)
         ]
 
+    async def backlog(self) -> Backlog:
+        row = await self._pool.fetchrow(QUERIES["backlog"])
+        assert row is not None, "an aggregate"
+        return Backlog(count=row["count"], oldest_at=row["oldest_at"])
+
     async def answer(self, replies: list[tuple[Waiting, Reply]]) -> None:
         """Put what was done into the mailboxes, each exactly once."""
-        async with self._delivering, self._pool.acquire() as connection, connection.transaction():
-            for waiting, reply in replies:
-                if await connection.fetchval(QUERIES["answered"], waiting.number, reply.at):
-                    await _deliver(connection, reply)
-
-    async def read(self, member: str, after: int, limit: int) -> list[Stored]:
-        return [
-            Stored(
-                sequence=row["sequence"],
-                id=str(row["id"]),
-                definition=row["definition"],
-                related=row["related"],
-                created_at=row["created_at"],
-                settlement=None,
-                content=row["content"],
-            )
-            for row in await self._pool.fetch(QUERIES["read"], member, after, limit)
-        ]
-
-    async def acknowledge(self, member: str, through: int) -> int | None:
-        """How far the member has received now; None if there is no such message."""
-        reached: int | None = await self._pool.fetchval(QUERIES["acknowledge"], member, through)
-        return reached
+        async with self._pool.acquire() as connection, connection.transaction():
+            told = [
+                _notice(reply)
+                for waiting, reply in replies
+                if await connection.fetchval(QUERIES["answered"], waiting.number, reply.at)
+            ]
+            await deliver(connection, told)
 
 
-async def _deliver(connection: Connection, told: Reply) -> None:
-    await connection.execute(
-        QUERIES["deliver"],
-        told.member,
-        new_id(),
-        definition(told.content),
-        msgspec.json.encode(told.related).decode(),
-        told.at,
-        msgspec.json.encode(told.content).decode(),
+def _notice(told: Reply) -> Notice:
+    return Notice(
+        member=told.member,
+        id=new_id(),
+        definition=definition(told.content),
+        related=msgspec.json.encode(told.related).decode(),
+        created_at=told.at,
+        settlement=None,
+        content=msgspec.json.encode(told.content).decode(),
     )

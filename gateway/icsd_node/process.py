@@ -2,26 +2,25 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
 import msgspec
-from aiohttp import web
 
 from gateway.config import ConfigurationError, database
-from gateway.icsd_node import archive, messages, routes
-from gateway.icsd_node.message_room import MessageRoom
-from gateway.icsd_node.message_store import MessageStore
+from gateway.icsd_node import archive, moments, routes, snapshot
+from gateway.icsd_node.front import Front, front_of
 from gateway.icsd_node.settings import NodeProcess
 from gateway.process import health
 from gateway.process.life import Ready, addresses, live
 from gateway.process.pulse import EVERY_SECONDS, Pulse
 from gateway.process.serving import serve_app
 from gateway.process.sockets import Descriptors, Listening, sockets
+from gateway.telemetry.front import FrontSource
 from gateway.telemetry.lag import LoopLag
-from gateway.telemetry.logs import Say, say_as
-from gateway.telemetry.process import ProcessSource, exposition
+from gateway.telemetry.logs import Say
+from gateway.telemetry.process import ProcessSource, Source, exposition
 from gateway.telemetry.registry import RegistrySource
 from gateway.telemetry.traffic import Traffic
 from htlc.units import Instant, seconds
@@ -32,6 +31,7 @@ from ledgers.icsd.start import Identity, registry
 from ledgers.icsd.store import Store
 from ledgers.icsd.stream import JetStreamLog
 from ledgers.icsd.stream_setup import self_test
+from ledgers.postgres import open_pool
 from ledgers.reading import LOST
 from ledgers.service import build_app
 
@@ -44,6 +44,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     log: JetStreamLog
     pool: "asyncpg.Pool[asyncpg.Record]"
     pulse: Pulse
+    front: Front | None = None  # where messages are configured
 
     @property
     def node(self) -> Node:
@@ -71,15 +72,22 @@ async def serve(settings: NodeProcess, listening: Listening, ready: Ready, say: 
     people can decide what is next, and they want to look."""
     state, lag, traffic = health.Health(), LoopLag(), Traffic()
     async with _parts(settings) as parts, asyncio.TaskGroup() as group:
-        exposed = exposition(
+        sources: list[Source] = [
             ProcessSource("registry", health=state, pool=parts.pool, lag=lag, traffic=traffic),
             RegistrySource(parts.node, parts.log),
-        )
+        ]
         _watch(state, parts)
         app = build_app(parts.ledger, settings.principals())
         routes.add(app, parts.node, parts.store)
         archive.add(app, parts.store)
-        beside = [lag.run(), parts.pulse.run(), *serve_messages(settings, app, parts)]
+        moments.add(app, parts.node, parts.store)
+        snapshot.add(app, parts.node.me, parts.pool)
+        beside = [lag.run(), parts.pulse.run()]
+        if (front := parts.front) is not None:
+            sources.append(FrontSource(parts.node.me, front, parts.pool, traffic))
+            front.add(app)
+            beside += front.work()
+        exposed = exposition(*sources)
         app.middlewares.insert(0, traffic.middleware())
         runners = [
             await serve_app(health.build_app(state, exposed, lambda: lag.last), listening[1]),
@@ -97,19 +105,6 @@ async def serve(settings: NodeProcess, listening: Listening, ready: Ready, say: 
                 await runner.cleanup()
             for task in (work, *tasks):
                 task.cancel()
-
-
-def serve_messages(
-    settings: NodeProcess, app: web.Application, parts: Parts
-) -> list[Coroutine[None, None, None]]:
-    """Serve messages, where they are configured; what is to run for it."""
-    if settings.messages is None:
-        return []
-    known = settings.correspondents(settings.messages)
-    store = MessageStore(parts.pool)
-    room = MessageRoom(parts.ledger, store, known.principals, known.depositories, now=_wall_clock)
-    messages.add(app, room, known.depositories[parts.node.me], known.members, now=_wall_clock)
-    return [room.run(say_as("messages"))]
 
 
 async def _run(node: Node, say: Say) -> None:
@@ -153,9 +148,30 @@ async def _parts(settings: NodeProcess) -> AsyncIterator[Parts]:
             require_same_log(settings, ledger.node)
             pool = ledger.pool
             pulse = Pulse(lambda: _touch(pool), LOST)
-            yield Parts(ledger=ledger, store=Store(pool), log=log, pool=pool, pulse=pulse)
+            async with _front(settings, ledger) as front:
+                yield Parts(
+                    ledger=ledger,
+                    store=Store(pool),
+                    log=log,
+                    pool=pool,
+                    pulse=pulse,
+                    front=front,
+                )
     finally:
         await log.close()
+
+
+@asynccontextmanager
+async def _front(settings: NodeProcess, ledger: RegistryLedger) -> AsyncIterator[Front | None]:
+    """What the members' systems see, if messages are configured."""
+    if settings.messages is None:
+        yield None
+        return
+    known = settings.correspondents(settings.messages)
+    async with await open_pool(database(settings.dsn)) as pool:
+        front = front_of(ledger, pool, settings.key(), settings.messages, known, _wall_clock)
+        await front.begin()
+        yield front
 
 
 async def _touch(pool: "asyncpg.Pool[asyncpg.Record]") -> None:

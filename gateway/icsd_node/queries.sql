@@ -1,4 +1,5 @@
--- Messages of a registry's members and their mailboxes (tables: ledgers/icsd/migrations/0002).
+-- Messages of a registry's members (tables: ledgers/icsd/migrations/0002). Mailboxes, webhooks and
+-- statements have the gateway's tables (0010), and its queries.
 
 -- name: known
 SELECT id, digest, received_at FROM messages WHERE member = $1 AND message = $2
@@ -14,19 +15,12 @@ RETURNING number
 SELECT number, member, id, raw, received_at, entry FROM messages
 WHERE answered_at IS NULL ORDER BY number LIMIT $1
 
+-- name: backlog
+SELECT count(*) AS count, min(received_at) AS oldest_at FROM messages WHERE answered_at IS NULL
+
 -- name: answered
 UPDATE messages SET answered_at = $2 WHERE number = $1 AND answered_at IS NULL RETURNING number
 
--- name: deliver
-INSERT INTO mailbox (member, sequence, id, definition, related, created_at, content)
-SELECT $1, coalesce(max(sequence), 0) + 1, $2, $3, $4, $5, $6 FROM mailbox WHERE member = $1
-
--- name: read
-SELECT sequence, id, definition, related, created_at, content FROM mailbox
-WHERE member = $1 AND sequence > $2 ORDER BY sequence LIMIT $3
-
--- name: acknowledge
-INSERT INTO mailbox_reached AS old (member, through)
-SELECT $1, $2::bigint WHERE $2::bigint = 0 OR EXISTS (SELECT FROM mailbox WHERE member = $1 AND sequence = $2::bigint)
-ON CONFLICT (member) DO UPDATE SET through = greatest(old.through, excluded.through)
-RETURNING through
+-- name: sent_as
+-- The messages of a member that became these operations.
+SELECT id, raw FROM messages WHERE member = $1 AND id = ANY ($2::uuid[])

@@ -5,7 +5,14 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.config import ConfigurationError, secret
+from gateway.calendars import CalendarSettings, fault
+from gateway.config import (
+    ConfigurationError,
+    StatementSettings,
+    WebhookSettings,
+    check_networks,
+    secret,
+)
 from gateway.embedded.nats_settings import Tls
 from gateway.process.ledger import LedgerProcess
 from htlc.units import LedgerId, seconds
@@ -72,6 +79,10 @@ class MessageSettings(_Table, frozen=True, kw_only=True):
     #: BIC of each registry of the network, by its name: the depositories of a delivery.
     depositories: dict[str, str]
     members: tuple[MemberSettings, ...]
+    #: Business days, at whose ends daily statements are sent. Orders are taken day and night.
+    calendar: CalendarSettings = CalendarSettings()
+    statements: StatementSettings = StatementSettings()
+    webhooks: WebhookSettings = WebhookSettings()
 
 
 class NodeProcess(LedgerProcess, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -102,6 +113,9 @@ class NodeProcess(LedgerProcess, frozen=True, kw_only=True, forbid_unknown_field
                 raise ConfigurationError(
                     f"messages.members: {member.name} has no token as an owner (`[[tokens]]`)"
                 )
+        if (wrong := fault(messages.calendar)) is not None:
+            raise ConfigurationError("messages.calendar.{}: {}".format(*wrong))
+        check_networks(messages.webhooks)
         bics = {member.name: _bic(member.bic, "members") for member in messages.members}
         if len(set(bics.values())) < len(messages.members):
             raise ConfigurationError("messages.members: a member and a BIC stand there once")

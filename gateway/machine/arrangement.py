@@ -12,7 +12,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.config import LedgerSettings, MemberSettings, Settings, WebhookSettings
 from gateway.embedded.nats_settings import LogServerSettings, public_key
-from gateway.icsd_node.settings import LogSettings, NodeProcess, RegistrySettings
+from gateway.icsd_node.settings import (
+    LogSettings,
+    MessageSettings,
+    NodeProcess,
+    RegistrySettings,
+)
+from gateway.icsd_node.settings import MemberSettings as CorrespondentSettings
 from gateway.machine.credentials import (
     ADMINISTRATOR,
     Credentials,
@@ -116,6 +122,14 @@ def node_process(
         hash_functions=(spec.hash_function,),
         finality_seconds=spec.latency.finality_seconds,
         skew_seconds=spec.latency.skew_seconds,
+        messages=MessageSettings(
+            depositories={name: member.operator for name, member in spec.registries.items()},
+            members=tuple(
+                CorrespondentSettings(name=shown, bic=bic) for shown, bic in names.owners.items()
+            ),
+            calendar=spec.calendar,
+            webhooks=_beside(world.gateway.webhooks),
+        ),
     )
 
 
@@ -193,10 +207,13 @@ def _absolute(settings: S) -> S:
 
 def on_one_machine(settings: Settings) -> Settings:
     """The same for `up`: a member's receiver may stand beside it."""
-    own = settings.webhooks
-    loopback = (*own.allow_networks, "127.0.0.0/8", "::1/128")
-    webhooks = WebhookSettings(allow_networks=loopback, allow_http=True)
-    return msgspec.structs.replace(settings, webhooks=webhooks)
+    return msgspec.structs.replace(settings, webhooks=_beside(settings.webhooks))
+
+
+def _beside(webhooks: WebhookSettings) -> WebhookSettings:
+    """The same, and receivers on this machine."""
+    loopback = (*webhooks.allow_networks, "127.0.0.0/8", "::1/128")
+    return WebhookSettings(allow_networks=loopback, allow_http=True)
 
 
 def write(directory: DataDirectory, name: str, settings: msgspec.Struct) -> Path:

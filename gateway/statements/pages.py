@@ -11,10 +11,10 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from gateway.directory import Directory
 from gateway.statements.balances import balances, movements
+from gateway.statements.known import Known, Referring
 from gateway.statements.periods import Numbered, Source
-from gateway.statements.references import Reference, References
+from gateway.statements.references import Reference
 from htlc.units import AssetId
 from ledgers.book import Kind as Posted
 from ledgers.books import change_of
@@ -63,7 +63,7 @@ class Pages:
     """Makes the pages of statements of one account."""
 
     def __init__(
-        self, source: Source, directory: Directory, references: References, wanted: Numbered
+        self, source: Source, directory: Known, references: Referring, wanted: Numbered
     ) -> None:
         self._books = source.books
         self._directory = directory

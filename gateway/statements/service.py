@@ -14,7 +14,6 @@ from datetime import date
 from typing import Final, Protocol, TypedDict
 
 from gateway.calendars import Calendars
-from gateway.directory import Directory
 from gateway.ids import new_id
 from gateway.journal import LOST
 from gateway.port import Busy, Denied, Refused, StatementMade, StatementWanted
@@ -27,9 +26,9 @@ from gateway.statements.days import (
     midnight,
     utc_date,
 )
+from gateway.statements.known import Known, Referring
 from gateway.statements.pages import Pages, StatementError
 from gateway.statements.periods import KINDS, Kind, Numbered, Period, Source, Subject
-from gateway.statements.references import References
 from gateway.statements.store import Sent, Store
 from htlc.swap import Fault
 from htlc.units import INSTANT_MAX, AccountId, Instant, LedgerId
@@ -68,10 +67,11 @@ class Statements:
     def __init__(
         self,
         pool: Pool,
-        directory: Directory,
+        directory: Known,
         calendars: Calendars,
         ledgers: Mapping[LedgerId, Stated],
         *,
+        references: Callable[[str], Referring],
         daily: bool,
         now: Callable[[], int],
         learned: Callable[[], None],
@@ -83,6 +83,7 @@ class Statements:
         self._directory = directory
         self._calendars = calendars
         self._ledgers = ledgers
+        self._references = references
         self._daily = daily
         self._now = now
         self._learned = learned
@@ -226,7 +227,7 @@ class Statements:
         """Make the pages and put them into the mailbox; None if its number is taken by now."""
         subject, now, staged = wanted.subject, self._now(), new_id()
         source = Source(books=self._ledgers[LedgerId(subject.ledger)], ledger=subject.ledger)
-        pages = Pages(source, self._directory, References(self._pool, subject.member), wanted)
+        pages = Pages(source, self._directory, self._references(subject.member), wanted)
         try:
             count, definition = await self._store.stage(
                 staged, _pages(pages, subject, opening), now

@@ -31,6 +31,9 @@ Say = Callable[[str], None]
 PAGE: Final = "PAGE: "
 """Begins a text that asks for a person."""
 
+ERROR: Final = "ERROR: "
+"""Begins a text about an error of ours that nobody need be called for at night."""
+
 KNOWN: Final = ("settlement", "member", "ledger", "leg", "status", "seconds")
 """What a line may carry beside its message, given as `extra`."""
 
@@ -142,12 +145,15 @@ def configure(service: str, stream: TextIO | None = None) -> None:
 
 
 def say_as(event: str) -> Say:
-    """A `say` for the parts that know only lines: one that begins with PAGE is critical."""
+    """A `say` for the parts that know only lines: one that begins with PAGE is critical,
+    one with ERROR an error."""
     log = logging.getLogger(event)
 
     def say(text: str) -> None:
         if text.startswith(PAGE):
             log.critical(text.removeprefix(PAGE))
+        elif text.startswith(ERROR):
+            log.error(text.removeprefix(ERROR))
         else:
             log.info(text)
 

@@ -1,6 +1,7 @@
 """The command line: exit codes, one-line errors, what is loaded for what."""
 
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,9 @@ def test_help_loads_no_database_and_no_network() -> None:
     ("arguments", "said"),
     [
         ((), "Missing command"),
+        (("settlement",), "Missing command"),
+        (("scenario",), "Missing command"),
+        (("registry",), "Missing command"),
         (("upp",), "No such command 'upp'"),
         (("restore", "--dsn", "postgresql://x"), "say --may-lack-records"),
         (("restore", "--may-lack-records", "--since", "noon"), "is no instant with a zone"),
@@ -87,6 +91,17 @@ def test_a_world_that_is_not_there_is_exit_code_1(
         "there is no world 'mars': take one of cross-border, cross-currency, dvp, pvp, ring" in err
     )
     assert not (tmp_path / "d" / "running.json").exists()
+
+
+def test_a_database_that_does_not_answer_is_exit_code_1(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # bound, so that nobody else answers there
+        dsn = f"postgresql://x@127.0.0.1:{nobody.getsockname()[1]}/x?sslmode=disable"
+        code, err = refused(capsys, "migrate", "gateway", "--dsn", dsn)
+    assert code == 1
+    assert "nothing answers where --dsn or the configuration points" in err
 
 
 def test_a_database_for_nobody_is_exit_code_1(
@@ -131,6 +146,7 @@ class TestConnect:
                 metrics={},
                 ledgers={},
                 members=str(members),
+                registries={"securities": {"KZ": "http://kz", "UZ": "http://uz"}},
             )
         )
         return directory
@@ -149,6 +165,26 @@ class TestConnect:
     def test_somebody_unknown_has_no_token(self, tmp_path: Path) -> None:
         with pytest.raises(Failure, match="has no token for NEMOGB20XXX"):
             connect("NEMOGB20XXX", None, None, self.running(tmp_path))
+
+    @pytest.mark.parametrize(
+        ("options", "code", "said"),
+        [
+            (("--registry", "KG"), 1, "no registry KG in the `lockstep up` of"),
+            (("--registry", "KZ", "--gateway", "http://x"), 2, "give one of them"),
+        ],
+    )
+    def test_a_registry_is_one_of_the_running_ones(
+        self,
+        options: tuple[str, ...],
+        code: int,
+        said: str,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        self.running(tmp_path)
+        data = ("--data", str(tmp_path))
+        found, err = refused(capsys, "inbox", "--as", "ALSTDEF0XXX", *options, *data)
+        assert (found, said in err) == (code, True), err
 
     @pytest.fixture(autouse=True)
     def _made(self, tmp_path: Path) -> None:

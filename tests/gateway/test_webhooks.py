@@ -202,6 +202,10 @@ async def test_a_member_cannot_make_the_gateway_speak_to_its_own_network(
                 "ftp://example.com/",
                 "/relative",
                 "http://example.com:99999/",
+                f"http://127.1:{port}",
+                f"http://2130706433:{port}",
+                "http://example.com\0/",  # PostgreSQL has no such text
+                "http://example.com/a b",
             ):
                 with pytest.raises(ProblemError) as refused:
                     await seller.set_webhook(url, SECRET)

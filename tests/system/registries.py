@@ -1,10 +1,11 @@
 """A campaign against four registries: kills, pauses, cut lines, lost disks, under load.
 
-    python -m tests.system.registries --rounds 200 [--servers 3] [--seed N]
+    python -m tests.system.registries --rounds 200 [--servers 3] [--namespaces] [--seed N]
 
 Each round makes one fault (sometimes two at once), mends it, and waits until every registry has
 answered somebody again. At the end: nothing acknowledged is lost, doubled or reordered, equal
-heights have equal roots, every client was answered, every balance is explained (`registry_load`).
+heights have equal roots, every client was answered, every balance is explained (`registry_load`),
+and every message has one answer (`registry_messages`).
 """
 
 import argparse
@@ -20,7 +21,9 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 from tests.ledgers.icsd.servers import MEMBERS
+from tests.system import mortal_node
 from tests.system.registry_load import Load, check
+from tests.system.registry_messages import MessageLoad, check_answers
 from tests.system.registry_site import Site, member_serves, site
 
 CLIENTS = 3
@@ -29,6 +32,10 @@ CLIENTS = 3
 PROGRESS_SECONDS = 60.0
 """From the end of a fault until every registry has answered again: a new leader of the log takes up
 to 16 s, a node some seconds to start on a busy machine."""
+
+POINT_SECONDS = 20.0
+"""For a node to come to a point of a message's life: messages come all the time, but the others may
+be dead or dying, and without a quorum nothing becomes final."""
 
 Fault = Callable[[Site, random.Random], Awaitable[None]]
 
@@ -46,6 +53,18 @@ async def two_nodes_killed(made: Site, dice: random.Random) -> None:
 async def all_nodes_killed(made: Site, dice: random.Random) -> None:
     for name in MEMBERS:
         made.members[name].kill()
+
+
+async def nodes_killed_at_messages(made: Site, dice: random.Random) -> None:
+    """Each at another point in the life of a message that it was sent."""
+    points = dice.sample(mortal_node.POINTS, len(MEMBERS))
+    reached = await asyncio.gather(
+        *(
+            made.members[name].kill_at(point, POINT_SECONDS)
+            for name, point in zip(MEMBERS, points, strict=True)
+        )
+    )
+    made.deaths.update(point for point, met in zip(points, reached, strict=True) if met)
 
 
 async def node_paused(made: Site, dice: random.Random) -> None:
@@ -76,6 +95,15 @@ async def line_frozen(made: Site, dice: random.Random) -> None:
     for line in lines:
         line.cut()  # what has waited in it is gone
         line.mend()
+
+
+async def link_pulled(made: Site, dice: random.Random) -> None:
+    """Packets are lost, to the log and to those who ask the registry, and nobody is told."""
+    space = made.members[dice.choice(MEMBERS)].space
+    assert space is not None, "drawn only for nodes in namespaces"
+    await space.pull()
+    await asyncio.sleep(dice.uniform(0.5, 12.0))
+    await space.mend()
 
 
 async def server_killed(made: Site, dice: random.Random) -> None:
@@ -116,51 +144,69 @@ async def disk_lost(made: Site, dice: random.Random) -> None:
 FAULTS: Mapping[str, Fault] = {
     function.__name__: function
     for function in (
-        *(node_killed, two_nodes_killed, all_nodes_killed, node_paused, database_killed),
-        *(line_cut, line_frozen, server_killed, servers_killed, server_paused, disk_lost),
+        *(node_killed, two_nodes_killed, all_nodes_killed, nodes_killed_at_messages),
+        *(node_paused, database_killed),
+        *(line_cut, line_frozen, link_pulled),
+        *(server_killed, servers_killed, server_paused, disk_lost),
     )
 }
 
 
-def faults_of(servers: int) -> list[str]:
+def faults_of(servers: int, *, namespaces: bool) -> list[str]:
     """A log of a single server does not survive the loss of its disk (`README.md`)."""
-    return [name for name in FAULTS if servers > 1 or name != "disk_lost"]
+    out = {"disk_lost"} if servers == 1 else set()
+    return [name for name in FAULTS if name not in out and (namespaces or name != "link_pulled")]
 
 
-async def progress(made: Site, load: Load) -> None:
-    """Wait until every registry has answered somebody since now."""
-    before = load.answered.copy()
+async def progress(made: Site, *loads: Load | MessageLoad) -> None:
+    """Wait until every registry has answered somebody since now, and a message."""
+    before = [(load, name, load.answered[name]) for load in loads for name in MEMBERS]
+
+    def waiting() -> list[str]:
+        return [f"{type(o).__name__} at {name}" for o, name, n in before if o.answered[name] <= n]
+
     try:
         async with asyncio.timeout(PROGRESS_SECONDS):
-            while any(load.answered[name] <= before[name] for name in MEMBERS):
+            while waiting():
                 await asyncio.sleep(0.05)
     except TimeoutError:
-        waiting = [name for name in MEMBERS if load.answered[name] <= before[name]]
-        raise AssertionError(f"no progress at {waiting}; {await made.states()}") from None
+        raise AssertionError(f"no progress: {waiting()}; {await made.states()}") from None
 
 
 @contextlib.asynccontextmanager
-async def traffic(made: Site, dice: random.Random) -> AsyncIterator[Load]:
+async def traffic(made: Site, dice: random.Random) -> AsyncIterator[tuple[Load, MessageLoad]]:
     """Clients that go on until the end of the block, and until they are answered."""
     load = Load(made, dice)
+    messages = MessageLoad(made, dice, load)
     clients = [asyncio.create_task(load.client(name)) for name in MEMBERS for _ in range(CLIENTS)]
+    clients += [asyncio.create_task(messages.client(name)) for name in MEMBERS]
+    readers = [asyncio.create_task(messages.reader(name)) for name in MEMBERS]
     try:
-        yield load
+        yield load, messages
         load.stop()
+        messages.stop()
         await asyncio.wait_for(asyncio.gather(*clients), PROGRESS_SECONDS)
     finally:
-        for client in clients:
-            client.cancel()
-        await asyncio.gather(*clients, return_exceptions=True)
+        for task in (*clients, *readers):
+            task.cancel()
+        await asyncio.gather(*clients, *readers, return_exceptions=True)
 
 
-def drawn(rounds: int, servers: int, seed: int) -> list[list[str]]:
+def drawn(rounds: int, servers: int, seed: int, *, namespaces: bool) -> list[list[str]]:
     """The faults of each round; mostly one, sometimes two at once."""
     dice = random.Random(seed)
-    faults = faults_of(servers)
+    faults = faults_of(servers, namespaces=namespaces)
     plan = [dice.sample(faults, 2 if dice.random() < 0.2 else 1) for _ in range(rounds)]
+    return [_together(names) for names in plan]
+
+
+def _together(names: list[str]) -> list[str]:
+    """What of these may happen at once."""
     # With its disk a server of three loses a vote on what was acknowledged: no other may be away.
-    return [["disk_lost"] if "disk_lost" in names else names for names in plan]
+    if "disk_lost" in names:
+        return ["disk_lost"]
+    # One fault must not kill the very process that another one has just begun to start or to wake.
+    return names[:1] if all(name.startswith("server") for name in names) else names
 
 
 async def campaign(
@@ -169,40 +215,48 @@ async def campaign(
     seed: int,
     say: Callable[[str], object],
     seconds: float = math.inf,
-) -> Load:
-    """Ends with the plan, or with the round after `seconds`. Raises AssertionError or TimeoutError,
+    *,
+    namespaces: bool = False,
+) -> Counter[str]:
+    """Ends with the plan, or with the round after `seconds`; the points in the life of a message at
+    which nodes died (`mortal_node`). Raises AssertionError or TimeoutError,
     with the seed said before."""
     dice = random.Random(seed)
     say(f"seed {seed}, {len(plan)} rounds, {servers} log server(s)\n")
     begun, met = time.monotonic(), Counter[str]()
-    async with site(servers) as made:
-        async with traffic(made, dice) as load:
-            await progress(made, load)
+    async with site(servers, namespaces=namespaces) as made:
+        async with traffic(made, dice) as (load, messages):
+            await progress(made, load, messages)
             for number, names in enumerate(plan):
                 if time.monotonic() > begun + seconds:
                     break
                 met.update(names)
                 say(f"{number + 1}: {', '.join(names)}")
                 await asyncio.gather(*(FAULTS[name](made, dice) for name in names))
-                await progress(made, load)
+                await progress(made, load, messages)
                 say(f"; {len(load.asked)} transfers\n")
         for member in made.members.values():
             await member_serves(member)
         height = await check(made, load)
+        await check_answers(made, messages)
         lives = sum(member.lives for member in made.members.values())
     say(
         f"{met.total()} faults, {len(load.asked)} transfers, "
-        f"{sum(one.tries for one in load.asked)} tries, all answered; height {height}; "
+        f"{sum(one.tries for one in load.asked)} tries, all answered; "
+        f"{len(messages.sent)} messages, each answered once; height {height}; "
         f"{lives} lives of nodes; longest wait {load.longest:.1f} s; "
         f"{time.monotonic() - begun:.0f} s; faults {dict(met)}\n"
     )
-    return load
+    return made.deaths
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--servers", type=int, choices=(1, 3), default=3)
+    parser.add_argument(
+        "--namespaces", action="store_true", help="A network for each node, whose link is pulled."
+    )
     parser.add_argument("--minutes", type=float, default=math.inf, help="No new round after it.")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32))
     chosen = parser.parse_args()
@@ -211,5 +265,10 @@ if __name__ == "__main__":
         sys.stdout.write(text)
         sys.stdout.flush()
 
-    chosen_plan = drawn(chosen.rounds, chosen.servers, chosen.seed)
-    asyncio.run(campaign(chosen_plan, chosen.servers, chosen.seed, said, 60 * chosen.minutes))
+    plan = drawn(chosen.rounds, chosen.servers, chosen.seed, namespaces=chosen.namespaces)
+    asyncio.run(
+        campaign(
+            *(plan, chosen.servers, chosen.seed, said, 60 * chosen.minutes),
+            namespaces=chosen.namespaces,
+        )
+    )

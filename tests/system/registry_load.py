@@ -19,7 +19,7 @@ from ledgers.icsd.store import Archived
 from ledgers.port import Answer, LedgerUnreachable, Transfer
 from tests.ledgers.icsd.servers import MEMBERS
 from tests.ledgers.worlds import EUR
-from tests.system.registry_site import ACCOUNTS, FUNDS, Site, account
+from tests.system.registry_site import ACCOUNTS, BOND, FUNDS, Site, account
 
 AGREE_SECONDS = 60.0
 """For the last blocks to reach everybody: some heartbeats, or one new leader of the log."""
@@ -138,18 +138,23 @@ def check_chain(order: list[str], asked: list[Asked]) -> None:
 async def check_books(site: Site, load: Load) -> None:
     """Balances are what the transfers make of the funds, on every registry."""
     expected = Counter(
-        {account(name, number): FUNDS for name in MEMBERS for number in range(ACCOUNTS)}
+        {
+            (account(name, number), asset): FUNDS
+            for name in MEMBERS
+            for number in range(ACCOUNTS)
+            for asset in (EUR, BOND)
+        }
     )
     for one in load.asked:
-        expected[one.transfer.debit] -= one.transfer.quantity
-        expected[one.transfer.credit] += one.transfer.quantity
+        expected[one.transfer.debit, one.transfer.asset] -= one.transfer.quantity
+        expected[one.transfer.credit, one.transfer.asset] += one.transfer.quantity
     for member in site.members.values():
         auditor = member.client("auditor")
         told = {
-            view.account: holding.available
+            (view.account, holding.asset): holding.available
             for view in await auditor.accounts()
             for holding in view.holdings
         }
-        for name, quantity in expected.items():
-            assert told[name] == str(quantity), (member.name, name)
-        assert [position.difference for position in await auditor.conservation()] == ["0"]
+        for place, quantity in expected.items():
+            assert told[place] == str(quantity), (member.name, place)
+        assert {position.difference for position in await auditor.conservation()} == {"0"}

@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -21,22 +22,31 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.embedded import Cluster, temporary_directory
 from gateway.machine.ledger_client import LedgerClient
-from htlc.units import AccountId, Quantity
+from htlc.units import AccountId, AssetId, Quantity
 from ledgers.access import token_digest
 from ledgers.icsd.link import LinkLostError
 from ledgers.icsd.log import LogUnreachable
 from ledgers.icsd.store import Archived, decode_block
 from ledgers.port import Answer, Issue, LedgerUnreachable
 from ledgers.remote import RemoteLedger
-from tests.ledgers.icsd.servers import MEMBERS, SEEDS, STREAM, Servers, free_ports
+from tests.ledgers.icsd.servers import LOOPBACK, MEMBERS, SEEDS, STREAM, Servers, free_ports
 from tests.ledgers.worlds import EUR
+from tests.system import mortal_node
 from tests.system.registry_line import Line
+from tests.system.registry_space import Space, spaces
 
 ACCOUNTS = 8
 """Of each registry."""
 
 FUNDS = 1_000_000
 """Of each account: no trade fails for want of it."""
+
+BOND = AssetId("XS9990000010")
+"""Kept by A like the currency; messages move it, because they speak of securities."""
+
+CUSTODIANS = {"A": "HOLDDEFFXXX", "B": "HOLDFRPPXXX", "C": "HOLDKZKAXXX", "D": "HOLDUZ22XXX"}
+DEPOSITORIES = {"A": "CSDADEFFXXX", "B": "CSDBFRPPXXX", "C": "CSDKKZKAXXX", "D": "CSDUUZ22XXX"}
+"""BICs: of the holder, who sends messages at each registry, and of the registries."""
 
 ROLES = {
     "operator": "ledger-operator",
@@ -58,13 +68,18 @@ def account(registry: str, number: int) -> AccountId:
 class Member:
     """One registry: its database, its lines to the log, its process."""
 
-    def __init__(self, site: "Site", name: str) -> None:
+    def __init__(self, site: "Site", name: str, space: Space | None) -> None:
         self.name = name
         self.site = site
+        self.space = space
+        self._address = LOOPBACK if space is None else space.inside
         self.cluster = Cluster(site.directory / f"pg-{name}", durable=False)
-        self.lines = [Line(url) for url in site.log.urls]
+        near = LOOPBACK if space is None else space.outside
+        self.lines = [Line(url, near) for url in site.log.urls]
+        self.monitors = [Line(server.monitor, near) for server in site.log.servers]
         self.process: asyncio.subprocess.Process | None = None
         self.lives = 0
+        self.dies_at = site.directory / f"{name}.dies-at"
         self._port, self._metrics = free_ports(2)
         self._key = Ed25519PrivateKey.from_private_bytes(token_bytes(name))
 
@@ -74,11 +89,11 @@ class Member:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://{self._address}:{self._port}"
 
     @property
     def metrics_url(self) -> str:
-        return f"http://127.0.0.1:{self._metrics}"
+        return f"http://{self._address}:{self._metrics}"
 
     def as_(self, who: str) -> RemoteLedger:
         return RemoteLedger(self.site.session, self.url, who)
@@ -93,7 +108,10 @@ class Member:
         with (self.site.directory / f"{self.name}.log").open("ab") as said:
             while True:
                 self.process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-m", "gateway.cli", "icsd-node", "--config", str(file)),
+                    *(() if self.space is None else self.space.command),
+                    *(sys.executable, "-m", "tests.system.mortal_node"),
+                    *("icsd-node", "--config", str(file)),
+                    env={**os.environ, mortal_node.FILE: str(self.dies_at)},
                     stdout=said,
                     stderr=said,
                 )
@@ -104,6 +122,17 @@ class Member:
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         if self.process is not None and self.process.returncode is None:
             self.process.send_signal(number)
+
+    async def kill_at(self, point: str, seconds: float) -> bool:
+        """Kill it where it comes to a point (`mortal_node`); whether it came there in time."""
+        self.dies_at.write_text(point)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.dies_at.exists():
+                    await asyncio.sleep(0.02)
+                return True
+        self.dies_at.unlink(missing_ok=True)
+        return False
 
     async def keep_database(self) -> None:
         """Start the database again when it has died."""
@@ -130,16 +159,20 @@ class Member:
                 {"name": name, "role": role, "sha256": token_digest(name)}
                 for name, role in ROLES.items()
             ],
-            "listen": f"127.0.0.1:{self._port}",
-            "metrics_listen": f"127.0.0.1:{self._metrics}",
+            "listen": f"{self._address}:{self._port}",
+            "metrics_listen": f"{self._address}:{self._metrics}",
             "registry": self.name,
+            "messages": {
+                "depositories": DEPOSITORIES,
+                "members": [{"name": "holder", "bic": CUSTODIANS[self.name]}],
+            },
             "registries": [
                 {"name": each.name, "public_key": each.public_key}
                 for each in self.site.members.values()
             ],
             "log": {
                 "servers": [line.url for line in self.lines],
-                "monitors": [server.monitor for server in self.site.log.servers],
+                "monitors": [line.url for line in self.monitors],
                 "seed_file": str(home / f"{self.name}.seed"),
                 **({"tls": paths} if paths else {}),
             },
@@ -179,13 +212,16 @@ def token_bytes(name: str) -> bytes:
 class Site:
     """The four, and what they share."""
 
-    def __init__(self, directory: Path, log: Servers, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, directory: Path, log: Servers, session: aiohttp.ClientSession, apart: list[Space]
+    ) -> None:
         self.directory = directory
         self.log = log
         self.session = session
         self.members: dict[str, Member] = {}
-        for name in MEMBERS:
-            self.members[name] = Member(self, name)
+        self.deaths = Counter[str]()  # of nodes, at points in the life of a message
+        for number, name in enumerate(MEMBERS):
+            self.members[name] = Member(self, name, apart[number] if apart else None)
 
     async def log_whole(self) -> None:
         """Wait until every server of the log has all of it."""
@@ -227,7 +263,7 @@ class Site:
         return "\n".join(told)
 
     async def furnish(self) -> None:
-        """Accounts at every registry, and a currency that A keeps, issued to all."""
+        """Accounts at every registry, and a currency and a bond that A keeps, issued to all."""
         first = self.members[MEMBERS[0]]
         for member in self.members.values():
             await member_serves(member)
@@ -236,14 +272,19 @@ class Site:
             ]
             await member.client("operator").administer("/v1/accounts", opened)
         reserves = {"account": f"{first.name}-reserves", "owner": "issuer"}
-        await first.client("operator").administer("/v1/accounts", [reserves])
+        register = {"account": f"{first.name}-register", "owner": "issuer"}
+        await first.client("operator").administer("/v1/accounts", [reserves, register])
         currency = {"kind": "currency", "code": EUR, "scale": 2, "central_bank": "issuer"}
         await first.client("operator").administer(
             "/v1/instruments", [currency | {"reserves_account": reserves["account"]}]
         )
+        security = {"kind": "security", "isin": BOND, "name": "B", "scale": 0, "issuer": "issuer"}
+        security |= {"quantity_type": "Unit", "issuer_account": register["account"]}
+        await first.client("operator").administer("/v1/instruments", [security])
         issues = [
-            Issue(id=f"opening-{a}", account=a, asset=EUR, quantity=Quantity(FUNDS))
+            Issue(id=f"opening-{asset}-{a}", account=a, asset=asset, quantity=Quantity(FUNDS))
             for a in (account(name, n) for name in MEMBERS for n in range(ACCOUNTS))
+            for asset in (EUR, BOND)
         ]
         answers = await first.as_("issuer").apply(issues)
         assert all(isinstance(a, Answer) and a.refusal is None for a in answers), answers
@@ -276,19 +317,21 @@ async def member_serves(member: Member, seconds: float = START_SECONDS) -> None:
 
 
 @contextlib.asynccontextmanager
-async def site(log_servers: int) -> AsyncIterator[Site]:
-    """Everything running and furnished; nothing of it is left at the end."""
+async def site(log_servers: int, *, namespaces: bool = False) -> AsyncIterator[Site]:
+    """Everything running and furnished; nothing of it is left at the end. With `namespaces` each
+    node runs in a network of its own."""
     directory = temporary_directory()
-    log = Servers(directory, log_servers)
     async with contextlib.AsyncExitStack() as stack:
+        apart = await stack.enter_async_context(spaces(len(MEMBERS) if namespaces else 0))
+        log = Servers(directory, log_servers, *(space.outside for space in apart))
         stack.callback(shutil.rmtree, directory)
         session = await stack.enter_async_context(aiohttp.ClientSession())
         stack.push_async_callback(log.stop)
         await log.start()
         await log.make()
-        made = Site(directory, log, session)
+        made = Site(directory, log, session, apart)
         for member in made.members.values():
-            for line in member.lines:
+            for line in (*member.lines, *member.monitors):
                 await stack.enter_async_context(line)
         databases = [member.cluster for member in made.members.values()]
         await asyncio.gather(*(cluster.start() for cluster in databases))

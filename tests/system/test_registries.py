@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 import uuid
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from gateway.icsd_node.settings import NodeProcess
 from gateway.telemetry import metrics
 from htlc.units import LedgerId
 from ledgers.port import LedgerUnreachable
+from protocols.iso20022 import envelope
+from protocols.iso20022.envelope import Enveloped
 from tests.system.machine import Machine, machine
 from tests.system.test_up import call
 
@@ -121,6 +124,45 @@ async def an_altered_database_is_refused_and_mended(
                 await asyncio.sleep(0.1)
 
 
+async def a_custodian_instructs_its_registry(
+    data: Path, session: aiohttp.ClientSession, running: Machine
+) -> None:
+    """With the command line, as the README shows it, and with the client library."""
+    options = ("--as", SELLER, "--registry", "KZ", "--data", str(data))
+    asked = ("--as", SELLER, "--to", BUYER, "--isin", ISIN, "--quantity", "7", "--data", str(data))
+    deliver = data / "deliver.xml"
+    deliver.write_bytes(await _output(*("-m", "gateway.demo.registry_message", *asked)))
+    for _ in range(2):  # again is safe
+        code, out, said = await call("send", str(deliver), *options)
+        assert (code, "received as" in out) == (0, True), said
+    kz = GatewayClient(
+        session, running.ready["registries"]["securities"]["KZ"], running.token(SELLER)
+    )
+    async with asyncio.timeout(60):
+        while not (page := await kz.inbox()).messages:
+            await asyncio.sleep(0.05)
+    [told] = page.messages
+    assert (told.definition, told.related) == ("sese.025.001.11", _reference(deliver))
+    await kz.acknowledge(told.cursor)
+    code, out, said = await call("inbox", *options)
+    assert (code, "settled free of payment" in out) == (0, True), said
+
+
+async def _output(*arguments: str) -> bytes:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *arguments, stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await process.communicate()
+    assert process.returncode == 0
+    return out
+
+
+def _reference(file: Path) -> str | None:
+    (item,) = envelope.split(file.read_bytes())
+    assert isinstance(item, Enveloped)
+    return item.header.business_message_id
+
+
 async def test_two_registries_trade_through_kills_and_a_restart(data: Path) -> None:
     async with machine(data, "--registries", "2") as running, aiohttp.ClientSession() as session:
         await settle(running, session, 100)
@@ -128,10 +170,11 @@ async def test_two_registries_trade_through_kills_and_a_restart(data: Path) -> N
         await settle(running, session, 10)
         kill(running, "securities-uz")
         await settle(running, session, 1)
+        await a_custodian_instructs_its_registry(data, session, running)
         kz, uz = (node(running, session, data, name) for name in ("KZ", "UZ"))
         sold = await uz.holding(account(running, SELLER), ISIN)
         bought = await kz.holding(account(running, BUYER), ISIN)
-        assert (sold.balance.available, bought.balance.available) == (HELD - 111, HELD + 111)
+        assert (sold.balance.available, bought.balance.available) == (HELD - 118, HELD + 118)
         assert (await kz.issue(ISIN)).issued == 4 * HELD
         through = min(await kz.final(), await uz.final())
         assert await kz.chain(through) == await uz.chain(through)
@@ -154,4 +197,4 @@ async def test_two_registries_trade_through_kills_and_a_restart(data: Path) -> N
         assert await kz.final() >= through
         await settle(running, session, 9)
         bought = await kz.holding(account(running, BUYER), ISIN)
-        assert bought.balance.available == HELD + 120
+        assert bought.balance.available == HELD + 127

@@ -7,10 +7,11 @@ import random
 
 import pytest
 
+from tests.system.mortal_node import POINTS
 from tests.system.registries import campaign
 
 PLAN = (
-    ("node_killed",),
+    ("nodes_killed_at_messages",),
     ("server_killed", "node_killed"),
     ("database_killed",),
     ("two_nodes_killed", "line_cut"),
@@ -19,7 +20,7 @@ PLAN = (
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 
 
-async def test_nothing_acknowledged_is_lost_doubled_or_reordered() -> None:
+async def test_nothing_acknowledged_is_lost_doubled_or_reordered_or_answered_twice() -> None:
     seed = int(os.environ.get("LOCKSTEP_SEED", "0")) or random.SystemRandom().getrandbits(32)
-    load = await campaign(PLAN, 1, seed, print)
-    assert all(one.answered for one in load.asked) and len(load.asked) > 20
+    deaths = await campaign(PLAN, 1, seed, print)
+    assert set(deaths) == set(POINTS), "a node died at each point in the life of a message"

@@ -1,15 +1,13 @@
 """Who writes to whom, as a node's configuration says it."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
-from aiohttp import web
 
-from gateway.config import ConfigurationError
-from gateway.icsd_node.process import serve_messages
+from gateway.calendars import CalendarSettings
+from gateway.config import ConfigurationError, WebhookSettings
 from gateway.icsd_node.settings import (
     LogSettings,
     MemberSettings,
@@ -53,22 +51,10 @@ def test_bics_have_eleven_characters_and_stand_for_the_tokens_principal() -> Non
         ({"members": (MemberSettings(name="KZ-2", bic="CUSTKZKA"),)}, "KZ-2 has no token"),
         ({"members": (MemberSettings(name="watcher", bic="CUSTKZKA"),)}, "as an owner"),
         ({"members": MESSAGES.members * 2}, "stand there once"),
+        ({"calendar": CalendarSettings(time_zone="Mars")}, "messages.calendar.time_zone"),
+        ({"webhooks": WebhookSettings(allow_networks=("x",))}, r"webhooks.allow_networks\[0\]"),
     ],
 )
 def test_what_does_not_fit_is_refused(changes: dict[str, Any], why: str) -> None:
     with pytest.raises(ConfigurationError, match=why):
         SETTINGS.correspondents(msgspec.structs.replace(MESSAGES, **changes))
-
-
-@pytest.mark.parametrize(("messages", "routes"), [(None, 0), (MESSAGES, 3)])
-def test_messages_are_served_where_they_are_configured(
-    messages: MessageSettings | None, routes: int
-) -> None:
-    app, parts = web.Application(), SimpleNamespace(pool=None, ledger=None)
-    parts.node = SimpleNamespace(me="KZ")
-    settings = msgspec.structs.replace(SETTINGS, messages=messages)
-    work = serve_messages(settings, app, parts)  # type: ignore[arg-type]
-    served = [route for route in app.router.routes() if route.method != "HEAD"]
-    assert (len(served), len(work)) == (routes, min(routes, 1))
-    for each in work:
-        each.close()

@@ -141,6 +141,10 @@ def test_a_nodes_configuration_is_read_as_it_was_written(
     assert members[1].public_key == settings.key().public_key().public_bytes_raw()
     text = file.read_text()
     assert not any(token in text for token in (*made.members.values(), *made.log_seeds.values()))
+    assert settings.messages is not None, "a network takes messages out of the box"
+    known = settings.correspondents(settings.messages)
+    assert known.members == names["securities", "KG"].owners
+    assert known.depositories["UZ"] == "RMDEUZ20XXX"
 
 
 def test_the_logs_configuration_lets_each_registry_write_its_own(

@@ -12,9 +12,11 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
+from aiohttp import web
 
 from gateway.app import serve
 from gateway.http import notation
+from gateway.process.serving import serve_app
 from gateway.telemetry import logs
 from ledgers import trace
 from tests.gateway.systems import OPERATOR, SELLER, System, sha256, system, token, until
@@ -46,7 +48,8 @@ def test_a_line_is_one_object_with_what_is_known(log: io.StringIO) -> None:
     with logs.bound(settlement="S-1", ledger=None):
         say("PAGE: something\nover two lines")
     logging.getLogger("http").info("%s", "plain", extra={"status": 503})
-    first, second = lines(log)
+    say("ERROR: urn:uuid:1 at GET /")
+    first, second, third = lines(log)
     assert first.pop("time").endswith("Z")
     assert first == {
         "level": "critical",
@@ -56,6 +59,7 @@ def test_a_line_is_one_object_with_what_is_known(log: io.StringIO) -> None:
         "settlement": "S-1",
     }
     assert (second["level"], second["message"], second["status"]) == ("info", "plain", 503)
+    assert (third["level"], third["message"]) == ("error", "urn:uuid:1 at GET /")
 
 
 def test_an_exception_stays_on_its_line(log: io.StringIO) -> None:
@@ -107,6 +111,41 @@ def test_without_a_span_of_ours_the_caller_s_is_handed_on_as_the_parent() -> Non
     taken = trace.read(TRACEPARENT)
     assert taken is not None
     assert taken.header() == TRACEPARENT
+
+
+@pytest.mark.parametrize(
+    ("sent", "error"),
+    [
+        (
+            b"GET /v1/ledgers HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer s\x01cret\r\n\r\n",
+            "BadHttpMessage",
+        ),
+        (b"GET /" + b"s" * 9_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", "LineTooLong"),
+        (
+            b"POST / HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 6\r\n\r\n"
+            b"s\x01cret",
+            "RequestPayloadError",
+        ),
+        (b"\x16\x03\x01\x00\xf4\x01", "BadHttp"),
+    ],
+)
+async def test_what_is_no_http_is_no_error_of_ours_and_is_not_repeated(
+    log: io.StringIO, sent: bytes, error: str
+) -> None:
+    listening = socket.create_server(("127.0.0.1", 0))
+    runner = await serve_app(web.Application(), listening)
+    try:
+        reader, writer = await asyncio.open_connection(*listening.getsockname())
+        writer.write(sent)
+        assert (await reader.readline()).startswith(b"HTTP/1.")
+        await reader.read()  # the connection is closed, so the line is written
+        writer.close()
+    finally:
+        await runner.cleanup()
+    told = [line for line in lines(log) if line["event"] == "http.server"]
+    assert [line["level"] for line in told] == ["info"]
+    assert error in told[0]["message"]
+    assert "cret" not in log.getvalue()
 
 
 async def test_a_settlement_is_followed_by_its_trace_and_no_secret_is_told(
