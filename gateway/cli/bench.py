@@ -212,6 +212,11 @@ async def command(
     before = None if earlier is None else _read(earlier)
     with failing(*FAULTS, BenchError, EmbeddedError, GatewayUnreachableError, ProblemError):
         found = await run.run(wanted, say)
+    return _told(found, before, json_file)
+
+
+def _told(found: Report, before: Report | None, json_file: Path | None) -> int:
+    """Keep it, show it, judge it: the exit code."""
     _keep(found, json_file)
     if str(json_file) != "-":
         _show(found)
