@@ -98,9 +98,9 @@ class Admission:
 
     # ------------------------------------------------------------------ in
 
-    def take(self, arrival: Arrival) -> None:
-        """Take one instruction that is new: refused, matched, or left waiting."""
-        keys = matching.keys(arrival.instruction)
+    def take(self, arrival: Arrival, keys: MatchKeys) -> None:
+        """Take one instruction that is new, with its match keys: refused, matched, or left
+        waiting."""
         side = Side(
             id=new_id(),
             member=arrival.member,
@@ -257,5 +257,5 @@ def _unmatched(reason: UnmatchedReason) -> MatchingStatus:
 
 
 def keys_of(arrivals: Iterable[Arrival]) -> list[MatchKeys]:
-    """The match keys of arrivals, for asking the store about candidates."""
+    """The match keys of arrivals: for asking the store about candidates, and for the match."""
     return [matching.keys(arrival.instruction) for arrival in arrivals]

@@ -46,8 +46,9 @@ class Connection:
         return msgspec.structs.replace(enveloped, header=header)
 
     def _check_signature(self, enveloped: Enveloped, at: int) -> None:
-        signed = signature.is_signed(enveloped.app_hdr)
-        if self._signatures == "off" or (self._signatures == "optional" and not signed):
+        if self._signatures == "off":
+            return
+        if self._signatures == "optional" and not signature.is_signed(enveloped.app_hdr):
             return
         try:
             signature.verify(enveloped.app_hdr, enveloped.document, self._pinned, at)

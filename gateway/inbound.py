@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.journal import QUERIES
 from gateway.port import Taken
-from gateway.sql import Connection
+from gateway.sql import Connection, column, octets
 from protocols.iso20022 import inbound
 from protocols.iso20022.advice import Receipt
 from protocols.iso20022.envelope import ACCEPTED, Enveloped
@@ -84,8 +84,8 @@ async def known(connection: Connection, arrivals: Sequence[Arrival]) -> Inbox:
     """What the store knows under the keys of these arrivals."""
     rows = await connection.fetch(
         QUERIES["known_inbound"],
-        [arrival.key[0] for arrival in arrivals],
-        [arrival.key[1] for arrival in arrivals],
+        column([arrival.key[0] for arrival in arrivals]),
+        column([arrival.key[1] for arrival in arrivals]),
     )
     return Inbox(
         {
@@ -103,13 +103,13 @@ async def store(connection: Connection, arrivals: Sequence[Arrival]) -> None:
         return
     await connection.execute(
         QUERIES["store_inbound"],
-        [arrival.key[0] for arrival in arrivals],
-        [arrival.key[1] for arrival in arrivals],
-        [arrival.enveloped.digest for arrival in arrivals],
-        [arrival.received_at for arrival in arrivals],
-        [arrival.id for arrival in arrivals],
+        column([arrival.key[0] for arrival in arrivals]),
+        column([arrival.key[1] for arrival in arrivals]),
+        octets([arrival.enveloped.digest for arrival in arrivals]),
+        column([arrival.received_at for arrival in arrivals]),
+        column([arrival.id for arrival in arrivals]),
         [arrival.enveloped.raw for arrival in arrivals],
-        [arrival.enveloped.definition for arrival in arrivals],
+        column([arrival.enveloped.definition for arrival in arrivals]),
     )
 
 

@@ -6,12 +6,12 @@ from datetime import date
 import msgspec
 
 from gateway import fx_trades
-from gateway.admission import Admission, InstructionRow, Known, Waiting, keys_of
+from gateway.admission import Admission, InstructionRow, Known, Waiting
 from gateway.fx_pairs import FxPair, FxSide
 from gateway.inbound import NEAR_MAX, Arrival, related
 from gateway.journal import QUERIES
 from gateway.pairs import Pair, Side
-from gateway.sql import Connection, Executor, Record
+from gateway.sql import Connection, Executor, Record, column, octets
 from htlc.units import SettlementId
 from protocols.iso20022 import inbound
 from protocols.iso20022.header import Related
@@ -22,19 +22,20 @@ from protocols.matching import MatchKeys
 _encoder = msgspec.json.Encoder()
 
 
-async def known(connection: Connection, arrivals: Sequence[Arrival]) -> Known:
-    """What the store knows about these arrivals."""
-    keys = keys_of(arrivals)
+async def known(
+    connection: Connection, arrivals: Sequence[Arrival], keys: Sequence[MatchKeys]
+) -> Known:
+    """What the store knows about these arrivals, each with its match keys."""
     references = await connection.fetch(
         QUERIES["known_references"],
-        [arrival.member for arrival in arrivals],
-        [arrival.instruction.transaction_id for arrival in arrivals],
+        column([arrival.member for arrival in arrivals]),
+        column([arrival.instruction.transaction_id for arrival in arrivals]),
     )
     waiting = await connection.fetch(
         QUERIES["candidates"],
-        [key.a for key in keys],
-        [key.b for key in keys],
-        [arrival.member for arrival in arrivals],
+        octets([key.a for key in keys]),
+        octets([key.b for key in keys]),
+        column([arrival.member for arrival in arrivals]),
         NEAR_MAX,
     )
     used = frozenset((row["member"], row["transaction_id"]) for row in references)
@@ -227,23 +228,24 @@ async def store(connection: Connection, admission: Admission) -> None:
     updates = list(admission.updates())
     if updates:
         await connection.execute(
-            QUERIES["update_instructions"], *(list(column) for column in zip(*updates, strict=True))
+            QUERIES["update_instructions"],
+            *(column(values) for values in zip(*updates, strict=True)),
         )
 
 
 async def _store_instructions(connection: Connection, rows: Sequence[InstructionRow]) -> None:
     await connection.execute(
         QUERIES["store_instructions"],
-        [row.side.id for row in rows],
-        [row.arrival.member for row in rows],
-        [row.arrival.instruction.transaction_id for row in rows],
-        [row.arrival.key[1] for row in rows],
-        [row.arrival.received_at for row in rows],
-        [row.keys.a for row in rows],
-        [row.keys.b for row in rows],
-        [row.pair for row in rows],
-        [row.ended for row in rows],
-        [row.advised for row in rows],
-        [_encoder.encode(row.side.related).decode() for row in rows],
-        [_encoder.encode(row.side.instruction).decode() for row in rows],
+        column([row.side.id for row in rows]),
+        column([row.arrival.member for row in rows]),
+        column([row.arrival.instruction.transaction_id for row in rows]),
+        column([row.arrival.key[1] for row in rows]),
+        column([row.arrival.received_at for row in rows]),
+        octets([row.keys.a for row in rows]),
+        octets([row.keys.b for row in rows]),
+        column([row.pair for row in rows]),
+        column([row.ended for row in rows]),
+        column([row.advised for row in rows]),
+        column([_encoder.encode(row.side.related).decode() for row in rows]),
+        column([_encoder.encode(row.side.instruction).decode() for row in rows]),
     )

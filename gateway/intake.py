@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import Final
 
 from gateway import fx_trades, inbound, instructions, linkage, waiting
-from gateway.admission import Admission
+from gateway.admission import Admission, keys_of
 from gateway.agreed import AgreedSwaps
 from gateway.attempts import Attempts, Openers
 from gateway.cancellations import Cancellations
@@ -164,13 +164,14 @@ class Intake:
         arrivals: Sequence[tuple[int, Arrival]],
         done: Sequence[Done],
     ) -> list[Begun]:
-        known = await instructions.known(connection, [arrival for _, arrival in arrivals])
+        keys = keys_of(arrival for _, arrival in arrivals)
+        known = await instructions.known(connection, [arrival for _, arrival in arrivals], keys)
         days = self._openers.days
         admission = Admission(
             known, self._openers.now(), late=days.late, tolerance=self._openers.tolerance
         )
-        for _, arrival in arrivals:
-            admission.take(arrival)
+        for (_, arrival), its in zip(arrivals, keys, strict=True):
+            admission.take(arrival, its)
         brought = {arrival.key: n for n, arrival in arrivals}
         last = done[arrivals[-1][0]]
         standing = await self._payments.standing(connection, admission.pairs, last.told)

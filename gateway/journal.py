@@ -16,7 +16,7 @@ import asyncpg
 import msgspec
 
 from gateway.epoch import Epoch, SupersededError, superseded
-from gateway.sql import Connection, Executor, Pool, Record
+from gateway.sql import Connection, Executor, Pool, Record, column, octets
 from htlc.coordinator import evolve, propose
 from htlc.events import Decision, Event, Proposed
 from htlc.settlement import Phase, Settlement
@@ -192,13 +192,13 @@ class Journal:
         rows = await executor.fetch(
             QUERIES["append"],
             *_notice_columns([notice for _, notice in told], [cause for cause, _ in told]),
-            [entry.settlement for entry in entries],
-            [entry.sequence for entry in entries],
-            [entry.decision for entry in entries],
-            [entry.phase for entry in entries],
-            [_encoder.encode(entry.events).decode() for entry in entries],
-            [entry.ended for entry in entries],
-            [entry.settled_pair for entry in entries],
+            column([entry.settlement for entry in entries]),
+            column([entry.sequence for entry in entries]),
+            column([entry.decision for entry in entries]),
+            column([entry.phase for entry in entries]),
+            column([_encoder.encode(entry.events).decode() for entry in entries]),
+            column([entry.ended for entry in entries]),
+            column([entry.settled_pair for entry in entries]),
             self.epoch.number,
             self.epoch.mark,
         )
@@ -231,19 +231,19 @@ class Journal:
         rows = await executor.fetch(
             QUERIES["open_new"],
             *_notice_columns([notice for _, notice in told], [cause for cause, _ in told]),
-            [entry.settlement for entry in entries],
-            [opening.created_at for opening in openings],
-            [opening.digest for opening in openings],
-            [opening.pair for opening in openings],
-            [opening.attempt for opening in openings],
-            [entry.decision for entry in entries],
-            [entry.phase for entry in entries],
-            [_encoder.encode(entry.events).decode() for entry in entries],
+            column([entry.settlement for entry in entries]),
+            column([opening.created_at for opening in openings]),
+            octets([opening.digest for opening in openings]),
+            column([opening.pair for opening in openings]),
+            column([opening.attempt for opening in openings]),
+            column([entry.decision for entry in entries]),
+            column([entry.phase for entry in entries]),
+            column([_encoder.encode(entry.events).decode() for entry in entries]),
             self.replica,
             self.epoch.number,
             self.epoch.mark,
-            [member for opening in openings for member in opening.members],
-            [opening.entry.settlement for opening in openings for _ in opening.members],
+            column([member for opening in openings for member in opening.members]),
+            column([opening.entry.settlement for opening in openings for _ in opening.members]),
         )
         if len(rows) < len(entries):
             await self.ask_current(executor)
@@ -354,12 +354,12 @@ def _notice_columns(
 ) -> tuple[Sequence[object], ...]:
     """Notices as the columns of the query `items`; each with the settlement whose entry it is."""
     return (
-        [notice.member for notice in notices],
-        [notice.id for notice in notices],
-        [notice.definition for notice in notices],
-        [notice.related for notice in notices],
-        [notice.created_at for notice in notices],
-        [notice.settlement for notice in notices],
-        [notice.content for notice in notices],
-        causes,
+        column([notice.member for notice in notices]),
+        column([notice.id for notice in notices]),
+        column([notice.definition for notice in notices]),
+        column([notice.related for notice in notices]),
+        column([notice.created_at for notice in notices]),
+        column([notice.settlement for notice in notices]),
+        column([notice.content for notice in notices]),
+        column(causes),
     )

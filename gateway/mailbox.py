@@ -73,11 +73,11 @@ class Mailboxes:
 def _stored(row: Record) -> Stored:
     return Stored(
         sequence=row["sequence"],
-        id=str(row["id"]),
+        id=row["id"],
         definition=row["definition"],
         related=row["related"],
         created_at=row["created_at"],
-        settlement=str(row["settlement"]) if row["settlement"] else None,
+        settlement=row["settlement"],
         content=row["content"],
     )
 

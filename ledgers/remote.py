@@ -36,8 +36,9 @@ it has one, is heard; after that the outcome is open and the caller asks again."
 OPERATIONS_MAX: Final = 2_000
 """Of one request, by the contract."""
 
-TRANSIENT: Final = frozenset({408, 425, 429})
-"""Statuses below 500 that mean "later" (RFC 9110, 6585, 8470), not "never"."""
+TRANSIENT: Final = frozenset({408, 410, 425, 429})
+"""Statuses below 500 that mean "later" (RFC 9110, 6585, 8470), not "never"; or, Gone, that another
+node of the same ledger has what this one has not (a registry that joined by a snapshot)."""
 
 TERMS_MAX: Final = 500_000
 """Contracts whose terms are remembered: more than a gateway has open (200,000 settlements), and the

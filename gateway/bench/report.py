@@ -5,9 +5,12 @@ from typing import Final
 
 import msgspec
 
+from gateway.bench.census import Holdings
 from gateway.bench.facts import Facts
+from gateway.bench.growth import Grown
 from gateway.bench.plan import Case, Shape, Watch, watch
 from gateway.bench.rounds import Round
+from gateway.bench.soak import Soak
 from gateway.bench.statistics import Spread, percentile
 from gateway.bench.system import GROUPS, LOAD
 
@@ -34,6 +37,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     others_cores: tuple[float, ...]
     ledger_operations_per_transaction: float | None
     journal_entries_per_transaction: float | None
+    database_us_per_settlement: tuple[float, ...] = ()
 
 
 class Parameters(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +48,7 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     settlements: int | None
     hot_share: float
     protocol: str | None
+    rate: float | None = None
     shape: Shape = Shape.DVP
     fault_rate: float = 0.0
     target: str | None  # the data directory; None is a system of the bench's own
@@ -57,6 +62,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     machine: Facts
     parameters: Parameters
     figures: tuple[Figures, ...]
+    empty: tuple[Figures, ...] = ()  # of the system before it has grown
+    grown: Grown | None = None
+    soak: Soak | None = None
+    holdings: Holdings | None = None  # in reports of earlier versions
     faults: tuple[str, ...]
 
 
@@ -85,6 +94,9 @@ def figures(case: Case, in_flight: int, rounds: Sequence[Round], legs: int = 2) 
         latency_p50_ms=percentile(latencies, 0.50) * MILLISECONDS,
         latency_p99_ms=percentile(latencies, 0.99) * MILLISECONDS,
         others_cores=tuple(round.others_cores for round in rounds),
+        database_us_per_settlement=tuple(
+            round.database_seconds / round.settled * MICROSECONDS for round in rounds
+        ),
         ledger_operations_per_transaction=_mean(size.ledger_operations for size in sizes),
         journal_entries_per_transaction=_mean(size.journal_entries for size in sizes),
     )
@@ -116,6 +128,7 @@ COLUMNS: Final = (
     "final state\nseen by",
     "ledger ops\nper transaction",
     "journal entries\nper transaction",
+    "database\nus",
     "other load\ncores",
 )
 
@@ -135,6 +148,7 @@ def row(found: Figures) -> tuple[str, ...]:
         found.watch or "return",
         _optional(found.ledger_operations_per_transaction),
         _optional(found.journal_entries_per_transaction),
+        f"{Spread.of(found.database_us_per_settlement).median:.0f}",
         f"{Spread.of(found.others_cores).median:.1f}",
     )
 
@@ -156,6 +170,26 @@ def failed(report: Report) -> list[str]:
         for found in report.figures
         if found.failed
     ]
+
+
+def grown(report: Report) -> list[str]:
+    """What a system that has grown costs more than it did when it was empty."""
+    if report.grown is None:
+        return []
+    made, wanted = report.grown, report.grown.wanted
+    lines = [
+        f"grown in {made.seconds:.0f} s: {made.settled:,} settled, {wanted.accounts:,} accounts "
+        f"on each ledger, {wanted.open:,} open"
+    ]
+    if made.mib_per_100k_open is not None:
+        lines.append(f"{made.mib_per_100k_open:.0f} MiB of the gateway per 100,000 open")
+    for before, after in zip(report.empty, report.figures, strict=True):
+        old, new = _medians(before)[0], _medians(after)[0]
+        lines.append(
+            f"{after.case} at {after.in_flight} in flight: CPU {old:.0f} us empty, {new:.0f} us "
+            f"grown: {new / old:.2f} times"
+        )
+    return lines
 
 
 def ratios(report: Report) -> list[str]:
@@ -188,7 +222,8 @@ def _workload(parameters: Parameters) -> str:
     protocol = parameters.protocol or "the strongest protocol that the ledgers can serve"
     shape = f"{parameters.shape}, {len(parameters.shape.legs)} legs, {protocol}"
     shares = f"{parameters.hot_share:.0%} on one hot cash account"
-    return f"{shape}; {shares}; {parameters.fault_rate:.0%} made to fail"
+    rate = "" if parameters.rate is None else f"; at most {parameters.rate:g} a second"
+    return f"{shape}; {shares}; {parameters.fault_rate:.0%} made to fail{rate}"
 
 
 def machine_lines(report: Report) -> list[str]:

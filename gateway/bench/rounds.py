@@ -8,8 +8,10 @@ from typing import Final
 
 import msgspec
 
+from gateway.bench.census import Census, take
 from gateway.bench.plan import Order, Outcome, Site
 from gateway.bench.sizes import Sizes, heights, sizes
+from gateway.bench.stores import active_seconds
 from gateway.bench.system import LOAD, POSTGRESQL, BenchError, Databases
 from gateway.machine import processes as cpu
 
@@ -29,6 +31,7 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
     cpu: dict[str, float]  # seconds, by `group/process`
     others_cores: float  # mean number of cores that everything else on the machine kept busy
     sizes: Sizes | None  # None without a gateway
+    database_seconds: float = 0.0  # in which statements were executed, waiting included
 
 
 class LoadGenerator:
@@ -98,12 +101,23 @@ class Meter:
             {f"{POSTGRESQL}/single": (yardstick,)} | own if yardstick is not None else own
         )
 
+    @property
+    def groups(self) -> dict[str, tuple[int, ...]]:
+        """The root processes of the system and of the load generator."""
+        return self._groups
+
+    async def census(self) -> Census:
+        """What the system holds now."""
+        return await take(self._groups, self._databases)
+
     async def round(self, order: Order, *, alone: bool = False) -> tuple[Round, Outcome]:
         """Run one order; `alone` for one that the system has no part in."""
         since = {} if alone else await heights(self._databases)
         groups = self._yardstick if alone else self._groups
+        stores = {} if alone else self._databases.by_name
         await self._generator.write(msgspec.json.encode(order))
         await self._generator.read()  # it has prepared
+        executed = await active_seconds(stores)
         before, busy = cpu.used(groups), cpu.busy()
         began = asyncio.get_running_loop().time()
         await self._generator.write(b"go")
@@ -121,5 +135,6 @@ class Meter:
             cpu=spent,
             others_cores=others,
             sizes=None if alone else await sizes(self._databases, since, outcome.first_id),
+            database_seconds=await active_seconds(stores) - executed,
         )
         return measured, outcome

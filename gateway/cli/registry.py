@@ -1,6 +1,6 @@
 """`lockstep registry`: what people do with a registry whose node does not run."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
@@ -14,25 +14,36 @@ from gateway.cli.printing import print_table
 from gateway.cli.terminal import Failure, failing, run_async, say
 from gateway.config import database, read, secret
 from gateway.icsd_node.archive import RemoteArchive
+from gateway.icsd_node.moments import RemotePeer
 from gateway.icsd_node.process import identity_of
+from gateway.icsd_node.remote import Remote
 from gateway.icsd_node.settings import NodeProcess
+from gateway.icsd_node.snapshot import RemoteSnapshot
 from ledgers.icsd import recover
 from ledgers.icsd import repair as repairing
 from ledgers.icsd.archive import Source
+from ledgers.icsd.client import Lineage
+from ledgers.icsd.compare import Compared, Difference, Gone, Peer
+from ledgers.icsd.descent import TooDifferent
 from ledgers.icsd.entry import Signed
 from ledgers.icsd.log import LogUnreachable
 from ledgers.icsd.rebuild import RebuildStopped
 from ledgers.icsd.rebuild import rebuild as rebuild_from
 from ledgers.icsd.recovery import Begun, Record, unpack_word
 from ledgers.icsd.recovery import propose as record_of
+from ledgers.icsd.snapshot import JoinRefused
+from ledgers.icsd.snapshot import join as join_by
 from ledgers.icsd.start import Altered, Ended, Lost, known_state
 from ledgers.icsd.store import Fenced, Store, prepare
+from ledgers.icsd.tree import ForgedProof
 from ledgers.migrate import MigrationError
+from ledgers.parties import Balance
 from ledgers.postgres import open_pool
 
 FAULTS: Final = (
     *(asyncpg.PostgresError, OSError, MigrationError, ValueError, msgspec.DecodeError),
     *(Altered, Ended, Fenced, Lost, LogUnreachable, RebuildStopped, recover.RecoveryRefused),
+    *(ForgedProof, Gone, JoinRefused, TooDifferent),
 )
 
 P = ParamSpec("P")
@@ -83,9 +94,15 @@ async def _opened(file: Path) -> AsyncIterator[tuple[NodeProcess, Store]]:
 
 
 @asynccontextmanager
-async def _archive(url: str, token_file: Path) -> AsyncIterator[Source]:
+async def _remote(url: str, token_file: Path) -> AsyncIterator[Remote]:
     async with aiohttp.ClientSession() as session:
-        yield RemoteArchive(session, url, secret(token_file))
+        yield Remote(session, url, secret(token_file))
+
+
+@asynccontextmanager
+async def _archive(url: str, token_file: Path) -> AsyncIterator[Source]:
+    async with _remote(url, token_file) as remote:
+        yield RemoteArchive(remote)
 
 
 # --- the book ------------------------------------------------------------------------------------
@@ -93,31 +110,76 @@ async def _archive(url: str, token_file: Path) -> AsyncIterator[Source]:
 
 @command.command("check")
 @_config
+@_source(required=False)
 @run_async
-async def check(*, file: Path) -> int:
-    """Compare every row of the book with what the archive and its certificates show."""
+async def check(*, file: Path, url: str | None, token_file: Path | None) -> int:
+    """Compare every row of the book with what was certified.
+
+    With what the own archive shows, from the first block on; or, with --from, with the trees of
+    another registry, which need not be trusted: a few questions, however large the book is.
+    """
     with failing(*FAULTS):
-        async with _opened(file) as (settings, store):
-            found = await repairing.differences(settings.network(), store)
+        async with _opened(file) as (settings, store), _peer(url, token_file) as peer:
+            network = settings.network()
+            if peer is None:
+                found: Sequence[Difference] = await repairing.differences(network, store)
+            else:
+                found = _counted(await repairing.differences_with(network, store, *peer))
     _print(found)
     return 1 if found else 0
 
 
 @command.command("repair")
 @_config
+@_source(required=False)
 @run_async
-async def repair(*, file: Path) -> None:
-    """Write the rows of the book that were altered as they are certified."""
+async def repair(*, file: Path, url: str | None, token_file: Path | None) -> None:
+    """Write the rows of the book that were altered as they are certified (see `check`)."""
     with failing(*FAULTS):
-        async with _opened(file) as (settings, store):
-            _print(await repairing.repair(settings.network(), store))
+        async with _opened(file) as (settings, store), _peer(url, token_file) as peer:
+            network = settings.network()
+            if peer is None:
+                _print(await repairing.repair(network, store))
+            else:
+                _print(_counted(await repairing.repair_with(network, store, *peer)))
 
 
-def _print(found: list[repairing.Difference]) -> None:
+@asynccontextmanager
+async def _peer(
+    url: str | None, token_file: Path | None
+) -> AsyncIterator[tuple[Peer, Lineage] | None]:
+    """Another registry to compare with, and the members that it tells of."""
+    if url is None or token_file is None:
+        yield None
+        return
+    async with _remote(url, token_file) as remote:
+        yield RemotePeer(remote), await RemoteArchive(remote).lineage()
+
+
+def _counted(compared: Compared) -> Sequence[Difference]:
+    say(f"compared at height {compared.height} with {compared.questions} questions")
+    return compared.differences
+
+
+def _print(found: Sequence[Difference]) -> None:
     if found:
-        rows = [(each.table, str(each.key), str(each.found), str(each.certified)) for each in found]
-        print_table(("table", "key", "found", "certified"), rows)
+        rows = [
+            (each.table, _key(each), each.home, _row(each.found), _row(each.certified))
+            for each in found
+        ]
+        print_table(("table", "key", "registry", "found", "certified"), rows)
     say(f"{len(found)} rows were not as certified" if found else "the book is as certified")
+
+
+def _row(row: object) -> str | None:
+    if isinstance(row, Balance):
+        return f"{row.available} available, {row.locked} locked"
+    return row.hex() if isinstance(row, bytes) else None if row is None else str(row)
+
+
+def _key(difference: Difference) -> str:
+    key = difference.key
+    return " ".join(map(str, key)) if isinstance(key, tuple) else str(key)
 
 
 @command.command("rebuild")
@@ -133,6 +195,27 @@ async def rebuild(*, file: Path, url: str, token_file: Path) -> None:
         async with _opened(file) as (settings, store), _archive(url, token_file) as source:
             identity = identity_of(settings)
             height = await rebuild_from(settings.network(), identity, store, source)
+    say(f"read up to height {height}; start the node")
+
+
+@command.command("join")
+@_config
+@_source(required=True)
+@run_async
+async def join(*, file: Path, url: str, token_file: Path) -> None:
+    """Take the book from another registry as it stands, then the blocks since.
+
+    For an empty database. Faster than `rebuild`, which does everything again from the first block.
+    The other registry need not be trusted: the members follow from those in FILE, and the rows must
+    have the state that a quorum of them signed. What was before is told by the others only.
+    """
+    with failing(*FAULTS):
+        async with _opened(file) as (settings, store), _remote(url, token_file) as remote:
+            network, identity = settings.network(), identity_of(settings)
+            source, peer = RemoteSnapshot(remote), RemotePeer(remote)
+            opening = await join_by(network, store.pool, source, peer)
+            say(f"took the book at height {opening.place.height} from {opening.registry}")
+            height = await rebuild_from(network, identity, store, RemoteArchive(remote))
     say(f"read up to height {height}; start the node")
 
 

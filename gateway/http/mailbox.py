@@ -6,10 +6,11 @@ request accepts. Reading takes nothing out: a member that lost an answer reads i
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from lxml import etree
+from msgspec import UNSET, UnsetType
 
 from gateway.http import exchange, notation, wire
 from gateway.http.exchange import Call, MessageCall, Reply, json_reply, limit_of
@@ -135,18 +136,27 @@ def writer(letterhead: Letterhead) -> Callable[[str, Stored], bytes]:
 def delivery(desk: Letterhead, member: str, stored: Stored, *, as_json: bool) -> wire.Delivery:
     """An entry as it is delivered."""
     related = _related.decode(stored.related) if stored.related else None
-    entry = wire.Delivery(
+    xml, message = _content(desk, member, stored, related, as_json=as_json)
+    return wire.Delivery(
         cursor=notation.cursor(stored.sequence),
         id=message_id(stored.id),
         definition=stored.definition,
         related=related.business_message_id if related else None,
         created_at=instant_text(stored.created_at),
         settlement=stored.settlement,
+        xml=xml,
+        message=message,
     )
+
+
+def _content(
+    desk: Letterhead, member: str, stored: Stored, related: Related | None, *, as_json: bool
+) -> tuple[str | UnsetType, Any]:
+    """The message as XML, or as what its JSON is made of."""
     if stored.definition in wire.OWN_NOTICES:
-        return msgspec.structs.replace(entry, message=msgspec.Raw(stored.content.encode()))
+        return UNSET, msgspec.Raw(stored.content.encode())
     head = header(desk, member, stored.id, stored.definition, stored.created_at, related)
     xml = render.render(_outbound.decode(stored.content), head)
     if as_json:
-        return msgspec.structs.replace(entry, message=json_form.to_json(xml))
-    return msgspec.structs.replace(entry, xml=desk.sign(member, xml))
+        return UNSET, json_form.to_json(xml)
+    return desk.sign(member, xml), UNSET

@@ -9,7 +9,7 @@ import asyncpg
 import msgspec
 
 from gateway.config import ConfigurationError, database
-from gateway.icsd_node import archive, routes
+from gateway.icsd_node import archive, moments, routes, snapshot
 from gateway.icsd_node.front import Front, front_of
 from gateway.icsd_node.settings import NodeProcess
 from gateway.process import health
@@ -80,6 +80,8 @@ async def serve(settings: NodeProcess, listening: Listening, ready: Ready, say: 
         app = build_app(parts.ledger, settings.principals())
         routes.add(app, parts.node, parts.store)
         archive.add(app, parts.store)
+        moments.add(app, parts.node, parts.store)
+        snapshot.add(app, parts.node.me, parts.pool)
         beside = [lag.run(), parts.pulse.run()]
         if (front := parts.front) is not None:
             sources.append(FrontSource(parts.node.me, front, parts.pool, traffic))

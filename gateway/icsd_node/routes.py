@@ -15,13 +15,14 @@ import msgspec
 from aiohttp import web
 
 from gateway.icsd_node import views
+from gateway.icsd_node.archive import require_kept
 from htlc.units import AccountId, AssetId
 from ledgers.access import PRINCIPAL
 from ledgers.icsd import light
-from ledgers.icsd.entry import Certificate, Cut, unpack
+from ledgers.icsd.block import carried
 from ledgers.icsd.node import Node
 from ledgers.icsd.proof import State
-from ledgers.icsd.store import Archived, Store
+from ledgers.icsd.store import Store
 from ledgers.icsd.view import View
 from ledgers.parties import Principal
 from ledgers.port import LedgerUnreachable
@@ -77,11 +78,12 @@ async def get_blocks(request: web.Request) -> web.Response:
     limit = integer(request.query.get("limit", str(BLOCKS_MAX)), "limit")
     if not 1 <= limit <= BLOCKS_MAX:
         raise WireError("limit", f"1 to {BLOCKS_MAX}")
+    require_kept(request.app[NODE].head.base, after + 1)
     archived = await request.app[STORE].blocks(after, limit + 1)
     final = request.app[NODE].head.final
     return _json(
         [
-            views.block(block, carried(child))
+            views.block(block, carried(child.cut))
             for block, child in itertools.pairwise(archived)
             if block.header.height <= final
         ]
@@ -96,16 +98,9 @@ async def _finality(request: web.Request, height: int) -> views.Json:
     block, child = await store.blocks(height - 1, 2)
     certificates = await store.certificates([height + 1])
     return {
-        "block": views.block(block, carried(child)),
+        "block": views.block(block, carried(child.cut)),
         "child": views.block(child, certificates[0]),
     }
-
-
-def carried(child: Archived) -> Certificate | None:
-    """The certificate of the block before, as its child committed to it."""
-    opened = unpack(child.cut)
-    assert opened is not None and isinstance(opened[1], Cut), "an archived block has a cut"
-    return opened[1].certificate
 
 
 async def get_holding(request: web.Request) -> web.Response:
@@ -145,6 +140,7 @@ async def _proved(request: web.Request, proof: views.Json, state: State, view: V
 
 async def get_certificate(request: web.Request) -> web.Response:
     height = integer(request.match_info["height"], "height")
+    require_kept(request.app[NODE].head.base, height)
     found = await request.app[STORE].certificates([height])
     if not found:
         raise ProblemError(HTTPStatus.NOT_FOUND, "not-found", f"height {height} is not certified")

@@ -25,6 +25,8 @@ def head(node: Node) -> Json:
         "at": str(node.at),
         "serving": node.stopped is None and node.caught_up,
     }
+    if node.head.base:
+        found |= {"base": str(node.head.base)}  # joined by a snapshot: the blocks since are here
     return found if node.stopped is None else found | {"stopped": node.stopped}
 
 

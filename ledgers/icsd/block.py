@@ -5,7 +5,7 @@ from enum import StrEnum
 import msgspec
 
 from ledgers.book import Effect
-from ledgers.icsd.entry import Hash, Statement
+from ledgers.icsd.entry import Certificate, Cut, Hash, Statement, unpack
 from ledgers.icsd.epoch import RegistryId
 from ledgers.icsd.proof import Header, Result
 from ledgers.icsd.rows import Rows
@@ -58,3 +58,10 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     effects: tuple[Effect, ...]
     changes: Rows  # the rows that it changed, as they are now
     before: Rows  # the same rows as they were
+
+
+def carried(cut: bytes) -> Certificate | None:
+    """The certificate of the block before that the cut of a block carries."""
+    read = unpack(cut)
+    assert read is not None and isinstance(read[1], Cut), "a block is closed by a cut"
+    return read[1].certificate

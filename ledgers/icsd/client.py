@@ -8,6 +8,8 @@ A node cannot show anything false. It can show an old block that is true; so hea
 whoever must know the newest asks two nodes.
 """
 
+import msgspec
+
 from htlc.units import Duration, Instant, LedgerId
 from ledgers.icsd.entry import Statement
 from ledgers.icsd.epoch import Epoch
@@ -21,6 +23,21 @@ class StaleHead(Exception):
     """The block is final, and too old to say anything of today. Ask another node."""
 
 
+class Decided(msgspec.Struct, frozen=True, kw_only=True):
+    """A change of members as a final block shows it, to be followed later."""
+
+    block: Certified
+    child: Certified
+    shown: EpochProof
+
+
+class Lineage(msgspec.Struct, frozen=True, kw_only=True):
+    """All that leads from the first members to those of today: what a registry hands out."""
+
+    decided: tuple[Decided, ...]
+    begun: tuple[Begun, ...]
+
+
 class LightClient:
     """Who knows the members of a network. Its methods raise ForgedProof."""
 
@@ -32,7 +49,7 @@ class LightClient:
     def accept(self, block: Certified, child: Certified, now: Instant) -> Statement:
         """What a quorum said of a final block that is younger than `age`: proofs are checked
         against its `state` (`light`). Raises StaleHead."""
-        self._check(block, child)
+        self.check_final(block, child)
         if block.header.at < now - self.age:
             raise StaleHead(f"block {block.header.height} is from {block.header.at}")
         return block.certificate.statement
@@ -40,7 +57,7 @@ class LightClient:
     def follow(self, block: Certified, child: Certified, shown: EpochProof) -> None:
         """Learn who was decided to come next. Any final block from the decision on shows it, until
         they have begun."""
-        self._check(block, child)
+        self.check_final(block, child)
         following = check_epochs(shown, block.certificate.statement.state)
         if following is not None and following.number > self.epochs[-1].number:
             self.epochs.append(following)
@@ -56,7 +73,25 @@ class LightClient:
         begins = successor(record, epoch, following)
         self.epochs = [known for known in self.epochs if known.start < begins.start] + [begins]
 
-    def _check(self, block: Certified, child: Certified) -> None:
+    def follow_all(self, lineage: Lineage) -> None:
+        """Follow what we do not know yet, each epoch by its number."""
+        steps: dict[int, Decided | Begun] = {
+            each.shown.following.number: each
+            for each in lineage.decided
+            if each.shown.following is not None
+        }
+        steps |= {each.record.number: each for each in lineage.begun}
+        for number in sorted(steps):
+            step = steps[number]
+            if number <= self.epochs[-1].number:
+                continue
+            if isinstance(step, Begun):
+                self.follow_recovery(step)
+            else:
+                self.follow(step.block, step.child, step.shown)
+
+    def check_final(self, block: Certified, child: Certified) -> None:
+        """That nothing else can ever stand at this height."""
         for shown in (block, child):
             header, epoch = shown.header, self._epoch_at(shown.header.height)
             if (header.network, header.epoch) != (self.network, epoch.number):

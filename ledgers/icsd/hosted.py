@@ -7,13 +7,15 @@ blocks (`ledgers.block`), identical but for the signature, which is its own.
 
 import asyncio
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import TypeVar
 
 import asyncpg
+import msgspec
 
 from htlc.units import AccountId, Duration, HtlcId, Instant
 from ledgers.administration import Act
-from ledgers.block import Block, Proof, Seal
+from ledgers.block import LAST, Block, Proof, Seal, place
 from ledgers.books import Holdings, Position
 from ledgers.hosted import AccountView, Clock, Spoken, Traits, description
 from ledgers.icsd.entry import ENTRIES_MAX, Entry
@@ -31,6 +33,7 @@ from ledgers.port import (
     Refusal,
     Unknown,
 )
+from ledgers.problems import ProblemError
 from ledgers.reading import Reader
 
 Value = TypeVar("Value")
@@ -111,33 +114,57 @@ class RegistryLedger:
 
     async def blocks(self, after: int, limit: int) -> list[Block]:
         self.node.require_service()
+        self._require_since((after, LAST[1]))
         return await self._reader.blocks(after, limit)
 
     async def proof(self, height: int, position: int) -> Proof | None:
         self.node.require_service()
+        self._require_since((height - 1, LAST[1]))
         return await self._reader.proof(height, position)
 
     async def facts(self, by: Principal, after: Cursor, limit: int) -> list[Fact]:
         self.node.require_service()
+        self._require_since(place(after))
         return await self._reader.facts(by, after, limit)
 
     async def holdings(self, account: AccountId | None, after: str, limit: int) -> Holdings:
         self.node.require_service()
-        return await self._reader.holdings(account, after, limit)
+        found = await self._reader.holdings(account, after, limit)
+        return msgspec.structs.replace(found, as_of=found.as_of or self.node.head.base_cursor)
 
     async def movements(
         self, account: AccountId, after: Cursor, until: Cursor | None, limit: int
     ) -> list[Fact]:
         self.node.require_service()
+        self._require_since(place(after))
         return await self._reader.movements(account, after, until, limit)
 
     async def last_before(self, at: Instant) -> Cursor:
         self.node.require_service()
-        return await self._reader.last_before(at)
+        found, head = await self._reader.last_before(at), self.node.head
+        if not found and head.base and at <= head.base_at:
+            raise self._gone()
+        return found or head.base_cursor
 
     async def conservation(self) -> list[Position]:
         self.node.require_service()
-        return await self._store.conservation()
+        found, base = await self._store.conservation(), self.node.head.base_cursor
+        return [msgspec.structs.replace(each, as_of=each.as_of or base) for each in found]
+
+    def _require_since(self, after: tuple[int, int]) -> None:
+        """Raises ProblemError for history from before the snapshot by which this registry joined:
+        to leave it out unsaid would be a lie."""
+        if after < place(self.node.head.base_cursor):
+            raise self._gone()
+
+    def _gone(self) -> ProblemError:
+        head = self.node.head
+        return ProblemError(
+            HTTPStatus.GONE,
+            "before-snapshot",
+            f"this registry joined by a snapshot at height {head.base}: what was posted up to "
+            f"{head.base_cursor} is told by the other registries",
+        )
 
 
 def _parts(entries: Sequence[Entry]) -> list[Sequence[Entry]]:

@@ -38,8 +38,8 @@ STATUS: Final = "Status"
 _denied = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"').search
 """What the server says, in lower case as the library passes it on."""
 
-Hear = Callable[[str, bytes], None]
-"""Is given what comes on the subjects listened to: subject, data."""
+Hear = Callable[[Msg], None]
+"""Is given what comes on the subjects listened to."""
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
@@ -244,6 +244,6 @@ class Link:
 
 def _passing_on(hear: Hear) -> Callable[[Msg], Awaitable[None]]:
     async def on_message(message: Msg) -> None:
-        hear(message.subject, message.data)
+        hear(message)
 
     return on_message

@@ -34,7 +34,7 @@ from htlc.units import HtlcId, Instant
 from ledgers.block import Seal, leaf
 from ledgers.distribution import Distribution
 from ledgers.hosted import BATCH_MAX, Clock
-from ledgers.icsd.block import Block, Outcome
+from ledgers.icsd.block import Block, Outcome, carried
 from ledgers.icsd.entry import (
     CUT_SUBJECT,
     Certificate,
@@ -45,13 +45,13 @@ from ledgers.icsd.entry import (
     Vote,
     pack,
     sign,
-    unpack,
     vote_subject,
 )
 from ledgers.icsd.epoch import RegistryId
 from ledgers.icsd.inbox import Inbox
 from ledgers.icsd.log import LogBroken, LogRefused, OrderedLog
 from ledgers.icsd.outbox import Outbox
+from ledgers.icsd.past import Past
 from ledgers.icsd.proof import Evidence, Result
 from ledgers.icsd.replica import Replica
 from ledgers.icsd.store import Fenced, Head, Step, Store
@@ -95,6 +95,7 @@ class Part(msgspec.Struct, kw_only=True):
     store: Store
     head: Head
     unfinal: Sequence[tuple[Block, int]]  # applied again from the archive
+    past: Past
     log: OrderedLog
     key: Ed25519PrivateKey
     seal: Seal
@@ -114,15 +115,17 @@ class Node:
         self.numbers = Numbers()
         self.stopped: str | None = None
         self.head = part.head
-        self.outbox = Outbox(self.me, part.key, part.log, part.store, replica.pace.tick / 1e9)
-        self.outbox.begin(replica.view.epoch.number, replica.view.tables.last(self.me), part.kept)
         self.inbox = Inbox(part.log, part.head.position + 1, part.clock)
+        due = self.inbox.awake.set  # the worker writes it with what else there is to write
+        self.outbox = Outbox(self.me, part.key, part.log, part.store, due)
+        self.outbox.begin(replica.view.epoch.number, replica.view.tables.last(self.me), part.kept)
         self._serving = asyncio.Event()
         self._store = part.store
         self._log = part.log
         self._key = part.key
         self._seal = part.seal
         self._clock = part.clock
+        self.past = part.past
         self._unfinal: deque[tuple[Block, int]] = deque(part.unfinal)
         self._archived = part.head.height
         self._certified = 0 if replica.certified is None else replica.certified.statement.height
@@ -251,6 +254,7 @@ class Node:
             self.numbers.messages += 1
             if (block := self.replica.take(message)) is not None:
                 self._unfinal.append((block, message.sequence))
+                self.past.note(block)
                 self._look_for_own(block)
                 view = self.replica.view
                 self.outbox.enter(view.epoch.number, view.tables.last(self.me))
@@ -286,9 +290,12 @@ class Node:
             evidence=self._new_evidence(),
             final=final,
             sealed=self._sealed(final),
+            decided=self.past.decided([b for b, _ in self._unfinal], replica.certified),
             sent=max((o.sequence for o in self._own(final)), default=0),
+            bundle=self._next_bundle(),
         )
-        if not (applied or step.votes or step.certificates or step.evidence or final):
+        said = step.votes or step.certificates or step.evidence or step.bundle
+        if not (applied or final or said):
             return None
         step.head = self._head_after(step)
         return step
@@ -306,6 +313,10 @@ class Node:
             changes |= {"chain": last.header.height, "chain_hash": last.hash}
         return msgspec.structs.replace(self.head, **changes)
 
+    def _next_bundle(self) -> tuple[int, bytes] | None:
+        made = self.outbox.next()
+        return None if made is None else (made[0], pack(made[1]))
+
     def _to_vote(self) -> list[tuple[Statement, Signed]]:
         statement = self.replica.to_vote(self._clock())
         if statement is None:
@@ -314,7 +325,7 @@ class Node:
 
     def _certificates(self, applied: Sequence[tuple[Block, int]]) -> list[Certificate]:
         """Those that are not stored yet: carried by the cuts, and our own count of the head's."""
-        found = [_carried(block.cut) for block, _ in applied]
+        found = [carried(block.cut) for block, _ in applied]
         found.append(self.replica.certified)
         by_height = {c.statement.height: c for c in found if c is not None}
         return [by_height[height] for height in sorted(by_height) if height > self._certified]
@@ -341,6 +352,7 @@ class Node:
         """The step is durable: say what follows from it."""
         self.numbers.steps += 1
         self.head = step.head
+        self.outbox.kept()
         self._note_certified(step.certificates)
         self._evidence += len(step.evidence)
         for _ in step.final:
@@ -399,12 +411,6 @@ class Node:
         await self._log.append(
             CUT_SUBJECT, pack(signed), id=signed.hash.hex(), after=self.replica.guard
         )
-
-
-def _carried(cut: bytes) -> Certificate | None:
-    read = unpack(cut)
-    assert read is not None and isinstance(read[1], Cut), "a block is closed by a cut"
-    return read[1].certificate
 
 
 async def _either(event: asyncio.Event, seconds: float) -> None:

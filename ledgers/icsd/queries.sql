@@ -6,7 +6,9 @@ INSERT INTO head (network, registry, place, chain_hash) VALUES ($1, $2, $3, $4)
 ON CONFLICT DO NOTHING;
 
 -- name: head
-SELECT network, registry, step, height, final, place, log, position, chain, chain_hash FROM head;
+SELECT network, registry, step, height, final, place, log, position, chain, chain_hash,
+       base, base_at, base_cursor
+FROM head;
 
 -- name: write_step
 -- All that one step of the node changed, in one statement: so it is there or it is not, for one
@@ -96,12 +98,12 @@ sealed AS (
 posted AS (
     INSERT INTO postings (height, position, leaf)
     SELECT height, position, leaf FROM unnest($25::postings[])
+),
+put_bundle AS (
+    INSERT INTO outbox (sequence, body) SELECT sequence, body FROM unnest($27::outbox[])
 )
 INSERT INTO movements (account, height, positions)
 SELECT account, height, positions FROM unnest($26::movements[]);
-
--- name: put_bundle
-INSERT INTO outbox (sequence, body) VALUES ($1, $2);
 
 -- name: load_outbox
 SELECT body FROM outbox ORDER BY sequence;
@@ -220,3 +222,27 @@ UPDATE outbox SET body = $2 WHERE sequence = $1;
 
 -- name: forget_bundles
 DELETE FROM outbox WHERE sequence > $1;
+
+-- name: put_lineage
+INSERT INTO lineage (number, body) VALUES ($1, $2) ON CONFLICT (number) DO NOTHING;
+
+-- name: read_lineage
+SELECT body FROM lineage ORDER BY number;
+
+-- name: read_chain_end
+SELECT height::text || '.' || (count - 1)::text FROM blocks ORDER BY height DESC LIMIT 1;
+
+-- name: enter_snapshot
+-- Only where nothing was written before.
+UPDATE head SET step = 1, height = $1, final = $2, log = $3, position = $4, chain = $5,
+    chain_hash = $6, place = $7, base = $2, base_at = $8, base_cursor = $9
+WHERE step = 0;
+
+-- name: put_archived
+INSERT INTO network_blocks (height, hash, body, log, position) VALUES ($1, $2, $3, $4, $5);
+
+-- name: put_certificate
+INSERT INTO certificates (height, body) VALUES ($1, $2);
+
+-- name: put_begun
+INSERT INTO recoveries (kind, number, body) VALUES ('begun', $1, $2);

@@ -1,9 +1,10 @@
 """A book in the database that is not the certified one: where it differs, and how it is mended.
 
-The archive is the proof. Every block is applied again from the first on; what comes out has the
-root that a quorum signed, whatever else is in the database. Rows that differ from it were changed
-by somebody or something else, and are written as they must be. An archive that does not lead to
-the certified root is damaged itself: then the registry reads another one's (`rebuild`).
+Either the own archive is the proof: every block is applied again from the first on, and what comes
+out has the root that a quorum signed, whatever else is in the database. Or another registry is
+asked for the trees of that height, and descended with (`compare`). Rows that differ were changed by
+somebody or something else, and are written as they must be. An archive that does not lead to the
+certified root is damaged itself: then ask another registry, or read its archive (`rebuild`).
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,10 @@ from typing import Any, Final
 
 import msgspec
 
+from htlc.units import Duration
 from ledgers.icsd import tables
+from ledgers.icsd.client import LightClient, Lineage
+from ledgers.icsd.compare import HEAD, Compared, Difference, Peer, compare
 from ledgers.icsd.epoch import Epoch
 from ledgers.icsd.proof import is_certified
 from ledgers.icsd.recovery import successor
@@ -22,18 +26,6 @@ from ledgers.icsd.view import View
 
 PAGE: Final = 200
 """Blocks that are read at once: some 20 MB of full ones."""
-
-
-class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """One row that is not as the network has it; None where there is none."""
-
-    table: str
-    key: object
-    found: object
-    certified: object
-
-    def __str__(self) -> str:
-        return f"{self.table} {self.key}: found {self.found}, certified {self.certified}"
 
 
 async def differences(network: Network, store: Store) -> list[Difference]:
@@ -53,9 +45,40 @@ async def repair(network: Network, store: Store) -> list[Difference]:
     return found
 
 
+async def differences_with(
+    network: Network, store: Store, peer: Peer, lineage: Lineage
+) -> Compared:
+    """The same, with another registry instead of the own archive. Raises ForgedProof (it lies),
+    Gone (it keeps this height no more), TooDifferent, LogUnreachable."""
+    head = await store.head()
+    members = LightClient(network.network, network.epoch, Duration(0))
+    members.follow_all(lineage)
+    return await compare(await store.book(head.place), peer, head.final, members)
+
+
+async def repair_with(network: Network, store: Store, peer: Peer, lineage: Lineage) -> Compared:
+    """Mend them with what another registry has proved; returns what was mended. The node must not
+    run. Raises what `differences_with` does, and Lost if the book is not right even then."""
+    head = await store.head()
+    found = await differences_with(network, store, peer, lineage)
+    if found.differences:
+        wrong = [(each.table, each.key) for each in found.differences if each.table != HEAD]
+        right = msgspec.structs.replace(head, place=found.certified.place)
+        await store.put_book(right, found.certified, wrong)
+        book = await store.book(right.place)
+        if View.restore(network.network, network.profile, book).state != found.state:
+            raise Lost(f"the book is not the one certified at {head.final} after its repair either")
+    return found
+
+
 async def replayed(network: Network, store: Store, head: Head) -> Rows:
     """The book at the final height as the archive gives it, shown to be what a quorum signed.
     Raises Lost."""
+    if head.base:
+        raise Lost(
+            f"this registry joined by a snapshot at height {head.base}: its archive begins there; "
+            "compare with another registry (--from)"
+        )
     view = View.genesis(network.network, network.epoch, network.profile)
     begun = {each.record.start: each.record for each in await store.begun()}
     while view.height < head.final:

@@ -25,6 +25,7 @@ from htlc.units import AccountId, AssetId
 from ledgers.icsd import tree
 from ledgers.icsd.entry import Hash
 from ledgers.icsd.epoch import RegistryId
+from ledgers.icsd.rows import Rows
 from ledgers.icsd.tree import Leaf, Tree
 from ledgers.instruments import Instrument
 from ledgers.parties import Account, Balance, Mandate
@@ -135,6 +136,21 @@ Holding = tuple[AccountId, Balance | None]
 
 Record = tuple[str, bytes | None]
 """The name of a record and its digest; none if it is not (or no more) there."""
+
+
+def records(rows: Rows) -> Iterable[Record]:
+    """The records of all rows that have one."""
+    for id, homed in rows.accounts.items():
+        account = None if homed is None else homed.account
+        yield account_record(id, account, None if homed is None else homed.home)
+    for asset, instrument in rows.instruments.items():
+        yield instrument_record(asset, instrument)
+    for key, mandate in rows.mandates.items():
+        yield mandate_record(key, mandate)
+    for contract_id, contract in rows.contracts.items():
+        yield contract_record(contract_id, contract)
+    for operation_id, known in rows.operations.items():
+        yield operation_record(operation_id, known)
 
 
 def _text_digest(record: Instrument | Mandate) -> bytes:

@@ -16,6 +16,7 @@ from ledgers.icsd.epoch import Epoch, RegistryId
 from ledgers.icsd.hosted import RegistryLedger
 from ledgers.icsd.log import OrderedLog
 from ledgers.icsd.node import Node, Part
+from ledgers.icsd.past import Past
 from ledgers.icsd.recovery import Record, Stop, successor, unpack_word
 from ledgers.icsd.replica import Pace, Replica
 from ledgers.icsd.store import Archived, Head, Store, prepare
@@ -90,6 +91,7 @@ async def start(network: Network, identity: Identity, store: Store, log: Ordered
             store=store,
             head=head,
             unfinal=known.unfinal,
+            past=known.past,
             log=log,
             key=identity.key,
             seal=Seal(network.network, identity.key),
@@ -130,6 +132,7 @@ class Known(msgspec.Struct, kw_only=True):
     """What a database says of the network."""
 
     view: View  # after the last archived block
+    past: Past  # of it, from the last final block on
     unfinal: list[tuple[Block, int]]  # applied again, with the positions of their cuts
     recovered: bool  # the next block is the first of an epoch that people began
     ended: bool  # this registry votes in the epoch no more
@@ -142,16 +145,24 @@ async def known_state(network: Network, store: Store, head: Head) -> Known:
         if certificate.statement.state != view.state.root:
             raise Altered(view, certificate)
     begun = {each.record.start: each.record for each in await store.begun()}
-    unfinal = []
+    unfinal, past = [], Past(view)
     for archived, position in await store.unfinal(head.final):
         _begin(view, begun)
-        unfinal.append((_again(view, archived), position))
+        block = _again(view, archived)
+        past.note(block)
+        unfinal.append((block, position))
     recovered = _begin(view, begun)
     words = [unpack_word(body)[1] for body in await store.said("stop")]
     ended = not recovered and any(
         isinstance(word, Stop) and word.epoch == view.epoch.number for word in words
     )
-    return Known(view=view, unfinal=unfinal, recovered=recovered, ended=ended)
+    return Known(
+        view=view,
+        past=past,
+        unfinal=unfinal,
+        recovered=recovered,
+        ended=ended,
+    )
 
 
 def _begin(view: View, begun: Mapping[int, Record]) -> bool:

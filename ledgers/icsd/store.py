@@ -23,6 +23,7 @@ from ledgers.block import GENESIS
 from ledgers.books import Position
 from ledgers.icsd import tables
 from ledgers.icsd.block import Block, Outcome
+from ledgers.icsd.client import Decided, Lineage
 from ledgers.icsd.entry import NOTHING, Certificate, Signed, Statement, pack
 from ledgers.icsd.epoch import Epoch, RegistryId
 from ledgers.icsd.proof import Evidence, Header
@@ -62,6 +63,9 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     place: Place  # the same, as the book has it
     log: int = 1  # the log that `position` counts in: the epoch that began it
     position: int = 0  # in the log, of the cut of the last block archived
+    base: int = 0  # of the snapshot by which we joined: what is before it is not here
+    base_at: Instant = Instant(0)  # ledger time of that block
+    base_cursor: str = ""  # of the last posting of the ordinary chain by then
     chain: int = 0  # height of the ordinary chain
     chain_hash: bytes = GENESIS
 
@@ -95,7 +99,9 @@ class Step(msgspec.Struct, kw_only=True):
     evidence: Sequence[Evidence] = ()
     final: Sequence[Block] = ()  # oldest first
     sealed: Sequence[Sealed] = ()
+    decided: Sequence[Decided] = ()  # changes of members that became final
     sent: int = 0  # own bundles up to this sequence are final
+    bundle: tuple[int, bytes] | None = None  # the next own one, and its sequence
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -103,6 +109,7 @@ _blocks: Final = msgspec.msgpack.Decoder(Archived)
 _certificates: Final = msgspec.msgpack.Decoder(Certificate)
 _evidence: Final = msgspec.msgpack.Decoder(Evidence)
 _begun: Final = msgspec.msgpack.Decoder(Begun)
+_decided: Final = msgspec.msgpack.Decoder(Decided)
 _places: Final = msgspec.msgpack.Decoder(Place)
 
 
@@ -141,13 +148,12 @@ class Store:
     """Reads and writes of one node; waits while the database is away. One task writes steps."""
 
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
-        self._pool = pool
+        self.pool = pool
         self.waits = 0  # tries that found the database away
 
     async def head(self) -> Head:
         [row] = await self._fetch("head")
-        told = {name: row[name] for name in Head.__struct_fields__ if name != "place"}
-        return Head(place=_places.decode(row["place"]), **told)
+        return read_head(row)
 
     async def write(self, step: Step) -> None:
         """Make the step durable, however often the database goes away meanwhile. Raises Fenced."""
@@ -155,23 +161,17 @@ class Store:
 
         async def once() -> None:
             try:
-                await self._pool.execute(QUERIES["write_step"], *values)
+                if not step.decided:
+                    await self.pool.execute(QUERIES["write_step"], *values)
+                    return
+                async with self.pool.acquire() as connection, connection.transaction():
+                    await connection.execute(QUERIES["write_step"], *values)
+                    for each in step.decided:
+                        await connection.execute(QUERIES["put_lineage"], *lineage_values(each))
             except (asyncpg.NotNullViolationError, asyncpg.UniqueViolationError) as error:
                 # Either another process was here, or our own last try came through after all.
                 if await self.head() != step.head:
                     raise Fenced(f"another process writes for this registry: {error}") from error
-
-        await self._persist(once)
-
-    async def keep_bundle(self, sequence: int, signed: bytes) -> None:
-        """Before it is published: after a restart the same bytes are published again."""
-
-        async def once() -> None:
-            try:
-                await self._pool.execute(QUERIES["put_bundle"], sequence, signed)
-            except asyncpg.UniqueViolationError as error:
-                if signed not in await self.outbox():
-                    raise Fenced(f"another bundle has the sequence {sequence}") from error
 
         await self._persist(once)
 
@@ -195,7 +195,7 @@ class Store:
         step = Step(head=msgspec.structs.replace(head, step=head.step + 1))
         values = _values(step)
         values[BOOK] = tables.book_values(book)
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with self.pool.acquire() as connection, connection.transaction():
             for table, key in wrong:
                 columns = tables.KEYS[table]
                 equal = " AND ".join(f"{c}::text = ${n}" for n, c in enumerate(columns, 1))
@@ -215,11 +215,16 @@ class Store:
     async def archive(self, after: int, limit: int, bytes_max: int) -> list[Placed]:
         """Certified blocks after a height, for a registry that starts anew."""
         found = await self._fetch("read_archive", after, limit, bytes_max)
-        return [Placed(r["log"], r["position"], decode_block(r["body"])) for r in found]
+        return [placed(row) for row in found]
 
     async def begun(self) -> list[Begun]:
         """The epochs that people began, in their order."""
         return [_begun.decode(r["body"]) for r in await self._fetch("read_recoveries", "begun")]
+
+    async def lineage(self) -> Lineage:
+        """All that leads from the first members to those of today."""
+        decided = [_decided.decode(row["body"]) for row in await self._fetch("read_lineage")]
+        return Lineage(decided=tuple(decided), begun=tuple(await self.begun()))
 
     async def begin(self, begun: Begun) -> None:
         """Go on from the start of an epoch that people began, in its log."""
@@ -272,7 +277,7 @@ class Store:
 
     async def _fetch(self, name: str, *values: Any) -> Sequence[rows.Row]:
         async def once() -> Any:
-            return await self._pool.fetch(QUERIES[name], *values)
+            return await self.pool.fetch(QUERIES[name], *values)
 
         found: Sequence[rows.Row] = await self._persist(once)
         return found
@@ -286,9 +291,34 @@ class Store:
                 if is_our_own_error(error):
                     raise
             self.waits += 1
-            await self._pool.expire_connections()
+            await self.pool.expire_connections()
             await asyncio.sleep(pause)
             pause = min(pause * 2, PAUSE_SECONDS_MAX)
+
+
+def read_head(row: rows.Row) -> Head:
+    told = {name: row[name] for name in Head.__struct_fields__ if name != "place"}
+    return Head(place=_places.decode(row["place"]), **told)
+
+
+def placed(row: rows.Row) -> Placed:
+    return Placed(row["log"], row["position"], decode_block(row["body"]))
+
+
+async def read_lineage(connection: "asyncpg.Connection[asyncpg.Record]") -> Lineage:
+    """As `Store.lineage`, in a transaction."""
+    decided = await connection.fetch(QUERIES["read_lineage"])
+    begun = await connection.fetch(QUERIES["read_recoveries"], "begun")
+    return Lineage(
+        decided=tuple(_decided.decode(row["body"]) for row in decided),
+        begun=tuple(_begun.decode(row["body"]) for row in begun),
+    )
+
+
+def lineage_values(decided: Decided) -> tuple[int, bytes]:
+    following = decided.shown.following
+    assert following is not None, "a decision names who comes next"
+    return following.number, _encode(decided)
 
 
 def _values(step: Step) -> list[Any]:
@@ -314,4 +344,5 @@ def _values(step: Step) -> list[Any]:
         _encode(head.place),
         *tables.gone_mandates(changed),
         *tables.chain_values(step.sealed),
+        [] if step.bundle is None else [step.bundle],
     ]

@@ -3,8 +3,9 @@
 Theory of operation
 - A link lives until anything is wrong with it (`link.py`); then the next server is tried, for ever.
   Whoever asks meanwhile waits for a link as long as the question may take.
-- Reading is stateless: "so many from this sequence on", answered by any replica, also while there
-  is no leader. Consumers of the engine and of its library lose messages silently; we count them.
+- The servers send what is new by themselves (`pushed.py`), at most once. What did not come so is
+  asked for: "so many from this sequence on", answered by any replica, also while there is no
+  leader. Consumers of the engine and of its library lose messages silently; we count them.
 - Publishing is repeated with the same id until it is answered or its time is over. A server that
   says "that id was there already" is not believed: what stands there is read and compared, because
   any member can publish under an id that it has seen. The guard protects after a restart, when the
@@ -34,6 +35,7 @@ from ledgers.icsd.log import (
     Stored,
     Unresolved,
 )
+from ledgers.icsd.pushed import STREAM, Pushed, message_of
 
 APPEND_SECONDS: Final = 20.0
 """Until an append is Unresolved. Electing a leader takes the engine 4 to 9 s, and once in our
@@ -110,6 +112,7 @@ class JetStreamLog:
         self._used = False  # whether there ever was a link
         self._why = "not connected yet"
         self._readers: list[Heard] = []
+        self._pushed = Pushed()
         self._window = asyncio.Semaphore(WINDOW)
         self._keeping: asyncio.Task[None] | None = None
         self._created = ""
@@ -125,11 +128,10 @@ class JetStreamLog:
         LogUnreachable if none answers in time, LogRefused if one does not let us in."""
         log = cls(servers, access, name)
         log._keeping = asyncio.create_task(log._keep_connected(), name=f"log of {access.name}")
+        waiting = asyncio.create_task(log._linked.wait())
         try:
             async with asyncio.timeout(seconds):
-                waiting = asyncio.create_task(log._linked.wait())
                 await asyncio.wait({waiting, log._keeping}, return_when=asyncio.FIRST_COMPLETED)
-                waiting.cancel()
                 if log._keeping.done():
                     log._keeping.result()
         except TimeoutError:
@@ -138,6 +140,8 @@ class JetStreamLog:
         except LogRefused:
             await log.close()
             raise
+        finally:
+            waiting.cancel()
         return log
 
     # --- the log ----------------------------------------------------------------------------------
@@ -163,8 +167,8 @@ class JetStreamLog:
 
     async def read(self, first: int, limit: int) -> Sequence[Message]:
         assert first >= 1, "sequences begin at 1"
-        found: list[Message] = []
-        more = True
+        found = self._pushed.take(first, limit)
+        more = not found
         while more and len(found) < limit:
             page, more = await self._read(first + len(found), min(BATCH, limit - len(found)))
             found += page
@@ -274,7 +278,7 @@ class JetStreamLog:
         for reply in replies:
             if _is_status(reply):
                 return found, self._more(reply)
-            message = self._message(reply)
+            message = message_of(reply)
             if message.sequence != first + len(found):
                 if found:
                     return found, True  # a reply was lost; the next read begins there
@@ -296,7 +300,7 @@ class JetStreamLog:
     async def _single(self, asked: dict[str, Any]) -> Message | None:
         [reply] = await self._ask(self._direct, msgspec.json.encode(asked), ATTEMPT_SECONDS)
         if not _is_status(reply):
-            return self._message(reply)
+            return message_of(reply)
         status = (reply.headers or {})[STATUS]
         if status == "404":
             return None
@@ -305,14 +309,6 @@ class JetStreamLog:
     @property
     def _direct(self) -> str:
         return f"$JS.API.DIRECT.GET.{self._name}"
-
-    def _message(self, reply: Msg) -> Message:
-        headers = reply.headers or {}
-        return Message(
-            sequence=int(headers["Nats-Sequence"]),
-            subject=headers["Nats-Subject"],
-            data=reply.data,
-        )
 
     def _expect_no_less(self, last: int) -> None:
         """Raises LogUnreachable while the log looks shorter than it was, LogBroken if it stays."""
@@ -386,22 +382,28 @@ class JetStreamLog:
         self._link = link
         self._used = True
         self._linked.set()
-        self._hear_growth("", b"")  # what was hinted meanwhile is past
+        self._hint()  # what was sent meanwhile is past
         try:
             await link.lost.wait()
         finally:
+            self._pushed.clear()
             self._link = None
             self._linked.clear()
             self._why = f"{server}: the link was lost"
             await link.close()
 
-    def _hear_growth(self, subject: str, data: bytes) -> None:  # noqa: ARG002 - a hint only
+    def _hear_growth(self, sent: Msg) -> None:
+        if (sent.headers or {}).get(STREAM) == self._name:
+            self._pushed.put(message_of(sent))
+        self._hint()
+
+    def _hint(self) -> None:
         for reader in self._readers:
             reader.hint()
 
-    def _hear_vote(self, subject: str, data: bytes) -> None:
+    def _hear_vote(self, sent: Msg) -> None:
         for reader in self._readers:
-            reader.told(subject, data)
+            reader.told(sent.subject, sent.data)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

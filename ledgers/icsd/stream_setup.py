@@ -51,7 +51,7 @@ def configuration(name: str, *, replicas: int, bytes_max: int = LOG_BYTES_MAX) -
         "deny_delete": True,
         "deny_purge": True,
         "allow_direct": True,
-        "republish": {"src": "ord.*", "dest": "tail.{{wildcard(1)}}", "headers_only": True},
+        "republish": {"src": "ord.*", "dest": "tail.{{wildcard(1)}}"},
     }
 
 

@@ -261,7 +261,7 @@ def _climb(siblings: Sequence[Sibling | None], key: bytes, end: Leaf | None) -> 
     """Root and total that the way to `key` leads to."""
     node, summed = EMPTY if end is None else end.commitment, total(end)
     for depth in range(len(siblings) - 1, -1, -1):
-        sibling = siblings[depth] or _EMPTY_SIBLING
+        sibling = siblings[depth] or EMPTY_SIBLING
         if len(sibling.hash) != 32:
             raise ForgedProof("a hash is 32 bytes")
         summed = _checked_sum(summed + _checked_sum(sibling.sum))
@@ -271,10 +271,31 @@ def _climb(siblings: Sequence[Sibling | None], key: bytes, end: Leaf | None) -> 
     return node[:32], summed
 
 
-_EMPTY_SIBLING: Final = Sibling(EMPTY_HASH, 0)
+EMPTY_SIBLING: Final = Sibling(EMPTY_HASH, 0)
+"""An empty subtree."""
 
 
 # --- comparing two trees -------------------------------------------------------------------------
+
+
+def shown(told: "Children") -> Sibling:
+    """What somebody else says of a place, as the node above commits it. Raises ForgedProof."""
+    if told.leaf is not None:
+        if len(told.leaf[0]) != 32:
+            raise ForgedProof("a place in the tree is 32 bytes")
+        found = _checked_leaf(*told.leaf)
+        return Sibling(found.hash, found.sum)
+    sides = [told.left or EMPTY_SIBLING, told.right or EMPTY_SIBLING]
+    if any(len(side.hash) != 32 for side in sides):
+        raise ForgedProof("a hash is 32 bytes")
+    total = _checked_sum(sum(_checked_sum(side.sum) for side in sides))
+    left, right = (side.hash + side.sum.to_bytes(8, "big") for side in sides)
+    return Sibling(_branch_hash(left, right), total)
+
+
+def stands_at(key: bytes, path: str) -> bool:
+    """Whether the way to a key leads through `path`, a text of 0 (left) and 1 (right)."""
+    return all(_bit(key, depth) == int(side) for depth, side in enumerate(path))
 
 
 class Children(msgspec.Struct, frozen=True, kw_only=True):

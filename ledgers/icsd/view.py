@@ -83,15 +83,7 @@ class View:
     @property
     def state(self) -> State:
         """What a registry signs of the book."""
-        instruments, records = self.roots.instruments, self.roots.records
-        return State(
-            holdings=Hash(tree.root(instruments)),
-            instruments=tree.total(instruments),
-            records=Hash(tree.root(records)),
-            count=tree.total(records),
-            sequences=sequences_hash(self.tables.sequences),
-            epochs=epochs_hash(self.epoch, self.following),
-        )
+        return committed(self.roots, self.tables.sequences, self.epoch, self.following)
 
     def epoch_at(self, height: int) -> Epoch:
         """The members who certify the block at `height`, as far as is decided."""
@@ -198,7 +190,7 @@ class View:
         self._hold(rows)
         assets = {asset for _, asset in rows.balances} | rows.instruments.keys()
         self.roots.list({asset: self.issuance(asset) for asset in assets})
-        self.roots.record(_records(rows))
+        self.roots.record(roots.records(rows))
 
     def _check(self, rows: Rows) -> None:
         """What a block has done leaves every issue whole, or it was done wrong."""
@@ -227,15 +219,19 @@ class View:
         return self.roots.issuance(asset, home, issued, self.tables.omnibus.get(asset, {}))
 
 
-def _records(rows: Rows) -> Iterable[roots.Record]:
-    for id, homed in rows.accounts.items():
-        account = None if homed is None else homed.account
-        yield roots.account_record(id, account, None if homed is None else homed.home)
-    for asset, instrument in rows.instruments.items():
-        yield roots.instrument_record(asset, instrument)
-    for key, mandate in rows.mandates.items():
-        yield roots.mandate_record(key, mandate)
-    for contract_id, contract in rows.contracts.items():
-        yield roots.contract_record(contract_id, contract)
-    for operation_id, known in rows.operations.items():
-        yield roots.operation_record(operation_id, known)
+def committed(
+    roots: Roots,
+    sequences: dict[RegistryId, tuple[int, Hash]],
+    epoch: Epoch,
+    following: Epoch | None,
+) -> State:
+    """The parts of a state root."""
+    instruments, records = roots.instruments, roots.records
+    return State(
+        holdings=Hash(tree.root(instruments)),
+        instruments=tree.total(instruments),
+        records=Hash(tree.root(records)),
+        count=tree.total(records),
+        sequences=sequences_hash(sequences),
+        epochs=epochs_hash(epoch, following),
+    )

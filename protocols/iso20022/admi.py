@@ -35,13 +35,3 @@ def write_receipt(receipt: Receipt) -> str:
         f"<RefIssr><Id><AnyBIC>{escaped(receipt.sender)}</AnyBIC></Id></RefIssr></RltdRef>"
         f"<ReqHdlg><StsCd>ACPT</StsCd><StsDtTm>{at}</StsDtTm></ReqHdlg></Rpt></RctAck></Document>"
     )
-
-
-def definition(message: Rejection | Receipt) -> str:
-    """The message definition it is written in."""
-    return REJECTION if isinstance(message, Rejection) else RECEIPT
-
-
-def write(message: Rejection | Receipt) -> str:
-    """The Document as XML text."""
-    return write_rejection(message) if isinstance(message, Rejection) else write_receipt(message)

@@ -1,4 +1,5 @@
-"""What the gateway tells of cash and of the system: each value with its message definition."""
+"""What the gateway tells of cash and of the system: each value with its message definition, and
+what writes it."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
@@ -12,8 +13,6 @@ from protocols.iso20022.payment import (
     SystemEvent,
     TransferReceipt,
 )
-
-CashMessage = PaymentStatus | CashEntry | RecallAnswer | TransferReceipt | SystemEvent
 
 
 class Form(NamedTuple):
@@ -30,13 +29,3 @@ FORMS: Final[Mapping[type, Form]] = {
     TransferReceipt: Form(camt025.DEFINITION, camt025.write),
     SystemEvent: Form(admi004.DEFINITION, lambda value, _: admi004.write(value)),
 }
-
-
-def definition(message: CashMessage) -> str:
-    """The message definition it is written in."""
-    return FORMS[type(message)].definition
-
-
-def document(message: CashMessage, head: Header) -> str:
-    """The Document; it shares identifier and time with its header."""
-    return FORMS[type(message)].document(message, head)

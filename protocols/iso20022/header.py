@@ -133,8 +133,7 @@ def write(header: Header) -> str:
         f'<AppHdr xmlns="{WRITTEN}">'
         + _parties(header.sender, header.receiver)
         + f"<BizMsgIdr>{escaped(header.business_message_id, 35)}</BizMsgIdr>"
-        f"<MsgDefIdr>{escaped(header.definition, 35)}</MsgDefIdr>"
-        + (f"<BizSvc>{escaped(service, 35)}</BizSvc>" if service else "")
+        + _kind(header.definition, service)
         + f"<CreDt>{instant_text(header.created_at)}</CreDt>"
         + ("<CpyDplct>DUPL</CpyDplct><PssblDplct>true</PssblDplct>" if repeated else _NOT_REPEATED)
         + (_write_related(header.related) if header.related else "")
@@ -153,11 +152,18 @@ def _parties(sender: str, receiver: str) -> str:
     )
 
 
+@lru_cache(maxsize=1024)  # as many as there are definitions, each with its service
+def _kind(definition: str, service: str | None) -> str:
+    return f"<MsgDefIdr>{escaped(definition, 35)}</MsgDefIdr>" + (
+        f"<BizSvc>{escaped(service, 35)}</BizSvc>" if service else ""
+    )
+
+
 def _write_related(related: Related) -> str:
     return (
         "<Rltd>"
         + _parties(related.sender, related.receiver)
         + f"<BizMsgIdr>{escaped(related.business_message_id, 35)}</BizMsgIdr>"
-        f"<MsgDefIdr>{escaped(related.definition, 35)}</MsgDefIdr>"
-        f"<CreDt>{instant_text(related.created_at)}</CreDt></Rltd>"
+        + _kind(related.definition, None)
+        + f"<CreDt>{instant_text(related.created_at)}</CreDt></Rltd>"
     )

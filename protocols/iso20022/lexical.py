@@ -56,6 +56,11 @@ def _second_text(second: int) -> str:
 
 def instant_text(at: int) -> str:
     """xs:dateTime of an instant in nanoseconds: UTC, `Z`, a fraction only where there is one."""
+    return _instant_text(at)
+
+
+@lru_cache(maxsize=4096)  # one instant stands in several places of a message, and in its answers
+def _instant_text(at: int) -> str:
     second, fraction = divmod(at, NANOSECONDS)
     if fraction == 0:
         return _second_text(second) + "Z"
@@ -132,4 +137,6 @@ def escaped(text: str, length_max: int = 20_000) -> str:
     """
     if len(text) > length_max:
         text = text[: length_max - 1] + "…"
-    return _SPECIAL.sub(_replacement, text) if _SPECIAL.search(text) else text
+    if text.isprintable() and "&" not in text and "<" not in text and ">" not in text:
+        return text  # whatever is printable, XML can hold; nearly all is, and this is asked fast
+    return _SPECIAL.sub(_replacement, text)

@@ -1,7 +1,11 @@
-"""Outbound values into whole business messages: header and document under one root, as XML text."""
+"""Outbound values into whole business messages: header and document under one root, as XML text.
 
+One table says in which definition each value is written, and by what.
+"""
+
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import assert_never
+from typing import Final
 
 from protocols.iso20022 import (
     admi,
@@ -28,76 +32,36 @@ from protocols.iso20022.advice import (
     Rejection,
     StatusAdvice,
 )
-from protocols.iso20022.cash_forms import CashMessage
+from protocols.iso20022.cash_forms import Form
 from protocols.iso20022.fx import FxStatus
 from protocols.iso20022.header import Header
-from protocols.iso20022.positions import (
-    PositionConfirmation,
-    PositionInstruction,
-    PositionMessage,
-    PositionStatus,
-)
 from protocols.iso20022.schemas import BIZMSG
-from protocols.iso20022.statements import CashPage, HoldingsPage, MovementsPage, StatementPage
 from protocols.iso20022.versions import Emits
 
-TradeMessage = (
-    StatusAdvice
-    | Confirmation
-    | FxStatus
-    | CancellationAnswer
-    | HoldAnswer
-    | Allegement
-    | AllegementRemoval
-    | Rejection
-    | Receipt
-    | PositionMessage
-    | StatementPage
-)
-"""All that is told but for cash and the system."""
+FORMS: Final[Mapping[type, Form]] = {
+    StatusAdvice: Form(sese024.DEFINITION, lambda value, head: sese024.write(value, head.sender)),
+    Confirmation: Form(sese025.DEFINITION, lambda value, _: sese025.write(value)),
+    FxStatus: Form(
+        fxtr017.DEFINITION, lambda value, head: fxtr017.write(value, head.business_message_id)
+    ),
+    CancellationAnswer: Form(
+        sese027.DEFINITION, lambda value, head: sese027.write(value, head.sender)
+    ),
+    HoldAnswer: Form(sese031.DEFINITION, lambda value, head: sese031.write(value, head.sender)),
+    Allegement: Form(sese028.DEFINITION, lambda value, _: sese028.write(value)),
+    AllegementRemoval: Form(sese029.DEFINITION, lambda value, _: sese029.write(value)),
+    Rejection: Form(admi.REJECTION, lambda value, _: admi.write_rejection(value)),
+    Receipt: Form(admi.RECEIPT, lambda value, _: admi.write_receipt(value)),
+    **cash_forms.FORMS,
+    **reports.FORMS,
+}
+"""Every member of `Outbound` (a test holds them to that): asked by its type, for each message that
+is written, and again for each that is read."""
 
 
 def definition(message: Outbound, emits: Emits = MappingProxyType({})) -> str:
     """The message definition it is written in, on a connection with these versions."""
-    return versions.chosen(_profile(message), emits)
-
-
-def _profile(message: Outbound) -> str:
-    """Its definition in the recommended profile."""
-    if isinstance(message, CashMessage):
-        return cash_forms.definition(message)
-    return _of_trade(message)
-
-
-def _of_trade(message: TradeMessage) -> str:
-    match message:
-        case StatusAdvice():
-            return sese024.DEFINITION
-        case Confirmation():
-            return sese025.DEFINITION
-        case FxStatus():
-            return fxtr017.DEFINITION
-        case CancellationAnswer():
-            return sese027.DEFINITION
-        case HoldAnswer():
-            return sese031.DEFINITION
-        case Allegement():
-            return sese028.DEFINITION
-        case AllegementRemoval():
-            return sese029.DEFINITION
-        case Rejection() | Receipt():
-            return admi.definition(message)
-        case (
-            PositionInstruction()
-            | PositionStatus()
-            | PositionConfirmation()
-            | HoldingsPage()
-            | MovementsPage()
-            | CashPage()
-        ):
-            return reports.definition(message)
-        case _:
-            assert_never(message)
+    return versions.chosen(FORMS[type(message)].definition, emits)
 
 
 def render(message: Outbound, head: Header) -> str:
@@ -108,46 +72,9 @@ def render(message: Outbound, head: Header) -> str:
 def document(message: Outbound, head: Header) -> str:
     """The Document alone, in the version that the header names; it also tells the gateway's BIC and
     the identifier of the message."""
-    profile = _profile(message)
+    profile, write = FORMS[type(message)]
     assert versions.is_written(head.definition, profile), "the header names another message"
-    return versions.translated(_document(message, head), profile, head.definition)
-
-
-def _document(message: Outbound, head: Header) -> str:
-    if isinstance(message, CashMessage):
-        return cash_forms.document(message, head)
-    return _written(message, head)
-
-
-def _written(message: TradeMessage, head: Header) -> str:
-    match message:
-        case StatusAdvice():
-            return sese024.write(message, head.sender)
-        case Confirmation():
-            return sese025.write(message)
-        case FxStatus():
-            return fxtr017.write(message, head.business_message_id)
-        case CancellationAnswer():
-            return sese027.write(message, head.sender)
-        case HoldAnswer():
-            return sese031.write(message, head.sender)
-        case Allegement():
-            return sese028.write(message)
-        case AllegementRemoval():
-            return sese029.write(message)
-        case Rejection() | Receipt():
-            return admi.write(message)
-        case (
-            PositionInstruction()
-            | PositionStatus()
-            | PositionConfirmation()
-            | HoldingsPage()
-            | MovementsPage()
-            | CashPage()
-        ):
-            return reports.document(message, head)
-        case _:
-            assert_never(message)
+    return versions.translated(write(message, head), profile, head.definition)
 
 
 def business_message(head: Header, written: str) -> str:

@@ -510,5 +510,12 @@ async def test_a_small_bench_of_everything_adds_up(tmp_path: Path) -> None:
         assert all(value > 0 for value in found["cpu_us_per_settlement"])
         for value in found["cpu_us_by_group"].values():
             assert value[0] >= 0
+    held = report["holdings"]
+    assert held["settled"] == sum(f["settled"] for f in report["figures"][:3])
+    for before, after in zip(
+        *(held[when]["stores"].values() for when in ("before", "after")), strict=True
+    ):
+        assert after["transactions"] > before["transactions"]
+    assert all(one["memory_bytes"] and one["files"] for one in held["after"]["processes"].values())
     assert report["machine"]["databases"][0]["fsync"] == "on"
     assert "settlements/s" in shown.decode() and "times the CPU time" in shown.decode()

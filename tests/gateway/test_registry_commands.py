@@ -11,13 +11,18 @@ import tomli_w
 from aiohttp.test_utils import TestServer
 
 from gateway.cli import run
-from gateway.icsd_node import archive
+from gateway.icsd_node import archive, moments, snapshot
 from ledgers.access import token_digest
+from ledgers.block import place
 from ledgers.icsd.hosted import RegistryLedger
 from ledgers.icsd.memory_log import MemoryLog
+from ledgers.icsd.past import Past
+from ledgers.icsd.rows import Rows
+from ledgers.icsd.snapshot import Opening
 from ledgers.icsd.store import Store
-from ledgers.parties import Principal, Role
+from ledgers.parties import Balance, Principal, Role
 from ledgers.postgres import open_pool
+from ledgers.problems import ProblemError
 from ledgers.service import build_app
 from tests.ledgers.icsd.registries import (
     KEYS,
@@ -31,7 +36,16 @@ from tests.ledgers.icsd.registries import (
 )
 from tests.ledgers.icsd.test_node import moved, transfer
 from tests.ledgers.icsd.test_rebuild import some_history
-from tests.ledgers.worlds import ALICE, BOB_ACCOUNT, LEDGER, TRAITS, ManualClock
+from tests.ledgers.worlds import (
+    ALICE,
+    BOB_ACCOUNT,
+    EUR,
+    LEDGER,
+    START,
+    SUPERVISOR,
+    TRAITS,
+    ManualClock,
+)
 
 TOKEN = "auditor"
 
@@ -41,7 +55,7 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-def configured(registry: Registry, home: Path) -> str:
+def configured(registry: Registry, home: Path, dsn: str | None = None) -> str:
     """The registry's configuration, as its node is started with."""
     key, seed = home / f"{registry.name}.key", home / "seed"
     key.write_bytes(KEYS[registry.name].private_bytes_raw())
@@ -59,7 +73,7 @@ def configured(registry: Registry, home: Path) -> str:
         tomli_w.dumps(
             {
                 "ledger": LEDGER,
-                "dsn": registry.dsn,
+                "dsn": dsn or registry.dsn,
                 "key_file": str(key),
                 "tokens": [{"name": "a", "role": "supervisor", "sha256": token_digest(TOKEN)}],
                 "hash_functions": functions,
@@ -84,6 +98,8 @@ async def served(ledger: RegistryLedger, registry: Registry) -> AsyncIterator[st
     async with await open_pool(registry.dsn) as pool:
         app = build_app(ledger, {token_digest(TOKEN): auditor})
         archive.add(app, Store(pool))
+        moments.add(app, ledger.node, Store(pool))
+        snapshot.add(app, ledger.node.me, pool)
         async with TestServer(app) as server:
             yield str(server.make_url("/"))
 
@@ -104,6 +120,41 @@ async def test_an_altered_book_is_shown_and_mended(
     assert BOB_ACCOUNT in capsys.readouterr().out
     assert await call("repair", "--config", config) == 0
     assert await call("check", "--config", config) == 0
+
+
+async def test_an_altered_book_is_compared_with_another_registry_and_mended(
+    postgres_server: str, clock: ManualClock, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    four = await registries(postgres_server, clock)
+    async with all_alive(four) as ledgers:
+        await some_history(ledgers, clock)
+        await agree(ledgers)
+        final = ledgers[0].node.head.final
+    config, token = configured(four[1], tmp_path), tmp_path / "token"
+    token.write_text(TOKEN)
+    connection = await asyncpg.connect(four[1].dsn)
+    await connection.execute("UPDATE balances SET available = 7 WHERE account = $1", BOB_ACCOUNT)
+    await connection.execute("DELETE FROM operations")
+    await connection.execute("DELETE FROM network_blocks WHERE height < 3")
+    async with all_alive([four[0], *four[2:]]) as three, served(three[0], four[0]) as url:
+        await three[0].submit(ALICE, [transfer()])  # the others go on
+        source = ("--from", url, "--token-file", str(token))
+        assert await call("check", "--config", config) == 1
+        assert "the archive" in capsys.readouterr().err
+        assert await call("check", "--config", config, *source) == 1
+        told = capsys.readouterr()
+        [line] = [line for line in told.out.splitlines() if f" {BOB_ACCOUNT} " in line]
+        assert f"{BOB_ACCOUNT} EUR" in line and four[0].name in line and "7 available" in line
+        assert int(told.err.split(" questions")[0].split()[-1]) < 40, told.err
+        assert await call("repair", "--config", config, *source) == 0
+        assert await call("check", "--config", config, *source) == 0
+        three[0].node.past = Past(three[0].node.replica.view)
+        assert await call("check", "--config", config, *source) == 1
+        assert f"height {final} is not kept: only later ones" in capsys.readouterr().err
+    await connection.close()
+    async with all_alive(four) as ledgers:
+        await ledgers[1].look([])
+        await agree(ledgers)
 
 
 async def test_a_lost_database_is_rebuilt_over_http(
@@ -128,6 +179,80 @@ async def test_a_lost_database_is_rebuilt_over_http(
             await again.node.serving()
             await again.look([])
             assert await moved(again) == await moved(three[0])
+
+
+def altered(content: Opening | Rows) -> bytes:
+    """A record of a snapshot, with the holding of somebody changed."""
+    if isinstance(content, Rows) and (BOB_ACCOUNT, EUR) in content.balances:
+        content.balances[BOB_ACCOUNT, EUR] = Balance(9_999)
+    return RECORD(content)
+
+
+RECORD = snapshot._record
+
+
+async def test_a_registry_joins_by_a_snapshot_which_may_not_be_altered(
+    postgres_server: str,
+    clock: ManualClock,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    four = await registries(postgres_server, clock)
+    async with all_alive(four) as ledgers:
+        await some_history(ledgers, clock)
+        await agree(ledgers)
+    await databases(postgres_server, [four[1].name])
+    config, token = configured(four[1], tmp_path), tmp_path / "token"
+    token.write_text(TOKEN)
+    async with all_alive([four[0], *four[2:]]) as three:
+        async with served(three[0], four[0]) as url:
+            source = ("--from", url, "--token-file", str(token))
+            monkeypatch.setattr(snapshot, "_record", altered)
+            assert await call("join", "--config", config, *source) == 1
+            told = capsys.readouterr().err
+            assert f"('{BOB_ACCOUNT}', 'EUR') at {four[0].name}: found Balance(available=9" in told
+            monkeypatch.setattr(snapshot, "_record", RECORD)
+            assert await call("join", "--config", config, *source) == 0
+            assert await call("join", "--config", config, *source) == 1
+            assert "a snapshot goes into an empty one" in capsys.readouterr().err
+            assert await call("check", "--config", config) == 1
+            assert "joined by a snapshot" in capsys.readouterr().err
+            assert await call("check", "--config", config, *source) == 0
+        async with four[1].alive() as again, served(again, four[1]) as url:
+            everybody = [three[0], again, *three[1:]]
+            await again.node.serving()
+            await three[0].submit(ALICE, [transfer()])
+            await agree(everybody)
+            await its_history_begins_with_the_snapshot(again, three[0])
+            capsys.readouterr()
+            other = configured(
+                four[1], tmp_path, (await databases(postgres_server, ["new"]))["new"]
+            )
+            source = ("--from", url, "--token-file", str(token))
+            assert await call("rebuild", "--config", other, *source) == 1
+            assert "joined by a snapshot at height" in capsys.readouterr().err
+
+
+async def its_history_begins_with_the_snapshot(
+    again: RegistryLedger, other: RegistryLedger
+) -> None:
+    """What was posted since is the same at both; what was before only the other tells."""
+    base = again.node.head.base_cursor
+    for question in (
+        lambda: again.facts(SUPERVISOR, "", 10),
+        lambda: again.blocks(0, 10),
+        lambda: again.proof(1, 0),
+        lambda: again.last_before(START),
+    ):
+        with pytest.raises(ProblemError, match="joined by a snapshot"):
+            await question()
+    assert await again.facts(SUPERVISOR, base, 10) == await other.facts(SUPERVISOR, base, 10)
+    height = place(base)[0]
+    blocks = [await each.blocks(height, 10) for each in (again, other)]
+    hashes = [[block.hash for block in found] for found in blocks]
+    assert hashes[0] == hashes[1] and len(hashes[0]) == 1
+    assert await again.conservation() == await other.conservation()
 
 
 async def test_a_new_log_is_begun_when_the_old_one_is_lost(

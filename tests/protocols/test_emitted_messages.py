@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 from functools import cache
 from typing import get_args
 
@@ -12,7 +13,6 @@ from lxml import etree
 
 from protocols.iso20022 import json_form
 from protocols.iso20022.advice import Outbound, Rejection, SettlementStatus
-from protocols.iso20022.cash_forms import FORMS, CashMessage
 from protocols.iso20022.codes import (
     AcknowledgementReason,
     CancellationPendingReason,
@@ -27,7 +27,8 @@ from protocols.iso20022.codes import (
     UnmatchedReason,
 )
 from protocols.iso20022.errors import ProtocolError, RejectCode
-from protocols.iso20022.render import batch, render
+from protocols.iso20022.lexical import escaped
+from protocols.iso20022.render import FORMS, batch, render
 from protocols.iso20022.schemas import BIZMSG, ISO, SUPL, namespace_of, schema, source
 from protocols.iso20022.xml import digest, parse
 from tests.protocols import samples
@@ -54,8 +55,8 @@ def test_an_emitted_message_is_valid_by_lxml_and_by_xmlschema(name: str) -> None
         second_validator(namespace_of(element)).validate(text)
 
 
-def test_every_cash_message_has_its_form() -> None:
-    assert set(FORMS) == set(get_args(CashMessage))
+def test_everything_that_is_told_has_its_form() -> None:
+    assert set(FORMS) == set(get_args(Outbound))
 
 
 def test_a_lock_block_is_valid_against_its_own_schema_by_both() -> None:
@@ -115,6 +116,13 @@ def test_any_text_is_escaped_cut_and_valid(text: str) -> None:
     root = parse(render(rejection, samples.reply_header(rejection)).encode())
     for element in root:
         assert schema(namespace_of(element)).validate(element)
+
+
+def test_whatever_counts_as_printable_xml_can_hold() -> None:
+    """`escaped` lets it pass without a closer look."""
+    printable = "".join(filter(str.isprintable, map(chr, range(sys.maxunicode + 1))))
+    etree.Element("text").text = printable  # ValueError for what XML cannot hold
+    assert escaped("\x00a\ud800<\r", 9) == "\ufffda\ufffd&lt;&#13;"
 
 
 def test_a_reason_that_its_status_does_not_know_is_our_own_error() -> None:

@@ -1,6 +1,6 @@
 """A campaign against four registries: kills, pauses, cut lines, lost disks, under load.
 
-    python -m tests.system.registries --rounds 200 [--servers 3] [--seed N]
+    python -m tests.system.registries --rounds 200 [--servers 3] [--namespaces] [--seed N]
 
 Each round makes one fault (sometimes two at once), mends it, and waits until every registry has
 answered somebody again. At the end: nothing acknowledged is lost, doubled or reordered, equal
@@ -97,6 +97,15 @@ async def line_frozen(made: Site, dice: random.Random) -> None:
         line.mend()
 
 
+async def link_pulled(made: Site, dice: random.Random) -> None:
+    """Packets are lost, to the log and to those who ask the registry, and nobody is told."""
+    space = made.members[dice.choice(MEMBERS)].space
+    assert space is not None, "drawn only for nodes in namespaces"
+    await space.pull()
+    await asyncio.sleep(dice.uniform(0.5, 12.0))
+    await space.mend()
+
+
 async def server_killed(made: Site, dice: random.Random) -> None:
     server = dice.choice(made.log.servers)
     server.signal(signal.SIGKILL)
@@ -137,14 +146,16 @@ FAULTS: Mapping[str, Fault] = {
     for function in (
         *(node_killed, two_nodes_killed, all_nodes_killed, nodes_killed_at_messages),
         *(node_paused, database_killed),
-        *(line_cut, line_frozen, server_killed, servers_killed, server_paused, disk_lost),
+        *(line_cut, line_frozen, link_pulled),
+        *(server_killed, servers_killed, server_paused, disk_lost),
     )
 }
 
 
-def faults_of(servers: int) -> list[str]:
+def faults_of(servers: int, *, namespaces: bool) -> list[str]:
     """A log of a single server does not survive the loss of its disk (`README.md`)."""
-    return [name for name in FAULTS if servers > 1 or name != "disk_lost"]
+    out = {"disk_lost"} if servers == 1 else set()
+    return [name for name in FAULTS if name not in out and (namespaces or name != "link_pulled")]
 
 
 async def progress(made: Site, *loads: Load | MessageLoad) -> None:
@@ -181,10 +192,10 @@ async def traffic(made: Site, dice: random.Random) -> AsyncIterator[tuple[Load, 
         await asyncio.gather(*clients, *readers, return_exceptions=True)
 
 
-def drawn(rounds: int, servers: int, seed: int) -> list[list[str]]:
+def drawn(rounds: int, servers: int, seed: int, *, namespaces: bool) -> list[list[str]]:
     """The faults of each round; mostly one, sometimes two at once."""
     dice = random.Random(seed)
-    faults = faults_of(servers)
+    faults = faults_of(servers, namespaces=namespaces)
     plan = [dice.sample(faults, 2 if dice.random() < 0.2 else 1) for _ in range(rounds)]
     return [_together(names) for names in plan]
 
@@ -204,6 +215,8 @@ async def campaign(
     seed: int,
     say: Callable[[str], object],
     seconds: float = math.inf,
+    *,
+    namespaces: bool = False,
 ) -> Counter[str]:
     """Ends with the plan, or with the round after `seconds`; the points in the life of a message at
     which nodes died (`mortal_node`). Raises AssertionError or TimeoutError,
@@ -211,7 +224,7 @@ async def campaign(
     dice = random.Random(seed)
     say(f"seed {seed}, {len(plan)} rounds, {servers} log server(s)\n")
     begun, met = time.monotonic(), Counter[str]()
-    async with site(servers) as made:
+    async with site(servers, namespaces=namespaces) as made:
         async with traffic(made, dice) as (load, messages):
             await progress(made, load, messages)
             for number, names in enumerate(plan):
@@ -241,6 +254,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--servers", type=int, choices=(1, 3), default=3)
+    parser.add_argument(
+        "--namespaces", action="store_true", help="A network for each node, whose link is pulled."
+    )
     parser.add_argument("--minutes", type=float, default=math.inf, help="No new round after it.")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32))
     chosen = parser.parse_args()
@@ -249,5 +265,10 @@ if __name__ == "__main__":
         sys.stdout.write(text)
         sys.stdout.flush()
 
-    chosen_plan = drawn(chosen.rounds, chosen.servers, chosen.seed)
-    asyncio.run(campaign(chosen_plan, chosen.servers, chosen.seed, said, 60 * chosen.minutes))
+    plan = drawn(chosen.rounds, chosen.servers, chosen.seed, namespaces=chosen.namespaces)
+    asyncio.run(
+        campaign(
+            *(plan, chosen.servers, chosen.seed, said, 60 * chosen.minutes),
+            namespaces=chosen.namespaces,
+        )
+    )

@@ -5,9 +5,10 @@ import contextlib
 
 
 class Line:
-    """Forwards connections to one server of the log."""
+    """Forwards connections to one server of the log, from an address of this machine."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, address: str) -> None:
+        self._own = address
         self._scheme, _, address = target.partition("://")
         self._host, _, self._port = address.partition(":")
         self._writers: set[asyncio.StreamWriter] = set()
@@ -18,8 +19,8 @@ class Line:
         self.url = ""
 
     async def __aenter__(self) -> "Line":
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.url = f"{self._scheme}://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        self._server = await asyncio.start_server(self._accept, self._own, 0)
+        self.url = f"{self._scheme}://{self._own}:{self._server.sockets[0].getsockname()[1]}"
         return self
 
     async def __aexit__(self, *_: object) -> None:

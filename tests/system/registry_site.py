@@ -29,10 +29,11 @@ from ledgers.icsd.log import LogUnreachable
 from ledgers.icsd.store import Archived, decode_block
 from ledgers.port import Answer, Issue, LedgerUnreachable
 from ledgers.remote import RemoteLedger
-from tests.ledgers.icsd.servers import MEMBERS, SEEDS, STREAM, Servers, free_ports
+from tests.ledgers.icsd.servers import LOOPBACK, MEMBERS, SEEDS, STREAM, Servers, free_ports
 from tests.ledgers.worlds import EUR
 from tests.system import mortal_node
 from tests.system.registry_line import Line
+from tests.system.registry_space import Space, spaces
 
 ACCOUNTS = 8
 """Of each registry."""
@@ -67,11 +68,15 @@ def account(registry: str, number: int) -> AccountId:
 class Member:
     """One registry: its database, its lines to the log, its process."""
 
-    def __init__(self, site: "Site", name: str) -> None:
+    def __init__(self, site: "Site", name: str, space: Space | None) -> None:
         self.name = name
         self.site = site
+        self.space = space
+        self._address = LOOPBACK if space is None else space.inside
         self.cluster = Cluster(site.directory / f"pg-{name}", durable=False)
-        self.lines = [Line(url) for url in site.log.urls]
+        near = LOOPBACK if space is None else space.outside
+        self.lines = [Line(url, near) for url in site.log.urls]
+        self.monitors = [Line(server.monitor, near) for server in site.log.servers]
         self.process: asyncio.subprocess.Process | None = None
         self.lives = 0
         self.dies_at = site.directory / f"{name}.dies-at"
@@ -84,11 +89,11 @@ class Member:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://{self._address}:{self._port}"
 
     @property
     def metrics_url(self) -> str:
-        return f"http://127.0.0.1:{self._metrics}"
+        return f"http://{self._address}:{self._metrics}"
 
     def as_(self, who: str) -> RemoteLedger:
         return RemoteLedger(self.site.session, self.url, who)
@@ -103,6 +108,7 @@ class Member:
         with (self.site.directory / f"{self.name}.log").open("ab") as said:
             while True:
                 self.process = await asyncio.create_subprocess_exec(
+                    *(() if self.space is None else self.space.command),
                     *(sys.executable, "-m", "tests.system.mortal_node"),
                     *("icsd-node", "--config", str(file)),
                     env={**os.environ, mortal_node.FILE: str(self.dies_at)},
@@ -153,8 +159,8 @@ class Member:
                 {"name": name, "role": role, "sha256": token_digest(name)}
                 for name, role in ROLES.items()
             ],
-            "listen": f"127.0.0.1:{self._port}",
-            "metrics_listen": f"127.0.0.1:{self._metrics}",
+            "listen": f"{self._address}:{self._port}",
+            "metrics_listen": f"{self._address}:{self._metrics}",
             "registry": self.name,
             "messages": {
                 "depositories": DEPOSITORIES,
@@ -166,7 +172,7 @@ class Member:
             ],
             "log": {
                 "servers": [line.url for line in self.lines],
-                "monitors": [server.monitor for server in self.site.log.servers],
+                "monitors": [line.url for line in self.monitors],
                 "seed_file": str(home / f"{self.name}.seed"),
                 **({"tls": paths} if paths else {}),
             },
@@ -206,14 +212,16 @@ def token_bytes(name: str) -> bytes:
 class Site:
     """The four, and what they share."""
 
-    def __init__(self, directory: Path, log: Servers, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, directory: Path, log: Servers, session: aiohttp.ClientSession, apart: list[Space]
+    ) -> None:
         self.directory = directory
         self.log = log
         self.session = session
         self.members: dict[str, Member] = {}
         self.deaths = Counter[str]()  # of nodes, at points in the life of a message
-        for name in MEMBERS:
-            self.members[name] = Member(self, name)
+        for number, name in enumerate(MEMBERS):
+            self.members[name] = Member(self, name, apart[number] if apart else None)
 
     async def log_whole(self) -> None:
         """Wait until every server of the log has all of it."""
@@ -309,19 +317,21 @@ async def member_serves(member: Member, seconds: float = START_SECONDS) -> None:
 
 
 @contextlib.asynccontextmanager
-async def site(log_servers: int) -> AsyncIterator[Site]:
-    """Everything running and furnished; nothing of it is left at the end."""
+async def site(log_servers: int, *, namespaces: bool = False) -> AsyncIterator[Site]:
+    """Everything running and furnished; nothing of it is left at the end. With `namespaces` each
+    node runs in a network of its own."""
     directory = temporary_directory()
-    log = Servers(directory, log_servers)
     async with contextlib.AsyncExitStack() as stack:
+        apart = await stack.enter_async_context(spaces(len(MEMBERS) if namespaces else 0))
+        log = Servers(directory, log_servers, *(space.outside for space in apart))
         stack.callback(shutil.rmtree, directory)
         session = await stack.enter_async_context(aiohttp.ClientSession())
         stack.push_async_callback(log.stop)
         await log.start()
         await log.make()
-        made = Site(directory, log, session)
+        made = Site(directory, log, session, apart)
         for member in made.members.values():
-            for line in member.lines:
+            for line in (*member.lines, *member.monitors):
                 await stack.enter_async_context(line)
         databases = [member.cluster for member in made.members.values()]
         await asyncio.gather(*(cluster.start() for cluster in databases))

@@ -35,6 +35,8 @@ REGISTRIES = ("A", "B")
 MEMBERS = (*REGISTRIES, "C", "D")
 """Of a network whose nodes run: more than the tests of the log alone need."""
 
+LOOPBACK = "127.0.0.1"
+
 SEEDS = {name: new_seed(os.urandom(32)) for name in ("admin", "sup", *MEMBERS)}
 
 
@@ -49,10 +51,10 @@ def free_ports(count: int) -> list[int]:
 class Servers:
     """One log, kept by one server or by three."""
 
-    def __init__(self, directory: Path, count: int) -> None:
+    def __init__(self, directory: Path, count: int, *known_as: str) -> None:
         self.directory = directory
         ports = free_ports(3 * count)
-        self.tls = certificates(directory) if count > 1 else None
+        self.tls = certificates(directory, LOOPBACK, *known_as) if count > 1 else None
         self.servers = [
             LogServer(
                 _settings(directory, number, ports, count, self.tls), directory / f"n{number}"
@@ -137,11 +139,11 @@ def _settings(
     )
 
 
-def certificates(directory: Path) -> Tls:
-    """An authority, and one certificate of it for 127.0.0.1, good for servers and clients."""
+def certificates(directory: Path, *addresses: str) -> Tls:
+    """An authority, and one certificate of it for these addresses, good for servers and clients."""
     authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    authority = _certificate("authority", authority_key, "authority", authority_key, own=True)
-    certificate = _certificate("server", key, "authority", authority_key, own=False)
+    authority = _certificate("authority", authority_key, "authority", authority_key)
+    certificate = _certificate("server", key, "authority", authority_key, *addresses)
     tls = Tls(
         certificate=directory / "server.pem",
         key=directory / "server.key",
@@ -161,12 +163,12 @@ def _certificate(
     key: ec.EllipticCurvePrivateKey,
     issuer: str,
     issuer_key: ec.EllipticCurvePrivateKey,
-    *,
-    own: bool,
+    *addresses: str,
 ) -> x509.Certificate:
+    """Without an address it is an authority's."""
     now = datetime.datetime.now(datetime.UTC)
     both = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    names = [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses or (LOOPBACK,)]
     return (
         x509.CertificateBuilder()
         .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
@@ -175,8 +177,8 @@ def _certificate(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=own, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=not addresses, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.ExtendedKeyUsage(both), critical=False)
         .sign(issuer_key, hashes.SHA256())
     )

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from htlc.contract import Answer, Refusal, Status, Unknown
-from htlc.units import AccountId, Quantity
+from htlc.units import AccountId, Duration, Quantity
 from ledgers.administration import OpenAccount
 from ledgers.icsd import node as node_module
+from ledgers.icsd.client import LightClient
 from ledgers.icsd.entry import SIGNATURE_TAG, Entry, Membership
 from ledgers.icsd.epoch import Member, RegistryId
 from ledgers.icsd.hosted import RegistryLedger
@@ -20,7 +21,7 @@ from ledgers.icsd.memory_log import MemoryConnection, MemoryLog
 from ledgers.icsd.outbox import QUEUE_MAX
 from ledgers.icsd.proof import membership_statement
 from ledgers.icsd.start import Altered
-from ledgers.icsd.store import prepare
+from ledgers.icsd.store import Store, prepare
 from ledgers.parties import Balance
 from ledgers.port import Execute, LedgerUnreachable, Lock, Transfer
 from ledgers.postgres import open_pool
@@ -389,6 +390,9 @@ async def test_what_waits_while_the_members_change_is_signed_again(
         assert await asked == [None]
         assert await ledgers[0].account(AccountId("kz-1")) is not None
         assert ledgers[2].node.replica.view.tables.last(NAMES[2])[0] == 1
+        anybody = LightClient(LEDGER, network().epoch, Duration(0))
+        anybody.follow_all(await Store(ledgers[1].pool).lineage())
+        assert anybody.epochs == [network().epoch, ledgers[0].node.replica.view.epoch]
 
 
 async def test_votes_that_were_stored_and_never_told_are_told_after_a_restart(

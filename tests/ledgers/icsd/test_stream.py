@@ -5,11 +5,13 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import msgspec
 import pytest
 import pytest_asyncio
 from aiohttp import web
+from nats.aio.msg import Msg
 
 from gateway.embedded.nats_settings import new_seed
 from ledgers.icsd.entry import MESSAGE_MAX
@@ -108,6 +110,28 @@ async def test_who_is_not_known_is_told_so(log_of_one: Servers) -> None:
     stranger = Access(name="A", seed=new_seed(os.urandom(32)))
     with pytest.raises(LogRefused, match="does not know A"):
         await JetStreamLog.open(log_of_one.urls, stranger, STREAM)
+
+
+async def test_what_is_new_is_read_without_being_asked_for(
+    log_of_one: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = await log_of_one.open("A"), await log_of_one.open("B")
+    assert not await theirs.read(1, 9)
+
+    async def unanswered(*_: object, **__: object) -> list[Msg]:
+        raise LogUnreachable("asked")
+
+    monkeypatch.setattr(theirs, "_ask", unanswered)
+    await ours.append("ord.A", b"one", id="1")
+    async with asyncio.timeout(5):
+        while True:
+            with suppress(LogUnreachable):
+                [message] = await theirs.read(1, 9)
+                break
+            await asyncio.sleep(0.01)
+    assert (message.sequence, message.subject, message.data) == (1, "ord.A", b"one")
+    with pytest.raises(LogUnreachable, match="asked"):
+        await theirs.read(1, 9)
 
 
 async def test_nobody_hears_the_replies_to_another(log_of_one: Servers) -> None:
