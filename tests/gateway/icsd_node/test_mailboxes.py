@@ -27,6 +27,7 @@ from tests.gateway.icsd_node.desk import (
     delivery,
     lock,
     movement,
+    text,
 )
 from tests.ledgers.icsd.registries import Registry
 
@@ -50,6 +51,9 @@ async def test_statements_tell_what_is_proved_and_whose_message_it_was(nodes: De
     assert texts(first, "NotAvlblBal/Qty/FaceAmt") == ["100"], "what is locked"
     assert texts(moved, "AcctOwnrTxId")[-2:] == ["tx-M1", "tx-M2"]
     assert texts(received, "AcctOwnrTxId") == ["tx-M1"]
+    confirmed = (await nodes.told(7))[:3]
+    named = [text(confirmed[0], "MktInfrstrctrTxId"), text(confirmed[1], "AcctSvcrTxId")]
+    assert texts(moved, "AcctSvcrTxId")[-2:] == named, "a confirmation names the posting"
     view = nodes.ledger.node.replica.view
     proof = prove_issue(view, ISIN)
     assert proof is not None
