@@ -42,7 +42,7 @@ class LatencySettings(_Table, frozen=True, kw_only=True):
 
     #: The shipped ledgers answer after a durable commit: what they answer is final.
     finality_seconds: float = 0.0
-    #: The runner looks at a lock that may change at least this often (`runner.HOLD_MAX`).
+    #: The runner looks at a lock that may change at least this often (`live.HOLD_MAX`).
     lookup_seconds: float = 1.0
     #: A batch waits for the one before it and for the network; 5 s is the links' own deadline.
     delivery_seconds: float = 5.0

@@ -29,6 +29,19 @@ _Key = tuple[SettlementId, str, str]
 """Attempt, member, what it is told of: a row of `lock_advice`."""
 
 
+class _Since:
+    """Where the locks of an attempt stand, since when (monotonic), and the members for whom a time
+    is set to look whether they still do."""
+
+    __slots__ = ("at", "live", "members", "stage")
+
+    def __init__(self, live: Live, stage: Stage, at: float) -> None:
+        self.live = live
+        self.stage = stage
+        self.at = at
+        self.members: set[str] = set()
+
+
 class Due(msgspec.Struct, frozen=True, kw_only=True):
     """A member is to be told of a state, if it is still the state then."""
 
@@ -58,7 +71,8 @@ class Lasting:
         self._now = now
         self._delivered = delivered
         self._say = say
-        self._waiting: list[tuple[float, int, Due]] = []
+        self._since: dict[SettlementId, _Since] = {}
+        self._waiting: list[tuple[float, int, _Since, str]] = []
         self._numbers = itertools.count()
         self._sooner = asyncio.Event()
 
@@ -67,12 +81,21 @@ class Lasting:
         origin = pair_origin(live.origin)
         if origin is None or (now := stage(live.state)) is None:
             return
-        for member in origin.pair.members:
-            due_at = time.monotonic() + self._after(member)
-            if not self._waiting or due_at < self._waiting[0][0]:
-                self._sooner.set()
-            due = Due(live=live, member=member, stage=now)
-            heapq.heappush(self._waiting, (due_at, next(self._numbers), due))
+        since = self._since.get(live.id)
+        if since is None:
+            since = self._since[live.id] = _Since(live, now, time.monotonic())
+        else:
+            since.live, since.stage, since.at = live, now, time.monotonic()
+        for member in origin.pair.members - since.members:
+            self._wait(since, member)
+
+    def _wait(self, since: _Since, member: str) -> None:
+        """Once for each member: a state that has changed when its time comes is waited for anew."""
+        since.members.add(member)
+        due_at = since.at + self._after(member)
+        if not self._waiting or due_at < self._waiting[0][0]:
+            self._sooner.set()
+        heapq.heappush(self._waiting, (due_at, next(self._numbers), since, member))
 
     async def run(self) -> None:
         """Tell what is due until cancelled."""
@@ -102,9 +125,17 @@ class Lasting:
     def _due(self) -> list[Due]:
         now, due = time.monotonic(), []
         while self._waiting and self._waiting[0][0] <= now:
-            item = heapq.heappop(self._waiting)[2]
-            if self._open_here(item.live) and stage(item.live.state) is item.stage:
-                due.append(item)
+            *_, since, member = heapq.heappop(self._waiting)
+            since.members.discard(member)
+            if not since.members:
+                self._since.pop(since.live.id, None)
+            if not self._open_here(since.live):
+                continue
+            if since.at + self._after(member) > now:
+                self._since[since.live.id] = since
+                self._wait(since, member)
+            elif stage(since.live.state) is since.stage:
+                due.append(Due(live=since.live, member=member, stage=since.stage))
         return due
 
     async def _tell(self, due: Sequence[Due]) -> None:

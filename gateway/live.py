@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -51,6 +51,12 @@ Key = tuple[int, str]
 """A leg and a kind of command: what is in flight, or held, once at most."""
 
 
+HOLD_FIRST: Final = 0.02
+HOLD_MAX: Final = 1.0
+"""Seconds before a command that changed nothing is sent again; the longest is the look-up interval
+that the schedule of `htlc` counts with (`LATENCY_LOOKUP` in `config`)."""
+
+
 class Live:
     """One open settlement in memory. `saved` is its state as the journal has it."""
 
@@ -68,7 +74,6 @@ class Live:
         "sequence",
         "since",
         "state",
-        "timer",
         "trace",
         "wakes_at",
     )
@@ -87,8 +92,17 @@ class Live:
         self.in_flight: set[Key] = set()
         self.held: dict[Key, tuple[float, float]] = {}  # until, pause (monotonic seconds)
         self.requests: list[Request] = []
-        self.timer: asyncio.TimerHandle | None = None
         self.wakes_at: int | None = None
+
+    def hold(self, key: Key) -> float:
+        """A command has changed nothing: the seconds that it is to be held for now."""
+        _, pause = self.held.get(key, (0.0, HOLD_FIRST / 2))
+        pause = min(2 * pause, HOLD_MAX)
+        self.held[key] = (time.monotonic() + pause, pause)
+        return pause
+
+    def is_held(self, key: Key) -> bool:
+        return key in self.held and time.monotonic() < self.held[key][0]
 
 
 class Append(msgspec.Struct, frozen=True, kw_only=True):

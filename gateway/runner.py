@@ -23,14 +23,15 @@ from gateway.group import GroupWriter
 from gateway.journal import Entry, Journal, Loaded
 from gateway.keys import Keys
 from gateway.links import Link, Task
-from gateway.live import Append, Key, Live, Origin, Request, about, facts, must_save
+from gateway.live import HOLD_MAX, Append, Live, Origin, Request, about, facts, must_save
 from gateway.tally import Tally
 from gateway.telemetry import logs
+from gateway.wakes import Wakes
 from htlc import commands
 from htlc.agreement import Role
 from htlc.commands import Command
 from htlc.contract import Answer, Refusal, Unknown
-from htlc.coordinator import Clock, decide, evolve, wake_at
+from htlc.coordinator import Clock, decide, evolve, rests, wake_at
 from htlc.events import Answered, Event
 from htlc.settlement import Phase, Settlement
 from htlc.units import LedgerId, SettlementId
@@ -38,11 +39,6 @@ from ledgers.port import Cancel, Execute, Lock, Operation, Refund
 from ledgers.trace import Trace
 
 _log = logging.getLogger("settlement")
-
-HOLD_FIRST: Final = 0.02
-HOLD_MAX: Final = 1.0
-"""Seconds before a command that changed nothing is sent again; the longest is the look-up interval
-that the schedule of `htlc` counts with (`LATENCY_LOOKUP` in `config`)."""
 
 SLICE: Final = 100
 """Settlements decided before other tasks get their turn: about 3 ms."""
@@ -74,6 +70,7 @@ class Runner:
         self._due: dict[SettlementId, Live] = {}
         self._due_since = 0.0  # monotonic
         self._wake = asyncio.Event()
+        self._wakes = Wakes(self._woken)
         self._reloads: asyncio.Queue[Live] = asyncio.Queue()
         self.quarantined: dict[SettlementId, str] = {}
         #: Told of every change of a lock; the engine says who listens.
@@ -107,9 +104,7 @@ class Runner:
         self._wake.set()
 
     def _let_go(self, live: Live) -> None:
-        self.lives.pop(live.id, None)
-        if live.timer is not None:
-            live.timer.cancel()
+        self._drop(live.id)
         for request in live.requests:
             self._answer(live, request)
         if live.state.phase is not live.phase:
@@ -118,14 +113,19 @@ class Runner:
         self.tally.end(live.state, (time.time_ns() - live.created_at) / 1e9)
         live.origin.ended(live.state)
 
+    def _drop(self, id: SettlementId) -> Live | None:
+        """Nothing more is done for it here."""
+        live = self.lives.pop(id, None)
+        if live is not None:
+            self._wakes.drop(live)
+        return live
+
     def relinquish(self, id: SettlementId) -> None:
         """Another replica runs it now; what its users have asked for here, they ask again."""
-        live = self.lives.pop(id, None)
+        live = self._drop(id)
         if live is None:
             return
         self.tally.relinquish(id)
-        if live.timer is not None:
-            live.timer.cancel()
         for request in live.requests:
             if not request.answer.done():
                 request.answer.set_result(elsewhere.ASK_AGAIN)
@@ -135,6 +135,7 @@ class Runner:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._turns())
             group.create_task(self.writer.run())
+            group.create_task(self._wakes.run())
             group.create_task(self._reload())
             for link in self._links.values():
                 group.create_task(link.run())
@@ -169,7 +170,7 @@ class Runner:
 
     def _quarantine(self, live: Live, error: Exception) -> None:
         """Our own error in one settlement stops that one, loudly, and no other."""
-        self.lives.pop(live.id, None)
+        self._drop(live.id)
         self.quarantined[live.id] = repr(error)
         with logs.bound(settlement=live.id):
             self._say(f"PAGE: settlement {live.id} is stopped, its state makes no sense: {error!r}")
@@ -212,7 +213,7 @@ class Runner:
         command: commands.Lock | commands.Unlock | commands.Refund | commands.Look,
     ) -> None:
         key = (command.leg, type(command).__name__)
-        if key in live.in_flight or self._is_held(live, key):
+        if key in live.in_flight or live.is_held(key):
             return
         if self._keys.is_unread(live.state, command, lambda: self.mark(live)):
             return
@@ -261,18 +262,10 @@ class Runner:
             if live.state.legs[task.leg].status is not known:
                 live.held.clear()
                 self.changed(live)
-                self.mark(live)
+                if live.requests or not rests(live.state, live.in_flight):
+                    self.mark(live)
                 return
-        self._hold(live, key)
-
-    def _hold(self, live: Live, key: Key) -> None:
-        _, pause = live.held.get(key, (0.0, HOLD_FIRST / 2))
-        pause = min(2 * pause, HOLD_MAX)
-        live.held[key] = (time.monotonic() + pause, pause)
-        asyncio.get_running_loop().call_later(pause, self.mark, live)
-
-    def _is_held(self, live: Live, key: Key) -> bool:
-        return key in live.held and time.monotonic() < live.held[key][0]
+        asyncio.get_running_loop().call_later(live.hold(key), self.mark, live)
 
     def _schedule(self, live: Live) -> None:
         """Have it decided again when time alone may have changed what is owed."""
@@ -280,14 +273,11 @@ class Runner:
         if instant is None or instant == live.wakes_at:
             return
         live.wakes_at = instant
-        if live.timer is not None:
-            live.timer.cancel()
-        delay = max(0.0, (instant - time.time_ns()) / 1e9)
-        live.timer = asyncio.get_running_loop().call_later(delay, self._woken, live)
+        self._wakes.put(live, max(0.0, (instant - time.time_ns()) / 1e9))
 
     def _woken(self, live: Live) -> None:
         """The ledger's own clock may lag behind ours: unless something changes, come back."""
-        live.timer = asyncio.get_running_loop().call_later(HOLD_MAX, self._woken, live)
+        self._wakes.put(live, HOLD_MAX)
         self.mark(live)
 
     # ------------------------------------------------------------------ the journal

@@ -1,10 +1,13 @@
 """The ledgers' own times as the gateway estimates them between answers, and when to ask again."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
+from typing import Final
 
 import msgspec
 
+from htlc.commands import Lock, Unlock
 from htlc.settlement import LegState, LegStatus, Phase, Settlement
+from htlc.swap import LockProtocol
 from htlc.units import Duration, Instant, LedgerId
 
 
@@ -48,3 +51,31 @@ def _turn_of(leg: LegState, n: int, state: Settlement) -> Instant | None:
     if leg.status is LegStatus.LOCKED:
         return state.agreed.legs[n].terms.expires_at
     return None
+
+
+_MOVES: Final = {
+    # phase -> the command that moves a leg on, from what to what
+    Phase.LOCKING: (Lock.__name__, (LegStatus.UNSEEN, LegStatus.ABSENT), LegStatus.LOCKED),
+    Phase.EXECUTING: (Unlock.__name__, (LegStatus.LOCKED,), LegStatus.EXECUTED),
+}
+
+
+def rests(state: Settlement, asked: Set[tuple[int, str]]) -> bool:
+    """Whether nothing is owed until a ledger answers, or `wake_at`: every leg that has not got to
+    where its phase leads is `asked` to (its number, and the command's name). Scheduling only.
+
+    Told of `two_key` where no clock takes a leg back, and not after a restore: elsewhere one leg's
+    answer may change what is owed of another, or of the journal, at once."""
+    if state.phase not in _MOVES or state.restored or state.cancel_by or state.cancel_ordered:
+        return False
+    agreed = state.agreed
+    if agreed.protocol is not LockProtocol.TWO_KEY or agreed.backstop or agreed.holder is not None:
+        return False
+    command, before, after = _MOVES[state.phase]
+    arrived = 0
+    for n, leg in enumerate(state.legs):
+        if leg.status is after:
+            arrived += 1
+        elif leg.status not in before or leg.refusal is not None or (n, command) not in asked:
+            return False
+    return arrived < len(state.legs)

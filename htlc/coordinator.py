@@ -32,7 +32,7 @@ from typing import Final, assert_never
 from msgspec.structs import replace
 
 from htlc.agreement import Role
-from htlc.clocks import Clock, Clocks, passed, wake_at
+from htlc.clocks import Clock, Clocks, passed, rests, wake_at
 from htlc.commands import Command, Lock, Look, Open, Record, Refund, Unlock
 from htlc.events import (
     Answered,
@@ -53,7 +53,7 @@ from htlc.settlement import ENDED, FINISHED, LegState, LegStatus, Phase, Settlem
 from htlc.swap import LockProtocol
 from htlc.units import Instant
 
-__all__ = ["Clock", "Clocks", "decide", "evolve", "propose", "wake_at"]
+__all__ = ["Clock", "Clocks", "decide", "evolve", "propose", "rests", "wake_at"]
 
 
 # --------------------------------------------------------------------------- events in

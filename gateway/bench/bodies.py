@@ -74,6 +74,10 @@ class Bodies:
             return self._template(trade, "json").filled(_values(trade))
         return Template(self._proposal(trade, _soon())).filled(_values(trade))
 
+    def waiting(self, trade: Trade) -> bytes:
+        """A proposal that waits for consent for as long as the gateway lets it."""
+        return Template(self._proposal(trade)).filled(_values(trade))
+
     def instruction(self, trade: Trade, movement: Movement) -> bytes:
         """One side's sese.023 in a BizMsg; its BizMsgIdr is `message_id`."""
         template = self._template(trade, movement)

@@ -98,6 +98,7 @@ class GatewayLoad:
         self._sender = Sender(site, order, self._tally)
         self._site = site
         self._until = 0.0
+        self._next = 0.0  # when the next unit may start, where there is a rate
 
     async def run(self, prepared: Callable[[], None], go: Callable[[], Any]) -> Outcome:
         async with AsyncExitStack() as stack:
@@ -128,10 +129,18 @@ class GatewayLoad:
             if self._tally.faults:
                 return  # the round has failed already
             unit = self._dealer.unit()
+            await self._due(len(unit.trades))
             self._tally.expect(unit)
             await self._sender.send(unit, connections)
             if not self._tally.faults:
                 await unit.done
+
+    async def _due(self, trades: int) -> None:
+        """Wait until the ordered rate allows for so many more."""
+        if self._order.rate is not None:
+            starts = self._next = max(self._next, time.perf_counter())
+            self._next += trades / self._order.rate
+            await asyncio.sleep(starts - time.perf_counter())
 
     async def _drained(self, slots: list[Any], following: "list[asyncio.Task[Any]]") -> None:
         """All slots have ended, or time is up, or a mailbox cannot be read any more."""

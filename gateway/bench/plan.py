@@ -155,6 +155,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     hot_share: float = 0.0  # of the units, on the hot lanes
     fault_rate: float = 0.0  # of the trades, that have to fail
     protocol: str | None = None
+    rate: float | None = None  # trades per second at most; None: as fast as they settle
 
     @property
     def units_in_flight(self) -> int:

@@ -7,8 +7,10 @@ import msgspec
 
 from gateway.bench.census import Holdings
 from gateway.bench.facts import Facts
+from gateway.bench.growth import Grown
 from gateway.bench.plan import Case, Shape, Watch, watch
 from gateway.bench.rounds import Round
+from gateway.bench.soak import Soak
 from gateway.bench.statistics import Spread, percentile
 from gateway.bench.system import GROUPS, LOAD
 
@@ -46,6 +48,7 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     settlements: int | None
     hot_share: float
     protocol: str | None
+    rate: float | None = None
     shape: Shape = Shape.DVP
     fault_rate: float = 0.0
     target: str | None  # the data directory; None is a system of the bench's own
@@ -59,6 +62,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     machine: Facts
     parameters: Parameters
     figures: tuple[Figures, ...]
+    empty: tuple[Figures, ...] = ()  # of the system before it has grown
+    grown: Grown | None = None
+    soak: Soak | None = None
     holdings: Holdings | None = None  # in reports of earlier versions
     faults: tuple[str, ...]
 
@@ -166,6 +172,26 @@ def failed(report: Report) -> list[str]:
     ]
 
 
+def grown(report: Report) -> list[str]:
+    """What a system that has grown costs more than it did when it was empty."""
+    if report.grown is None:
+        return []
+    made, wanted = report.grown, report.grown.wanted
+    lines = [
+        f"grown in {made.seconds:.0f} s: {made.settled:,} settled, {wanted.accounts:,} accounts "
+        f"on each ledger, {wanted.open:,} open"
+    ]
+    if made.mib_per_100k_open is not None:
+        lines.append(f"{made.mib_per_100k_open:.0f} MiB of the gateway per 100,000 open")
+    for before, after in zip(report.empty, report.figures, strict=True):
+        old, new = _medians(before)[0], _medians(after)[0]
+        lines.append(
+            f"{after.case} at {after.in_flight} in flight: CPU {old:.0f} us empty, {new:.0f} us "
+            f"grown: {new / old:.2f} times"
+        )
+    return lines
+
+
 def ratios(report: Report) -> list[str]:
     """Each case against the single database of the same run, in CPU time and in rate."""
     yardsticks = [found for found in report.figures if found.case is Case.DATABASE]
@@ -196,7 +222,8 @@ def _workload(parameters: Parameters) -> str:
     protocol = parameters.protocol or "the strongest protocol that the ledgers can serve"
     shape = f"{parameters.shape}, {len(parameters.shape.legs)} legs, {protocol}"
     shares = f"{parameters.hot_share:.0%} on one hot cash account"
-    return f"{shape}; {shares}; {parameters.fault_rate:.0%} made to fail"
+    rate = "" if parameters.rate is None else f"; at most {parameters.rate:g} a second"
+    return f"{shape}; {shares}; {parameters.fault_rate:.0%} made to fail{rate}"
 
 
 def machine_lines(report: Report) -> list[str]:

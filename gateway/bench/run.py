@@ -3,6 +3,7 @@
 The rounds of all cases take turns, so that whatever else the machine does meets all of them alike.
 """
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,10 +16,12 @@ import msgspec
 
 from gateway.bench import database, facts, profiles, throwaway
 from gateway.bench.census import Holdings
+from gateway.bench.growth import Grown, Growth, grow
 from gateway.bench.plan import Case, Flow, Order, Shape, Site, fates
 from gateway.bench.profiles import profiling
 from gateway.bench.report import Figures, Parameters, Report, figures
 from gateway.bench.rounds import Meter, Round, load_generator
+from gateway.bench.soak import Soak, Watcher, judged
 from gateway.bench.system import BenchError, System, postmaster
 from gateway.embedded import Cluster, temporary_directory
 from gateway.machine import processes as cpu
@@ -31,6 +34,8 @@ Say = Callable[[str], None]
 
 Key = tuple[Case, int]
 """A row of the report: the case, and how many trades are in flight."""
+
+Rounds = dict[Key, list[Round]]
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +53,9 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     target: Path | None  # the data directory of a running `lockstep up`
     against_database: bool
     profile: Path | None = None  # where profiles go
+    rate: float | None = None  # settlements per second at most
+    soak: bool = False  # look at what grows, during the one round of the one case
+    growth: Growth | None = None  # measured again when the system is as large as this
 
     @property
     def keys(self) -> tuple[Key, ...]:
@@ -66,6 +74,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
             hot_share=self.hot_share,
             fault_rate=self.fault_rate,
             protocol=self.protocol,
+            rate=self.rate,
         )
 
     @property
@@ -76,6 +85,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
             settlements=self.settlements,
             hot_share=self.hot_share,
             protocol=self.protocol,
+            rate=self.rate,
             shape=self.shape,
             fault_rate=self.fault_rate,
             target=None if self.target is None else str(self.target),
@@ -108,40 +118,69 @@ class _Bench:
         self._system = system
         self._site = site
         self._say = say
-        self._rounds: dict[Key, list[Round]] = {key: [] for key in wanted.keys}
+        self._rounds: Rounds = {}
+        self._empty: Rounds = {}
+        self._grown: Grown | None = None
         self._flows: list[Flow] = []
         self._faults: list[str] = []
         self._holdings: Holdings | None = None
+        self._soak: Soak | None = None
 
     async def measure(self) -> None:
-        """Warm up, then every round of every case; then look at the books."""
-        before = await self._system.balances()
+        """The system as it is; if it is to grow, then once more when it has."""
         async with load_generator(self._site) as generator:
             dsn = self._site.database
             yardstick = None if dsn is None else await postmaster(dsn)
             roots = await self._system.processes()
             meter = Meter(generator, self._system.databases, roots, yardstick)
-            self._say(f"warming up {len(self._rounds)} cases")
-            for key in self._rounds:
-                warm_up = msgspec.structs.replace(
-                    self._wanted.order(key),
-                    seconds=WARM_UP_SECONDS,
-                    settlements=None,
-                    fault_rate=0.0,  # to lapse takes longer than to warm up
-                )
-                await self._round(meter, key, warm_up)
-            held = await meter.census()
-            for number in range(1, self._wanted.rounds + 1):
-                self._say(f"round {number} of {self._wanted.rounds}")
-                for key, rounds in self._rounds.items():
-                    rounds.append(await self._round(meter, key, self._wanted.order(key)))
-            self._holdings = Holdings(
-                before=held, after=await meter.census(), settled=self._settled()
-            )
+            self._rounds = await self._measured(meter)
+            if self._wanted.growth is not None:
+                self._empty = self._rounds
+                growth = self._wanted.growth
+                self._grown = await grow(self._system, self._site, meter, growth, self._say)
+                self._rounds = await self._measured(meter)
             await self._profile(meter)
-        self._faults += await self._system.faults(before, self._flows)
         if dsn is not None:
             self._faults += await database.conserved(dsn)
+
+    async def _measured(self, meter: Meter) -> Rounds:
+        """Warm up, then every round of every case; then look at the books."""
+        done: Rounds = {key: [] for key in self._wanted.keys}
+        before, self._flows = await self._system.balances(), []
+        self._say(f"warming up {len(done)} cases")
+        for key in done:
+            warm_up = msgspec.structs.replace(
+                self._wanted.order(key),
+                seconds=WARM_UP_SECONDS,
+                settlements=None,
+                fault_rate=0.0,  # to lapse takes longer than to warm up
+            )
+            await self._round(meter, key, warm_up)
+        held = await meter.census()
+        for number in range(1, self._wanted.rounds + 1):
+            self._say(f"round {number} of {self._wanted.rounds}")
+            for key, rounds in done.items():
+                async with self._watched(meter):
+                    rounds.append(await self._round(meter, key, self._wanted.order(key)))
+        self._holdings = Holdings(before=held, after=await meter.census(), settled=_settled(done))
+        self._faults += await self._system.faults(before, self._flows)
+        return done
+
+    @asynccontextmanager
+    async def _watched(self, meter: Meter) -> AsyncIterator[None]:
+        """Look at what grows meanwhile, if that is wanted."""
+        if not self._wanted.soak:
+            yield
+            return
+        watcher = Watcher(meter, self._system.ready.metrics)
+        watching = asyncio.create_task(watcher.watch())
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+        self._soak = judged(watcher.samples)
+        self._faults += self._soak.faults
 
     async def _round(self, meter: Meter, key: Key, order: Order) -> Round:
         alone = order.case is Case.DATABASE
@@ -163,15 +202,6 @@ class _Bench:
             raise BenchError("; ".join(self._faults) or f"{place}: nothing was settled")
         return measured
 
-    def _settled(self) -> int:
-        """By the gateway, in the rounds that count."""
-        return sum(
-            round.settled
-            for (case, _), rounds in self._rounds.items()
-            for round in rounds
-            if case is not Case.DATABASE
-        )
-
     async def _profile(self, meter: Meter) -> None:
         """Another round of each case, looked at while it runs, if that is wanted."""
         if self._wanted.profile is None:
@@ -191,9 +221,22 @@ class _Bench:
             machine=await facts.gather(dsns),
             parameters=self._wanted.parameters,
             figures=tuple(_figures(self._wanted.shape, self._rounds)),
+            empty=tuple(_figures(self._wanted.shape, self._empty)),
+            grown=self._grown,
+            soak=self._soak,
             holdings=self._holdings,
             faults=tuple(self._faults),
         )
+
+
+def _settled(rounds: Rounds) -> int:
+    """By the gateway."""
+    return sum(
+        round.settled
+        for (case, _), done in rounds.items()
+        for round in done
+        if case is not Case.DATABASE
+    )
 
 
 def _version() -> str:
@@ -203,7 +246,7 @@ def _version() -> str:
         return "not installed"  # run from a checkout
 
 
-def _figures(shape: Shape, rounds: dict[Key, list[Round]]) -> Sequence[Figures]:
+def _figures(shape: Shape, rounds: Rounds) -> Sequence[Figures]:
     legs = len(shape.legs)
     return [figures(case, in_flight, done, legs) for (case, in_flight), done in rounds.items()]
 

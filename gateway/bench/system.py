@@ -28,6 +28,8 @@ from gateway.machine.credentials import GATEWAY_OPERATOR
 from gateway.machine.data_directory import DataDirectory, Ready
 from gateway.machine.ledger_client import LedgerClient
 from gateway.process.ledger import LedgerProcess
+from htlc.units import LedgerId
+from ledgers.block import Seal
 from ledgers.views import AccountViewJson
 
 GATEWAY: Final = "gateway"
@@ -105,6 +107,14 @@ class System:
             raise BenchError(f"the process {name} does not run")
         return pid
 
+    def seals(self) -> dict[str, Seal]:
+        """What each ledger signs its blocks with."""
+        found = {}
+        for name in self.ready.ledgers:
+            process = config.read(self._directory.service(f"{name}.toml"), LedgerProcess)
+            found[name] = Seal(LedgerId(process.ledger), process.key())
+        return found
+
     # ------------------------------------------------------------------ lanes
 
     async def site(self, shape: Shape, database: str | None) -> Site:
@@ -151,7 +161,7 @@ class System:
     # ------------------------------------------------------------------ books
 
     async def balances(self) -> Balances:
-        """What every account holds, as the ledgers tell their supervisor; locked is counted in."""
+        """What every account of a member holds; what is locked is counted in."""
         found: Balances = {}
         for ledger, account in await self._accounts():
             for holding in account.holdings:
@@ -160,12 +170,14 @@ class System:
         return found
 
     async def _accounts(self) -> list[tuple[str, AccountViewJson]]:
+        """Of the members: there may be a million others."""
         token = self.members.operators[GATEWAY_OPERATOR].token
         async with aiohttp.ClientSession() as session:
             return [
                 (ledger, account)
                 for ledger, url in self.ready.ledgers.items()
-                for account in await LedgerClient(session, url, token).accounts()
+                for bic in self.members.members
+                for account in await LedgerClient(session, url, token).accounts(bic)
             ]
 
     async def faults(self, before: Balances, flows: list[Flow]) -> list[str]:

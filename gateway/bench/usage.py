@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.machine import processes as cpu
 
-_PSS: Final = re.compile(r"^Pss:\s+([0-9]+) kB$", re.MULTILINE)
+_SIZES: Final = re.compile(r"^(Pss|Anonymous):\s+([0-9]+) kB$", re.MULTILINE)
 
 KIB: Final = 1024
 
@@ -22,6 +22,7 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
 
     memory_bytes: int
     files: int  # open file descriptors
+    private_bytes: int = 0  # of the memory, what is mapped from no file and shared with nobody
 
 
 def use(groups: Mapping[str, Iterable[int]]) -> dict[str, Use]:
@@ -33,6 +34,7 @@ def use(groups: Mapping[str, Iterable[int]]) -> dict[str, Use]:
         found[name] = Use(
             memory_bytes=sum(one.memory_bytes for one in each),
             files=sum(one.files for one in each),
+            private_bytes=sum(one.private_bytes for one in each),
         )
     return found
 
@@ -40,8 +42,13 @@ def use(groups: Mapping[str, Iterable[int]]) -> dict[str, Use]:
 def _of(pid: int) -> Use:
     own = cpu.PROC / str(pid)
     try:
-        memory = _PSS.search((own / "smaps_rollup").read_text())
+        sizes = {
+            name: int(size) * KIB
+            for name, size in _SIZES.findall((own / "smaps_rollup").read_text())
+        }
         files = sum(1 for _ in (own / "fd").iterdir())
     except (FileNotFoundError, ProcessLookupError):
         return Use(memory_bytes=0, files=0)  # it has ended since it was listed
-    return Use(memory_bytes=0 if memory is None else int(memory[1]) * KIB, files=files)
+    return Use(
+        memory_bytes=sizes.get("Pss", 0), files=files, private_bytes=sizes.get("Anonymous", 0)
+    )

@@ -7,6 +7,8 @@ import click
 import msgspec
 
 from gateway.bench import census, compare, report, run
+from gateway.bench import soak as soaking
+from gateway.bench.growth import Growth
 from gateway.bench.plan import Case, Shape
 from gateway.bench.report import Report
 from gateway.bench.run import Wanted
@@ -22,6 +24,12 @@ CASES = tuple(case.value for case in Case if case is not Case.DATABASE)
 
 IN_FLIGHT_MAX = 100_000
 """Half of what a gateway keeps open by default."""
+
+OPEN_MAX = 150_000
+"""Of the 200,000 that a gateway keeps open by default: room for what is in flight."""
+
+SOAK_MINUTES_MIN = 2
+"""A sample every ten seconds: three for each quarter."""
 
 FAULT_RATE_MAX = 0.9
 """CPU time is told per settled trade: some must be."""
@@ -100,6 +108,33 @@ _new_file = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
     metavar="DIR",
     help="Measure the `lockstep up` that runs in this data directory; it must be otherwise idle.",
 )
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Settlements per second at most. [default: as many as go]",
+)
+@click.option(
+    "--soak",
+    type=click.FloatRange(SOAK_MINUTES_MIN, 7 * 24 * 60),
+    metavar="MINUTES",
+    help="One long round of one case, which fails if anything grows but history.",
+)
+@click.option(
+    "--settled",
+    type=click.IntRange(1),
+    help="Measure again once so many DvPs are settled: a real past, copied.",
+)
+@click.option(
+    "--accounts",
+    type=click.IntRange(1),
+    help="Measure again once each ledger has so many accounts more.",
+)
+@click.option(
+    "--open",
+    "opened",
+    type=click.IntRange(1, OPEN_MAX),
+    help="Measure again while so many settlements are open.",
+)
 @click.option("--against-database", is_flag=True, help="Measure one stored procedure beside it.")
 @click.option(
     "--profile",
@@ -127,6 +162,11 @@ async def command(
     shape: str,
     protocol: str | None,
     target: Path | None,
+    rate: float | None,
+    soak: float | None,
+    settled: int | None,
+    accounts: int | None,
+    opened: int | None,
     against_database: bool,
     profile: Path | None,
     json_file: Path | None,
@@ -140,11 +180,14 @@ async def command(
     """
     if seconds is not None and settlements is not None:
         raise click.UsageError("--seconds and --settlements exclude each other")
-    settled = Shape(shape)
+    traded = Shape(shape)
     if cases is None:
-        agreed = protocol is not None or settled is not Shape.DVP
+        agreed = protocol is not None or traded is not Shape.DVP
         cases = tuple(case for case in map(Case, CASES) if not (agreed and case.is_iso))
-    _check_cases(cases, protocol, settled, against_database)
+    _check_cases(cases, protocol, traded, against_database)
+    if soak is not None:
+        _check_soak(cases, in_flight, seconds, settlements)
+        rounds, seconds = 1, soak * 60
     wanted = Wanted(
         cases=cases,
         in_flight=in_flight,
@@ -153,11 +196,14 @@ async def command(
         settlements=settlements,
         hot_share=hot_share,
         protocol=protocol,
-        shape=settled,
+        shape=traded,
         fault_rate=fault_rate,
         target=target,
         against_database=against_database,
         profile=profile,
+        rate=rate,
+        soak=soak is not None,
+        growth=_growth(settled, accounts, opened, target),
     )
     before = None if earlier is None else _read(earlier)
     with failing(*FAULTS, BenchError, EmbeddedError, GatewayUnreachableError, ProblemError):
@@ -169,6 +215,30 @@ async def command(
     for fault in found.faults:
         say(f"FAULT: {fault}")
     return int(worse or bool(found.faults))
+
+
+def _check_soak(
+    cases: tuple[Case, ...],
+    in_flight: tuple[int, ...],
+    seconds: float | None,
+    settlements: int | None,
+) -> None:
+    """UsageError where a soak is not of one case, or has two lengths."""
+    if len(cases) != 1 or len(in_flight) != 1:
+        raise click.UsageError("--soak is of one case: name it with --cases, and one --in-flight")
+    if seconds is not None or settlements is not None:
+        raise click.UsageError("--soak says how long: leave out --seconds and --settlements")
+
+
+def _growth(
+    settled: int | None, accounts: int | None, opened: int | None, target: Path | None
+) -> Growth | None:
+    """What the system is to grow to, if it is."""
+    if settled is None and accounts is None and opened is None:
+        return None
+    if target is not None:
+        raise click.UsageError("--settled, --accounts and --open are for a system of the bench's")
+    return Growth(settled=settled or 0, accounts=accounts or 0, open=opened or 0)
 
 
 def _check_cases(
@@ -206,10 +276,14 @@ def _show(found: Report) -> None:
     for line in report.machine_lines(found):
         click.echo(line)
     print_table(report.COLUMNS, [report.row(figures) for figures in found.figures])
+    if found.soak is not None:
+        print_table(soaking.COLUMNS, soaking.rows(found.soak))
+        for line in soaking.summary(found.soak):
+            click.echo(line)
     if found.holdings is not None:
         print_table(census.PROCESS_COLUMNS, census.process_rows(found.holdings))
         print_table(census.STORE_COLUMNS, census.store_rows(found.holdings))
-    for line in (*report.failed(found), *report.ratios(found)):
+    for line in (*report.grown(found), *report.failed(found), *report.ratios(found)):
         click.echo(line)
 
 

@@ -12,6 +12,7 @@ from gateway.http import notation, problems
 from gateway.http.problems import Kind, RequestError
 from gateway.http.wire import Problem
 from gateway.port import Conflict, Gateway, Messaging, Principal, Reconciling, Statements
+from protocols.iso20022.envelope import ACCEPTED
 from protocols.iso20022.errors import RejectCode
 
 T = TypeVar("T")
@@ -64,6 +65,7 @@ class MessageDesk(msgspec.Struct, frozen=True, kw_only=True):
     now: Callable[[], int]
     say: Callable[[str], None]
     closing: asyncio.Event  # set when the application shuts down: streams end
+    accepted: frozenset[str] = ACCEPTED  # definitions that are read in the JSON form
 
 
 class Desk(MessageDesk, frozen=True, kw_only=True):

@@ -89,7 +89,8 @@ async def _send_json(call: MessageCall, parameters: Mapping[str, str]) -> Reply:
     batch = _is_array(body)
     items: Sequence[Item]
     try:
-        items = _split_array(call, body) if batch else json_form.split(body)
+        accepted = call.desk.accepted
+        items = _split_array(call, body) if batch else json_form.split(body, accepted)
     except ProtocolError as error:
         items, batch = (error,), False
     outcomes = await _outcomes(call, items)
@@ -114,14 +115,14 @@ def _split_array(call: MessageCall, body: bytes) -> Sequence[Item]:
         raise ProtocolError(RejectCode.XWEL, f"no JSON: {error}") from None
     if not raws:
         raise ProtocolError(RejectCode.XSDV, "a batch has at least one message")
-    return [_element(raw) for raw in _bounded(call, raws)]
+    return [_element(raw, call.desk.accepted) for raw in _bounded(call, raws)]
 
 
-def _element(raw: msgspec.Raw) -> Item:
+def _element(raw: msgspec.Raw, accepted: frozenset[str]) -> Item:
     if _is_array(raw):
         return ProtocolError(RejectCode.XSDV, "a message is an object, not another array")
     try:
-        return json_form.split(bytes(raw))[0]
+        return json_form.split(bytes(raw), accepted)[0]
     except ProtocolError as error:
         return error
 

@@ -8,6 +8,7 @@ the note that it was given are one transaction.
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -70,6 +71,7 @@ class MessageRoom:
         self._depositories = depositories
         self._now = now
         self._came = asyncio.Event()
+        self.verdicts: Counter[tuple[str, str, str]] = Counter()  # definition, verdict, code
         #: Whether the oldest may have been done without our having learned it.
         self._doubtful = True
 
@@ -79,7 +81,7 @@ class MessageRoom:
         self, member: str, items: Sequence[Enveloped | ProtocolError]
     ) -> Sequence[Taken | ProtocolError | Busy]:
         """One after the other: what comes first is ordered first."""
-        return [await self._taken(self._members[bic11(member)], item) for item in items]
+        return [await self._counted(self._members[bic11(member)], item) for item in items]
 
     async def read(self, member: str, *, after: int, limit: int) -> Sequence[Stored]:
         return await self._mailboxes.read(bic11(member), after, limit)
@@ -103,6 +105,17 @@ class MessageRoom:
         return await self._webhooks.drop(bic11(member))
 
     # --- intake ----------------------------------------------------------------------------------
+
+    async def _counted(
+        self, by: Principal, item: Enveloped | ProtocolError
+    ) -> Taken | ProtocolError | Busy:
+        outcome = await self._taken(by, item)
+        if isinstance(outcome, ProtocolError):
+            definition = "other" if isinstance(item, ProtocolError) else item.definition
+            if definition not in ACCEPTED:  # anybody can invent others
+                definition = "other"
+            self.verdicts[definition, "rejected", outcome.code.value] += 1
+        return outcome
 
     async def _taken(
         self, by: Principal, item: Enveloped | ProtocolError
@@ -153,6 +166,8 @@ class MessageRoom:
             entry=None if isinstance(found, BusinessRefusal) else Entry(by=by, operation=found),
         )
         if await self._store.keep(message, told):
+            code = found.code.value if isinstance(found, BusinessRefusal) else ""
+            self.verdicts[item.definition, "refused" if code else "accepted", code] += 1
             self._came.set()
             if told is not None:
                 self._mailboxes.delivered([told.member])
@@ -254,8 +269,8 @@ def decoded(item: Enveloped) -> Order:
 
 def reread(raw: bytes) -> Enveloped:
     """A message as it was received, in either form."""
-    split = json_form.split if raw.lstrip().startswith(b"{") else envelope.split
-    (item,) = split(raw)
+    is_json = raw.lstrip().startswith(b"{")
+    (item,) = json_form.split(raw, ACCEPTED) if is_json else envelope.split(raw)
     assert isinstance(item, Enveloped), "it was received"
     return item
 

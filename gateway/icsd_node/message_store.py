@@ -62,6 +62,13 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     content: Outbound
 
 
+class Backlog(msgspec.Struct, frozen=True, kw_only=True):
+    """What is not answered yet."""
+
+    count: int = 0
+    oldest_at: int | None = None  # when it was received, UTC ns
+
+
 class MessageStore:
     """Only one process writes to a registry's database (`ledgers.icsd.store`)."""
 
@@ -104,6 +111,11 @@ class MessageStore:
             )
             for row in await self._pool.fetch(QUERIES["open"], limit)
         ]
+
+    async def backlog(self) -> Backlog:
+        row = await self._pool.fetchrow(QUERIES["backlog"])
+        assert row is not None, "an aggregate"
+        return Backlog(count=row["count"], oldest_at=row["oldest_at"])
 
     async def answer(self, replies: list[tuple[Waiting, Reply]]) -> None:
         """Put what was done into the mailboxes, each exactly once."""

@@ -12,7 +12,7 @@ from gateway.http.exchange import MessageCall, MessageDesk, Reply, problem_reply
 from gateway.http.messages import MAILBOX
 from gateway.http.problems import Kind, RequestError
 from gateway.http.stream import HEARTBEAT_SECONDS
-from gateway.icsd_node.message_room import MessageRoom, require_away
+from gateway.icsd_node.message_room import ACCEPTED, MessageRoom, require_away
 from gateway.port import Principal, Statements
 from gateway.telemetry.logs import Say
 from ledgers.access import PRINCIPAL
@@ -67,6 +67,7 @@ def desk_of(
         now=now,
         say=say,
         closing=asyncio.Event(),
+        accepted=ACCEPTED,
     )
 
 

@@ -17,9 +17,10 @@ from gateway.process.life import Ready, addresses, live
 from gateway.process.pulse import EVERY_SECONDS, Pulse
 from gateway.process.serving import serve_app
 from gateway.process.sockets import Descriptors, Listening, sockets
+from gateway.telemetry.front import FrontSource
 from gateway.telemetry.lag import LoopLag
 from gateway.telemetry.logs import Say
-from gateway.telemetry.process import ProcessSource, exposition
+from gateway.telemetry.process import ProcessSource, Source, exposition
 from gateway.telemetry.registry import RegistrySource
 from gateway.telemetry.traffic import Traffic
 from htlc.units import Instant, seconds
@@ -71,10 +72,10 @@ async def serve(settings: NodeProcess, listening: Listening, ready: Ready, say: 
     people can decide what is next, and they want to look."""
     state, lag, traffic = health.Health(), LoopLag(), Traffic()
     async with _parts(settings) as parts, asyncio.TaskGroup() as group:
-        exposed = exposition(
+        sources: list[Source] = [
             ProcessSource("registry", health=state, pool=parts.pool, lag=lag, traffic=traffic),
             RegistrySource(parts.node, parts.log),
-        )
+        ]
         _watch(state, parts)
         app = build_app(parts.ledger, settings.principals())
         routes.add(app, parts.node, parts.store)
@@ -83,8 +84,10 @@ async def serve(settings: NodeProcess, listening: Listening, ready: Ready, say: 
         snapshot.add(app, parts.node.me, parts.pool)
         beside = [lag.run(), parts.pulse.run()]
         if (front := parts.front) is not None:
+            sources.append(FrontSource(parts.node.me, front, parts.pool, traffic))
             front.add(app)
             beside += front.work()
+        exposed = exposition(*sources)
         app.middlewares.insert(0, traffic.middleware())
         runners = [
             await serve_app(health.build_app(state, exposed, lambda: lag.last), listening[1]),

@@ -15,6 +15,9 @@ RETURNING number
 SELECT number, member, id, raw, received_at, entry FROM messages
 WHERE answered_at IS NULL ORDER BY number LIMIT $1
 
+-- name: backlog
+SELECT count(*) AS count, min(received_at) AS oldest_at FROM messages WHERE answered_at IS NULL
+
 -- name: answered
 UPDATE messages SET answered_at = $2 WHERE number = $1 AND answered_at IS NULL RETURNING number
 

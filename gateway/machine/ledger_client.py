@@ -43,11 +43,12 @@ class LedgerClient:
             if outcome.refusal is not None:
                 raise LedgerError(f"{path}: {outcome.refusal}: {act}")
 
-    async def accounts(self) -> list[AccountViewJson]:
-        """Every account that the principal may see, with its holdings."""
+    async def accounts(self, owner: str | None = None) -> list[AccountViewJson]:
+        """Every account that the principal may see, or one owner's, with its holdings."""
         found: list[AccountViewJson] = []
         while True:
             query = {"limit": str(PAGE)} | ({"after": found[-1].account} if found else {})
+            query |= {} if owner is None else {"owner": owner}
             page = await self._ask("GET", "/v1/accounts", list[AccountViewJson], query=query)
             found += page
             if len(page) < PAGE:

@@ -390,3 +390,11 @@ REGISTRY_LOG_UP = _gauge("lockstep_registry_log_up", "1 if connected to the log.
 REGISTRY_LOG_ERRORS = _counter(
     "lockstep_registry_log_errors_total", "Tries of the log without an answer.", "registry"
 )
+REGISTRY_MESSAGES_WAITING = _gauge(
+    "lockstep_registry_messages_waiting",
+    "Messages of its members that are received and not answered yet.",
+    "registry",
+)
+REGISTRY_OLDEST_MESSAGE = _gauge(
+    "lockstep_registry_oldest_message_seconds", "How long the oldest of them waits.", "registry"
+)

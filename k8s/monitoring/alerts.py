@@ -285,6 +285,15 @@ REGISTRIES: Final = (
         summary="A registry is not connected to the log",
         description="{{ $labels.registry }} reads nothing and orders nothing.",
     ),
+    Alert(
+        alert="LockstepRegistryMessagesWait",
+        # What was received is asked for every second; a new leader of the log takes 16 s.
+        expr="max by (registry) (lockstep_registry_oldest_message_seconds) > 60",
+        lasts="1m",
+        severity="ticket",
+        summary="Messages of a registry's members are received and not answered",
+        description="{{ $labels.registry }}: the oldest waits {{ $value | humanizeDuration }}.",
+    ),
 )
 
 WATCHING: Final = (

@@ -1,16 +1,28 @@
-"""Estimated ledger times, and the instants at which it is worth asking again."""
+"""Estimated ledger times, and when it is worth asking again."""
 
-from htlc.clocks import Clock, passed, wake_at
-from htlc.coordinator import propose
-from htlc.events import Decision, Proposed
+import itertools
+
+import pytest
+from msgspec.structs import replace
+
+from htlc.clocks import Clock, passed, rests, wake_at
+from htlc.contract import Refusal
+from htlc.coordinator import decide, propose
+from htlc.events import Decided, Decision, Proposed, Reason
+from htlc.leg import LegState, LegStatus
+from htlc.settlement import Phase, Settlement
 from htlc.units import Duration, Instant
 from tests.htlc.samples import (
     CSD,
+    NOW,
     RTGS,
+    SHORT_BACKSTOP,
     absent,
+    anchored,
     cancelled,
     changed,
     committed,
+    cross_swap,
     decided,
     dvp_swap,
     executed,
@@ -56,3 +68,47 @@ def test_what_has_ended_never_wakes() -> None:
     state = cancelled(decided(locked(two_key()), Decision.CANCEL), 0, 1)
     assert state.ended and wake_at(state) is None
     assert wake_at(decided(propose(Proposed(swap=dvp_swap())), Decision.CANCEL)) is None
+
+
+COMMIT = Decided(decision=Decision.COMMIT, reason=Reason.ALL_LOCKED)
+KNOWN = [LegState(status=status) for status in LegStatus] + [
+    LegState(status=LegStatus.ABSENT, refusal=Refusal.INSUFFICIENT_BALANCE)
+]
+KINDS = ("Lock", "Unlock")
+
+
+@pytest.mark.parametrize(
+    ("opened", "resting"),
+    [
+        (two_key(), 23),
+        (two_key(cross_swap()), 135),
+        (two_key(limits=SHORT_BACKSTOP), 0),
+        (anchored(), 0),
+        (htlc(), 0),
+    ],
+)
+def test_where_a_settlement_rests_it_owes_nothing_that_was_not_asked(
+    opened: Settlement, resting: int
+) -> None:
+    """Every state that the legs of an open settlement can be in, whatever is under way."""
+    clocks = {leg.ledger: Clock(at=NOW) for leg in opened.agreed.legs}
+    found = set()
+    for legs in itertools.product(KNOWN, repeat=len(opened.legs)):
+        for phase, kinds in itertools.product(
+            (Phase.LOCKING, Phase.EXECUTING, Phase.UNWINDING),
+            itertools.product((None, *KINDS), repeat=len(legs)),
+        ):
+            decided = COMMIT if phase is Phase.EXECUTING else None
+            state = replace(opened, phase=phase, legs=legs, decided=decided)
+            asked = {(n, kind) for n, kind in enumerate(kinds) if kind is not None}
+            if rests(state, asked):
+                owed = {(command.leg, type(command).__name__) for command in decide(state, clocks)}
+                assert owed <= asked, (phase, legs)
+                found.add((phase, legs, kinds))
+    assert len(found) == resting
+
+
+def test_who_asked_for_a_cancellation_does_not_wait_for_ledgers() -> None:
+    state = replace(two_key(), cancel_ordered=True)
+    assert not rests(state, {(0, "Lock"), (1, "Lock")})
+    assert rests(two_key(), {(0, "Lock"), (1, "Lock")})

@@ -226,6 +226,12 @@ CASES = (
         fires="8m",
     ),
     Case(
+        alert="LockstepRegistryMessagesWait",
+        series={'lockstep_registry_oldest_message_seconds{registry="KG"}': "0x5 5x5 70+60x30"},
+        quiet="10m",
+        fires="14m",
+    ),
+    Case(
         alert="LockstepGatewayDown",
         series={'up{job="gateway",instance="a"}': "1x5 0x30", 'up{job="ledger"}': "1x30"},
         quiet="5m",

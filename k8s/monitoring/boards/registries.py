@@ -81,6 +81,19 @@ REGISTRIES: Final = Dashboard(
             queries=(("max by (registry) (lockstep_registry_waiting)", "{{registry}}"),),
         ),
         Panel(
+            title="Messages of members",
+            about="Received and not answered yet. Mailboxes: *Settlement*.",
+            queries=(("max by (registry) (lockstep_registry_messages_waiting)", "{{registry}}"),),
+        ),
+        Panel(
+            title="Oldest message without an answer",
+            about="Two rounds of signatures and the log; longer while a quorum is away.",
+            queries=(
+                ("max by (registry) (lockstep_registry_oldest_message_seconds)", "{{registry}}"),
+            ),
+            unit="s",
+        ),
+        Panel(
             title="Connection to the log",
             about="1 while there is one.",
             queries=(("max by (registry) (lockstep_registry_log_up)", "{{registry}}"),),

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from gateway.client import GatewayClient
 from gateway.config import StatementSettings, WebhookSettings
-from gateway.icsd_node.front import front_of
+from gateway.icsd_node.front import Front, front_of
 from gateway.icsd_node.settings import Correspondents, MemberSettings, MessageSettings
 from htlc.hashlock import HashFunction
 from htlc.units import SECOND, AccountId, AssetId
@@ -58,8 +58,11 @@ KZ, UZ = 2, 3
 class Desk:
     """A registry node with its messages, as its internal system sees it."""
 
-    def __init__(self, ledger: RegistryLedger, client: "TestClient[Any, Any]") -> None:
+    def __init__(
+        self, ledger: RegistryLedger, front: Front, client: "TestClient[Any, Any]"
+    ) -> None:
         self.ledger = ledger
+        self.front = front
         self._client = client
 
     async def send(self, body: str | bytes, token: str = "custodian", **headers: str) -> Any:
@@ -131,7 +134,7 @@ async def desk_of(
     front.add(app)
     work = [asyncio.create_task(each) for each in front.work()] if works else []
     async with TestClient(TestServer(app)) as client:
-        yield Desk(ledger, client)
+        yield Desk(ledger, front, client)
     for task in work:
         task.cancel()
     await asyncio.gather(*work, return_exceptions=True)

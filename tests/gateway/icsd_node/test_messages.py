@@ -123,6 +123,10 @@ async def test_a_refusal_names_its_reason_and_moves_nothing(nodes: Desk) -> None
         assert text(item, "Rjctd/Rsn/Cd/Cd") == code, rule
         assert rule in (text(item, "AddtlRsnInf") or "")
     assert await nodes.balance(FIRST) == Balance(1_000_00)
+    told_at_once = len(REFUSED) - 2  # the network refuses what there is not enough for
+    verdicts = nodes.front.room.verdicts
+    assert sum(n for (_, verdict, _), n in verdicts.items() if verdict == "refused") == told_at_once
+    assert verdicts["sese.023.001.11", "refused", "DEPT"] == 1
 
 
 async def test_what_cannot_be_processed_is_told_at_once(nodes: Desk) -> None:
@@ -135,14 +139,19 @@ async def test_what_cannot_be_processed_is_told_at_once(nodes: Desk) -> None:
     status, body = await nodes.send(movement("M4"), token="stranger")
     assert status == 403 and "messages.members" in body
     assert (await nodes.page())["messages"] == []
+    codes = ("XAUT", "XSDV", "XWEL")
+    assert nodes.front.room.verdicts == {("other", "rejected", code): 1 for code in codes}
 
 
 async def test_the_json_form_and_the_acknowledgement(nodes: Desk) -> None:
-    sent = msgspec.json.encode(json_form.to_json(delivery("M1")))
+    sent = msgspec.json.encode([json_form.to_json(each) for each in (delivery("M1"), lock("M2"))])
     form = {"Content-Type": "application/vnd.iso20022+json; form=1"}
     status, body = await nodes.send(sent, **form)
-    assert status == 202, body
-    await nodes.told(1)
+    assert (status, body.count('"status":202')) == (202, 2), body
+    alone = msgspec.json.encode(json_form.to_json(movement("M3")))
+    assert (await nodes.send(alone, **form))[0] == 202
+    *_, last = await nodes.told(3)
+    assert text(last, "AcctOwnrTxId") == "tx-M3"
     page = await nodes.page()
     assert await nodes.ack(page["next"]) == (200, {"through": page["next"]})
     status, problem = await nodes.ack("m" + "7" * 16)
@@ -156,6 +165,7 @@ async def test_a_message_that_was_received_is_done_after_a_kill(
     async with life(four, clock, works=False) as desk:
         assert (await desk.send(delivery("M1")))[0] == 202
         assert (await desk.page())["messages"] == []
+        assert (await desk.front.store.backlog()).count == 1
     async with life(four, clock) as desk:
         (told,) = await desk.told(1)
         assert told.definition == "sese.025.001.11"
