@@ -135,7 +135,7 @@ class Node:
         if part.voted is not None:
             self._hold_to(*part.voted)
         self._turned = asyncio.Event()  # the worker has done something: maybe a cut is due
-        self._times: list[tuple[Instant, asyncio.Future[None]]] = []
+        self._times: list[tuple[Instant, int, asyncio.Future[None]]] = []
 
     # --- what callers ask ------------------------------------------------------------------------
 
@@ -174,14 +174,14 @@ class Node:
         self.numbers.final_seconds.observe(time.monotonic() - begun)
         return results
 
-    async def reach(self, at: Instant) -> None:
-        """Wait until ledger time is `at` or later: a block is made for it if none is under way.
-        Raises LedgerUnreachable."""
+    async def reach(self, at: Instant, height: int = 0) -> None:
+        """Wait until ledger time is `at` or later and this height is final: a block is made for it
+        if none is under way. Raises LedgerUnreachable."""
         self.require_service()
-        if self.at >= at:
+        if self.at >= at and self.head.final >= height:
             return
         future = asyncio.get_running_loop().create_future()
-        self._times.append((at, future))
+        self._times.append((at, height, future))
         self._turned.set()
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
@@ -221,7 +221,7 @@ class Node:
 
     def _release(self, why: str) -> None:
         self.outbox.fail(why)
-        for _, future in self._times:
+        for *_, future in self._times:
             if not future.done():
                 future.set_exception(LedgerUnreachable(why))
         self._times.clear()
@@ -380,10 +380,10 @@ class Node:
                 self.numbers.certified_seconds.observe(now - begun)
 
     def _tell_time(self) -> None:
-        for at, future in self._times:
-            if at <= self.at and not future.done():
+        for at, height, future in self._times:
+            if at <= self.at and height <= self.head.final and not future.done():
                 future.set_result(None)
-        self._times = [each for each in self._times if not each[1].done()]
+        self._times = [each for each in self._times if not each[2].done()]
 
     # --- the teller and the cutter ---------------------------------------------------------------
 
