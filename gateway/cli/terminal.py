@@ -38,7 +38,8 @@ def failing(*kinds: type[Exception]) -> Iterator[None]:
 def _line(error: Exception) -> str:
     """The driver says `[Errno 111]`, and nothing at all of a time-out."""
     if isinstance(error, ConnectionError | TimeoutError):
-        return f"nothing answers where --dsn or the configuration points: {str(error) or type(error).__name__}"
+        why = str(error) or type(error).__name__
+        return f"nothing answers where --dsn or the configuration points: {why}"
     return str(error)
 
 
