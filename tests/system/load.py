@@ -35,8 +35,8 @@ from tests.system.machine import Machine
 
 REGISTRY, EURO = "registry", "euro"
 DEADLINE = 240.0
-"""For the last final notice. A settlement that nothing holds up takes milliseconds; one whose ledger
-was away lapses at its `commit_by` (60 s), and a pair is tried again after that."""
+"""For the last final notice. A settlement that nothing holds up takes milliseconds; one whose
+ledger was away lapses at its `commit_by` (60 s), and a pair is tried again after that."""
 
 CREATED_AT = 1_795_000_000_000_000_000
 
