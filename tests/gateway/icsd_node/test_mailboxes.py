@@ -79,7 +79,7 @@ async def test_a_stream_goes_on_where_it_was_left(nodes: Desk) -> None:
 
 async def _followed(client: GatewayClient, after: str | None, count: int) -> list[Delivery]:
     found: list[Delivery] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async for each in client.follow(after):
             found.append(each)
             if len(found) == count:
@@ -100,7 +100,7 @@ async def test_a_webhook_is_given_the_answers(nodes: Desk, monkeypatch: pytest.M
     async with TestServer(receiver) as server:
         await nodes.client().set_webhook(str(server.make_url("/")), SECRET)
         await nodes.send(movement("M1"))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             delivered = await taken.get()
         (told,) = (await nodes.page())["messages"]
         assert (delivered.id, delivered.xml) == (told["id"], told["xml"])
