@@ -186,7 +186,11 @@ async def command(
         cases = tuple(case for case in map(Case, CASES) if not (agreed and case.is_iso))
     _check_cases(cases, protocol, traded, against_database)
     if soak is not None:
-        _check_soak(cases, in_flight, seconds, settlements)
+        if seconds is not None or settlements is not None or against_database:
+            raise click.UsageError(
+                "--soak is one round: leave out --seconds, --settlements and --against-database"
+            )
+        _check_soak(cases, in_flight)
         rounds, seconds = 1, soak * 60
     wanted = Wanted(
         cases=cases,
@@ -217,17 +221,10 @@ async def command(
     return int(worse or bool(found.faults))
 
 
-def _check_soak(
-    cases: tuple[Case, ...],
-    in_flight: tuple[int, ...],
-    seconds: float | None,
-    settlements: int | None,
-) -> None:
-    """UsageError where a soak is not of one case, or has two lengths."""
+def _check_soak(cases: tuple[Case, ...], in_flight: tuple[int, ...]) -> None:
+    """UsageError where a soak is not of one case."""
     if len(cases) != 1 or len(in_flight) != 1:
         raise click.UsageError("--soak is of one case: name it with --cases, and one --in-flight")
-    if seconds is not None or settlements is not None:
-        raise click.UsageError("--soak says how long: leave out --seconds and --settlements")
 
 
 def _growth(

@@ -1,4 +1,5 @@
-"""`lockstep registry`: what people do with a registry whose node does not run."""
+"""`lockstep registry`: what people do with a registry whose node does not run, and with a network
+that they do not trust (`registry_verify`, `registry_watch`)."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ import asyncpg
 import click
 import msgspec
 
+from gateway.cli import registry_verify, registry_watch
 from gateway.cli.printing import print_table
 from gateway.cli.terminal import Failure, failing, run_async, say
 from gateway.config import database, read, secret
@@ -52,10 +54,15 @@ T = TypeVar("T")
 
 @click.group("registry", no_args_is_help=False)
 def command() -> None:
-    """Mend or rebuild the database of a registry; begin a new log when one is lost.
+    """Watch and verify a network; mend or rebuild a registry; begin a new log when one is lost.
 
-    Stop the registry's node first. FILE is the configuration that the node is started with.
+    `verify` and `watch` are for anybody. For all others stop the registry's node first; FILE is the
+    configuration that it is started with.
     """
+
+
+command.add_command(registry_verify.command)
+command.add_command(registry_watch.command)
 
 
 def _config(function: Callable[P, T]) -> Callable[P, T]:

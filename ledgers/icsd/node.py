@@ -115,9 +115,10 @@ class Node:
         self.numbers = Numbers()
         self.stopped: str | None = None
         self.head = part.head
-        self.outbox = Outbox(self.me, part.key, part.log, part.store, replica.pace.tick / 1e9)
-        self.outbox.begin(replica.view.epoch.number, replica.view.tables.last(self.me), part.kept)
         self.inbox = Inbox(part.log, part.head.position + 1, part.clock)
+        due = self.inbox.awake.set  # the worker writes it with what else there is to write
+        self.outbox = Outbox(self.me, part.key, part.log, part.store, due)
+        self.outbox.begin(replica.view.epoch.number, replica.view.tables.last(self.me), part.kept)
         self._serving = asyncio.Event()
         self._store = part.store
         self._log = part.log
@@ -134,7 +135,7 @@ class Node:
         if part.voted is not None:
             self._hold_to(*part.voted)
         self._turned = asyncio.Event()  # the worker has done something: maybe a cut is due
-        self._times: list[tuple[Instant, asyncio.Future[None]]] = []
+        self._times: list[tuple[Instant, int, asyncio.Future[None]]] = []
 
     # --- what callers ask ------------------------------------------------------------------------
 
@@ -173,14 +174,14 @@ class Node:
         self.numbers.final_seconds.observe(time.monotonic() - begun)
         return results
 
-    async def reach(self, at: Instant) -> None:
-        """Wait until ledger time is `at` or later: a block is made for it if none is under way.
-        Raises LedgerUnreachable."""
+    async def reach(self, at: Instant, height: int = 0) -> None:
+        """Wait until ledger time is `at` or later and this height is final: a block is made for it
+        if none is under way. Raises LedgerUnreachable."""
         self.require_service()
-        if self.at >= at:
+        if self.at >= at and self.head.final >= height:
             return
         future = asyncio.get_running_loop().create_future()
-        self._times.append((at, future))
+        self._times.append((at, height, future))
         self._turned.set()
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
@@ -220,7 +221,7 @@ class Node:
 
     def _release(self, why: str) -> None:
         self.outbox.fail(why)
-        for _, future in self._times:
+        for *_, future in self._times:
             if not future.done():
                 future.set_exception(LedgerUnreachable(why))
         self._times.clear()
@@ -291,8 +292,10 @@ class Node:
             sealed=self._sealed(final),
             decided=self.past.decided([b for b, _ in self._unfinal], replica.certified),
             sent=max((o.sequence for o in self._own(final)), default=0),
+            bundle=self._next_bundle(),
         )
-        if not (applied or step.votes or step.certificates or step.evidence or final):
+        said = step.votes or step.certificates or step.evidence or step.bundle
+        if not (applied or final or said):
             return None
         step.head = self._head_after(step)
         return step
@@ -309,6 +312,10 @@ class Node:
             last = step.sealed[-1].block
             changes |= {"chain": last.header.height, "chain_hash": last.hash}
         return msgspec.structs.replace(self.head, **changes)
+
+    def _next_bundle(self) -> tuple[int, bytes] | None:
+        made = self.outbox.next()
+        return None if made is None else (made[0], pack(made[1]))
 
     def _to_vote(self) -> list[tuple[Statement, Signed]]:
         statement = self.replica.to_vote(self._clock())
@@ -345,6 +352,7 @@ class Node:
         """The step is durable: say what follows from it."""
         self.numbers.steps += 1
         self.head = step.head
+        self.outbox.kept()
         self._note_certified(step.certificates)
         self._evidence += len(step.evidence)
         for _ in step.final:
@@ -372,10 +380,10 @@ class Node:
                 self.numbers.certified_seconds.observe(now - begun)
 
     def _tell_time(self) -> None:
-        for at, future in self._times:
-            if at <= self.at and not future.done():
+        for at, height, future in self._times:
+            if at <= self.at and height <= self.head.final and not future.done():
                 future.set_result(None)
-        self._times = [each for each in self._times if not each[1].done()]
+        self._times = [each for each in self._times if not each[2].done()]
 
     # --- the teller and the cutter ---------------------------------------------------------------
 

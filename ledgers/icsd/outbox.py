@@ -1,15 +1,17 @@
 """What a registry asks of the network: entries gather, leave in bundles, and are answered when the
 block that they stand in is final.
 
-One bundle is on its way to the log at a time and the next gathers meanwhile, so the more is asked
-the larger bundles become. A bundle is durable before it is published, and published again with the
-same bytes until the log has it: the log may forget an answer, the network counts each bundle once.
+One bundle stands in each block, and the next gathers until that block is applied: so the more is
+asked the larger bundles become, and what comes while votes go round is in the next block. Only a
+full bundle does not wait. A bundle is durable before it is published, written with whatever else
+the node writes then, and published again with the same bytes until the log has it: the log may
+forget an answer, the network counts each bundle once.
 """
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -78,18 +80,23 @@ class Outbox:
         key: Ed25519PrivateKey,
         log: OrderedLog,
         store: Store,
-        gather_seconds: float,
+        due: Callable[[], None],
     ) -> None:
         self._me = me
         self._key = key
         self._log = log
         self._store = store
+        self._due = due  # says that a bundle can be made
         self._stale: list[Sent] = []
-        self._gather_seconds = gather_seconds
         self._queue: deque[Asked] = deque()
+        self._queued = 0  # entries in it
         self._sent: dict[int, Sent] = {}
+        self._made_last: Sent | None = None  # and not durable yet
+        self._durable: deque[Sent] = deque()  # to be published, in this order
+        self._busy = False  # publishing
         self._epoch = 0
         self._last: tuple[int, Hash] = (0, NOTHING)
+        self._counted = 0  # the sequence of the last bundle that stands in a block
         self._awake = asyncio.Event()
         self.waiting = 0  # entries that are not answered yet
         self.overloaded = 0  # entries turned away
@@ -103,6 +110,7 @@ class Outbox:
     def begin(self, epoch: int, last: tuple[int, Hash], kept: Sequence[bytes]) -> None:
         """Go on after the last bundle that counted, with those kept from before a restart."""
         self._last = last
+        self._counted = last[0]
         epochs = {epoch}
         for data in kept:
             opened = unpack(data)
@@ -115,6 +123,9 @@ class Outbox:
                 epochs.add(bundle.epoch)
         if len(epochs) > 1:
             self.enter(epoch, last)
+        else:
+            self._durable += self._sent.values()
+        self._awake.set()
         self._epoch = epoch
 
     def ask(self, entries: Sequence[Entry]) -> "asyncio.Future[list[Result]]":
@@ -129,9 +140,36 @@ class Outbox:
             raise LedgerUnreachable(f"{size} bytes are more than a bundle holds ({BYTES_MAX})")
         future: asyncio.Future[list[Result]] = asyncio.get_running_loop().create_future()
         self._queue.append(Asked(entries, future, size, time.monotonic()))
+        self._queued += len(entries)
         self.waiting += len(entries)
-        self._awake.set()
+        if self._may_leave:
+            self._due()
         return future
+
+    @property
+    def _may_leave(self) -> bool:
+        """Whether the next bundle is due: ours are in blocks, or a full one can follow them."""
+        if not self._queue or self._stale or self._made_last is not None:
+            return False
+        if self._counted == self._last[0]:
+            return True
+        return self._queued >= ENTRIES_MAX and not self._busy
+
+    def next(self) -> tuple[int, Signed] | None:
+        """The next bundle, and its sequence, if it is due. Make it durable, and say so (`kept`)."""
+        if not self._may_leave:
+            return None
+        asked = self._gathered()
+        sent = self._made(tuple(entry for one in asked for entry in one.entries), asked)
+        self._made_last = sent
+        return sent.bundle.sequence, sent.signed
+
+    def kept(self) -> None:
+        """What `next` gave last is durable: it may be published."""
+        if self._made_last is not None:
+            self._durable.append(self._made_last)
+            self._made_last = None
+            self._awake.set()
 
     def enter(self, epoch: int, last: tuple[int, Hash]) -> None:
         """Other members certify from now on. What was signed for the epoch before and has not
@@ -140,22 +178,25 @@ class Outbox:
             return
         self._epoch = epoch
         self._stale = [sent for number, sent in sorted(self._sent.items()) if number > last[0]]
+        self._durable.clear()
         self._last = last
+        self._counted = last[0]
         self._awake.set()
 
     async def run(self) -> None:
         """Publish until cancelled. Raises what the log or the database refuse for good."""
-        for sent in [] if self._stale else list(self._sent.values()):
-            await self._publish(sent)
         while True:
             await self._awake.wait()
             self._awake.clear()
-            while self._queue or self._stale:
-                await self._renew()
-                if self._queue:
-                    await self._publish(await self._next())
-                if sum(len(asked.entries) for asked in self._queue) < ENTRIES_MAX:
-                    await asyncio.sleep(self._gather_seconds)
+            self._busy = True
+            while self._stale or self._durable:
+                if self._stale:
+                    await self._renew()
+                else:
+                    await self._publish(self._durable.popleft())
+            self._busy = False
+            if self._may_leave:
+                self._due()
 
     async def _renew(self) -> None:
         """Sign and publish again what the end of an epoch has left behind."""
@@ -176,13 +217,6 @@ class Outbox:
         entries = carried_over([entry for sent in stale for entry in sent.bundle.entries])
         parts = [entries[i : i + ENTRIES_MAX] for i in range(0, len(entries), ENTRIES_MAX)]
         return [self._made(tuple(part), []) for part in parts]
-
-    async def _next(self) -> Sent:
-        """The next bundle, durable."""
-        asked = self._gathered()
-        sent = self._made(tuple(entry for one in asked for entry in one.entries), asked)
-        await self._store.keep_bundle(sent.bundle.sequence, pack(sent.signed))
-        return sent
 
     def _made(self, entries: tuple[Entry, ...], asked: list[Asked]) -> Sent:
         """The bundle after the last one."""
@@ -209,6 +243,7 @@ class Outbox:
             if taken and (entries > ENTRIES_MAX or size > BYTES_MAX):
                 break
             taken.append(self._queue.popleft())
+            self._queued -= len(asked.entries)
         return taken
 
     async def _publish(self, sent: Sent) -> None:
@@ -226,6 +261,7 @@ class Outbox:
     def counted(self, sequence: int, bundle: Hash) -> bool:
         """A bundle in our name has counted. False if it is none of ours: then the next of ours
         follows it."""
+        self._counted = max(self._counted, sequence)
         if sequence <= self._last[0]:
             return True
         self._last = (sequence, bundle)
@@ -253,6 +289,7 @@ class Outbox:
         """The node ends: nobody waits for it. What is on its way may still be done."""
         left = [*self._queue, *(asked for sent in self._sent.values() for asked in sent.asked)]
         self._queue.clear()
+        self._queued = 0
         for asked in left:
             if not asked.future.done():
                 asked.future.set_exception(LedgerUnreachable(why))

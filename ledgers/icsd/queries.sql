@@ -98,12 +98,12 @@ sealed AS (
 posted AS (
     INSERT INTO postings (height, position, leaf)
     SELECT height, position, leaf FROM unnest($25::postings[])
+),
+put_bundle AS (
+    INSERT INTO outbox (sequence, body) SELECT sequence, body FROM unnest($27::outbox[])
 )
 INSERT INTO movements (account, height, positions)
 SELECT account, height, positions FROM unnest($26::movements[]);
-
--- name: put_bundle
-INSERT INTO outbox (sequence, body) VALUES ($1, $2);
 
 -- name: load_outbox
 SELECT body FROM outbox ORDER BY sequence;

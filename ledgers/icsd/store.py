@@ -101,6 +101,7 @@ class Step(msgspec.Struct, kw_only=True):
     sealed: Sequence[Sealed] = ()
     decided: Sequence[Decided] = ()  # changes of members that became final
     sent: int = 0  # own bundles up to this sequence are final
+    bundle: tuple[int, bytes] | None = None  # the next own one, and its sequence
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -171,18 +172,6 @@ class Store:
                 # Either another process was here, or our own last try came through after all.
                 if await self.head() != step.head:
                     raise Fenced(f"another process writes for this registry: {error}") from error
-
-        await self._persist(once)
-
-    async def keep_bundle(self, sequence: int, signed: bytes) -> None:
-        """Before it is published: after a restart the same bytes are published again."""
-
-        async def once() -> None:
-            try:
-                await self.pool.execute(QUERIES["put_bundle"], sequence, signed)
-            except asyncpg.UniqueViolationError as error:
-                if signed not in await self.outbox():
-                    raise Fenced(f"another bundle has the sequence {sequence}") from error
 
         await self._persist(once)
 
@@ -355,4 +344,5 @@ def _values(step: Step) -> list[Any]:
         _encode(head.place),
         *tables.gone_mandates(changed),
         *tables.chain_values(step.sealed),
+        [] if step.bundle is None else [step.bundle],
     ]

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from htlc.contract import Answer, Refusal, Unknown
-from htlc.units import AccountId, HtlcId
-from ledgers import postgres
+from htlc.units import AccountId, HtlcId, Quantity
+from ledgers import postgres, store
 from ledgers.administration import Act, OpenAccount, Record
 from ledgers.block import Seal
 from ledgers.port import Execute, LedgerUnreachable, Lock
@@ -149,6 +149,37 @@ async def test_a_batch_that_follows_one_of_ours_is_a_transaction_by_itself(
         act = OpenAccount(account=AccountId("new-1"), owner=BOB.name)
         await world.hosted.administer(LEDGER_OPERATOR, [act])
         assert proxy.has_lost
+
+
+async def test_a_lock_is_taken_to_be_new_and_told_as_it_is_where_it_was_not(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is read for new locks. A contract that has ended, and whose row is let go of, is
+    still told before whatever else would be said of a lock that names it."""
+    asked: list[str] = []
+    fetch = store.Session.fetch
+
+    async def noting(self: store.Session, name: str, *values: Any) -> Any:
+        asked.append(name)
+        return await fetch(self, name, *values)
+
+    async with postgres_world(dsn) as world:
+        ledger, old = world.as_(GATEWAY), world.terms(quantity=1)
+        await ledger.apply([Lock(terms=old), Execute(id=old.id, key=EXECUTION_KEY)])
+        monkeypatch.setattr(store.Session, "fetch", noting)
+        await ledger.apply([Lock(terms=world.terms(quantity=1))])
+        assert asked == ["write_batch"]
+        other = msgspec.structs.replace(old, quantity=Quantity(2))
+        dear = msgspec.structs.replace(old, quantity=Quantity(10 * FUNDS))  # refused anyway
+        for terms, refusal in ((old, None), (other, Refusal.CONFLICT), (dear, Refusal.CONFLICT)):
+            blocks = len(await world.hosted.blocks(0, 100))
+            new = Lock(terms=world.terms(quantity=1))
+            told = await ledger.apply([Lock(terms=terms), new])
+            assert all(isinstance(answer, Answer) for answer in told)
+            assert [answer.refusal for answer in told] == [refusal, None]  # type: ignore[union-attr]
+            assert told[0].htlc.key == EXECUTION_KEY  # type: ignore[union-attr]
+            assert len(await world.hosted.blocks(0, 100)) == blocks + 1
+            await ledger.apply([Execute(id=new.terms.id, key=EXECUTION_KEY)])
 
 
 async def test_what_was_told_once_binds_a_replica_whose_clock_is_behind(dsn: str) -> None:

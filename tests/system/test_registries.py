@@ -14,7 +14,7 @@ import pytest
 
 from gateway.client import GatewayClient
 from gateway.config import read
-from gateway.demo.registry_client import RegistryClient
+from gateway.icsd_node.client import RegistryClient
 from gateway.icsd_node.settings import NodeProcess
 from gateway.telemetry import metrics
 from htlc.units import LedgerId
@@ -124,6 +124,20 @@ async def an_altered_database_is_refused_and_mended(
                 await asyncio.sleep(0.1)
 
 
+async def a_supervisor_finds_nothing_wrong(running: Machine, data: Path) -> None:
+    """It follows both registries over HTTP, and does every block again."""
+    token, genesis = data / "supervisor.token", data / "services" / "securities-kz.toml"
+    token.write_text(running.operator("gateway"))
+    urls = running.ready["registries"]["securities"].values()
+    sources = [word for url in urls for word in ("--from", url)]
+    known = ("--genesis", str(genesis), "--token-file", str(token))
+    code, out, said = await call("registry", "watch", "--once", *known, *sources)
+    assert (code, "0 things wrong" in out, ISIN in out) == (0, True, True), said
+    holding = ("holding", account(running, SELLER), ISIN)
+    code, out, said = await call("registry", "verify", *known, *sources, *holding)
+    assert (code, f"of {ISIN}" in out, said.count("final, signed by")) == (0, True, 2), said
+
+
 async def a_custodian_instructs_its_registry(
     data: Path, session: aiohttp.ClientSession, running: Machine
 ) -> None:
@@ -180,6 +194,7 @@ async def test_two_registries_trade_through_kills_and_a_restart(data: Path) -> N
         assert await kz.chain(through) == await uz.chain(through)
         assert await proof_status(running, session, SELLER) == 200
         assert await proof_status(running, session, BUYER) == 401, "is no owner at this registry"
+        await a_supervisor_finds_nothing_wrong(running, data)
         await an_altered_database_is_refused_and_mended(running, data, kz)
         async with session.get(running.ready["metrics"]["securities-kz"] + "/readyz") as response:
             assert response.status == 200, await response.text()

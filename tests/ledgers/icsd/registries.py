@@ -28,7 +28,7 @@ KEYS = {
 AT_ONCE = Pace(tick=Duration(0), heartbeat=Duration(10**18), again=Duration(0), gather=Duration(0))
 """Blocks follow demand alone: the clock of the tests stands still."""
 
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 
 
 def network(pace: Pace = AT_ONCE, names: Sequence[RegistryId] = NAMES) -> Network:
