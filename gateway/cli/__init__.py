@@ -22,7 +22,7 @@ COMMANDS: Final = {
     "ledger": "Run one ledger process.",
     "icsd-log": "Run one server of the log that a network of registries shares.",
     "icsd-node": "Run the node of one registry of a network.",
-    "registry": "Mend or rebuild a registry's database; begin a new log when one is lost.",
+    "registry": "Verify and watch a network of registries; mend, join or rebuild one.",
     "migrate": "Bring a database to this release.",
     "restore": "Declare that the gateway's journal was restored from a copy.",
     "scenario": "Run settlement situations and check the end of each.",

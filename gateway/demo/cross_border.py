@@ -26,9 +26,9 @@ from gateway.client import GatewayClient, Rejected
 from gateway.config import read
 from gateway.demo import cross_border_trades as plan
 from gateway.demo.cross_border_trades import LEDGER, Expected, Trade
-from gateway.demo.registry_client import RegistryClient
 from gateway.demo.trades import BUSINESS_DATE
 from gateway.embedded import temporary_directory
+from gateway.icsd_node.client import RegistryClient
 from gateway.icsd_node.settings import NodeProcess
 from gateway.machine import processes
 from gateway.machine.data_directory import Ready

@@ -8,14 +8,23 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
+import msgspec
+
 from htlc.units import AccountId, AssetId, Instant, LedgerId
 from ledgers.icsd import tree
-from ledgers.icsd.entry import Certificate, Hash, Statement
+from ledgers.icsd.entry import Certificate, Hash, Signed, Statement
 from ledgers.icsd.epoch import Epoch, Member, RegistryId
-from ledgers.icsd.light import Certified, HoldingProof, IssueProof
-from ledgers.icsd.proof import Header, State
+from ledgers.icsd.light import (
+    Certified,
+    ContractProof,
+    HoldingProof,
+    IssueProof,
+    OperationProof,
+)
+from ledgers.icsd.proof import Evidence, Header, Offence, State
 from ledgers.icsd.roots import Issuance, Part
 from ledgers.icsd.tree import ForgedProof
+from ledgers.wire import HtlcJson, WireError, htlc_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -26,7 +35,7 @@ def _strict(read: Callable[P, T]) -> Callable[P, T]:
     def strictly(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return read(*args, **kwargs)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, WireError) as error:
             raise ForgedProof(f"not of the notation: {error!r}") from None
 
     return strictly
@@ -93,16 +102,9 @@ def holding_proof(told: dict[str, Any]) -> HoldingProof:
 
 @_strict
 def issue_proof(told: dict[str, Any]) -> IssueProof:
-    state, issuance = told["state"], told["issuance"]
+    issuance = told["issuance"]
     return IssueProof(
-        state=State(
-            holdings=_hash(state["holdings"]),
-            instruments=int(state["instruments"]),
-            records=_hash(state["records"]),
-            count=int(state["count"]),
-            sequences=_hash(state["sequences"]),
-            epochs=_hash(state["epochs"]),
-        ),
+        state=_state(told["state"]),
         issuance=Issuance(
             asset=AssetId(issuance["asset"]),
             registry=RegistryId(issuance["registry"]),
@@ -110,6 +112,55 @@ def issue_proof(told: dict[str, Any]) -> IssueProof:
             parts=tuple(map(_part, issuance["parts"])),
         ),
         way=_way(told["way"]),
+    )
+
+
+@_strict
+def contract_proof(told: dict[str, Any]) -> ContractProof:
+    contract = told["contract"]
+    return ContractProof(
+        state=_state(told["state"]),
+        contract=None if contract is None else htlc_of(msgspec.convert(contract, HtlcJson)),
+        way=_way(told["way"]),
+    )
+
+
+@_strict
+def operation_proof(told: dict[str, Any]) -> OperationProof:
+    digest = told["digest"]
+    return OperationProof(
+        state=_state(told["state"]),
+        known=None if digest is None else _hash(digest),
+        way=_way(told["way"]),
+    )
+
+
+@_strict
+def evidence(told: dict[str, Any]) -> Evidence:
+    """To be checked: `proof.is_evidence`."""
+    registry = RegistryId(told["registry"])
+    first, second = (
+        Signed(registry, bytes.fromhex(each["body"]), bytes.fromhex(each["signature"]))
+        for each in (told["first"], told["second"])
+    )
+    return Evidence(
+        offence=Offence(told["offence"]),
+        registry=registry,
+        epoch=int(told["epoch"]),
+        place=int(told["place"]),
+        first=first,
+        second=second,
+    )
+
+
+def _state(told: dict[str, Any]) -> State:
+    return State(
+        holdings=_hash(told["holdings"]),
+        instruments=int(told["instruments"]),
+        records=_hash(told["records"]),
+        count=int(told["count"]),
+        sequences=_hash(told["sequences"]),
+        epochs=_hash(told["epochs"]),
     )
 
 

@@ -25,9 +25,13 @@ class Remote:
     """One registry's node at `url`, asked with a supervisor's or operator's token. The session
     stays the caller's."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, token: str) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, url: str, token: str, *, tries: int = TRIES
+    ) -> None:
+        self._tries = tries
         self.session = session
         self.url = url.rstrip("/")
+        self.token = token
         self.headers = {"Authorization": f"Bearer {token}"}
 
     async def get(self, path: str, kind: type[Value]) -> Value:
@@ -40,7 +44,7 @@ class Remote:
 
     async def _ask(self, method: str, path: str, sent: bytes | None, kind: type[Value]) -> Value:
         why = ""
-        for attempt in range(TRIES):
+        for attempt in range(self._tries):
             await asyncio.sleep(attempt)
             try:
                 status, body = await self._once(method, path, sent)

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from gateway.icsd_node import views
 from gateway.icsd_node.archive import require_kept
-from htlc.units import AccountId, AssetId
+from htlc.units import AccountId, AssetId, HtlcId
 from ledgers.access import PRINCIPAL
 from ledgers.icsd import light
 from ledgers.icsd.block import carried
@@ -53,6 +53,8 @@ def add(app: web.Application, node: Node, store: Store) -> None:
     }
     app.router.add_routes([web.get(path, _followed(answer)) for path, answer in routes.items()])
     app.router.add_get("/v1/registry/holdings/{account}/{isin}", get_holding)
+    app.router.add_get("/v1/registry/contracts/{id}", get_contract)
+    app.router.add_get("/v1/registry/operations/{id}", get_operation)
 
 
 def _followed(answer: Answering) -> Answering:
@@ -128,10 +130,25 @@ async def get_issue(request: web.Request) -> web.Response:
     return _json(await _proved(request, views.issue_proof(proof), proof.state, view))
 
 
+async def get_contract(request: web.Request) -> web.Response:
+    """A contract as it is, or that there is none, with the way to a state that is final. Anyone's
+    who knows the id, as contracts are looked up."""
+    view = request.app[NODE].replica.view
+    proof = light.prove_contract(view, HtlcId(request.match_info["id"]))
+    return _json(await _proved(request, views.contract_proof(proof), proof.state, view))
+
+
+async def get_operation(request: web.Request) -> web.Response:
+    """That a transfer, issue or redemption was done, or none of this id: by its digest."""
+    view = request.app[NODE].replica.view
+    proof = light.prove_operation(view, request.match_info["id"])
+    return _json(await _proved(request, views.operation_proof(proof), proof.state, view))
+
+
 async def _proved(request: web.Request, proof: views.Json, state: State, view: View) -> views.Json:
     """The proof, made of the head, once the head is final: a block is made for that if need be."""
     node, height = request.app[NODE], view.height
-    await node.reach(view.at)
+    await node.reach(view.at, height)
     found = await _finality(request, height)
     if found["block"]["statement"]["state"] != state.root.hex():
         raise LedgerUnreachable("the head was replaced meanwhile; ask again")

@@ -15,6 +15,7 @@ from gateway.config import (
 )
 from gateway.embedded.nats_settings import Tls
 from gateway.process.ledger import LedgerProcess
+from htlc.hashlock import HashFunction
 from htlc.units import LedgerId, seconds
 from ledgers.icsd.epoch import Epoch, Member, RegistryId
 from ledgers.icsd.link import Access, context
@@ -24,6 +25,8 @@ from ledgers.icsd.start import Network
 from ledgers.icsd.stream_setup import stream_name
 from ledgers.instruments import is_bic
 from ledgers.parties import Principal, Role
+from ledgers.port import LockKind
+from ledgers.profile import Profile
 from protocols.iso20022.lexical import bic11
 
 
@@ -129,20 +132,44 @@ class NodeProcess(LedgerProcess, frozen=True, kw_only=True, forbid_unknown_field
 
     def network(self) -> Network:
         """What all registries of the network know alike. Raises ConfigurationError."""
-        members = tuple(sorted(map(_member, self.registries), key=lambda m: m.registry))
-        if not are_members(members):
-            raise ConfigurationError(
-                "registries: expected each registry once, with a name of visible ASCII without "
-                "dots and wildcards, and a key of 32 bytes in hex"
-            )
-        if self.registry not in {member.registry for member in members}:
+        epoch = first_epoch(self.registries)
+        if self.registry not in {member.registry for member in epoch.members}:
             raise ConfigurationError(f"registries: {self.registry} itself is not among them")
         return Network(
             network=LedgerId(self.ledger),
-            epoch=Epoch(number=1, members=members, start=1),
+            epoch=epoch,
             profile=self.traits().profile,
             pace=Pace(tick=seconds(self.tick_seconds), heartbeat=seconds(self.heartbeat_seconds)),
         )
+
+
+class Genesis(msgspec.Struct, frozen=True, kw_only=True):
+    """What everybody must know of a network beforehand. A node's configuration has it; so may a
+    file with these keys alone."""
+
+    ledger: str
+    registries: tuple[RegistrySettings, ...]
+    lock_kinds: tuple[LockKind, ...] = (LockKind.TWO_KEY, LockKind.HTLC)
+    hash_functions: tuple[HashFunction, ...] = (HashFunction(),)
+
+    def network(self) -> Network:
+        """Raises ConfigurationError."""
+        return Network(
+            network=LedgerId(self.ledger),
+            epoch=first_epoch(self.registries),
+            profile=Profile(lock_kinds=self.lock_kinds, hash_functions=self.hash_functions),
+        )
+
+
+def first_epoch(registries: tuple[RegistrySettings, ...]) -> Epoch:
+    """The first members. Raises ConfigurationError."""
+    members = tuple(sorted(map(_member, registries), key=lambda m: m.registry))
+    if not are_members(members):
+        raise ConfigurationError(
+            "registries: expected each registry once, with a name of visible ASCII without "
+            "dots and wildcards, and a key of 32 bytes in hex"
+        )
+    return Epoch(number=1, members=members, start=1)
 
 
 class Correspondents(msgspec.Struct, frozen=True, kw_only=True):

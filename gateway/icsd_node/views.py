@@ -6,11 +6,12 @@ from typing import Any
 from ledgers.icsd import tree
 from ledgers.icsd.entry import Certificate, Signed, Statement
 from ledgers.icsd.epoch import Epoch
-from ledgers.icsd.light import HoldingProof, IssueProof
+from ledgers.icsd.light import ContractProof, HoldingProof, IssueProof, OperationProof
 from ledgers.icsd.node import Node
-from ledgers.icsd.proof import Evidence, epoch_fields
+from ledgers.icsd.proof import Evidence, State, epoch_fields
 from ledgers.icsd.roots import Part
 from ledgers.icsd.store import Archived
+from ledgers.wire import htlc_json
 
 Json = dict[str, Any]
 
@@ -80,16 +81,9 @@ def _signed(message: Signed) -> Json:
 
 
 def issue_proof(proof: IssueProof) -> Json:
-    issuance, state = proof.issuance, proof.state
+    issuance = proof.issuance
     return {
-        "state": {
-            "holdings": state.holdings.hex(),
-            "instruments": str(state.instruments),
-            "records": state.records.hex(),
-            "count": str(state.count),
-            "sequences": state.sequences.hex(),
-            "epochs": state.epochs.hex(),
-        },
+        "state": state(proof.state),
         "issuance": {
             "asset": issuance.asset,
             "registry": issuance.registry,
@@ -98,6 +92,28 @@ def issue_proof(proof: IssueProof) -> Json:
         },
         "way": _way(proof.way),
     }
+
+
+def state(its: State) -> Json:
+    """The parts of a state root."""
+    return {
+        "holdings": its.holdings.hex(),
+        "instruments": str(its.instruments),
+        "records": its.records.hex(),
+        "count": str(its.count),
+        "sequences": its.sequences.hex(),
+        "epochs": its.epochs.hex(),
+    }
+
+
+def contract_proof(proof: ContractProof) -> Json:
+    contract = None if proof.contract is None else htlc_json(proof.contract)
+    return {"state": state(proof.state), "contract": contract, "way": _way(proof.way)}
+
+
+def operation_proof(proof: OperationProof) -> Json:
+    known = None if proof.known is None else proof.known.hex()
+    return {"state": state(proof.state), "digest": known, "way": _way(proof.way)}
 
 
 def _part(part: Part) -> Json:

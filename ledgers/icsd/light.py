@@ -27,11 +27,13 @@ from ledgers.icsd.proof import (
 )
 from ledgers.icsd.roots import (
     Issuance,
+    Record,
     account_content,
     account_record,
     balance_of,
     contract_record,
     homed_content,
+    operation_record,
 )
 from ledgers.icsd.tree import ForgedProof
 from ledgers.icsd.view import View
@@ -72,6 +74,14 @@ class ContractProof(msgspec.Struct, frozen=True, kw_only=True):
 
     state: State
     contract: Htlc | None
+    way: tree.Proof  # from it to `state.records`
+
+
+class OperationProof(msgspec.Struct, frozen=True, kw_only=True):
+    """That an issue, redemption or transfer was done, or that none of this id was."""
+
+    state: State
+    known: bytes | None  # the digest of its content
     way: tree.Proof  # from it to `state.records`
 
 
@@ -120,6 +130,12 @@ def prove_contract(view: View, id: HtlcId) -> ContractProof:
     return ContractProof(state=view.state, contract=view.book.contracts.get(id), way=way)
 
 
+def prove_operation(view: View, id: str) -> OperationProof:
+    """Of any id, too."""
+    way = tree.prove(view.roots.records, tree.key_of(operation_record(id, None)[0]))
+    return OperationProof(state=view.state, known=view.book.operations.get(id), way=way)
+
+
 def prove_epochs(view: View) -> EpochProof:
     return EpochProof(state=view.state, epoch=view.epoch, following=view.following)
 
@@ -159,13 +175,24 @@ def check_holding(proof: HoldingProof, account: AccountId, asset: AssetId, root:
 def check_contract(proof: ContractProof, id: HtlcId, root: Hash) -> Htlc | None:
     """The contract as the certified state `root` has it: EXECUTED there, it has paid for good.
     Raises ForgedProof."""
-    if proof.state.root != root:
-        raise ForgedProof("the parts of the state are not those that were certified")
-    name, content = contract_record(id, proof.contract)
-    leaf = tree.verify(proof.way, tree.key_of(name), proof.state.records, proof.state.count)
-    if (None if leaf is None else leaf.content) != content:
-        raise ForgedProof(f"the contract {id} is otherwise than it is told here")
+    _check_record(contract_record(id, proof.contract), proof.way, proof.state, root)
     return proof.contract
+
+
+def check_operation(proof: OperationProof, id: str, root: Hash) -> bytes | None:
+    """The digest of the operation that the certified state `root` knows under this id: it was done.
+    Raises ForgedProof."""
+    _check_record(operation_record(id, proof.known), proof.way, proof.state, root)
+    return proof.known
+
+
+def _check_record(record: Record, way: tree.Proof, state: State, root: Hash) -> None:
+    if state.root != root:
+        raise ForgedProof("the parts of the state are not those that were certified")
+    name, content = record
+    leaf = tree.verify(way, tree.key_of(name), state.records, state.count)
+    if (None if leaf is None else leaf.content) != content:
+        raise ForgedProof(f"the {name.replace(':', ' ')} is otherwise than it is told here")
 
 
 def check_epochs(proof: EpochProof, root: Hash) -> Epoch | None:

@@ -11,7 +11,7 @@ import tomli_w
 from aiohttp.test_utils import TestServer
 
 from gateway.cli import run
-from gateway.icsd_node import archive, moments, snapshot
+from gateway.icsd_node import archive, moments, routes, snapshot
 from ledgers.access import token_digest
 from ledgers.block import place
 from ledgers.icsd.hosted import RegistryLedger
@@ -97,6 +97,7 @@ async def served(ledger: RegistryLedger, registry: Registry) -> AsyncIterator[st
     auditor = Principal(name="auditor", role=Role.SUPERVISOR)
     async with await open_pool(registry.dsn) as pool:
         app = build_app(ledger, {token_digest(TOKEN): auditor})
+        routes.add(app, ledger.node, Store(pool))
         archive.add(app, Store(pool))
         moments.add(app, ledger.node, Store(pool))
         snapshot.add(app, ledger.node.me, pool)

@@ -1,0 +1,162 @@
+"""`lockstep registry verify` and `watch`: what anybody sees who trusts no registry."""
+
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import tomli_w
+
+from gateway.icsd_node import routes, views
+from htlc.units import SECOND, Instant
+from ledgers.icsd.entry import Statement, Vote, sign
+from ledgers.icsd.hosted import RegistryLedger
+from ledgers.icsd.proof import evidence
+from ledgers.port import Lock
+from tests.gateway.test_registry_commands import TOKEN, call, served
+from tests.ledgers.icsd.registries import KEYS, NAMES, agree, all_alive, network, registries
+from tests.ledgers.icsd.test_node import transfer
+from tests.ledgers.worlds import (
+    ALICE,
+    ALICE_ACCOUNT,
+    LEDGER,
+    TRAITS,
+    ManualClock,
+    World,
+    furnish,
+)
+
+
+class Seen:
+    """What a command said."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], genesis: Path, token: Path) -> None:
+        self._capsys = capsys
+        self._words = ("--genesis", genesis, "--token-file", token)
+        self.out = self.err = ""
+
+    async def call(self, command: str, urls: Sequence[str], *words: str) -> int:
+        sources = [word for url in urls for word in ("--from", url)]
+        code = await call(command, *self._words, *sources, *words)
+        self.out, self.err = self._capsys.readouterr()
+        return code
+
+
+@pytest.fixture
+def seen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Seen:
+    genesis, token = tmp_path / "genesis.toml", tmp_path / "token"
+    members = [
+        {"name": member.registry, "public_key": member.public_key.hex()}
+        for member in network().epoch.members
+    ]
+    functions = [
+        {"algorithm": f.algorithm.value, "encoding": f.encoding.value}
+        for f in TRAITS.profile.hash_functions
+    ]
+    content = {"ledger": LEDGER, "registries": members, "hash_functions": functions}
+    genesis.write_text(tomli_w.dumps(content))
+    token.write_text(TOKEN)
+    return Seen(capsys, genesis, token)
+
+
+def two_votes() -> Any:
+    """The fourth registry has signed two states of one height."""
+    words = []
+    for state in (b"\1", b"\2"):
+        statement = Statement(epoch=1, height=3, block=b"b", results=b"r", state=state)  # type: ignore[arg-type]
+        words.append(sign(Vote(registry=NAMES[3], statement=statement), KEYS[NAMES[3]]))
+    return evidence(*words)
+
+
+async def test_anybody_verifies_and_a_supervisor_follows_everything(
+    postgres_server: str, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ManualClock(Instant(time.time_ns() - 2 * SECOND))
+    four = await registries(postgres_server, clock)
+    async with all_alive(four) as ledgers, AsyncExitStack() as stack:
+        world = await furnish(World(ledgers[0], clock))
+        done, terms = transfer(quantity=3), world.terms()
+        await ledgers[0].submit(ALICE, [done])
+        await ledgers[0].submit(ALICE, [Lock(terms=terms)])
+        await agree(ledgers)
+        urls = [
+            await stack.enter_async_context(served(ledger, registry))
+            for ledger, registry in zip(ledgers[:2], four, strict=False)
+        ]
+        await _verify(seen, urls, done.id, terms.id)
+        await _watch(seen, urls, ledgers)
+        with monkeypatch.context() as lies:
+            lies.setattr(views, "holding_proof", _richer)
+            assert await seen.call("verify", urls, "holding", ALICE_ACCOUNT, "EUR") == 1
+            assert "does not lead to this root" in seen.err
+        with monkeypatch.context() as lies:
+            lies.setattr(routes.light, "prove_contract", lambda view, id: _forged(view, id))
+            assert await seen.call("verify", urls, "settlement", str(terms.id)) == 1
+            assert "otherwise than it is told" in seen.err
+        ledgers[0].node.replica.evidence.append(two_votes())
+        ledgers[1].node.stopped = "somebody pulled the plug"
+        async with ledgers[0].pool.acquire() as connection:
+            body = msgspec.msgpack.encode(two_votes())
+            await connection.execute(
+                "INSERT INTO evidence (registry, offence, epoch, place, body) "
+                "VALUES ($1, 'two-votes', 1, 3, $2)",
+                NAMES[3],
+                body,
+            )
+        assert await seen.call("watch", urls, "--once") == 1
+        assert "WRONG" in seen.err and "somebody pulled the plug" in seen.err
+        assert f"{NAMES[3]} is convicted of two-votes at 3" in seen.err
+        ledgers[1].node.stopped = None
+    assert await seen.call("watch", ["http://127.0.0.1:1"], "--once") == 1
+    assert "cannot be asked" in seen.err
+
+
+_HOLDING_PROOF = views.holding_proof
+
+
+def _richer(proof: Any) -> Any:
+    """The holding, with somebody else's leaf at its end."""
+    told = _HOLDING_PROOF(proof)
+    told["way"]["end"]["sum"] = "9"
+    return told
+
+
+_PROVE_CONTRACT = routes.light.prove_contract
+
+
+def _forged(view: Any, id: Any) -> Any:
+    return msgspec.structs.replace(_PROVE_CONTRACT(view, id), contract=None)
+
+
+async def _verify(seen: Seen, urls: Sequence[str], transferred: str, contract: str) -> None:
+    assert await seen.call("verify", urls, "holding", ALICE_ACCOUNT, "EUR") == 0, seen.err
+    assert f"{ALICE_ACCOUNT} holds" in seen.out and seen.err.count("final, signed by") == 2
+    assert await seen.call("verify", urls, "--json", "issue", "EUR") == 0
+    [first, _] = msgspec.json.decode(seen.out)
+    assert first["what"]["issued"] == str(sum(map(int, first["what"]["held"].values())))
+    assert await seen.call("verify", urls, "settlement", contract) == 0, seen.err + seen.out
+    assert f"{contract} is LOCKED" in seen.out
+    assert await seen.call("verify", urls, "transfer", transferred) == 0
+    assert f"{transferred} was done" in seen.out
+    for what in ("transfer", "settlement"):
+        assert await seen.call("verify", urls[:1], what, "0" * 8) == 1
+        assert "0" * 8 in seen.out and "proved by block" in seen.err
+    assert await seen.call("verify", urls, "issue", "nothing") == 1
+    assert "no such thing" in seen.err
+    assert await seen.call("verify", urls, "--age", "1", "issue", "EUR") == 1
+    assert "older than 1 s: ask another registry" in seen.err
+    assert await seen.call("verify", urls, "holding", "one") == 2
+    assert "expected ACCOUNT ISIN" in seen.err
+
+
+async def _watch(seen: Seen, urls: Sequence[str], ledgers: Sequence[RegistryLedger]) -> None:
+    assert await seen.call("watch", urls, "--once") == 0, seen.err
+    assert f"height {ledgers[0].node.head.height}" in seen.out
+    assert "1 of 1 issues whole; 0 things wrong" in seen.out
+    assert await seen.call("watch", urls, "--once", "--snapshot", "--json") == 0, seen.err
+    told = msgspec.json.decode(seen.out)
+    assert told["issues"][0]["whole"] and told["wrong"] == []
+    assert [node["registry"] for node in told["nodes"]] == list(NAMES[:2])
