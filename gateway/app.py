@@ -19,6 +19,7 @@ from gateway.journal import LOST
 from gateway.lease import TAKEOVER_SECONDS
 from gateway.process import health
 from gateway.process.drain import drain
+from gateway.process.ending import ending
 from gateway.process.health import Health
 from gateway.process.serving import serve_app
 from gateway.telemetry.gateway import GatewaySource
@@ -115,7 +116,7 @@ def _interface(
 async def _engine(engine: Engine) -> "AsyncIterator[asyncio.Task[None]]":
     """The engine's task, over when the block is left. A statement that is cancelled waits for its
     server; where that one hangs, the connections are cut."""
-    work = asyncio.create_task(_work(engine), name="engine")
+    work = asyncio.create_task(run_engine(engine), name="engine")
     try:
         yield work
     finally:
@@ -126,11 +127,12 @@ async def _engine(engine: Engine) -> "AsyncIterator[asyncio.Task[None]]":
             await asyncio.wait({work})
 
 
-async def _work(engine: Engine) -> None:
+async def run_engine(engine: Engine) -> None:
+    """The engine and the delivery of its mailboxes, until cancelled."""
     letterhead = Letterhead(bic=engine.settings.bic, sign=engine.connections.sign)
     async with asyncio.TaskGroup() as group:
         group.create_task(engine.run())
-        group.create_task(engine.webhooks.run(mailbox.writer(letterhead)))
+        group.create_task(ending(engine.webhooks.run(mailbox.writer(letterhead))))
 
 
 class Letterhead(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,6 +19,16 @@ POOL_SIZE: Final = 6
 STATEMENT_SECONDS: Final = 30.0
 """A statement that takes longer has lost its server."""
 
+SERVER_SETTINGS: Final = {
+    "synchronous_commit": "on",  # every commit is durable before it is told
+    # One plan per statement for as long as the connection lasts, each row by its index. A plan that
+    # was made while the tables were small reads them from end to end, and would be kept while they
+    # grow: until they are analyzed, each append that ends settlements read all there are.
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "jit": "off",
+}
+
 
 SEPARATOR: Final = "\x1e"
 """Between the items of a column: the character that RFC 7464 takes for it. JSON never holds it
@@ -42,14 +52,14 @@ def octets(items: Sequence[bytes | None]) -> str:
 
 @contextlib.asynccontextmanager
 async def open_pool(dsn: str, replica: str) -> AsyncIterator[Pool]:
-    """Connections of one replica; every commit on them is durable before it is told."""
+    """Connections of one replica."""
     pool = await asyncpg.create_pool(
         dsn,
         min_size=2,
         max_size=POOL_SIZE,
         command_timeout=STATEMENT_SECONDS,
         reset=_nothing_to_reset,
-        server_settings={"application_name": replica, "synchronous_commit": "on"},
+        server_settings=SERVER_SETTINGS | {"application_name": replica},
     )
     try:
         yield pool

@@ -21,7 +21,7 @@ from ledgers.book import Book, Effect, apply_all
 from ledgers.distribution import SIZES, Distribution
 from ledgers.hosted import Clock
 from ledgers.parties import Principal
-from ledgers.port import Answer, Operation, Refusal
+from ledgers.port import Answer, Lock, Operation, Refusal
 from ledgers.profile import Profile
 from ledgers.reading import LOST
 
@@ -104,6 +104,10 @@ class Writer:
         the head has moved on since: then it is None, and the batch is run `_alone`. What is read
         before is as the last batch has left it, if the head is still so when it is written.
 
+        A lock is taken to be new, without a look whether its contract is there: the primary key
+        stops the statement if it is not, and what would be refused is looked for after all, for a
+        contract that is there is told before anything else.
+
         Only of administration, which is rare, several statements are to be written at once."""
         kept, session = self._kept, self._session
         if kept is None or session is None or not session.is_alive:
@@ -112,14 +116,21 @@ class Writer:
             return None
         self._kept = None
         at = self._time(kept.head)
-        opened = await self._load(session, kept.book, requests)
+        needs = _needs(kept.book, requests)
+        unseen = needs.locks - needs.contracts - kept.book.contracts.keys()
+        opened = await _load(session, kept.book, needs)
         try:
             answers, effects = _judge_all(kept.book, requests, at)
         except AssertionError:
             # Kept rows and rows read now may be of two states, if somebody else has written. Should
             # it be an error of ours, it is met again with the head locked.
             return None
-        head = await self._write(session, kept.head, effects, opened, at)
+        if unseen and await _were_there(session, kept.book, _refused(requests, answers) & unseen):
+            return None
+        try:
+            head = await self._write(session, kept.head, effects, opened, at)
+        except asyncpg.UniqueViolationError:
+            return None
         if head is None:
             return None
         self._keep(kept.book, effects, head)
@@ -132,7 +143,9 @@ class Writer:
         self.statistics.height = head.height
         book = await self._book(session, head)
         at = self._time(head)
-        opened = await self._load(session, book, requests)
+        needs = _needs(book, requests)
+        needs.contracts |= needs.locks
+        opened = await _load(session, book, needs)
         administration, outcomes = head.administration, []
         for request in requests:
             told, administration = await self._administer(
@@ -200,20 +213,6 @@ class Writer:
         await store.load_instruments(session, book)
         return book
 
-    async def _load(
-        self, session: store.Session, book: Book, requests: Sequence[Request]
-    ) -> set[store.BalanceKey]:
-        """Load what the requests touch; returns the balances that have no row yet."""
-        needs = store.Needs()
-        for request in requests:
-            needs.contracts.update(request.ids)
-            for act in request.acts:
-                needs.add_act(act)
-            if request.by is not None:
-                needs.add_operations(book, request.by, request.operations)
-        await store.load(session, book, needs)
-        return {key for key in needs.balances if book.balances[key] is None}
-
     async def _administer(
         self,
         session: store.Session,
@@ -273,6 +272,40 @@ class Writer:
         numbers.sizes.observe(size)
         numbers.operations += size
         numbers.largest_batch = max(numbers.largest_batch, size)
+
+
+def _needs(book: Book, requests: Sequence[Request]) -> store.Needs:
+    """What the requests touch."""
+    needs = store.Needs()
+    for request in requests:
+        needs.contracts.update(request.ids)
+        for act in request.acts:
+            needs.add_act(act)
+        if request.by is not None:
+            needs.add_operations(book, request.by, request.operations)
+    return needs
+
+
+async def _load(session: store.Session, book: Book, needs: store.Needs) -> set[store.BalanceKey]:
+    """Load what is needed; returns the balances that have no row yet."""
+    await store.load(session, book, needs)
+    return {key for key in needs.balances if book.balances[key] is None}
+
+
+def _refused(requests: Sequence[Request], answers: Sequence[Sequence[Answer]]) -> set[HtlcId]:
+    """The contracts that locks were not to make."""
+    return {
+        operation.terms.id
+        for request, told in zip(requests, answers, strict=True)
+        for operation, answer in zip(request.operations, told, strict=False)  # questions come last
+        if answer.refusal is not None and isinstance(operation, Lock)
+    }
+
+
+async def _were_there(session: store.Session, book: Book, ids: set[HtlcId]) -> bool:
+    """Whether there is any of these contracts that the book has not looked for."""
+    await store.load_contracts(session, book, ids)
+    return any(book.contracts[id] is not None for id in ids)
 
 
 def _judge_all(

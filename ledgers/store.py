@@ -82,13 +82,14 @@ class Needs:
         self.mandates: set[tuple[AccountId, str]] = set()
         self.balances: set[BalanceKey] = set()
         self.contracts: set[HtlcId] = set()
+        self.locks: set[HtlcId] = set()  # the contracts that are to be made
         self.operations: set[str] = set()
 
     def add_operations(self, book: Book, by: Principal, operations: Iterable[Operation]) -> None:
         for operation in operations:
             match operation:
                 case Lock(terms=terms):
-                    self.contracts.add(terms.id)
+                    self.locks.add(terms.id)
                     self.mandates.add((terms.payer, by.name))
                     self._add_account(terms.payer, terms.asset)
                     self._add_account(terms.payee, terms.asset)
@@ -137,7 +138,7 @@ async def load(session: Session, book: Book, needs: Needs) -> None:
     """Bring into the book what the batch needs and the book has not: absent rows as None.
 
     Keys that are not spelled as keys are never sent: no such row can exist."""
-    await _load_contracts(session, book, needs)
+    await load_contracts(session, book, needs.contracts)
     for id in needs.contracts:
         needs.add_contract(book.contracts[id])
     await _load_accounts(session, book, needs)
@@ -146,8 +147,9 @@ async def load(session: Session, book: Book, needs: Needs) -> None:
     await _load_operations(session, book, needs)
 
 
-async def _load_contracts(session: Session, book: Book, needs: Needs) -> None:
-    missing = [key for key in needs.contracts if key not in book.contracts]
+async def load_contracts(session: Session, book: Book, ids: Iterable[HtlcId]) -> None:
+    """Bring contracts into the book as far as it has not looked for them."""
+    missing = [key for key in ids if key not in book.contracts]
     book.contracts.update(dict.fromkeys(missing))
     if wanted := [id for id in missing if is_uuid(id)]:
         for row in await session.fetch("load_contracts", wanted):

@@ -64,7 +64,7 @@ def server() -> Iterator[str]:
 
 
 def _wait_ready(pid_file: Path, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 100
     while not (pid_file.exists() and "ready" in pid_file.read_text()):
         assert process.poll() is None and time.monotonic() < deadline, "PostgreSQL did not start"
         time.sleep(0.01)

@@ -1,5 +1,6 @@
 """`lockstep registry`: what people do with a registry whose node does not run, and with a network
-that they do not trust (`registry_verify`, `registry_watch`)."""
+that they do not trust (`registry_verify`, `registry_watch`); an internal book held against it
+(`registry_reconcile`)."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ import asyncpg
 import click
 import msgspec
 
-from gateway.cli import registry_verify, registry_watch
+from gateway.cli import registry_reconcile, registry_verify, registry_watch
 from gateway.cli.printing import print_table
 from gateway.cli.terminal import Failure, failing, run_async, say
 from gateway.config import database, read, secret
@@ -56,13 +57,14 @@ T = TypeVar("T")
 def command() -> None:
     """Watch and verify a network; mend or rebuild a registry; begin a new log when one is lost.
 
-    `verify` and `watch` are for anybody. For all others stop the registry's node first; FILE is the
-    configuration that it is started with.
+    `verify` and `watch` are for anybody, and `reconcile` asks a node that runs. For all others stop
+    the registry's node first; FILE is the configuration that it is started with.
     """
 
 
 command.add_command(registry_verify.command)
 command.add_command(registry_watch.command)
+command.add_command(registry_reconcile.command)
 
 
 def _config(function: Callable[P, T]) -> Callable[P, T]:

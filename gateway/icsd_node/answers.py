@@ -5,8 +5,9 @@ from typing import Final
 from msgspec.structs import replace
 
 from gateway.icsd_node.orders import Order
+from gateway.icsd_node.postings import Done
 from htlc.contract import Refusal
-from htlc.units import HtlcId, Instant, LedgerId
+from htlc.units import HtlcId, LedgerId
 from protocols.iso20022.advice import (
     Confirmation,
     Outbound,
@@ -64,29 +65,33 @@ def refused_by_network(order: Order, reference: str, refusal: Refusal) -> Outbou
     return refused(order, reference, code, f"{refusal.value}: nothing was done")
 
 
-def done(order: Order, reference: str, at: Instant, contract: HtlcId, ledger: LedgerId) -> Outbound:
-    """semt.015 or sese.025: final. `contract` is what a lock or a release is about."""
+def done(order: Order, reference: str, done: Done, contract: HtlcId, ledger: LedgerId) -> Outbound:
+    """semt.015 or sese.025: final. `contract` is what a lock or a release is about. The posting is
+    named as the servicer's reference; in semt.015, where that is the contract, as the market's."""
     if isinstance(order, PositionOrder):
         return PositionConfirmation(
             id=order.id,
             servicer_tx=reference,
+            market_tx=done.posting,
             position=order.position,
             posting=order.posting,
-            effective_at=at,
-            lock=_block(order, at, contract, ledger),
+            effective_at=done.at,
+            lock=_block(order, done, contract, ledger),
         )
     return Confirmation(
-        references=References(account_owner_tx=order.transaction_id, market_tx=reference),
+        references=References(
+            account_owner_tx=order.transaction_id, servicer_tx=done.posting, market_tx=reference
+        ),
         instruction=order,
-        effective_at=at,
+        effective_at=done.at,
     )
 
 
 def _block(
-    order: PositionOrder, at: Instant, contract: HtlcId, ledger: LedgerId
+    order: PositionOrder, done: Done, contract: HtlcId, ledger: LedgerId
 ) -> LockBlock | None:
     """The terms as they were sent, with what became of them."""
     if order.lock is None or order.posting not in _STATUS:
         return None
-    event = LedgerEvent(ledger=ledger, lock=contract, at=at)
+    event = LedgerEvent(ledger=ledger, lock=contract, height=done.height, at=done.at)
     return replace(order.lock, status=_STATUS[order.posting], event=event)

@@ -15,14 +15,13 @@ from typing import Final
 from gateway.http.heads import message_id, related_to
 from gateway.icsd_node import answers, orders
 from gateway.icsd_node.message_store import Message, MessageStore, Reply, Waiting
-from gateway.icsd_node.orders import Asked, Network, Order
+from gateway.icsd_node.orders import Network, Order
+from gateway.icsd_node.postings import Asked, Postings
 from gateway.mailbox import Mailboxes
 from gateway.port import Busy, Stored, Taken, Webhook
 from gateway.telemetry.logs import Say
 from gateway.webhooks import Webhooks
-from htlc.contract import Htlc
-from htlc.units import SECOND, HtlcId, Instant
-from ledgers.hosted import PAGE_MAX
+from htlc.units import HtlcId
 from ledgers.icsd.entry import ENTRIES_MAX, Entry
 from ledgers.icsd.epoch import RegistryId
 from ledgers.icsd.hosted import RegistryLedger
@@ -44,10 +43,6 @@ ACCEPTED: Final = frozenset(
 
 AGAIN_SECONDS: Final = 1.0
 """Before what did not become final is asked for again; by then a log has a new leader, or not."""
-
-SKEW: Final = 60 * SECOND
-"""How far ledger time may be behind the clock that noted when a message came: a block may be 30 s
-off the clock of who votes for it, and stands still until the next one is made."""
 
 
 class MessageRoom:
@@ -208,50 +203,35 @@ class MessageRoom:
         if not waiting:
             return False
         results = await self._ledger.node.ask([each.entry for each in waiting])
-        replies = []
+        replies, postings = [], Postings(self._ledger)
         for each, answer in zip(waiting, results, strict=True):
             assert isinstance(answer, Answer), "an operation is told an answer"
             if answer.refusal is not Refusal.OVERLOADED:
-                replies.append((each, await self._reply(each, answer)))
+                replies.append((each, await self._reply(each, answer, postings)))
         await self._store.answer(replies)
         self._mailboxes.delivered(reply.member for _, reply in replies)
         self._doubtful = False
         return bool(replies)
 
-    async def _reply(self, waiting: Waiting, answer: Answer) -> Reply:
+    async def _reply(self, waiting: Waiting, answer: Answer, postings: Postings) -> Reply:
         item = reread(waiting.raw)
         return Reply(
             member=bic11(item.header.sender),  # it was its own when it sent this
             related=related_to(item.header),
             at=self._now(),
-            content=await self._told(waiting, decoded(item), answer),
+            content=await self._told(waiting, decoded(item), answer, postings),
         )
 
-    async def _told(self, waiting: Waiting, order: Order, answer: Answer) -> Outbound:
+    async def _told(
+        self, waiting: Waiting, order: Order, answer: Answer, postings: Postings
+    ) -> Outbound:
         reference = message_id(waiting.id)
         if answer.refusal is not None:
             return answers.refused_by_network(order, reference, answer.refusal)
         asked = waiting.entry.operation
         assert isinstance(asked, Lock | Refund | Transfer), "what `orders.judged` makes"
-        at = await self._done_at(waiting, asked, answer)
-        return answers.done(order, reference, at, _contract(asked), self._ledger.seal.ledger)
-
-    async def _done_at(self, waiting: Waiting, asked: Asked, answer: Answer) -> Instant:
-        """When it was done, by ledger time. A contract says so itself; an answer to a transfer that
-        was done before has the time of the answer, so its posting is looked up."""
-        if isinstance(answer.htlc, Htlc):
-            ended = answer.htlc.ended_at
-            return answer.htlc.locked_at if isinstance(asked, Lock) or ended is None else ended
-        assert isinstance(asked, Transfer), "a lock or a release that was done has its contract"
-        if not self._doubtful:
-            return answer.at
-        after = await self._ledger.last_before(Instant(max(waiting.received_at - SKEW, 0)))
-        while page := await self._ledger.movements(asked.debit, after, None, PAGE_MAX):
-            for fact in page:
-                if fact.id == asked.id:
-                    return fact.at
-            after = page[-1].cursor
-        return answer.at
+        done = await postings.done(asked, answer, waiting.received_at, doubtful=self._doubtful)
+        return answers.done(order, reference, done, _contract(asked), self._ledger.seal.ledger)
 
 
 def require_away(error: Exception) -> None:

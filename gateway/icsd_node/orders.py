@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from gateway.icsd_node.postings import Asked
 from htlc.hashlock import Algorithm, Encoding, Hashlock
 from htlc.units import SECOND, AccountId, AssetId, HtlcId, Instant, LegId, Quantity, SettlementId
 from ledgers.icsd.epoch import RegistryId
@@ -48,7 +49,6 @@ _ENCODINGS: Final = {
 }
 
 Order = PositionOrder | SettlementInstruction
-Asked = Lock | Refund | Transfer
 
 
 class Network(msgspec.Struct, frozen=True, kw_only=True):

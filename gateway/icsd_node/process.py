@@ -13,6 +13,7 @@ from gateway.icsd_node import archive, moments, routes, snapshot
 from gateway.icsd_node.front import Front, front_of
 from gateway.icsd_node.settings import NodeProcess
 from gateway.process import health
+from gateway.process.ending import ending
 from gateway.process.life import Ready, addresses, live
 from gateway.process.pulse import EVERY_SECONDS, Pulse
 from gateway.process.serving import serve_app
@@ -94,7 +95,7 @@ async def serve(settings: NodeProcess, listening: Listening, ready: Ready, say: 
             await serve_app(app, listening[0]),
         ]
         work = group.create_task(_run(parts.node, say), name="node")
-        tasks = [group.create_task(each) for each in beside]
+        tasks = [group.create_task(ending(each)) for each in beside]
         state.started = True
         ready()
         try:

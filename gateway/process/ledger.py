@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.config import ConfigurationError, database
 from gateway.process import health
+from gateway.process.ending import ending
 from gateway.process.life import Ready, addresses, live
 from gateway.process.pulse import Pulse
 from gateway.process.serving import serve_app
@@ -117,7 +118,7 @@ async def serve(settings: LedgerProcess, seal: Seal, listening: Listening, ready
             await serve_app(health.build_app(state, exposed, lambda: lag.last), listening[1]),
             await serve_app(service, listening[0]),
         ]
-        beside = [group.create_task(pulse.run()), group.create_task(lag.run())]
+        beside = [group.create_task(ending(pulse.run())), group.create_task(lag.run())]
         state.started = True
         ready()
         try:

@@ -244,14 +244,23 @@ class Statements:
 
     async def run(self) -> None:
         """Look for business days that are over until cancelled."""
+        said = ""
         while self._daily:
-            try:
-                await self.close_days()
-            except LOST as error:
-                self._say(f"statements wait for the database: {error!r}")
-            except AWAY as error:
-                self._say(f"statements wait for a ledger: {error}")
+            why = await self._closed()
+            if why not in ("", said):  # once, not every time that it is looked
+                self._say(f"statements wait for {why}")
+            said = why
             await asyncio.sleep(PERIOD_SECONDS)
+
+    async def _closed(self) -> str:
+        """Make the statements that are due; what that waits for."""
+        try:
+            await self.close_days()
+        except LOST as error:
+            return f"the database: {error!r}"
+        except AWAY as error:
+            return f"a ledger: {error}"
+        return ""
 
     async def close_days(self) -> None:
         """Make the statements of every day that is over, unless another replica does."""

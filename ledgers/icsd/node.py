@@ -29,7 +29,7 @@ from typing import Final
 import msgspec
 
 from htlc.contract import Htlc
-from htlc.units import HtlcId, Instant
+from htlc.units import SECOND, HtlcId, Instant
 from ledgers.block import leaf
 from ledgers.hosted import BATCH_MAX
 from ledgers.icsd.block import Block, Outcome, carried
@@ -66,10 +66,10 @@ ANSWER_SECONDS: Final = 12.0
 """That a caller waits, less than a client's own deadline (15 s): then it hears that the outcome is
 not known yet. A log without a leader is back after 4 to 16 s; who asks again is told the same."""
 
-BUSY_SECONDS: Final = 0.005
-IDLE_SECONDS: Final = 0.2
-"""Between two looks at the clock while a cut may fall due, and while nothing waits for one: a
-quarter of the tick, a twentieth of the heartbeat."""
+LOOK_SECONDS: Final = 0.001
+LOOK_SECONDS_MAX: Final = 0.2
+"""The shortest and the longest time between two looks at the clock: when a cut falls due is known,
+but clocks are set."""
 
 
 class Node:
@@ -201,10 +201,10 @@ class Node:
             await self.inbox.awake.wait()
             self.inbox.awake.clear()
             self._take()
+            self._turned.set()  # a cut needs nothing of ours that is not durable
             while step := self._step():
                 await self._store.write(step)
                 self._done(step)
-            self._turned.set()
             if self.inbox.messages:
                 self.inbox.awake.set()
         divergence = self.replica.stopped
@@ -260,7 +260,7 @@ class Node:
             sealed=self._sealed(final),
             decided=self.past.decided([b for b, _ in self._unfinal], replica.certified),
             sent=max((o.sequence for o in self._own(final)), default=0),
-            bundle=self._next_bundle(),
+            bundle=self.outbox.next(),
         )
         said = step.votes or step.certificates or step.evidence or step.bundle
         if not (applied or final or said):
@@ -281,10 +281,6 @@ class Node:
             last = step.sealed[-1].block
             changes |= {"chain": last.header.height, "chain_hash": last.hash}
         return msgspec.structs.replace(self.head, **changes)
-
-    def _next_bundle(self) -> tuple[int, bytes] | None:
-        made = self.outbox.next()
-        return None if made is None else (made[0], pack(made[1]))
 
     def _to_vote(self) -> list[tuple[Statement, Signed]]:
         statement = self.replica.to_vote(self._clock())
@@ -331,6 +327,7 @@ class Node:
         for statement, signed in step.votes:
             self.replica.signed(statement)
             self._hold_to(signed, Vote(registry=self.me, statement=statement))
+            self._turned.set()
         if step.final:
             self._tell_time()
 
@@ -374,12 +371,14 @@ class Node:
 
     async def _cut(self) -> None:
         while True:
-            cut = self.replica.to_cut(self._clock(), bool(self._times))
+            self._turned.clear()
+            now, waiting = self._clock(), bool(self._times)
+            cut = self.replica.to_cut(now, waiting)
             if cut is not None:
                 await self._publish(cut)
-            busy = self._times or self.replica.pending or len(self._unfinal) > 1
-            await _either(self._turned, BUSY_SECONDS if busy else IDLE_SECONDS)
-            self._turned.clear()
+            due = self.replica.cut_due(now, waiting)
+            seconds = LOOK_SECONDS_MAX if due is None else (due - now) / SECOND
+            await _either(self._turned, min(max(seconds, LOOK_SECONDS), LOOK_SECONDS_MAX))
 
     async def _publish(self, cut: Cut) -> None:
         """Whatever becomes of it, the log will tell: another registry's may have been first."""

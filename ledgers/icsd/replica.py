@@ -328,23 +328,30 @@ class Replica:
             return "the time of the block is behind our clock by more than 30 s"
         return None
 
-    def to_cut(self, now: Instant, waiting: bool) -> Cut | None:
-        """The cut to publish now, if it is our turn, after `guard`. `waiting`: somebody needs a
-        time later than the head's."""
+    def cut_due(self, now: Instant, waiting: bool) -> Instant | None:
+        """When we would publish the next cut, as things stand; None if it is not ours to do.
+        `waiting`: somebody needs a time later than the head's."""
         height = self.view.height + 1
         epoch = self.view.epoch_at(height)
         if self.me is None or self._is_silent or epoch.key(self.me) is None:
             return None
         if self.view.height and not self._has_certificate_of_head:
             return None
-        if now < self._due_at(now, waiting) + 3 * epoch.rank(self.me, height) * self.pace.tick:
-            return None
+        due = self._due_at(now, waiting) + 3 * epoch.rank(self.me, height) * self.pace.tick
         made = self._rest.cut_made
-        if made is not None and made <= now < made + self.pace.again:
+        if made is not None and made <= now:
+            due = max(due, made + self.pace.again)
+        return Instant(due)
+
+    def to_cut(self, now: Instant, waiting: bool) -> Cut | None:
+        """The cut to publish now, if it is our turn, after `guard`."""
+        due = self.cut_due(now, waiting)
+        if due is None or now < due or self.me is None:
             return None
+        height = self.view.height + 1
         self._rest.cut_made = now
         return Cut(
-            epoch=epoch.number,
+            epoch=self.view.epoch_at(height).number,
             registry=self.me,
             height=height,
             at=self._time_of_cut(now),

@@ -36,6 +36,8 @@ EMPTY: Final = EMPTY_HASH + bytes(8)
 
 KEY_BITS: Final = 256
 
+_sha256: Final = hashlib.sha256
+
 
 class Leaf(msgspec.Struct, frozen=True, gc=False):
     """One member of the map. `content` is what a proof shows of it, at most some 100 bytes;
@@ -87,7 +89,7 @@ class ForgedProof(Exception):
 
 def key_of(name: str) -> bytes:
     """The place of a name in a tree: its hash, so that nobody chooses who is whose neighbour."""
-    return hashlib.sha256(name.encode()).digest()
+    return _sha256(name.encode()).digest()
 
 
 def leaf(key: bytes, sum: int, content: bytes) -> Leaf:
@@ -104,27 +106,25 @@ def total(tree: Tree) -> int:
 
 
 def _leaf_hash(key: bytes, sum: int, content: bytes) -> bytes:
-    return hashlib.sha256(b"\x00" + key + sum.to_bytes(8, "big") + content).digest()
+    return _sha256(b"\x00" + key + sum.to_bytes(8, "big") + content).digest()
 
 
 def _branch_hash(left: bytes, right: bytes) -> bytes:
     """Of the commitments of both sides."""
-    return hashlib.sha256(b"\x01" + left + right).digest()
+    return _sha256(b"\x01" + left + right).digest()
 
 
 def _branch(left: Tree, right: Tree) -> Tree:
     """The two subtrees under one node; a leaf that is alone moves up."""
-    if left is None:
-        if not isinstance(right, Branch):
-            return right
-        total, hashed = right.sum, _branch_hash(EMPTY, right.commitment)
-    elif right is None:
-        if not isinstance(left, Branch):
-            return left
-        total, hashed = left.sum, _branch_hash(left.commitment, EMPTY)
-    else:
-        total, hashed = left.sum + right.sum, _branch_hash(left.commitment, right.commitment)
-    return Branch(hashed + total.to_bytes(8, "big"), total, left, right)
+    if left is not None and right is not None:
+        summed = left.sum + right.sum
+        hashed = _sha256(b"\x01" + left.commitment + right.commitment).digest()
+        return Branch(hashed + summed.to_bytes(8, "big"), summed, left, right)
+    only = left or right
+    if not isinstance(only, Branch):
+        return only
+    sides = (EMPTY, only.commitment) if left is None else (only.commitment, EMPTY)
+    return Branch(_branch_hash(*sides) + only.commitment[32:], only.sum, left, right)
 
 
 # --- changing a tree -----------------------------------------------------------------------------
@@ -142,35 +142,48 @@ def update(tree: Tree, changes: Mapping[bytes, Leaf | None]) -> Tree:
     """The tree after all changes. Each node above a change is hashed once, however many changes
     are below it."""
     ordered = sorted(changes.items())
-    return _updated(tree, ordered, 0, len(ordered), 0)
+    places = [int.from_bytes(key, "big") for key, _ in ordered]
+    return _updated(tree, ordered, places, 0, len(ordered), 0)
 
 
-def _updated(tree: Tree, changes: Changes, low: int, high: int, depth: int) -> Tree:
-    """`tree`, whose keys share their first `depth` bits, after changes[low:high]."""
+def _updated(
+    tree: Tree, changes: Changes, places: Sequence[int], low: int, high: int, depth: int
+) -> Tree:
+    """`tree`, whose keys share their first `depth` bits, after changes[low:high], whose keys as
+    numbers are `places`."""
     if high - low < 2:
-        return tree if low == high else _with(tree, *changes[low], depth)
+        return tree if low == high else _with(tree, *changes[low], places[low], depth)
     if not isinstance(tree, Branch):
         return _grown(tree, changes[low:high], depth)
-    middle = _first_right(changes, low, high, depth)
-    left = _updated(tree.left, changes, low, middle, depth + 1)
-    right = _updated(tree.right, changes, middle, high, depth + 1)
+    middle = _middle(places, low, high, KEY_BITS - 1 - depth)
+    left = _updated(tree.left, changes, places, low, middle, depth + 1)
+    right = _updated(tree.right, changes, places, middle, high, depth + 1)
     return _branch(left, right)
 
 
-def _with(tree: Tree, key: bytes, leaf: Leaf | None, depth: int) -> Tree:
+def _middle(places: Sequence[int], low: int, high: int, shift: int) -> int:
+    """Where those with a 1 at 2^shift begin; the bits above it are the same in places[low:high]."""
+    if not places[high - 1] >> shift & 1:
+        return high
+    first = places[low] >> shift
+    return low if first & 1 else bisect_left(places, (first | 1) << shift, low, high)
+
+
+def _with(tree: Tree, key: bytes, leaf: Leaf | None, place: int, depth: int) -> Tree:
     """After one change: most of the way of many changes is walked by one alone."""
-    siblings: list[Tree] = []
+    way: list[tuple[Branch, int]] = []
+    shift = KEY_BITS - 1 - depth
     while isinstance(tree, Branch):
-        right = _bit(key, depth)
-        siblings.append(tree.left if right else tree.right)
+        right = place >> shift & 1
+        way.append((tree, right))
         tree = tree.right if right else tree.left
-        depth += 1
-    node = _grown(tree, [(key, leaf)], depth)
-    while siblings:
-        depth -= 1
-        right = _bit(key, depth)
-        sibling = siblings.pop()
-        node = _branch(sibling, node) if right else _branch(node, sibling)
+        shift -= 1
+    if tree is None or tree.key == key:
+        node: Tree = leaf
+    else:
+        node = _grown(tree, [(key, leaf)], depth + len(way))
+    for above, right in reversed(way):
+        node = _branch(above.left, node) if right else _branch(node, above.right)
     return node
 
 

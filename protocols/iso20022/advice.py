@@ -169,6 +169,7 @@ class References(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     market_tx: str | None = None
     counterparty_market_tx: str | None = None
     common_id: str | None = None
+    servicer_tx: str | None = None  # of the posting, in a registry's confirmation
 
 
 class TransactionDetails(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

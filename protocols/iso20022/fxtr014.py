@@ -16,12 +16,11 @@ from protocols.iso20022.fx import FxAmendment, FxAmount, FxCancellation, FxTrade
 from protocols.iso20022.instruction import NO_DATE, Unreadable
 from protocols.iso20022.lexical import boolean, decimal_text
 from protocols.iso20022.lock_block import LockBlock
-from protocols.iso20022.schemas import SUPL, local_name
+from protocols.iso20022.schemas import local_name
 
 #: ISO 4217: "no currency", where an amount is none in money.
 NO_CURRENCY: Final = "XXX"
 
-_SUPPLEMENT: Final = f"{{{SUPL}}}Document"
 
 _Request = TypeVar("_Request", FxAmendment, FxCancellation)
 
@@ -175,18 +174,4 @@ class _Reading:
         )
 
     def _lock(self) -> LockBlock | None:
-        blocks = [
-            supplement[-1][0]
-            for supplement in self._root.iterfind("{*}SplmtryData")
-            if supplement[-1][0].tag == _SUPPLEMENT
-        ]
-        if not blocks:
-            return None
-        if len(blocks) > 1:
-            rule = "one lock block at most stands in an instruction"
-            self._fault(RejectionReason.VALR, "SplmtryData", rule)
-        try:
-            return lock_block.read(blocks[0])
-        except ValueError as error:  # an instant that XML Schema allows and no clock shows
-            self._fault(RejectionReason.VALR, "SplmtryData/Envlp/Document", str(error))
-            return None
+        return lock_block.find(self._root.iterfind("{*}SplmtryData"), self._fault)

@@ -4,16 +4,22 @@ ISO 20022 supplementary data: `PlcAndNm` says what is extended, `Envlp` holds on
 namespace of its own. A preimage never stands in a message.
 """
 
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Final
 
 import msgspec
 from lxml import etree
 
+from protocols.iso20022.codes import RejectionReason
 from protocols.iso20022.lexical import bic11, escaped, instant, instant_text
 from protocols.iso20022.schemas import SUPL
 
 _NS: Final = f"{{{SUPL}}}"
+DOCUMENT: Final = f"{_NS}Document"
+"""The root of the block within its envelope."""
+
+ONE_AT_MOST: Final = "one lock block at most stands in an instruction"
 
 
 class HashAlgorithm(StrEnum):
@@ -104,6 +110,23 @@ def terms(block: LockBlock) -> Terms:
         tuple(sorted((expiry.leg, expiry.expires_at) for expiry in block.expiries)),
         (bic11(holder.bic), holder.role) if holder else None,
     )
+
+
+def find(
+    supplements: Iterable[etree._Element], fault: Callable[[RejectionReason, str, str], None]
+) -> LockBlock | None:
+    """The block among the `SplmtryData` of an instruction, if there is one; what is wrong with it
+    is told to `fault` with code, field and rule."""
+    blocks = [supplement[-1][0] for supplement in supplements if supplement[-1][0].tag == DOCUMENT]
+    if not blocks:
+        return None
+    if len(blocks) > 1:
+        fault(RejectionReason.VALR, "SplmtryData", ONE_AT_MOST)
+    try:
+        return read(blocks[0])
+    except ValueError as error:  # an instant that XML Schema allows and no clock shows
+        fault(RejectionReason.VALR, "SplmtryData/Envlp/Document", str(error))
+        return None
 
 
 def read(element: etree._Element) -> LockBlock:

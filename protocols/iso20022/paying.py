@@ -1,7 +1,6 @@
 """Pieces that the cash messages read and write alike: agents, accounts, amounts, references."""
 
 from datetime import date
-from typing import Final
 
 from lxml import etree
 
@@ -12,9 +11,6 @@ from protocols.iso20022.currencies import minor_units
 from protocols.iso20022.lexical import decimal_text, escaped, padded
 from protocols.iso20022.lock_block import LockBlock
 from protocols.iso20022.payment import PaymentFault, PaymentReferences
-from protocols.iso20022.schemas import SUPL
-
-_SUPPLEMENT: Final = f"{{{SUPL}}}Document"
 
 
 class Reading:
@@ -65,11 +61,13 @@ class Reading:
     def lock(self, place: str, field: str) -> LockBlock | None:
         """The lock block beneath an element, if it carries one."""
         holder = self.find(place) if place else self.root
-        found = None if holder is None else next(holder.iter(_SUPPLEMENT), None)
-        if found is None:
+        found = [] if holder is None else list(holder.iter(lock_block.DOCUMENT))
+        if not found:
             return None
+        if len(found) > 1:
+            self.fault(PaymentReason.NARR, field, lock_block.ONE_AT_MOST)
         try:
-            return lock_block.read(found)
+            return lock_block.read(found[0])
         except ValueError as error:
             self.fault(PaymentReason.NARR, field, str(error))
             return None

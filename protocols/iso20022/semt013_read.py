@@ -10,7 +10,6 @@ from datetime import date
 from typing import Final
 
 import msgspec
-from lxml import etree
 
 from protocols.iso20022 import lock_block
 from protocols.iso20022.codes import RejectionReason
@@ -19,11 +18,10 @@ from protocols.iso20022.instruction import NO_DATE, QuantityType, Unreadable
 from protocols.iso20022.lexical import bic11, decimal_text
 from protocols.iso20022.lock_block import LockBlock
 from protocols.iso20022.positions import Position, Posting
-from protocols.iso20022.schemas import SUPL, local_name
+from protocols.iso20022.schemas import local_name
 
 ROOT: Final = "/Document/IntraPosMvmntInstr"
 
-_SUPPLEMENT: Final = f"{{{SUPL}}}Document"
 
 _TO_ACCOUNT: Final = re.compile(r"to account (\S{1,140})").fullmatch
 
@@ -70,7 +68,8 @@ def decode(enveloped: Enveloped) -> PositionOrder:
     """The order in a validated message."""
     reading = _Reading(enveloped)
     position, posting = _position(reading), _posting(reading)
-    lock, to_account = _lock(reading), _to_account(reading)
+    supplements = reading.root.iterchildren("{*}SplmtryData")
+    lock, to_account = lock_block.find(supplements, reading.fault), _to_account(reading)
     settlement_date = _date(reading)
     return PositionOrder(
         id=reading.text("TxId") or "",
@@ -150,18 +149,3 @@ def _to_account(reading: _Reading) -> str | None:
         rule = 'it says "to account X", or is left out'
         reading.fault(RejectionReason.VALR, "IntraPosDtls/InstrPrcgAddtlDtls", rule)
     return found[1] if found else None
-
-
-def _lock(reading: _Reading) -> LockBlock | None:
-    blocks: list[etree._Element] = [
-        supplement[-1][0]
-        for supplement in reading.root.iterchildren("{*}SplmtryData")
-        if supplement[-1][0].tag == _SUPPLEMENT
-    ]
-    if len(blocks) > 1:
-        reading.fault(RejectionReason.VALR, "SplmtryData", "one lock block at most stands in it")
-    try:
-        return lock_block.read(blocks[0]) if blocks else None
-    except ValueError as error:  # an instant that XML Schema allows and no clock shows
-        reading.fault(RejectionReason.VALR, "SplmtryData/Envlp/Document", str(error))
-        return None

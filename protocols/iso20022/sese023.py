@@ -31,14 +31,12 @@ from protocols.iso20022.instruction import (
 )
 from protocols.iso20022.lexical import boolean, decimal_text
 from protocols.iso20022.lock_block import LockBlock
-from protocols.iso20022.schemas import SUPL
 from protocols.iso20022.sese023_write import encode
 
 __all__ = ["decode", "encode"]
 
 ROOT: Final = "/Document/SctiesSttlmTxInstr"
 
-_SUPPLEMENT: Final = f"{{{SUPL}}}Document"
 _CUM_EX: Final = {"CCPN": CumEx.CUM, "XCPN": CumEx.EX}
 # A dictionary is a third of the price of calling the enumeration, and this is the hot path.
 _QUANTITY_TYPES: Final = {kind.value: kind for kind in QuantityType}
@@ -279,21 +277,7 @@ class _Reading:
             )
 
     def _lock(self) -> LockBlock | None:
-        blocks = [
-            supplement[-1][0]
-            for supplement in self._root.iterchildren(self._ns + "SplmtryData")
-            if supplement[-1][0].tag == _SUPPLEMENT
-        ]
-        if not blocks:
-            return None
-        if len(blocks) > 1:
-            rule = "one lock block at most stands in an instruction"
-            self._fault(RejectionReason.VALR, "SplmtryData", rule)
-        try:
-            return lock_block.read(blocks[0])
-        except ValueError as error:  # an instant that XML Schema allows and no clock shows
-            self._fault(RejectionReason.VALR, "SplmtryData/Envlp/Document", str(error))
-            return None
+        return lock_block.find(self._root.iterchildren(self._ns + "SplmtryData"), self._fault)
 
 
 def _text(element: etree._Element) -> str:

@@ -46,6 +46,7 @@ def _identification(confirmation: Confirmation) -> str:
     ids, i = confirmation.references, confirmation.instruction
     return (
         f"<TxIdDtls><AcctOwnrTxId>{escaped(ids.account_owner_tx, 35)}</AcctOwnrTxId>"
+        + tag("AcctSvcrTxId", ids.servicer_tx, 35)
         + tag("MktInfrstrctrTxId", ids.market_tx, 35)
         + tag("CtrPtyMktInfrstrctrTxId", ids.counterparty_market_tx, 35)
         + f"<SctiesMvmntTp>{i.movement}</SctiesMvmntTp><Pmt>{i.payment}</Pmt>"

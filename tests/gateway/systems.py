@@ -93,7 +93,7 @@ def _fields(settings: Settings) -> dict[str, Any]:
     return {name: getattr(settings, name) for name in settings.__struct_fields__}
 
 
-async def until(met: Callable[[], Any] | Callable[[], Awaitable[Any]], within: float = 15.0) -> Any:
+async def until(met: Callable[[], Any] | Callable[[], Awaitable[Any]], within: float = 60.0) -> Any:
     """Wait for something to become true; what it was."""
     deadline = time.monotonic() + within
     while True:

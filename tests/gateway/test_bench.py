@@ -477,6 +477,10 @@ def test_another_machine_is_warned_of() -> None:
         ("--cases", "iso-batch", "--shape", "pvp"),
         ("--shape", "ring", "--against-database"),
         ("--fault-rate", "1"),
+        ("--settled", "1", "--target", "."),
+        ("--soak", "5"),
+        ("--soak", "5", "--cases", "json-bulk", "--in-flight", "50", "--seconds", "9"),
+        ("--soak", "1", "--cases", "json-bulk", "--in-flight", "50"),
     ],
     ids=" ".join,
 )

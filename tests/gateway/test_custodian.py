@@ -105,7 +105,7 @@ async def test_the_command_sends_and_tells_until_all_is_over(
         call = functools.partial(
             CliRunner().invoke, custodian.command, words, standalone_mode=False
         )
-        result = await asyncio.wait_for(asyncio.to_thread(call), 20)
+        result = await asyncio.wait_for(asyncio.to_thread(call), 100)
     assert result.return_value == 1, result.output
     assert f"{item.transaction_id}: Rjctd DMON" in result.stdout
     assert "XBAH" in result.stderr

@@ -2,9 +2,13 @@
 
 import asyncio
 import contextlib
+import types
+from typing import cast
 
 import pytest
 
+from gateway import app
+from gateway.engine import Engine
 from gateway.process.ending import ending
 
 
@@ -32,9 +36,42 @@ async def test_a_loop_that_takes_the_cancellation_for_a_loss_is_cancelled_again(
     await asyncio.sleep(0.01)
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await task
     assert task.cancelled() and len(losses) == 2
+
+
+class Hanging:
+    """An engine whose webhooks wait for a database that hangs: twice they take a cancellation for
+    a loss."""
+
+    settings = types.SimpleNamespace(bic="LCKSNL20XXX")
+    connections = types.SimpleNamespace(sign=lambda _, message: message)
+
+    def __init__(self) -> None:
+        self.webhooks = types.SimpleNamespace(run=self.deliver)
+        self.told = 0
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+    async def deliver(self, _: object) -> None:
+        for _ in range(200):
+            try:
+                await asyncio.sleep(0.05)
+            except asyncio.CancelledError:
+                self.told += 1
+                if self.told == 3:
+                    raise
+
+
+async def test_webhooks_that_lose_their_database_do_not_keep_a_gateway_from_its_end() -> None:
+    engine = Hanging()
+    task = asyncio.create_task(app.run_engine(cast(Engine, engine)))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.wait({task})
+    assert task.cancelled() and engine.told == 3
 
 
 async def test_what_fails_fails() -> None:

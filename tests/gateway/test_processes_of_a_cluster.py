@@ -68,12 +68,12 @@ async def test_replicas_share_a_file_and_have_names_of_their_own(
     )
     assert process.stdout is not None
     try:
-        ready = json.loads(await asyncio.wait_for(process.stdout.readline(), 30))
+        ready = json.loads(await asyncio.wait_for(process.stdout.readline(), 100))
         assert ready["event"] == "ready"
         assert await replica_names(dsn) == {"gateway-7"}
     finally:
         process.terminate()
-        assert await asyncio.wait_for(process.wait(), 20) == 0
+        assert await asyncio.wait_for(process.wait(), 60) == 0
 
 
 def test_migrate_reads_its_dsn_from_a_file(

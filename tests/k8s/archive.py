@@ -94,7 +94,7 @@ class Site:
         self._until("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'")
 
     def _until(self, query: str) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 100
         while self.sql(query).strip() != "1":
             assert time.monotonic() < deadline, query
             time.sleep(0.05)
@@ -102,7 +102,7 @@ class Site:
     def start(self) -> None:
         options = [part for setting in SETTINGS for part in ("-c", setting)]
         server = self._spawn("postgres", "-D", str(self.data), "-k", str(self.home), *options)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 200
         pid_file = self.data / "postmaster.pid"
         while not (pid_file.exists() and "ready" in pid_file.read_text()):
             said = (self.home / "postgres.log").read_text()[-2000:]

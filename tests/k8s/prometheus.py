@@ -53,15 +53,15 @@ class Prometheus:
             if a["state"] == "firing"
         }
 
-    async def until(self, *wanted: tuple[str, str], within: float = 30.0) -> None:
+    async def until(self, *wanted: tuple[str, str], within: float = 120.0) -> None:
         """Wait until these alerts fire."""
         await self._until(lambda firing: set(wanted) <= firing, within)
 
-    async def over(self, *alerts: tuple[str, str], within: float = 30.0) -> None:
+    async def over(self, *alerts: tuple[str, str], within: float = 120.0) -> None:
         """Wait until these alerts fire no more."""
         await self._until(lambda firing: not set(alerts) & firing, within)
 
-    async def quiet(self, within: float = 30.0) -> None:
+    async def quiet(self, within: float = 120.0) -> None:
         """Wait until nothing fires but what always does."""
         await self._until(lambda firing: firing == {("LockstepDeadMansSwitch", "")}, within)
 
@@ -121,7 +121,7 @@ async def prometheus(
     )
     try:
         made = Prometheus(f"http://127.0.0.1:{port}", session)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while True:
             with contextlib.suppress(aiohttp.ClientError, AssertionError):
                 if await made.up() == len(running.ready["metrics"]):

@@ -18,7 +18,7 @@ from tests.k8s.prometheus import prometheus
 from tests.system.load import EURO, REGISTRY, Load
 from tests.system.machine import Machine, machine
 
-pytestmark = [pytest.mark.debian, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.debian, pytest.mark.timeout(900)]
 
 
 STEPPED = """
@@ -58,7 +58,7 @@ async def test_what_is_broken_fires_and_what_is_mended_falls_silent(
             await load.swap()
         await load.settled()
         await asyncio.sleep(8)
-        await watching.quiet(within=5)
+        await watching.quiet(within=120)
 
         ledger = running.pid_of(REGISTRY)
         assert ledger is not None
@@ -89,7 +89,7 @@ async def test_what_is_broken_fires_and_what_is_mended_falls_silent(
             os.kill(pid, signal.SIGSTOP)
         try:
             late = asyncio.create_task(load.swap())
-            await watching.until(("LockstepDatabaseDown", "gateway"), within=60)
+            await watching.until(("LockstepDatabaseDown", "gateway"), within=120)
         finally:
             for pid in stopped:
                 os.kill(pid, signal.SIGCONT)
@@ -120,7 +120,7 @@ async def test_a_ledger_whose_clock_is_stepped_is_told_of_and_nothing_is_lost(
             offset.write_text("0")  # ledger time does not go back: it is held
             await watching.until(("LockstepLedgerClockHeld", EURO))
             both = ("LockstepLedgerClockHeld", EURO), ("LockstepLedgerClockSkew", EURO)
-            await watching.over(*both, within=60)
+            await watching.over(*both, within=120)
         finally:
             traffic.cancel()
             await asyncio.wait({traffic})

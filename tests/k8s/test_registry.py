@@ -55,6 +55,8 @@ def test_the_nodes_configuration_is_read_and_fits_its_pod(registry: list[Resourc
     assert settings.listen == f"0.0.0.0:{ports(node)['http']}"
     assert settings.metrics_listen == f"0.0.0.0:{ports(node)['metrics']}"
     assert settings.network().epoch.quorum == 2
+    assert settings.messages is not None
+    assert list(settings.correspondents(settings.messages).members.values()) == ["ALTYKZK0XXX"]
     mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
     assert settings.log.tls is not None
     for path in (settings.key_file, settings.log.seed_file, settings.log.tls.certificate):

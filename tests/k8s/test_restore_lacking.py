@@ -45,7 +45,7 @@ from tests.system.test_audit import audited
 from tests.system.test_crash import trade
 from tests.system.test_up import call, result
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 WORKERS = 8
 ENDED = ("SETTLED", "CANCELLED")
@@ -179,7 +179,7 @@ async def views(gateway: GatewayClient) -> dict[str, str]:
 
 async def all_ended(data: Path, gateway: GatewayClient, frozen: dict[str, str]) -> dict[str, str]:
     """Wait for every end, and resolve what is frozen: as said, else as COMMIT."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while True:
         seen = await views(gateway)
         for id in (id for id, state in seen.items() if state == "FROZEN"):

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from htlc.contract import Answer, Refusal, Unknown
-from htlc.units import AccountId, HtlcId
-from ledgers import postgres
+from htlc.units import AccountId, HtlcId, Quantity
+from ledgers import postgres, store
 from ledgers.administration import Act, OpenAccount, Record
 from ledgers.block import Seal
 from ledgers.port import Execute, LedgerUnreachable, Lock
@@ -151,6 +151,37 @@ async def test_a_batch_that_follows_one_of_ours_is_a_transaction_by_itself(
         assert proxy.has_lost
 
 
+async def test_a_lock_is_taken_to_be_new_and_told_as_it_is_where_it_was_not(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is read for new locks. A contract that has ended, and whose row is let go of, is
+    still told before whatever else would be said of a lock that names it."""
+    asked: list[str] = []
+    fetch = store.Session.fetch
+
+    async def noting(self: store.Session, name: str, *values: Any) -> Any:
+        asked.append(name)
+        return await fetch(self, name, *values)
+
+    async with postgres_world(dsn) as world:
+        ledger, old = world.as_(GATEWAY), world.terms(quantity=1)
+        await ledger.apply([Lock(terms=old), Execute(id=old.id, key=EXECUTION_KEY)])
+        monkeypatch.setattr(store.Session, "fetch", noting)
+        await ledger.apply([Lock(terms=world.terms(quantity=1))])
+        assert asked == ["write_batch"]
+        other = msgspec.structs.replace(old, quantity=Quantity(2))
+        dear = msgspec.structs.replace(old, quantity=Quantity(10 * FUNDS))  # refused anyway
+        for terms, refusal in ((old, None), (other, Refusal.CONFLICT), (dear, Refusal.CONFLICT)):
+            blocks = len(await world.hosted.blocks(0, 100))
+            new = Lock(terms=world.terms(quantity=1))
+            told = await ledger.apply([Lock(terms=terms), new])
+            assert all(isinstance(answer, Answer) for answer in told)
+            assert [answer.refusal for answer in told] == [refusal, None]  # type: ignore[union-attr]
+            assert told[0].htlc.key == EXECUTION_KEY  # type: ignore[union-attr]
+            assert len(await world.hosted.blocks(0, 100)) == blocks + 1
+            await ledger.apply([Execute(id=new.terms.id, key=EXECUTION_KEY)])
+
+
 async def test_what_was_told_once_binds_a_replica_whose_clock_is_behind(dsn: str) -> None:
     """Also when nothing but a look told it, and the process that did is gone."""
     async with postgres_world(dsn) as world:
@@ -252,19 +283,27 @@ async def test_acts_and_operations_of_others_are_seen_by_a_replica_that_keeps_ro
 
 async def test_contracts_end_in_place_and_balances_too(dsn: str) -> None:
     """HOT updates: no index entry is written when a contract ends or a balance moves."""
-    async with postgres_world(dsn) as world:
-        terms = [world.terms(quantity=1) for _ in range(400)]
-        await insist_all(world, [Lock(terms=each) for each in terms])
-        executes = [Execute(id=each.id, key=EXECUTION_KEY) for each in terms]
-        for start in range(0, 400, 50):
-            await insist_all(world, executes[start : start + 50])
     connection = await asyncpg.connect(dsn)
     try:
+        for _ in range(3):
+            async with postgres_world(dsn) as world:
+                await _moves_400(world)
+            if (await updates(connection, "contracts", 400))[0]:
+                break  # PostgreSQL's counters are best effort: what one backend counted may be lost
+            await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
         for table, least in (("contracts", 400), ("balances", 8)):
             updated, hot = await updates(connection, table, least)
             assert updated >= least and hot == updated, (table, updated, hot)
     finally:
         await connection.close()
+
+
+async def _moves_400(world: World) -> None:
+    terms = [world.terms(quantity=1) for _ in range(400)]
+    await insist_all(world, [Lock(terms=each) for each in terms])
+    executes = [Execute(id=each.id, key=EXECUTION_KEY) for each in terms]
+    for start in range(0, 400, 50):
+        await insist_all(world, executes[start : start + 50])
 
 
 async def updates(
@@ -273,7 +312,7 @@ async def updates(
     """Updates of a table and those in place, as soon as the ledger's backends have told: they do
     when they end, which is a moment after their connections."""
     counted = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = $1"
-    for _ in range(1200):
+    for _ in range(400):
         row = await connection.fetchrow(counted, table)
         if row["n_tup_upd"] >= least:
             break

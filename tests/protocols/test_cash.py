@@ -76,6 +76,16 @@ def test_a_pointer_names_the_swap_where_a_market_forbids_the_block() -> None:
     assert (found.lock, found.swap_id) == (None, swap)
 
 
+def test_two_lock_blocks_in_one_payment_are_refused() -> None:
+    document = samples.sample("pacs.009-cash-leg.xml")
+    start, end = document.index("<SplmtryData>"), document.index("</SplmtryData>")
+    block = document[start : end + len("</SplmtryData>")]
+    found = read(document.replace(block, block + block), "pacs.009.001.08")
+    assert isinstance(found, PaymentOrder)
+    refusal = payment_rules.check(found, REFERENCE)
+    assert refusal is not None and refusal.rule == "one lock block at most stands in an instruction"
+
+
 TWICE = "</CdtTrfTxInf>"
 
 

@@ -19,6 +19,7 @@ import msgspec
 
 from gateway.client import GatewayClient, GatewayUnreachableError, Received
 from gateway.http import wire
+from gateway.http.notation import nanoseconds
 from gateway.machine.world import World
 from protocols.iso20022 import render, sese023
 from protocols.iso20022.header import Header
@@ -33,9 +34,15 @@ from protocols.iso20022.instruction import (
 from tests.system.machine import Machine
 
 REGISTRY, EURO = "registry", "euro"
-DEADLINE = 60.0
+DEADLINE = 240.0
+"""For the last final notice. A settlement that nothing holds up takes milliseconds; one whose
+ledger was away lapses at its `commit_by` (60 s), and a pair is tried again after that."""
+
 CREATED_AT = 1_795_000_000_000_000_000
 
+
+SKEW = 2_000_000_000
+"""Nanoseconds by which the gateway's estimate of a ledger's clock may be ahead of it."""
 
 BUSY = ("XBSY", "503")
 """What a message is answered with that should come again: as a message, or as a bare problem."""
@@ -230,6 +237,40 @@ class Load:
             assert time.monotonic() < deadline, f"no final notice: {await self.stuck()} {missing}"
             await asyncio.sleep(0.3)
 
+    async def lapsed(self, told: dict[str, Counter[str]]) -> set[str]:
+        """The agreed swaps that were cancelled because their time was over. An agreed swap has one
+        attempt; on a starved machine, or while its ledger was dead, not every lock is in time. Each
+        must have been told the same to both sides, and not before that time."""
+        found = set()
+        for trade in self.sent:
+            id = trade.settlement
+            if id is None or told[trade.seller][f"SETTLED {id}"]:
+                continue
+            view = await self.clients[trade.seller].settlement(id)
+            for member in (trade.seller, trade.buyer):
+                assert told[member][f"{view.state} {id}"] == 1, view
+            assert view.state in ("CANCELLED", "REJECTED"), view
+            assert view.decision is not None, view
+            in_time = [leg.lock_by for leg in view.legs]
+            over = {"LEG_FINISHED": in_time, "COMMIT_BY_PASSED": [view.commit_by]}
+            assert view.decision.reason in over, view
+            ends = [end for end in over[view.decision.reason] if end is not None]
+            assert await self._ended_at(trade, id) >= min(map(nanoseconds, ends)) - SKEW, view
+            found.add(id)
+        return found
+
+    async def _ended_at(self, trade: Sent, id: str) -> int:
+        messages = await self.mailbox(trade.seller)
+        notice = next(
+            message.message
+            for message in messages
+            if isinstance(message.message, dict)
+            and message.message["final"]
+            and message.message["settlement"] == id
+        )
+        at: str = notice["at"]
+        return nanoseconds(at)
+
     async def stuck(self) -> list[wire.SettlementView]:
         """The settlements of the members that have not ended."""
         found: dict[str, wire.SettlementView] = {}
@@ -258,6 +299,7 @@ def tally(messages: list[wire.Delivery]) -> Counter[str]:
             if message.message["final"]:
                 counted[f"final {message.message['settlement']}"] += 1
                 counted[f"state {message.message['state']}"] += 1
+                counted[f"{message.message['state']} {message.message['settlement']}"] += 1
             continue
         if not message.definition.startswith("sese."):
             continue  # a statement, or a notice of money: it comes beside

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-START_SECONDS = 30.0
+START_SECONDS = 120.0
 
 
 class Replica:

@@ -16,7 +16,7 @@ from gateway.machine import world as worlds
 from gateway.machine.world import World
 from tests.system import test_crash as account
 from tests.system.load import DEADLINE, Load, Sent
-from tests.system.machine import Machine, machine
+from tests.system.machine import Machine, machine, patience
 
 WORKERS = 5
 """Concurrent clients of a load; each rests for 0.1 s after a trade, as the account of what was
@@ -118,15 +118,16 @@ class Spread(Load):
 async def site(data: Path, *options: str) -> AsyncIterator[Site]:
     """Run `up`. At the end: every trade of every load has settled, once, on both ledgers, every
     party was told so once, and every holding is what the trades explain."""
-    async with machine(data, *options) as running, aiohttp.ClientSession() as session:
+    async with (
+        machine(data, *patience(data), *options) as running,
+        aiohttp.ClientSession() as session,
+    ):
         made = Site(data, running, session)
         before = await account.holdings(running, session)
         yield made
         everything = made.load()
         everything.sent = made.sent
-        account.check_notices(made.sent, await everything.settled())
-        await account.check_legs(running, session, everything)
-        await account.check_holdings(running, session, everything, before)
+        await account.check(running, session, everything, before)
 
 
 @contextlib.asynccontextmanager

@@ -13,7 +13,7 @@ from tests.system.load import Load
 from tests.system.machine import machine
 from tests.system.test_up import call
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 TRADES = 60
 

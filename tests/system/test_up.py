@@ -17,9 +17,9 @@ from gateway.machine import world
 from gateway.machine.ledger_client import LedgerClient
 from gateway.machine.processes import descendants
 from ledgers.port import LedgerUnreachable
-from tests.system.machine import Machine, machine
+from tests.system.machine import START_SECONDS, Machine, machine
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 ISSUED = {"EUR": "440075000000"}
 """Of the currency in world `dvp`, in cents: eleven times 400 million and the small bank's."""
@@ -65,7 +65,7 @@ def result(text: str) -> Any:
 
 async def gone(pids: list[int]) -> None:
     """Wait until none of these processes is left."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while any(Path(f"/proc/{pid}").exists() for pid in pids):
             await asyncio.sleep(0.05)
 
@@ -143,7 +143,7 @@ async def test_what_is_killed_comes_back_behind_its_address(data: Path) -> None:
 async def test_after_its_own_death_it_goes_on_with_the_same_data(data: Path) -> None:
     process = await begun(data)
     assert process.stdout is not None
-    ready = json.loads(await asyncio.wait_for(process.stdout.readline(), 60))
+    ready = json.loads(await asyncio.wait_for(process.stdout.readline(), START_SECONDS))
     before = json.loads(Path(ready["members"]).read_text())
     await killed(process)
     async with machine(data) as again:
@@ -175,7 +175,7 @@ async def test_an_interrupted_start_leaves_nothing(data: Path) -> None:
     await process.stderr.readline()  # the databases are being made
     family = descendants(process.pid)
     process.send_signal(signal.SIGINT)
-    out, err = await asyncio.wait_for(process.communicate(), 40)
+    out, err = await asyncio.wait_for(process.communicate(), START_SECONDS)
     assert (process.returncode, out) == (0, b"")
     assert b"Traceback" not in err
     await gone(family)

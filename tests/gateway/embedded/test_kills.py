@@ -64,7 +64,7 @@ async def test_a_killed_guard_takes_the_server_with_it(used: Path) -> None:
         await write_row(cluster, 1)
         address = cluster.dsn()
         os.kill(guard_of(cluster), signal.SIGKILL)
-        await asyncio.wait_for(cluster.wait(), 10)
+        await asyncio.wait_for(cluster.wait(), 60)
         assert not cluster.alive()
         assert processes_in(used) == set()
         await cluster.start()
@@ -83,7 +83,7 @@ async def test_a_killed_postmaster_leaves_no_busy_backend_and_keeps_its_address(
         connection = await busy_backend(cluster)
         assert cluster.postmaster_pid is not None
         os.kill(cluster.postmaster_pid, signal.SIGKILL)
-        await asyncio.wait_for(cluster.wait(), 10)
+        await asyncio.wait_for(cluster.wait(), 60)
         assert processes_in(used) == set()
         connection.terminate()
         await cluster.start()
@@ -96,7 +96,7 @@ async def test_a_server_that_died_and_is_not_wanted_again_leaves_nothing(used: P
         sockets = sockets_of(used)
         assert cluster.postmaster_pid is not None
         os.kill(cluster.postmaster_pid, signal.SIGKILL)
-        await asyncio.wait_for(cluster.wait(), 10)
+        await asyncio.wait_for(cluster.wait(), 60)
     assert sockets is not None
     assert not sockets.exists()
     assert processes_in(used) == set()
@@ -155,7 +155,7 @@ async def test_everything_killed_at_once_but_a_busy_backend(used: Path) -> None:
         async with Cluster(used) as again:
             assert backend not in processes_in(used)
             assert 5 in await rows(again)
-            await asyncio.wait_for(cluster.wait(), 40)
+            await asyncio.wait_for(cluster.wait(), 100)
         connection.terminate()
 
 

@@ -78,7 +78,7 @@ async def serve(fake: FakeGateway, said: list[str], **options: Any) -> tuple[web
         now=lambda: NOW,
         **options,
     )
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=60.0)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
@@ -92,7 +92,7 @@ async def served() -> AsyncIterator[Served]:
     said: list[str] = []
     runner, base = await serve(fake, said, heartbeat_seconds=0.05)
     async with aiohttp.ClientSession(
-        timeout=aiohttp.ClientTimeout(total=10), auto_decompress=False
+        timeout=aiohttp.ClientTimeout(total=60), auto_decompress=False
     ) as session:
         found = Served(fake, session, base)
         found.said, found.runner = said, runner

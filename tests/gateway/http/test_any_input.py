@@ -18,8 +18,11 @@ from tests.gateway.http.client import Answer, check
 from tests.gateway.http.conftest import BATCH_MAX, ID, proposal, serve
 from tests.gateway.http.fake import SELLER, FakeGateway
 
-ANSWER_SECONDS = 5.0
-"""For an answer to what takes milliseconds, on a busy machine."""
+WORK_SECONDS = 5.0
+"""Of CPU for an answer to what takes milliseconds; what is quadratic takes minutes."""
+
+ANSWER_SECONDS = 60.0
+"""For an answer to come, on a machine that does ten other things."""
 
 PATHS = [route.path.replace("{id}", ID) for route in ROUTES if "stream" not in route.path]
 POSTS = [route.path.replace("{id}", ID) for route in ROUTES if route.method == "POST"]
@@ -234,9 +237,9 @@ def test_the_slowest_bodies_are_answered_within_the_time(server: Server) -> None
     for body in hostile:
         for media in (exchange.JSON, exchange.XML, exchange.ISO_JSON_FORM):
             for path in ("/v1/settlements", "/v1/messages"):
-                started = time.monotonic()
+                started = time.process_time()
                 server.ask("POST", path, body, {"Content-Type": media})
-                assert time.monotonic() - started < ANSWER_SECONDS
+                assert time.process_time() - started < WORK_SECONDS
 
 
 def altered_quantity(digits: bytes) -> bytes:

@@ -79,7 +79,7 @@ class Desk:
 
     async def told(self, count: int) -> list[Enveloped]:
         """What is in the mailbox once so much is; every message valid."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(found := (await self.page())["messages"]) < count:
                 await asyncio.sleep(0.01)
         assert len(found) == count

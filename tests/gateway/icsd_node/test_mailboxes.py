@@ -27,6 +27,7 @@ from tests.gateway.icsd_node.desk import (
     delivery,
     lock,
     movement,
+    text,
 )
 from tests.ledgers.icsd.registries import Registry
 
@@ -50,6 +51,9 @@ async def test_statements_tell_what_is_proved_and_whose_message_it_was(nodes: De
     assert texts(first, "NotAvlblBal/Qty/FaceAmt") == ["100"], "what is locked"
     assert texts(moved, "AcctOwnrTxId")[-2:] == ["tx-M1", "tx-M2"]
     assert texts(received, "AcctOwnrTxId") == ["tx-M1"]
+    confirmed = (await nodes.told(7))[:3]
+    named = [text(confirmed[0], "MktInfrstrctrTxId"), text(confirmed[1], "AcctSvcrTxId")]
+    assert texts(moved, "AcctSvcrTxId")[-2:] == named, "a confirmation names the posting"
     view = nodes.ledger.node.replica.view
     proof = prove_issue(view, ISIN)
     assert proof is not None
@@ -75,7 +79,7 @@ async def test_a_stream_goes_on_where_it_was_left(nodes: Desk) -> None:
 
 async def _followed(client: GatewayClient, after: str | None, count: int) -> list[Delivery]:
     found: list[Delivery] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async for each in client.follow(after):
             found.append(each)
             if len(found) == count:
@@ -96,7 +100,7 @@ async def test_a_webhook_is_given_the_answers(nodes: Desk, monkeypatch: pytest.M
     async with TestServer(receiver) as server:
         await nodes.client().set_webhook(str(server.make_url("/")), SECRET)
         await nodes.send(movement("M1"))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             delivered = await taken.get()
         (told,) = (await nodes.page())["messages"]
         assert (delivered.id, delivered.xml) == (told["id"], told["xml"])

@@ -8,6 +8,7 @@ import msgspec
 from gateway.icsd_node import orders
 from gateway.icsd_node.message_store import MessageStore
 from htlc.units import SECOND
+from ledgers.block import read_leaf
 from ledgers.parties import Balance
 from ledgers.port import Answer, Execute
 from protocols.iso20022 import json_form, render
@@ -51,6 +52,13 @@ async def test_orders_are_done_by_the_network_and_confirmed(
         assert await desk.balance(ABROAD) == Balance(100_00)
 
 
+def contract_id(message: str) -> str:
+    return orders.operation_id(MEMBER.name, message)
+
+
+PLACES = ("MktInfrstrctrTxId", "LdgrEvt/BlckHght")
+
+
 async def test_a_lock_is_opened_by_its_key_or_released_after_its_expiry(
     four: list[Registry], clock: ManualClock
 ) -> None:
@@ -58,7 +66,12 @@ async def test_a_lock_is_opened_by_its_key_or_released_after_its_expiry(
         await desk.send(render.batch([lock("L1"), lock("L2")]))
         first, second = [text(each, "AcctSvcrTxId") for each in await desk.told(2)]
         assert await desk.balance(FIRST) == Balance(800_00, 200_00)
-        contract = orders.operation_id(MEMBER.name, "L1")
+        locked, _ = await desk.told(2)
+        posting, height = (text(locked, place) for place in PLACES)
+        assert posting is not None and height is not None
+        proof = await desk.ledger.proof(int(height), int(posting.partition(".")[2]))
+        assert proof is not None and read_leaf(proof.leaf).id == contract_id("L1")
+        contract = contract_id("L1")
         assert first == contract.replace("-", "")
         claim = Execute(id=contract, key=KEY)  # type: ignore[arg-type]
         (claimed,) = await desk.ledger.submit(MEMBER, [claim])

@@ -63,7 +63,7 @@ def runs(pid: int) -> bool:
         return False
 
 
-async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -224,7 +224,7 @@ async def test_a_service_that_is_lost_for_good_ends_the_run(
     broken.touch()
     os.kill(pid_of(kept), signal.SIGKILL)
     with pytest.raises(SupervisorError, match="ledger cannot be kept up"):
-        await asyncio.wait_for(run, 10)
+        await asyncio.wait_for(run, 60)
     assert runs(pid_of(kept, "other"))
     await kept.stop()
     assert not runs(pid_of(kept, "other"))
@@ -246,7 +246,8 @@ async def test_a_service_that_hangs_before_ready_is_given_up_in_time(
     hangs = f"import os, pathlib; pathlib.Path({str(pid_file)!r}).write_text(str(os.getpid()))"
     with pytest.raises(SupervisorError, match=r"was not ready within 0\.5 s"):
         await kept.start(service(hangs, SLEEP))
-    assert not runs(int(pid_file.read_text()))
+    # On a busy machine it may have been given up before it had written anything.
+    assert not (pid_file.exists() and runs(int(pid_file.read_text() or "0")))
 
 
 async def test_stop_ends_run_and_leaves_nothing_even_of_the_stubborn(
@@ -259,7 +260,7 @@ async def test_stop_ends_run_and_leaves_nothing_even_of_the_stubborn(
     run = asyncio.create_task(kept.run())
     pids = [pid_of(kept), pid_of(kept, "polite")]
     await kept.stop()
-    await asyncio.wait_for(run, 1)
+    await asyncio.wait_for(run, 30)
     assert not any(runs(pid) for pid in pids)
     await kept.stop()
 

@@ -183,5 +183,5 @@ async def test_a_blocked_event_loop_is_seen() -> None:
     time.sleep(0.6)
     await asyncio.sleep(0.05)
     task.cancel()
-    assert lag.last > 0.25
-    assert lag.seen.count == 1
+    assert lag.seen.count >= 1
+    assert lag.seen.sum > 0.25

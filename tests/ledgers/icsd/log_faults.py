@@ -50,7 +50,7 @@ async def write(log: JetStreamLog, registry: str, seen: Seen, over: asyncio.Even
         last = now
 
 
-async def whole(log: JetStreamLog, seconds: float = 20) -> list[Message]:
+async def whole(log: JetStreamLog, seconds: float = 60) -> list[Message]:
     """All of it, with patience."""
     found: list[Message] = []
     async with asyncio.timeout(seconds):
@@ -130,7 +130,7 @@ async def suffer(servers: Servers, fault: Callable[[Servers], Awaitable[None]]) 
     await asyncio.sleep(0.5)
     await fault(servers)
     before = len(seen.stored)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while len(seen.stored) < before + 50:
             await asyncio.sleep(0.05)
     over.set()

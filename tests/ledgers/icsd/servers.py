@@ -76,7 +76,7 @@ class Servers:
     async def make(self) -> None:
         """The stream, as soon as there is a leader."""
         wanted = configuration(STREAM, replicas=len(self.servers), bytes_max=160 << 20)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 try:
                     return await create(self.urls, self.access("admin"), wanted)

@@ -175,7 +175,7 @@ async def test_without_a_quorum_the_outcome_is_not_known_and_comes_later(
         [answer] = await two[0].submit(ALICE, [once])
         assert isinstance(answer, Unknown)
         assert await moved(two[0]) == 0, "nothing is told that is not final"
-        monkeypatch.setattr(node_module, "ANSWER_SECONDS", 20.0)
+        monkeypatch.setattr(node_module, "ANSWER_SECONDS", 60.0)
         async with all_alive(four[2:]) as others:
             [answer] = await two[0].submit(ALICE, [once])
             assert isinstance(answer, Answer) and answer.refusal is None

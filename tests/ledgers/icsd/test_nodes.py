@@ -157,7 +157,7 @@ async def test_a_node_that_hangs_does_not_hold_anybody_up() -> None:
     began = time.monotonic()
     [told] = await ledger.look([world.terms().id])
     assert isinstance(told, Answer)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 25, "it hangs for 30"
 
 
 async def test_when_nobody_answers_it_is_unknown() -> None:

@@ -278,6 +278,6 @@ async def _forget_certificates_of_children(registry: Registry) -> None:
 
 
 async def _until_moved(ledger: RegistryLedger, quantity: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await moved(ledger) < quantity:
             await _soon()

@@ -263,7 +263,9 @@ async def test_a_link_that_swallows_everything_is_left_for_another_server(
         hole.swallow()
         began = time.monotonic()
         assert isinstance(await log.append("ord.A", b"two", id="2"), Stored)
-        assert time.monotonic() - began < 6
+        assert time.monotonic() - began < 15, (
+            "five on a quiet machine; the append itself would give up after 20"
+        )
         assert [message.data for message in await whole(log)] == [b"one", b"two"]
         await log.close()
 
