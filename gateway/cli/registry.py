@@ -228,6 +228,24 @@ async def join(*, file: Path, url: str, token_file: Path) -> None:
     say(f"read up to height {height}; start the node")
 
 
+@command.command("release")
+@_config
+@click.option("--above", type=click.IntRange(0), required=True, metavar="HEIGHT")
+@run_async
+async def release(*, file: Path, above: int) -> int:
+    """Let a registry with a new database vote above HEIGHT, which people vouch for.
+
+    It returns by itself while enough others are up. Only if they are not: HEIGHT is at least one
+    more than the highest certified height (`/v1/registry/head`, and their databases) of all others,
+    or 0 if this registry never voted. Too low a height can fork the network.
+    """
+    with failing(*FAULTS):
+        async with _opened(file) as (_, store):
+            released = await store.release(above)
+    say(f"votes above height {above}" if released else "it knows by itself what it may sign")
+    return 0 if released else 1
+
+
 # --- a new log -----------------------------------------------------------------------------------
 
 
