@@ -45,13 +45,15 @@ class Agreements:
     def _locks(self, id: SettlementId) -> Locks:
         """The vault's locks of one settlement. Legs on ledgers that hash alike share them: each is
         derived once."""
-        derived: dict[tuple[Pair, Role, HashFunction], Hashlock] = {}
+        derived: list[tuple[Pair, Role, HashFunction, Hashlock]] = []  # four at most
 
         def lock(pair: Pair, role: Role, function: HashFunction) -> Hashlock:
-            key = (pair, role, function)
-            if key not in derived:
-                derived[key] = self._vault.lock(id, pair, role, function)
-            return derived[key]
+            for its_pair, its_role, its_function, known in derived:
+                if its_pair is pair and its_role is role and its_function == function:
+                    return known
+            made = self._vault.lock(id, pair, role, function)
+            derived.append((pair, role, function, made))
+            return made
 
         return lock
 

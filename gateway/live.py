@@ -120,9 +120,11 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
 def facts(before: Settlement, after: Settlement) -> tuple[Learned, ...]:
     """What is known of legs now and was not when the journal was last written."""
     return tuple(
-        Learned(leg=n, known=leg)
-        for n, leg in enumerate(after.legs)
-        if leg.status is not before.legs[n].status
+        [
+            Learned(leg=n, known=leg)
+            for n, leg in enumerate(after.legs)
+            if leg.status is not before.legs[n].status
+        ]
     )
 
 
@@ -131,7 +133,7 @@ def must_save(saved: Settlement, state: Settlement) -> bool:
     followers depend on it, an execution (a replica that cannot reach that ledger needs to know)."""
     if state.phase is not saved.phase and (state.ended or state.phase is Phase.BROKEN):
         return True
-    if state.frozen and not saved.frozen:
+    if state.restored and state.frozen and not saved.frozen:
         return True  # operators may ask any replica
     return (
         state.agreement is not None

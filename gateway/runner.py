@@ -288,7 +288,7 @@ class Runner:
         if live.appending:
             return
         live.appending = True
-        if live.state.frozen and not live.saved.frozen:
+        if live.state.restored and live.state.frozen and not live.saved.frozen:
             with logs.bound(**about(live)):
                 self._say(f"PAGE: settlement {live.id} is frozen after a restore; see the runbook")
         before = after = live.state

@@ -52,32 +52,34 @@ def reported(state: Settlement) -> str:
 
 def notices(state: Settlement, now: int) -> tuple[Notice, ...]:
     """The same notice for every party."""
-    decided = state.decided
+    decided, agreement, id = state.decided, state.agreement, state.swap.id
     content = _encoder.encode(
         SettlementNotice(
-            settlement=state.swap.id,
+            settlement=id,
             state=reported(state),
             final=state.ended,
             at=instant_text(now),
             legs=_legs(state),
-            protocol=state.protocol if state.agreement else None,
-            principal_risk=state.risk if state.agreement else None,
+            protocol=agreement.protocol if agreement else None,
+            principal_risk=state.risk if agreement else None,
             reason=decided.reason if decided else None,
             refusal=decided.refusal if decided else None,
             refused_leg=decided.leg if decided else None,
         )
     ).decode()
     return tuple(
-        Notice(
-            member=member,
-            id=new_id(),
-            definition=DEFINITION,
-            related=None,
-            created_at=now,
-            settlement=state.swap.id,
-            content=content,
-        )
-        for member in sorted(state.swap.parties)
+        [
+            Notice(
+                member=member,
+                id=new_id(),
+                definition=DEFINITION,
+                related=None,
+                created_at=now,
+                settlement=id,
+                content=content,
+            )
+            for member in sorted(state.swap.parties)
+        ]
     )
 
 
@@ -88,15 +90,17 @@ def _legs(state: Settlement) -> tuple[LegNotice, ...]:
             for leg in state.swap.legs
         )
     return tuple(
-        LegNotice(
-            leg=agreed.terms.leg,
-            ledger=agreed.ledger,
-            asset=agreed.terms.asset,
-            state=leg.status,
-            contract=agreed.terms.id,
-            ended_at=None if leg.ended_at is None else instant_text(leg.ended_at),
-        )
-        for leg, agreed in zip(state.legs, state.agreed.legs, strict=True)
+        [
+            LegNotice(
+                leg=agreed.terms.leg,
+                ledger=agreed.ledger,
+                asset=agreed.terms.asset,
+                state=leg.status,
+                contract=agreed.terms.id,
+                ended_at=None if leg.ended_at is None else instant_text(leg.ended_at),
+            )
+            for leg, agreed in zip(state.legs, state.agreed.legs, strict=True)
+        ]
     )
 
 

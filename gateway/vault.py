@@ -68,7 +68,7 @@ class Vault:
         return self._safe.decrypt(nonce, text, settlement.encode())
 
     def _derive(self, settlement: SettlementId, pair: Pair, role: Role) -> bytes:
-        return self._expand(f"{settlement}/{pair}/{role}")
+        return self._expand("/".join((settlement, pair, role)))
 
     def _expand(self, info: str) -> bytes:
         # HKDF-Expand of one block: T(1) = HMAC(PRK, info | 0x01).

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from htlc.commands import Lock, Unlock
+from htlc.leg import EXECUTED, LOCKED
 from htlc.settlement import LegState, LegStatus, Phase, Settlement
 from htlc.swap import LockProtocol
 from htlc.units import Duration, Instant, LedgerId
@@ -48,15 +49,15 @@ def _turn_of(leg: LegState, n: int, state: Settlement) -> Instant | None:
     """When a leg cannot be locked any more, or can go back by the clock."""
     if leg.status is LegStatus.ABSENT:
         return state.agreed.legs[n].terms.lock_by
-    if leg.status is LegStatus.LOCKED:
+    if leg.status is LOCKED:
         return state.agreed.legs[n].terms.expires_at
     return None
 
 
 _MOVES: Final = {
     # phase -> the command that moves a leg on, from what to what
-    Phase.LOCKING: (Lock.__name__, (LegStatus.UNSEEN, LegStatus.ABSENT), LegStatus.LOCKED),
-    Phase.EXECUTING: (Unlock.__name__, (LegStatus.LOCKED,), LegStatus.EXECUTED),
+    Phase.LOCKING: (Lock.__name__, (LegStatus.UNSEEN, LegStatus.ABSENT), LOCKED),
+    Phase.EXECUTING: (Unlock.__name__, (LOCKED,), EXECUTED),
 }
 
 

@@ -49,6 +49,7 @@ from htlc.events import (
     SecretHanded,
 )
 from htlc.keys import may_show
+from htlc.leg import EXECUTED, LOCKED
 from htlc.settlement import ENDED, FINISHED, LegState, LegStatus, Phase, Settlement, learn
 from htlc.swap import LockProtocol
 from htlc.units import Instant
@@ -123,7 +124,7 @@ def _learned(state: Settlement, event: Learned) -> Settlement:
     known = state.legs[event.leg]
     if known.status in ENDED or known.at > event.known.at:
         return state
-    if known.status is LegStatus.LOCKED and event.known.status not in ENDED:
+    if known.status is LOCKED and event.known.status not in ENDED:
         return state  # a clock that goes in blocks tells "absent" and "locked" at the same time
     return _with_leg(state, event.leg, event.known)
 
@@ -149,8 +150,10 @@ def _next_phase(state: Settlement) -> Phase:
     if state.phase not in _GOING:
         return state.phase
     known = [leg.status for leg in state.legs]
-    executed = known.count(LegStatus.EXECUTED)
+    executed = known.count(EXECUTED)
     finished = len([status for status in known if status in FINISHED])
+    if state.phase is _GOING[0] and not finished and executed < len(known):
+        return state.phase  # on its way
     if executed and finished:
         return Phase.BROKEN
     if executed == len(known):
@@ -183,18 +186,18 @@ def _turned_forward(state: Settlement) -> bool:
 def decide(state: Settlement, now: Clocks) -> tuple[Command, ...]:
     """Everything owed at this instant."""
     match state.phase:
-        case Phase.PROPOSED:
-            return tuple(_proposed(state, now))
         case Phase.LOCKING:
             return tuple(_locking(state, now))
         case Phase.EXECUTING:
             return tuple(_executions(state, now))
+        case Phase.UNWINDING:
+            return tuple(_unwinding(state, now))
+        case Phase.PROPOSED:
+            return tuple(_proposed(state, now))
         case Phase.BROKEN:
             # Save what can be saved: forward where the key that decides is out, else back.
             saved = _executions if state.key_is_out else _unwinding
             return tuple(saved(state, now))
-        case Phase.UNWINDING:
-            return tuple(_unwinding(state, now))
         case Phase.SETTLED | Phase.CANCELLED:
             return ()
         case _:
@@ -323,7 +326,7 @@ def _executions(state: Settlement, now: Clocks) -> Iterator[Command]:
 
 def _claim(state: Settlement, n: int) -> Command:
     """Execute leg `n`, or watch for its key where a party holds it and has not shown it."""
-    key = _seen_key(state, n, LegStatus.EXECUTED)
+    key = _seen_key(state, n, EXECUTED)
     held = state.agreed.holder is not None and n in _party_locked(state)
     if held and key is None and not state.secret_handed:
         return Look(leg=n)
@@ -351,7 +354,7 @@ def _unwinding(state: Settlement, now: Clocks) -> Iterator[Command]:
     opened = tuple(
         Unlock(leg=n, role=Role.CANCELLATION, key=_public_way_back(state, n))
         for n, leg in enumerate(state.legs)
-        if leg.status in (LegStatus.UNSEEN, LegStatus.LOCKED)
+        if leg.status in (LegStatus.UNSEEN, LOCKED)
         and (may_show(state, n, Role.CANCELLATION) or _public_way_back(state, n))
     )
     yield from opened
@@ -386,7 +389,7 @@ def _expired(state: Settlement, n: int) -> Refund | None:
     """Owed only when the ledger itself has answered LOCKED at or after the expiry (rule 10)."""
     expires_at = state.agreed.legs[n].terms.expires_at
     leg = state.legs[n]
-    if expires_at is None or leg.status is not LegStatus.LOCKED or leg.at < expires_at:
+    if expires_at is None or leg.status is not LOCKED or leg.at < expires_at:
         return None
     return Refund(leg=n)
 

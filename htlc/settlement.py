@@ -7,7 +7,7 @@ import msgspec
 
 from htlc.agreement import Agreement, PrincipalRisk
 from htlc.events import Decided, Decision, Reason
-from htlc.leg import ENDED, FINISHED, LegState, LegStatus, learn
+from htlc.leg import ENDED, EXECUTED, FINISHED, LOCKED, LegState, LegStatus, learn
 from htlc.swap import LockProtocol, Swap
 from htlc.units import MemberId
 
@@ -75,11 +75,11 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def all_locked(self) -> bool:
-        return all([leg.status is LegStatus.LOCKED for leg in self.legs])
+        return all([leg.status is LOCKED for leg in self.legs])
 
     @property
     def any_executed(self) -> bool:
-        return any([leg.status is LegStatus.EXECUTED for leg in self.legs])
+        return any([leg.status is EXECUTED for leg in self.legs])
 
     @property
     def any_finished(self) -> bool:
@@ -97,7 +97,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def anchor_executed(self) -> bool:
-        return self.anchor is not None and self.anchor.status is LegStatus.EXECUTED
+        return self.anchor is not None and self.anchor.status is EXECUTED
 
     @property
     def anchor_lost(self) -> bool:
@@ -108,7 +108,8 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     def key_is_out(self) -> bool:
         """Whether the execution key of all legs (`anchored`: of the anchor, which frees the
         followers) is known to have opened a lock: from then on everything due is due at once."""
-        return self.anchor_executed if self.anchor is not None else self.any_executed
+        anchor = self.anchor
+        return self.any_executed if anchor is None else anchor.status is EXECUTED
 
     @property
     def cancellable(self) -> bool:
@@ -145,6 +146,6 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     def refused_leg(self) -> int | None:
         """The first leg whose lock its ledger has lastingly refused."""
         for n, leg in enumerate(self.legs):
-            if leg.refusal is not None and leg.status is not LegStatus.LOCKED:
+            if leg.refusal is not None and leg.status is not LOCKED:
                 return n
         return None

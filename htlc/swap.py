@@ -9,6 +9,7 @@ rings are constructors here, not classes: the protocol knows only the digraph.
 import re
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from functools import cached_property
 from typing import Final
 
 import msgspec
@@ -66,7 +67,7 @@ class PartySecret(msgspec.Struct, frozen=True, kw_only=True):
     digest: bytes
 
 
-class Swap(msgspec.Struct, frozen=True, kw_only=True):
+class Swap(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """What everyone who pays has to consent to. `commit_by` is an instant of leg 0's ledger."""
 
     id: SettlementId
@@ -75,12 +76,12 @@ class Swap(msgspec.Struct, frozen=True, kw_only=True):
     commit_by: Instant | None = None
     secret: PartySecret | None = None
 
-    @property
+    @cached_property
     def payers(self) -> frozenset[MemberId]:
         """Whose consent is needed; in a sound swap every party pays something."""
         return frozenset([leg.payer.member for leg in self.legs])
 
-    @property
+    @cached_property
     def parties(self) -> frozenset[MemberId]:
         return self.payers.union([leg.payee.member for leg in self.legs])
 

@@ -14,6 +14,7 @@ import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -29,7 +30,6 @@ from ledgers.hosted import Traits
 from ledgers.icsd.epoch import Epoch, Member, RegistryId
 from ledgers.icsd.hosted import RegistryLedger
 from ledgers.icsd.link import Access
-from ledgers.icsd.log import Conflict, Message, OrderedLog, Stored, Unresolved
 from ledgers.icsd.start import Identity, Network, registry
 from ledgers.icsd.stream import JetStreamLog
 from ledgers.instruments import Instrument
@@ -95,51 +95,46 @@ class Recorder(Distribution):
         self.values.append(value)
 
 
-class Distant:
-    """A log at the end of a long line: a question takes a round trip, what is told half of one."""
+@asynccontextmanager
+async def distant(servers: Sequence[str], round_trip: float) -> AsyncIterator[Sequence[str]]:
+    """The servers at the end of a long line: where to connect instead."""
+    async with AsyncExitStack() as stack:
+        if not round_trip:
+            yield servers
+            return
+        yield [await _line(stack, server, round_trip / 2) for server in servers]
 
-    def __init__(self, log: OrderedLog, round_trip: float) -> None:
-        self._log = log
-        self._round_trip = round_trip
 
-    async def append(
-        self, subject: str, data: bytes, *, id: str, after: int | None = None
-    ) -> Stored | Conflict | Unresolved:
-        await asyncio.sleep(self._round_trip)
-        return await self._log.append(subject, data, id=id, after=after)
+async def _line(stack: AsyncExitStack, server: str, seconds: float) -> str:
+    host, _, port = server.removeprefix("nats://").rpartition(":")
 
-    async def read(self, first: int, limit: int) -> Sequence[Message]:
-        await asyncio.sleep(self._round_trip)
-        return await self._log.read(first, limit)
+    async def carry(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        far_source, far_sink = await asyncio.open_connection(host, int(port))
+        both = _late(source, far_sink, seconds), _late(far_source, sink, seconds)
+        with suppress(asyncio.CancelledError):  # the end of the process
+            await asyncio.gather(*both, return_exceptions=True)
 
-    async def last(self) -> int:
-        return await self._log.last()
+    line = await asyncio.start_server(carry, "127.0.0.1")
+    stack.callback(line.close)
+    return f"nats://127.0.0.1:{line.sockets[0].getsockname()[1]}"
 
-    async def last_of(self, subject: str) -> int:
-        return await self._log.last_of(subject)
 
-    async def tell(self, subject: str, data: bytes) -> None:
-        """Half a round trip to the log's server; the other half on the way from it."""
-        await asyncio.sleep(self._round_trip / 2)
-        await self._log.tell(subject, data)
+async def _late(source: asyncio.StreamReader, sink: asyncio.StreamWriter, seconds: float) -> None:
+    """Pass on what comes, in its order, after so many seconds."""
+    under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
 
-    async def heard(self) -> AsyncIterator[tuple[str, bytes]]:
-        late: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
-        loop = asyncio.get_running_loop()
+    async def deliver() -> None:
+        while (packet := await under_way.get())[1]:
+            await asyncio.sleep(packet[0] - time.monotonic())
+            sink.write(packet[1])
+        sink.close()
 
-        async def listen() -> None:
-            async for pair in self._log.heard():
-                loop.call_later(self._round_trip / 2, late.put_nowait, pair)
-
-        listening = asyncio.create_task(listen())
-        try:
-            while True:
-                yield await late.get()
-        finally:
-            listening.cancel()
-
-    async def close(self) -> None:
-        await self._log.close()
+    delivering = asyncio.create_task(deliver())
+    data = b"first"
+    while data:
+        data = await source.read(1 << 16)
+        under_way.put_nowait((time.monotonic() + seconds, data))
+    await delivering
 
 
 def asset_of(name: str) -> AssetId:
@@ -257,9 +252,13 @@ def _calls(order: Order) -> Iterator[tuple[int, float]]:
 
 async def live(configuration: Configuration) -> None:
     """Run until standard input ends."""
+    async with distant(configuration.servers, configuration.round_trip) as servers:
+        await _serve(configuration, servers)
+
+
+async def _serve(configuration: Configuration, servers: Sequence[str]) -> None:
     access = Access(name=configuration.registry, seed=configuration.seed)
-    opened = await JetStreamLog.open(configuration.servers, access, configuration.stream)
-    log = Distant(opened, configuration.round_trip) if configuration.round_trip else opened
+    log = await JetStreamLog.open(servers, access, configuration.stream)
     network = Network(
         network=LedgerId("bench"),
         epoch=Epoch(number=1, members=configuration.members, start=1),

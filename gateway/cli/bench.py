@@ -186,11 +186,7 @@ async def command(
         cases = tuple(case for case in map(Case, CASES) if not (agreed and case.is_iso))
     _check_cases(cases, protocol, traded, against_database)
     if soak is not None:
-        if seconds is not None or settlements is not None or against_database:
-            raise click.UsageError(
-                "--soak is one round: leave out --seconds, --settlements and --against-database"
-            )
-        _check_soak(cases, in_flight)
+        _check_soak(cases, in_flight, bool(seconds or settlements or against_database))
         rounds, seconds = 1, soak * 60
     wanted = Wanted(
         cases=cases,
@@ -212,6 +208,11 @@ async def command(
     before = None if earlier is None else _read(earlier)
     with failing(*FAULTS, BenchError, EmbeddedError, GatewayUnreachableError, ProblemError):
         found = await run.run(wanted, say)
+    return _told(found, before, json_file)
+
+
+def _told(found: Report, before: Report | None, json_file: Path | None) -> int:
+    """Keep it, show it, judge it: the exit code."""
     _keep(found, json_file)
     if str(json_file) != "-":
         _show(found)
@@ -221,10 +222,14 @@ async def command(
     return int(worse or bool(found.faults))
 
 
-def _check_soak(cases: tuple[Case, ...], in_flight: tuple[int, ...]) -> None:
-    """UsageError where a soak is not of one case."""
+def _check_soak(cases: tuple[Case, ...], in_flight: tuple[int, ...], other: bool) -> None:
+    """UsageError where a soak is not one round of one case; `other`: a wish that is against it."""
     if len(cases) != 1 or len(in_flight) != 1:
         raise click.UsageError("--soak is of one case: name it with --cases, and one --in-flight")
+    if other:
+        raise click.UsageError(
+            "--soak is one round: leave out --seconds, --settlements and --against-database"
+        )
 
 
 def _growth(

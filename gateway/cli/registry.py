@@ -1,5 +1,6 @@
 """`lockstep registry`: what people do with a registry whose node does not run, and with a network
-that they do not trust (`registry_verify`, `registry_watch`)."""
+that they do not trust (`registry_verify`, `registry_watch`); an internal book held against it
+(`registry_reconcile`)."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ import asyncpg
 import click
 import msgspec
 
-from gateway.cli import registry_verify, registry_watch
+from gateway.cli import registry_reconcile, registry_verify, registry_watch
 from gateway.cli.printing import print_table
 from gateway.cli.terminal import Failure, failing, run_async, say
 from gateway.config import database, read, secret
@@ -56,13 +57,14 @@ T = TypeVar("T")
 def command() -> None:
     """Watch and verify a network; mend or rebuild a registry; begin a new log when one is lost.
 
-    `verify` and `watch` are for anybody. For all others stop the registry's node first; FILE is the
-    configuration that it is started with.
+    `verify` and `watch` are for anybody, and `reconcile` asks a node that runs. For all others stop
+    the registry's node first; FILE is the configuration that it is started with.
     """
 
 
 command.add_command(registry_verify.command)
 command.add_command(registry_watch.command)
+command.add_command(registry_reconcile.command)
 
 
 def _config(function: Callable[P, T]) -> Callable[P, T]:
@@ -224,6 +226,24 @@ async def join(*, file: Path, url: str, token_file: Path) -> None:
             say(f"took the book at height {opening.place.height} from {opening.registry}")
             height = await rebuild_from(network, identity, store, RemoteArchive(remote))
     say(f"read up to height {height}; start the node")
+
+
+@command.command("release")
+@_config
+@click.option("--above", type=click.IntRange(0), required=True, metavar="HEIGHT")
+@run_async
+async def release(*, file: Path, above: int) -> int:
+    """Let a registry with a new database vote above HEIGHT, which people vouch for.
+
+    It returns by itself while enough others are up. Only if they are not: HEIGHT is at least one
+    more than the highest certified height (`/v1/registry/head`, and their databases) of all others,
+    or 0 if this registry never voted. Too low a height can fork the network.
+    """
+    with failing(*FAULTS):
+        async with _opened(file) as (_, store):
+            released = await store.release(above)
+    say(f"votes above height {above}" if released else "it knows by itself what it may sign")
+    return 0 if released else 1
 
 
 # --- a new log -----------------------------------------------------------------------------------

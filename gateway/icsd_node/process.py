@@ -122,6 +122,11 @@ def _watch(state: health.Health, parts: Parts) -> None:
     )
     state.checks["database"] = parts.pulse.check
     state.remarks["log"] = lambda: None if log.connected else "no connection to the log"
+    state.remarks["votes"] = lambda: (
+        "returning: follows the others' votes until they have signed its marker"
+        if node.replica.votes_above is None
+        else None
+    )
     state.remarks["clock"] = lambda: node.replica.withheld
 
 

@@ -27,13 +27,11 @@ from contextlib import suppress
 from typing import Final
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from htlc.contract import Htlc
-from htlc.units import HtlcId, Instant
-from ledgers.block import Seal, leaf
-from ledgers.distribution import Distribution
-from ledgers.hosted import BATCH_MAX, Clock
+from htlc.units import SECOND, HtlcId, Instant
+from ledgers.block import leaf
+from ledgers.hosted import BATCH_MAX
 from ledgers.icsd.block import Block, Outcome, carried
 from ledgers.icsd.entry import (
     CUT_SUBJECT,
@@ -43,18 +41,18 @@ from ledgers.icsd.entry import (
     Signed,
     Statement,
     Vote,
+    bundle_subject,
     pack,
     sign,
     vote_subject,
 )
 from ledgers.icsd.epoch import RegistryId
 from ledgers.icsd.inbox import Inbox
-from ledgers.icsd.log import LogBroken, LogRefused, OrderedLog
+from ledgers.icsd.log import LogBroken, LogRefused
 from ledgers.icsd.outbox import Outbox
-from ledgers.icsd.past import Past
+from ledgers.icsd.part import Numbers, Part
 from ledgers.icsd.proof import Evidence, Result
-from ledgers.icsd.replica import Replica
-from ledgers.icsd.store import Fenced, Head, Step, Store
+from ledgers.icsd.store import Fenced, Head, Step
 from ledgers.icsd.tables import Sealed
 from ledgers.port import LedgerUnreachable
 
@@ -68,40 +66,10 @@ ANSWER_SECONDS: Final = 12.0
 """That a caller waits, less than a client's own deadline (15 s): then it hears that the outcome is
 not known yet. A log without a leader is back after 4 to 16 s; who asks again is told the same."""
 
-BUSY_SECONDS: Final = 0.005
-IDLE_SECONDS: Final = 0.2
-"""Between two looks at the clock while a cut may fall due, and while nothing waits for one: a
-quarter of the tick, a twentieth of the heartbeat."""
-
-
-class Numbers(msgspec.Struct):
-    """The node's own numbers since it started; metrics read them."""
-
-    blocks: int = 0  # applied
-    messages: int = 0
-    ignored: int = 0  # messages without effect
-    entries: int = 0  # of all registries
-    cuts: int = 0  # published
-    steps: int = 0  # written
-    unknown: int = 0  # own entries whose outcome was not learned in time
-    certified_seconds: Distribution = msgspec.field(default_factory=Distribution)  # from asked on
-    final_seconds: Distribution = msgspec.field(default_factory=Distribution)  # the same
-
-
-class Part(msgspec.Struct, kw_only=True):
-    """What a node is put together from; `start.start` makes it."""
-
-    replica: Replica
-    store: Store
-    head: Head
-    unfinal: Sequence[tuple[Block, int]]  # applied again from the archive
-    past: Past
-    log: OrderedLog
-    key: Ed25519PrivateKey
-    seal: Seal
-    clock: Clock
-    kept: Sequence[bytes]  # own bundles that may not be final
-    voted: tuple[Signed, Vote] | None  # the last vote: stored, but perhaps never told
+LOOK_SECONDS: Final = 0.001
+LOOK_SECONDS_MAX: Final = 0.2
+"""The shortest and the longest time between two looks at the clock: when a cut falls due is known,
+but clocks are set."""
 
 
 class Node:
@@ -233,10 +201,10 @@ class Node:
             await self.inbox.awake.wait()
             self.inbox.awake.clear()
             self._take()
+            self._turned.set()  # a cut needs nothing of ours that is not durable
             while step := self._step():
                 await self._store.write(step)
                 self._done(step)
-            self._turned.set()
             if self.inbox.messages:
                 self.inbox.awake.set()
         divergence = self.replica.stopped
@@ -292,7 +260,7 @@ class Node:
             sealed=self._sealed(final),
             decided=self.past.decided([b for b, _ in self._unfinal], replica.certified),
             sent=max((o.sequence for o in self._own(final)), default=0),
-            bundle=self._next_bundle(),
+            bundle=self.outbox.next(),
         )
         said = step.votes or step.certificates or step.evidence or step.bundle
         if not (applied or final or said):
@@ -301,7 +269,8 @@ class Node:
         return step
 
     def _head_after(self, step: Step) -> Head:
-        changes: dict[str, object] = {"step": self.head.step + 1}
+        above = self.replica.votes_above
+        changes: dict[str, object] = {"step": self.head.step + 1, "votes_above": above}
         if step.blocks:
             block, position = step.blocks[-1]
             changes |= {"height": block.header.height, "position": position}
@@ -312,10 +281,6 @@ class Node:
             last = step.sealed[-1].block
             changes |= {"chain": last.header.height, "chain_hash": last.hash}
         return msgspec.structs.replace(self.head, **changes)
-
-    def _next_bundle(self) -> tuple[int, bytes] | None:
-        made = self.outbox.next()
-        return None if made is None else (made[0], pack(made[1]))
 
     def _to_vote(self) -> list[tuple[Statement, Signed]]:
         statement = self.replica.to_vote(self._clock())
@@ -362,6 +327,7 @@ class Node:
         for statement, signed in step.votes:
             self.replica.signed(statement)
             self._hold_to(signed, Vote(registry=self.me, statement=statement))
+            self._turned.set()
         if step.final:
             self._tell_time()
 
@@ -391,18 +357,28 @@ class Node:
         while True:
             await _either(self._voted, TELL_SECONDS)
             self._voted.clear()
+            await self._mark()
             is_needed = self._certified < self.replica.view.height
             if self._vote is not None and (self.replica.is_asked_again() or is_needed):
                 await self._log.tell(vote_subject(self.me), pack(self._vote))
 
+    async def _mark(self) -> None:
+        """Ask for a fresh sign of the others, until we know above what we may vote."""
+        returning = self.replica.returning
+        if returning is not None and not returning.is_marked and self.caught_up:
+            subject, id = bundle_subject(self.me), returning.marker.hex()
+            await self._log.append(subject, returning.marker, id=id)
+
     async def _cut(self) -> None:
         while True:
-            cut = self.replica.to_cut(self._clock(), bool(self._times))
+            self._turned.clear()
+            now, waiting = self._clock(), bool(self._times)
+            cut = self.replica.to_cut(now, waiting)
             if cut is not None:
                 await self._publish(cut)
-            busy = self._times or self.replica.pending or len(self._unfinal) > 1
-            await _either(self._turned, BUSY_SECONDS if busy else IDLE_SECONDS)
-            self._turned.clear()
+            due = self.replica.cut_due(now, waiting)
+            seconds = LOOK_SECONDS_MAX if due is None else (due - now) / SECOND
+            await _either(self._turned, min(max(seconds, LOOK_SECONDS), LOOK_SECONDS_MAX))
 
     async def _publish(self, cut: Cut) -> None:
         """Whatever becomes of it, the log will tell: another registry's may have been first."""

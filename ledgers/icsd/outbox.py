@@ -155,14 +155,14 @@ class Outbox:
             return True
         return self._queued >= ENTRIES_MAX and not self._busy
 
-    def next(self) -> tuple[int, Signed] | None:
-        """The next bundle, and its sequence, if it is due. Make it durable, and say so (`kept`)."""
+    def next(self) -> tuple[int, bytes] | None:
+        """Sequence and bytes of the next bundle, if it is due. Make it durable; say so (`kept`)."""
         if not self._may_leave:
             return None
         asked = self._gathered()
         sent = self._made(tuple(entry for one in asked for entry in one.entries), asked)
         self._made_last = sent
-        return sent.bundle.sequence, sent.signed
+        return sent.bundle.sequence, pack(sent.signed)
 
     def kept(self) -> None:
         """What `next` gave last is durable: it may be published."""

@@ -7,7 +7,7 @@ ON CONFLICT DO NOTHING;
 
 -- name: head
 SELECT network, registry, step, height, final, place, log, position, chain, chain_hash,
-       base, base_at, base_cursor
+       base, base_at, base_cursor, votes_above
 FROM head;
 
 -- name: write_step
@@ -18,7 +18,8 @@ FROM head;
 WITH
 fenced AS (
     UPDATE head SET step = CASE step WHEN $1::bigint - 1 THEN $1 END,
-        height = $2, final = $3, log = $4, position = $5, chain = $6, chain_hash = $7, place = $21
+        height = $2, final = $3, log = $4, position = $5, chain = $6, chain_hash = $7, place = $21,
+        votes_above = $28
 ),
 archived AS (
     INSERT INTO network_blocks (height, hash, body, log, position)
@@ -246,3 +247,6 @@ INSERT INTO certificates (height, body) VALUES ($1, $2);
 
 -- name: put_begun
 INSERT INTO recoveries (kind, number, body) VALUES ('begun', $1, $2);
+
+-- name: release
+UPDATE head SET step = step + 1, votes_above = $1 WHERE votes_above IS NULL RETURNING step;

@@ -26,7 +26,7 @@ from ledgers.icsd.recovery import (
     unpack_word,
 )
 from ledgers.icsd.start import Identity, Known, Network, known_state
-from ledgers.icsd.store import Store
+from ledgers.icsd.store import Head, Store
 
 
 class RecoveryRefused(Exception):
@@ -36,7 +36,9 @@ class RecoveryRefused(Exception):
 async def stop(network: Network, identity: Identity, store: Store) -> bytes:
     """End the epoch in force for this registry: its Stop, packed. A node that still runs on this
     database cannot write another vote. Raises Altered, Lost."""
-    known = await known_state(network, store, await store.head())
+    head = await store.head()
+    _require_memory(head)
+    known = await known_state(network, store, head)
     word = Stop(
         network=network.network,
         registry=identity.registry,
@@ -46,9 +48,21 @@ async def stop(network: Network, identity: Identity, store: Store) -> bytes:
     return await store.end(word.epoch, pack(sign_word(word, identity.key)))
 
 
+def _require_memory(head: Head) -> None:
+    """Others count on it that who stops knows the highest certificate that it has voted upon, and
+    that nobody consents twice. Raises RecoveryRefused."""
+    if head.votes_above is None:
+        raise RecoveryRefused(
+            "this registry does not know what it has signed: its database is new. The others stop "
+            "and consent without it"
+        )
+
+
 async def consent(network: Network, identity: Identity, store: Store, record: Record) -> bytes:
     """Our ballot for the record, packed. Raises RecoveryRefused, Altered, Lost."""
-    known = await known_state(network, store, await store.head())
+    head = await store.head()
+    _require_memory(head)
+    known = await known_state(network, store, head)
     view = known.view
     fault = record_fault(
         record, network.network, view.epoch, view.following, _epochs(network, known)

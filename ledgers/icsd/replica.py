@@ -35,6 +35,7 @@ from ledgers.icsd.entry import (
 from ledgers.icsd.epoch import Epoch, RegistryId
 from ledgers.icsd.log import Message
 from ledgers.icsd.proof import Evidence, evidence, voted
+from ledgers.icsd.returning import Returning, corroborated
 from ledgers.icsd.view import View
 
 CLOCK_TOLERANCE: Final = Duration(30 * SECOND)
@@ -99,7 +100,8 @@ class Replica:
     certificate stored; `statement` what we make of the head; `guard` the sequence in the log of
     the last stored cut. `recovered`: the next block is the first of an epoch that people began
     (`recovery`). Its time goes on from the block before, however long that took: claims that were
-    published in time and lost with the log are in time again."""
+    published in time and lost with the log are in time again. `votes_above` is None for one that
+    does not know what it has signed; it then needs a `marker` (`returning`)."""
 
     def __init__(
         self,
@@ -111,6 +113,8 @@ class Replica:
         statement: Statement | None = None,
         guard: int = 0,
         recovered: bool = False,
+        votes_above: int | None = 0,
+        marker: bytes = b"",
         pace: Pace | None = None,
     ) -> None:
         self.me = me
@@ -136,6 +140,8 @@ class Replica:
         self._recovered = recovered
         self._ended = False
         self._is_asked_again = False
+        self.votes_above = votes_above
+        self.returning = Returning(me, marker) if me and votes_above is None else None
 
     @property
     def final(self) -> int:
@@ -174,6 +180,8 @@ class Replica:
         self._head_has_entries = bool(block.messages)
         self._rest, self.withheld, self._recovered = _Rest(), None, False
         self._is_asked_again = False
+        if self.returning is not None:
+            self.returning.read(block, self.view.epoch)
         self._forget()
         self._count()
         return block
@@ -182,6 +190,9 @@ class Replica:
         """The log was read to its end by a read that began at `now`. A cut that comes later is
         judged by our clock; one that was published while we were away is not, nor is the first
         after a recovery."""
+        if self.view.height <= 1 and self.view.epoch.number == 1 and self.certified is None:
+            # The network begins: a block that was certified would have a child in the log.
+            self.votes_above, self.returning = self.votes_above or 0, None
         if not self._recovered:
             self._seen_until = max(self._seen_until, now)
 
@@ -268,14 +279,30 @@ class Replica:
         """The statement on the head to sign now, if it is ours to sign and was not. Store the vote
         before it is told, and say so (`signed`)."""
         ours = self._statement
+        self._may_return()
         if ours is None or self.me is None or self._is_silent:
             return None
         if self.view.epoch.key(self.me) is None or self._has_voted(ours):
             return None
         if self._is_certified_at(ours.height):
             return None  # it has its quorum without us
+        if not self._may_sign(ours, self.me):
+            return None
         self.withheld = self._reason_to_withhold(now)
         return None if self.withheld else ours
+
+    def _may_return(self) -> None:
+        if self.returning is None:
+            return
+        self.votes_above = self.returning.over(self._votes)
+        if self.votes_above is not None:
+            self.returning = None
+
+    def _may_sign(self, ours: Statement, me: RegistryId) -> bool:
+        """Whether what we may have signed and forgotten leaves us free to sign this."""
+        if self.votes_above is not None and ours.height > self.votes_above:
+            return True
+        return corroborated(ours, self._votes.get(ours.height, {}), me, self.view.epoch)
 
     @property
     def _is_silent(self) -> bool:
@@ -301,23 +328,30 @@ class Replica:
             return "the time of the block is behind our clock by more than 30 s"
         return None
 
-    def to_cut(self, now: Instant, waiting: bool) -> Cut | None:
-        """The cut to publish now, if it is our turn, after `guard`. `waiting`: somebody needs a
-        time later than the head's."""
+    def cut_due(self, now: Instant, waiting: bool) -> Instant | None:
+        """When we would publish the next cut, as things stand; None if it is not ours to do.
+        `waiting`: somebody needs a time later than the head's."""
         height = self.view.height + 1
         epoch = self.view.epoch_at(height)
         if self.me is None or self._is_silent or epoch.key(self.me) is None:
             return None
         if self.view.height and not self._has_certificate_of_head:
             return None
-        if now < self._due_at(now, waiting) + 3 * epoch.rank(self.me, height) * self.pace.tick:
-            return None
+        due = self._due_at(now, waiting) + 3 * epoch.rank(self.me, height) * self.pace.tick
         made = self._rest.cut_made
-        if made is not None and made <= now < made + self.pace.again:
+        if made is not None and made <= now:
+            due = max(due, made + self.pace.again)
+        return Instant(due)
+
+    def to_cut(self, now: Instant, waiting: bool) -> Cut | None:
+        """The cut to publish now, if it is our turn, after `guard`."""
+        due = self.cut_due(now, waiting)
+        if due is None or now < due or self.me is None:
             return None
+        height = self.view.height + 1
         self._rest.cut_made = now
         return Cut(
-            epoch=epoch.number,
+            epoch=self.view.epoch_at(height).number,
             registry=self.me,
             height=height,
             at=self._time_of_cut(now),

@@ -1,5 +1,6 @@
 """How a node starts: from its database, compared with what the network has certified."""
 
+import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
@@ -15,7 +16,8 @@ from ledgers.icsd.entry import Certificate, Signed, Statement, Vote, unpack
 from ledgers.icsd.epoch import Epoch, RegistryId
 from ledgers.icsd.hosted import RegistryLedger
 from ledgers.icsd.log import OrderedLog
-from ledgers.icsd.node import Node, Part
+from ledgers.icsd.node import Node
+from ledgers.icsd.part import Part
 from ledgers.icsd.past import Past
 from ledgers.icsd.recovery import Record, Stop, successor, unpack_word
 from ledgers.icsd.replica import Pace, Replica
@@ -27,6 +29,10 @@ from ledgers.profile import Profile
 FRESH: Final = Duration(1 * SECOND)
 """How old the state may be that `look` and `describe` tell: the skew that a ledger declares. Nobody
 can tell a younger one from it by his own clock, and a block for every question would be many."""
+
+
+MARKER_BYTES: Final = 32
+"""Of what a registry publishes that returns: nobody can have signed a block with it before."""
 
 
 class Network(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +90,8 @@ async def start(network: Network, identity: Identity, store: Store, log: Ordered
         guard=head.position,
         pace=network.pace,
         recovered=known.recovered,
+        votes_above=head.votes_above,
+        marker=secrets.token_bytes(MARKER_BYTES),
     )
     return Node(
         Part(

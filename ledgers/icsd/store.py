@@ -63,6 +63,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     place: Place  # the same, as the book has it
     log: int = 1  # the log that `position` counts in: the epoch that began it
     position: int = 0  # in the log, of the cut of the last block archived
+    votes_above: int | None = None  # heights that it may vote at; not known: `returning`
     base: int = 0  # of the snapshot by which we joined: what is before it is not here
     base_at: Instant = Instant(0)  # ledger time of that block
     base_cursor: str = ""  # of the last posting of the ordinary chain by then
@@ -263,6 +264,10 @@ class Store:
     async def conservation(self) -> list[Position]:
         return [Position(**row) for row in await self._fetch("read_conservation")]
 
+    async def release(self, above: int) -> bool:
+        """Let a registry vote above a height that people vouch for. Not if it knows by itself."""
+        return bool(await self._fetch("release", above))
+
     async def end(self, epoch: int, stop: bytes) -> bytes:
         """Vote in this epoch no more, whoever runs. What was said first comes back."""
         [row] = await self._fetch("end_epoch", epoch, stop)
@@ -345,4 +350,5 @@ def _values(step: Step) -> list[Any]:
         *tables.gone_mandates(changed),
         *tables.chain_values(step.sealed),
         [] if step.bundle is None else [step.bundle],
+        head.votes_above,
     ]

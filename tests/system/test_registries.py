@@ -177,6 +177,36 @@ def _reference(file: Path) -> str | None:
     return item.header.business_message_id
 
 
+OPENING = {
+    "KZ0009990016": "40000000.00",
+    "KZ0009990024": "600000",
+    "UZ0009990014": "40000000.00",
+    ISIN: str(HELD),
+}
+"""Of each member of the world."""
+
+
+async def the_internal_book_is_reconciled(running: Machine, data: Path, sold: int) -> None:
+    """That of KZ, as its own systems would have it; and one with a line that is wrong."""
+    told = {SELLER: OPENING | {ISIN: str(HELD - sold)}, "ESILKZA0XXX": OPENING}
+    lines = [
+        f"{account(running, member)},{isin},{quantity}\n"
+        for member, held in told.items()
+        for isin, quantity in held.items()
+    ]
+    book, token = data / "book.csv", data / "supervisor.token"
+    token.write_text(running.operator("gateway"))
+    config = data / "services" / "securities-kz.toml"
+    url = running.ready["registries"]["securities"]["KZ"]
+    options = ("--config", str(config), "--from", url, "--token-file", str(token))
+    book.write_text("account,isin,quantity\n" + "".join(lines))
+    code, out, said = await call("registry", "reconcile", str(book), *options)
+    assert (code, "Everything agrees" in said) == (0, True), (out, said)
+    book.write_text("account,isin,quantity\n" + "".join(lines[1:]))
+    code, out, said = await call("registry", "reconcile", str(book), *options)
+    assert (code, "1 of 4 instruments do not agree" in said) == (1, True), (out, said)
+
+
 async def test_two_registries_trade_through_kills_and_a_restart(data: Path) -> None:
     async with machine(data, "--registries", "2") as running, aiohttp.ClientSession() as session:
         await settle(running, session, 100)
@@ -195,6 +225,7 @@ async def test_two_registries_trade_through_kills_and_a_restart(data: Path) -> N
         assert await proof_status(running, session, SELLER) == 200
         assert await proof_status(running, session, BUYER) == 401, "is no owner at this registry"
         await a_supervisor_finds_nothing_wrong(running, data)
+        await the_internal_book_is_reconciled(running, data, sold=118)
         await an_altered_database_is_refused_and_mended(running, data, kz)
         async with session.get(running.ready["metrics"]["securities-kz"] + "/readyz") as response:
             assert response.status == 200, await response.text()

@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from htlc.units import AccountId
 from ledgers.administration import OpenAccount
-from ledgers.icsd.entry import ENTRIES_MAX, NOTHING, Bundle, Entry, pack, unpack
+from ledgers.icsd.entry import ENTRIES_MAX, NOTHING, Bundle, Entry, unpack
 from ledgers.icsd.epoch import RegistryId
 from ledgers.icsd.memory_log import MemoryLog
 from ledgers.icsd.outbox import Outbox
@@ -117,7 +117,7 @@ async def test_what_was_kept_before_a_restart_is_published_first(bench: Bench) -
     made = bench.outbox.next()
     assert made is not None
     again = Bench()
-    again.outbox.begin(1, (0, NOTHING), [pack(made[1])])
+    again.outbox.begin(1, (0, NOTHING), [made[1]])
     again.ask(3)
     assert again.written() is None
     running = asyncio.create_task(again.outbox.run())
