@@ -490,12 +490,13 @@ def test_wrong_usage_is_refused_before_anything_starts(arguments: tuple[str, ...
 
 
 @pytest.mark.system
+@pytest.mark.timeout(240)  # a few seconds of rounds, and four PostgreSQL servers to start and stop
 async def test_a_small_bench_of_everything_adds_up(tmp_path: Path) -> None:
     kept = tmp_path / "bench.json"
     command = (
         *(sys.executable, "-m", "gateway.cli", "bench"),
         *("--rounds", "1", "--settlements", "60", "--in-flight", "30"),
-        *("--cases", "json-bulk,iso-batch,iso-single", "--fault-rate", "0.1"),
+        *("--cases", "json-bulk,iso-single", "--fault-rate", "0.1"),
         *("--hot-share", "0.5", "--against-database", "--json", str(kept)),
     )
     process = await asyncio.create_subprocess_exec(
@@ -506,7 +507,7 @@ async def test_a_small_bench_of_everything_adds_up(tmp_path: Path) -> None:
     report = json.loads(kept.read_bytes())
     assert report["faults"] == []
     assert [found["case"] for found in report["figures"]] == [
-        *("json-bulk", "iso-batch", "iso-single", "database")
+        *("json-bulk", "iso-single", "database")
     ]
     for found in report["figures"]:
         assert found["settled"] + found["failed"] >= 60
@@ -515,7 +516,7 @@ async def test_a_small_bench_of_everything_adds_up(tmp_path: Path) -> None:
         for value in found["cpu_us_by_group"].values():
             assert value[0] >= 0
     held = report["holdings"]
-    assert held["settled"] == sum(f["settled"] for f in report["figures"][:3])
+    assert held["settled"] == sum(f["settled"] for f in report["figures"][:2])
     for before, after in zip(
         *(held[when]["stores"].values() for when in ("before", "after")), strict=True
     ):

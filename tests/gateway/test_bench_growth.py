@@ -35,12 +35,13 @@ async def counts(dsn: str, *tables: str) -> list[int]:
 
 
 @pytest.mark.system
+@pytest.mark.timeout(240)  # three PostgreSQL servers to start and stop, whatever else runs
 async def test_an_audit_of_a_grown_system_finds_nothing(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(throwaway, "SECURITIES", 4)
     monkeypatch.setattr(throwaway, "ACCOUNTS", 4)
-    monkeypatch.setattr(growth, "ORIGINALS", 200)
+    monkeypatch.setattr(growth, "ORIGINALS", 100)
     said: list[str] = []
     world = throwaway.write(data / "bench.toml", Shape.DVP)
     async with running(Options(data=data, world=str(world)), said.append):
@@ -48,7 +49,7 @@ async def test_an_audit_of_a_grown_system_finds_nothing(
         site = await system.site(Shape.DVP, None)
         async with load_generator(site) as generator:
             meter = Meter(generator, system.databases, await system.processes(), None)
-            wanted = Growth(settled=1000, accounts=1200, open=600)
+            wanted = Growth(settled=500, accounts=1200, open=200)
             grown = await grow(system, site, meter, wanted, said.append)
         audit = subprocess.run(
             [sys.executable, "-m", "gateway.cli", "audit", "--data", str(data), "--json"],
@@ -62,6 +63,6 @@ async def test_an_audit_of_a_grown_system_finds_nothing(
             await counts(dsn, "contracts", "accounts") for dsn in system.databases.ledgers.values()
         ]
     assert found["findings"] == []
-    assert (grown.settled, settled) == (1000, [1600, 1000, 1000])
-    assert all(contracts == 1000 and accounts > 1200 for contracts, accounts in ledgers)
+    assert (grown.settled, settled) == (500, [700, 500, 500])
+    assert all(contracts == 500 and accounts > 1200 for contracts, accounts in ledgers)
     assert grown.mib_per_100k_open is not None and grown.mib_per_100k_open > 0
