@@ -246,7 +246,9 @@ async def test_a_registry_joins_by_a_snapshot_which_may_not_be_altered(
             told = capsys.readouterr().err
             assert f"('{BOB_ACCOUNT}', 'EUR') at {four[0].name}: found Balance(available=9" in told
             monkeypatch.setattr(snapshot, "_record", RECORD)
-            assert await call("join", "--config", config, *source) == 0
+            async with served(three[1], four[2]) as other:
+                confirmed = ("--confirm", other, token)
+                assert await call("join", "--config", config, *source, *confirmed) == 0
             assert await call("join", "--config", config, *source) == 1
             assert "a snapshot goes into an empty one" in capsys.readouterr().err
             assert await call("check", "--config", config) == 1
