@@ -82,6 +82,7 @@ class Node:
         self.replica = replica
         self.numbers = Numbers()
         self.stopped: str | None = None
+        self.differences: Sequence[str] = ()  # where its book differs, once it stopped for that
         self.head = part.head
         self.inbox = Inbox(part.log, part.head.position + 1, part.clock)
         due = self.inbox.awake.set  # the worker writes it with what else there is to write
