@@ -147,4 +147,4 @@ async def test_a_bundle_whose_epoch_ends_while_it_is_written_is_signed_again_aft
     assert bench.replaced == [1]
     [message] = await bench.log.connect().read(1, 9)
     read = unpack(message.data)
-    assert read is not None and read[1].epoch == 2
+    assert read is not None and cast(Bundle, read[1]).epoch == 2
