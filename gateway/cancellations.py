@@ -14,8 +14,6 @@ Every request gets one final answer (sese.027 `Canc`, `Dnd` or `Rjctd`), beside 
 from collections.abc import Callable, Sequence, Set
 from typing import Final, Protocol
 
-import msgspec
-
 from gateway import allegements, fx_pairs, instructions, payments
 from gateway.elsewhere import CONFLICTS_MAX
 from gateway.fx_pairs import FxPair
@@ -46,11 +44,8 @@ from protocols.iso20022.codes import (
     ReasonCode,
     RequestRefusal,
 )
-from protocols.iso20022.header import Related
+from protocols.iso20022.header import related_of
 from protocols.iso20022.requests import CancellationRequest
-
-_related = msgspec.json.Decoder(Related)
-_encoder = msgspec.json.Encoder()
 
 WHY: Final = "by message"
 """What a settlement's journal says of why a party asked."""
@@ -242,7 +237,7 @@ async def _keep(connection: Connection, told: "Telling", pair: MatchedPair) -> b
         told.side_id,
         header.business_message_id,
         pair.id,
-        _encoder.encode(related(header)).decode(),
+        related(header).stored,
     )
     return first
 
@@ -257,7 +252,7 @@ async def conclude(connection: Connection, ends: Sequence[PairEnd], now: int) ->
     notices = await payments.reject_cancelled(connection, payers, now)
     for row in rows:
         pair = pairs[str(row["pair"])]
-        about = _related.decode(row["header"])
+        about = related_of(row["header"])
         if isinstance(pair, FxPair):
             notices += fx_pairs.concluded(pair, row["member"], about, pair.id in settled, now)
             continue

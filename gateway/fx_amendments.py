@@ -22,10 +22,9 @@ from gateway.sql import Connection
 from protocols import fx_matching
 from protocols.iso20022.codes import UnmatchedReason
 from protocols.iso20022.fx import FxAmendment
-from protocols.iso20022.header import Related
+from protocols.iso20022.header import Related, related_of
 
 _encoder = msgspec.json.Encoder()
-_related = msgspec.json.Decoder(Related)
 _amendment = msgspec.json.Decoder(FxAmendment)
 
 
@@ -66,7 +65,7 @@ async def keep(
         QUERIES["keep_fx_amendment"],
         side.id,
         arrival.received_at,
-        _encoder.encode(about).decode(),
+        about.stored,
         _encoder.encode(asked).decode(),
     )
     return _amended(side, asked, arrival.received_at, about)
@@ -77,7 +76,7 @@ async def kept(connection: Connection, side: FxSide) -> Amended | None:
     row = await connection.fetchrow(QUERIES["fx_amendment"], side.id)
     if row is None:
         return None
-    about = _related.decode(row["header"])
+    about = related_of(row["header"])
     return _amended(side, _amendment.decode(row["content"]), row["entered_at"], about)
 
 

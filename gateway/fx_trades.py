@@ -16,11 +16,10 @@ from gateway.journal import QUERIES, deliver
 from gateway.sql import Connection, Record, column, octets
 from protocols import fx_matching
 from protocols.iso20022.fx import FxTrade
-from protocols.iso20022.header import Related
+from protocols.iso20022.header import related_of
 from protocols.matching import MatchKeys
 
 _encoder = msgspec.json.Encoder()
-_related = msgspec.json.Decoder(Related)
 _trade = msgspec.json.Decoder(FxTrade)
 
 
@@ -29,7 +28,7 @@ def side(row: Record) -> FxSide:
     return FxSide(
         id=str(row["instruction"]),
         member=row["member"],
-        related=_related.decode(row["header"]),
+        related=related_of(row["header"]),
         instruction=_trade.decode(row["content"]),
         entered_at=row["entered_at"],
     )
@@ -141,6 +140,6 @@ async def _store(connection: Connection, rows: Sequence[TradeRow]) -> None:
         column([row.pair for row in rows]),
         column([row.ended for row in rows]),
         column([row.advised for row in rows]),
-        column([_encoder.encode(row.side.related).decode() for row in rows]),
+        column([row.side.related.stored for row in rows]),
         column([_encoder.encode(row.side.instruction).decode() for row in rows]),
     )

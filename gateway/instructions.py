@@ -14,7 +14,7 @@ from gateway.pairs import Pair, Side
 from gateway.sql import Connection, Executor, Record, column, octets
 from htlc.units import SettlementId
 from protocols.iso20022 import inbound
-from protocols.iso20022.header import Related
+from protocols.iso20022.header import related_of
 from protocols.iso20022.instruction import SettlementInstruction
 from protocols.iso20022.payment import NO_REFERENCE, PaymentOrder
 from protocols.matching import MatchKeys
@@ -55,7 +55,6 @@ async def known(
     )
 
 
-_related = msgspec.json.Decoder(Related)
 _instruction = msgspec.json.Decoder(SettlementInstruction)
 
 
@@ -63,7 +62,7 @@ def _side(row: Record) -> Side:
     return Side(
         id=str(row["instruction"]),
         member=row["member"],
-        related=_related.decode(row["header"]),
+        related=related_of(row["header"]),
         instruction=_instruction.decode(row["content"]),
         entered_at=row["entered_at"],
     )
@@ -146,7 +145,7 @@ async def find_trade(connection: Connection, member: str, transaction_id: str) -
 
 
 def _is_fx(row: Record) -> bool:
-    return inbound.family(_related.decode(row["header"]).definition) == "fxtr.014"
+    return inbound.family(related_of(row["header"]).definition) == "fxtr.014"
 
 
 async def load_pairs(pool: Executor, ids: Sequence[str]) -> dict[str, Pair | FxPair]:
@@ -172,7 +171,7 @@ def _pair(id: str, rows: Sequence[Record]) -> Pair | FxPair:
 async def keep_request(connection: Connection, side: Side | FxSide, arrival: Arrival) -> None:
     """Note that a message was about this instruction."""
     header = arrival.enveloped.header
-    about = _encoder.encode(related(header)).decode()
+    about = related(header).stored
     await connection.execute(QUERIES["store_request"], side.id, header.business_message_id, about)
 
 
@@ -246,6 +245,6 @@ async def _store_instructions(connection: Connection, rows: Sequence[Instruction
         column([row.pair for row in rows]),
         column([row.ended for row in rows]),
         column([row.advised for row in rows]),
-        column([_encoder.encode(row.side.related).decode() for row in rows]),
+        column([row.side.related.stored for row in rows]),
         column([_encoder.encode(row.side.instruction).decode() for row in rows]),
     )

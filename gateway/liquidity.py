@@ -24,11 +24,10 @@ from htlc.units import AccountId, AssetId, LedgerId, Quantity
 from ledgers.port import Transfer
 from ledgers.remote import RemoteLedgerError
 from protocols.iso20022.codes import TransferReason
-from protocols.iso20022.header import Related
+from protocols.iso20022.header import related_of
 from protocols.iso20022.payment import LiquidityTransfer, TransferReceipt
 
 _encoder = msgspec.json.Encoder()
-_related = msgspec.json.Decoder(Related)
 _transfer = msgspec.json.Decoder(LiquidityTransfer)
 
 PERIOD_SECONDS: Final = 1.0
@@ -93,7 +92,7 @@ class LiquidityIntake:
             asked.credit_account,
             asked.currency,
             minor_units(asked.amount, scale),
-            _encoder.encode(related(arrival.enveloped.header)).decode(),
+            related(arrival.enveloped.header).stored,
             _encoder.encode(asked).decode(),
         )
 
@@ -180,7 +179,7 @@ class Liquidity:
         message = receipt(
             _transfer.decode(row["content"]), code, None if code is None else code.meaning
         )
-        about = _related.decode(row["header"])
+        about = related_of(row["header"])
         async with self._pool.acquire() as connection, connection.transaction():
             if await connection.fetchval(QUERIES["answer_transfer"], row["transfer"]) is None:
                 return  # another replica has told it

@@ -150,6 +150,6 @@ async def _store(connection: Connection, ordered: Ordered, received_at: int) -> 
         order.end_to_end_id,
         order.uetr,
         order.swap_id,
-        _encoder.encode(ordered.related).decode(),
+        ordered.related.stored,
         _encoder.encode(order).decode(),
     )

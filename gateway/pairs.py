@@ -276,7 +276,7 @@ def notice_to(
         member=member,
         id=new_id(),
         definition=render.definition(message, {} if about is None else about.emits),
-        related=None if about is None else _encoder.encode(about).decode(),
+        related=None if about is None else about.stored,
         created_at=now,
         settlement=settlement,
         content=_encoder.encode(message).decode(),

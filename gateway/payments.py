@@ -16,7 +16,7 @@ from gateway.pairs import MatchedPair, MatchedSide, Side, notice
 from gateway.sql import Connection, Executor, Record, column
 from protocols.iso20022 import lock_block, payment_rules
 from protocols.iso20022.codes import PaymentReason
-from protocols.iso20022.header import Related
+from protocols.iso20022.header import related_of
 from protocols.iso20022.payment import (
     NO_REFERENCE,
     PaymentOrder,
@@ -25,8 +25,6 @@ from protocols.iso20022.payment import (
 )
 from protocols.iso20022.rules import BusinessRefusal
 
-_encoder = msgspec.json.Encoder()
-_related = msgspec.json.Decoder(Related)
 _order = msgspec.json.Decoder(PaymentOrder)
 
 CANCELLED = "the instruction that it pays is cancelled"
@@ -106,7 +104,7 @@ async def use(connection: Connection, pair: MatchedPair, standing: Standing) -> 
             QUERIES["store_request"],
             side,
             ordered.related.business_message_id,
-            _encoder.encode(ordered.related).decode(),
+            ordered.related.stored,
         )
 
 
@@ -157,7 +155,7 @@ def _ordered(row: Record) -> Ordered:
     return Ordered(
         id=str(row["payment"]),
         member=row["member"],
-        related=_related.decode(row["header"]),
+        related=related_of(row["header"]),
         order=_order.decode(row["content"]),
     )
 

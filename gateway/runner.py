@@ -6,6 +6,7 @@ fold, ask `decide`, carry out. The runner holds no rule of settlement; it paces,
 
 - A `Record` goes through the journal's group commit, at the last folded sequence + 1, one at a time
   per settlement. If its place was taken (another replica, a request), the journal is loaded again.
+- A turn that would find nothing new to do is not taken (`htlc.clocks.rests`, `wakes`).
 - Commands to ledgers go to their links. One is never in flight twice; after an answer that
   changed nothing, or none, it is held for a growing pause.
 - Facts are written with the next record; at once where others may need them (`_must_save`).

@@ -58,7 +58,7 @@ async def grow(system: System, site: Site, meter: Meter, wanted: Growth, say: Sa
         await _populate(system, wanted.accounts)
     settled = 0
     if wanted.settled:
-        say(f"writing {wanted.settled:,} settled DvPs")
+        say(f"writing {wanted.settled:,} settlements that are over")
         settled = await _settle(system, site, meter, wanted.settled)
     await _vacuum(system)
     memory = None

@@ -98,32 +98,37 @@ class LedgerPast:
         rows: Mapping[str, tuple[tuple[str, ...], Rows]],
         blocks: Sequence[Sequence[Rows]],
         head: tuple[int, bytes],
+        flows: Sequence[Flow],
     ) -> None:
         self._seal = seal
         self._rows = rows
         self._blocks = blocks
+        self._flows = flows
         self.height, self._hash = head
 
     @classmethod
-    async def of(cls, connection: Connection, seal: Seal, since: str, height: int) -> "LedgerPast":
+    async def of(cls, connection: Connection, seal: Seal, written: Written) -> "LedgerPast":
+        height = written.heights[seal.ledger]
         head = await connection.fetchrow(QUERIES["last_block"])
         assert head is not None, "every ledger has a head"
         rows = {
-            "contracts": await _taken(connection, "contracts", since, head["at"]),
+            "contracts": await _taken(connection, "contracts", written.since, head["at"]),
             "movements": await _taken(connection, "movements", height),
         }
         blocks: dict[int, list[Rows]] = {}
         for row in await connection.fetch(QUERIES["leaves"], height):
             leaf = _AT.sub(b'"at":"%d"' % head["at"], row["leaf"])
             blocks.setdefault(row["block"], []).append(Rows(leaf))
-        return cls(seal, rows, list(blocks.values()), (head["height"], head["hash"]))
+        flows = [flow for flow in written.flows if flow.ledger == seal.ledger]
+        return cls(seal, rows, list(blocks.values()), (head["height"], head["hash"]), flows)
 
     @property
     def places(self) -> set[bytes]:
         return set().union(*(rows.places for _, rows in self._rows.values()))
 
     async def write(self, connection: Connection, copies: Sequence[Names]) -> None:
-        """Write copies: their contracts, and their blocks behind the last one."""
+        """Write copies: their contracts, their blocks behind the last one, and what they moved:
+        whoever reconciles meanwhile finds books that agree."""
         before, numbered, blocks = self.height, [], []
         for names in copies:
             heights = {
@@ -136,6 +141,10 @@ class LedgerPast:
             for table, (columns, rows) in self._rows.items():
                 await _write(connection, table, columns, [rows.copy(n) for n in numbered])
             await write_blocks(connection, blocks, before)
+            moved = [
+                (flow.account, flow.asset, flow.quantity * len(copies)) for flow in self._flows
+            ]
+            await connection.executemany(QUERIES["move"], moved)
 
     def _sealed(self, leaves: Sequence[bytes]) -> Block:
         block = self._seal.block(self.height + 1, self._hash, leaves)
@@ -174,7 +183,7 @@ async def multiply(system: System, written: Written, times: int) -> None:
     try:
         past = await GatewayPast.of(gateway, written.since)
         pasts = {
-            name: await LedgerPast.of(connection, seals[name], written.since, written.heights[name])
+            name: await LedgerPast.of(connection, seals[name], written)
             for name, connection in ledgers.items()
         }
         contracts = [
@@ -191,13 +200,6 @@ async def multiply(system: System, written: Written, times: int) -> None:
                 past.write(gateway, copies, last),
                 *(its.write(ledgers[name], copies) for name, its in pasts.items()),
             )
-        for name, connection in ledgers.items():
-            moved = [
-                (flow.account, flow.asset, flow.quantity * times)
-                for flow in written.flows
-                if flow.ledger == name
-            ]
-            await connection.executemany(QUERIES["move"], moved)
     finally:
         for connection in (gateway, *ledgers.values()):
             await connection.close()

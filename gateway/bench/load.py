@@ -39,6 +39,15 @@ TEXT_MAX: Final = 300
 _NOT_TAKEN: Final = re.compile(rb'"status":(?!202)')
 """The first result of an array that is no 202."""
 
+BUSY_SECONDS: Final = 1.0
+"""Until what the gateway had no room for is sent again: what `Retry-After` of its answers says."""
+
+BUSY_TIMES_MAX: Final = 60
+"""A gateway that is busy for a minute is not measured but broken."""
+
+_BUSY: Final = (b'"status":503', b"XBSY")
+"""In the answer to an array or a batch: there was no room for some of it."""
+
 _REASON: Final = re.compile(rb"<RsnDesc>([^<]*)</RsnDesc>")
 
 
@@ -65,9 +74,8 @@ class Sender:
         proposals = [self._bodies.proposal(trade) for trade in unit.trades]
         bulk = self._case is Case.JSON_BULK
         body = bodies.array(proposals) if bulk else proposals[0]
-        status, answer = await self._post(unit.trades[0].first_payer.member, body, connections[0])
-        taken = answer.count(b'"status":202') == len(proposals) if bulk else True
-        self._check(status, answer, taken)
+        member = unit.trades[0].first_payer.member
+        await self._hand_in(member, body, connections[0], b'"status":202', len(proposals) * bulk)
 
     async def _instruct(
         self, trades: Sequence[Trade], movement: Movement, member: int, connection: Connection
@@ -76,15 +84,24 @@ class Sender:
             return
         messages = [self._bodies.instruction(trade, movement) for trade in trades]
         body = bodies.batch(messages) if self._case is Case.ISO_BATCH else messages[0]
-        status, answer = await self._post(member, body, connection)
-        self._check(status, answer, answer.count(b"<RctAck>") == len(messages))
+        await self._hand_in(member, body, connection, b"<RctAck>", len(messages))
 
-    async def _post(self, member: int, body: bytes, connection: Connection) -> tuple[int, bytes]:
-        return await connection.exchange(post(self._heads[member], body))
-
-    def _check(self, status: int, answer: bytes, taken: bool) -> None:
-        if status != 202 or not taken:
-            self._tally.fault(f"not taken (status {status}): {_why(answer)}")
+    async def _hand_in(
+        self, member: int, body: bytes, connection: Connection, mark: bytes, count: int
+    ) -> None:
+        """Until all is taken, which the answer says by so many marks. While the gateway is too busy
+        for some of it, it is sent again as it is: what was taken is answered as before."""
+        request = post(self._heads[member], body)
+        status, answer = 0, b""
+        for _ in range(BUSY_TIMES_MAX):
+            status, answer = await connection.exchange(request)
+            if status == 202 and answer.count(mark) >= count:
+                return
+            if not (status == 503 or any(busy in answer for busy in _BUSY)):
+                break
+            self._tally.resent += 1
+            await asyncio.sleep(BUSY_SECONDS)
+        self._tally.fault(f"not taken (status {status}): {_why(answer)}")
 
 
 class GatewayLoad:

@@ -189,6 +189,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     sent: int  # trades
     settled: int
     failed: int  # that had to, and did
+    resent: int  # requests: the gateway was busy, and asked for that
     seconds: float  # first request to the last that was settled
     latencies: tuple[float, ...]  # seconds, one per settled trade: request to all parties told
     flows: tuple[Flow, ...]

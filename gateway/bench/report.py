@@ -27,6 +27,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     legs: int = 2  # of a settlement
     settled: int
     failed: int = 0  # that had to
+    resent: int = 0  # requests that the gateway had no room for at first
     settlements_per_second: tuple[float, ...]
     cpu_us_per_settlement: tuple[float, ...]  # all groups but the load generator
     cpu_us_per_leg: tuple[float, ...] = ()
@@ -86,6 +87,7 @@ def figures(case: Case, in_flight: int, rounds: Sequence[Round], legs: int = 2) 
         legs=legs,
         settled=sum(round.settled for round in rounds),
         failed=sum(round.failed for round in rounds),
+        resent=sum(round.resent for round in rounds),
         settlements_per_second=tuple(round.settled / round.seconds for round in rounds),
         cpu_us_per_settlement=tuple(map(sum, zip(*system, strict=True))),
         cpu_us_per_leg=tuple(total / legs for total in map(sum, zip(*system, strict=True))),
@@ -160,6 +162,16 @@ def _ranged(values: Sequence[float]) -> str:
 
 def _optional(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
+
+
+def resent(report: Report) -> list[str]:
+    """Where the gateway was too busy at times; nothing where it was not."""
+    return [
+        f"{found.case} at {found.in_flight} in flight: {found.resent:,} requests were sent again, "
+        "as the gateway asked while it was busy"
+        for found in report.figures
+        if found.resent
+    ]
 
 
 def failed(report: Report) -> list[str]:

@@ -26,6 +26,7 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
 
     settled: int
     failed: int  # that had to
+    resent: int = 0  # requests that the gateway had no room for at first
     seconds: float
     latencies: tuple[float, ...]  # seconds
     cpu: dict[str, float]  # seconds, by `group/process`
@@ -130,6 +131,7 @@ class Meter:
         measured = Round(
             settled=outcome.settled,
             failed=outcome.failed,
+            resent=outcome.resent,
             seconds=outcome.seconds,
             latencies=outcome.latencies,
             cpu=spent,

@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.bench.census import MIB, Census
 from gateway.bench.rounds import Meter
-from gateway.bench.system import LOAD
+from gateway.bench.system import LOAD, POSTGRESQL
 
 SAMPLE_SECONDS: Final = 10.0
 
@@ -50,8 +50,15 @@ MEMORY_SHARE: Final = 0.1
 """What private memory of a process may differ by: an allocator keeps some of what it once had."""
 
 FILES_SLACK: Final = 8
-"""A reader or two of a mailbox, and segments of a table that PostgreSQL has opened: one for each
-GiB."""
+"""A reader or two of a mailbox."""
+
+BACKENDS_SLACK: Final = 10
+"""PostgreSQL has a process for each connection, and pools open theirs when they first need them
+all: the gateway's six, a ledger's four, and what it starts itself to vacuum."""
+
+BACKEND_FILES: Final = 200
+"""Of one such process: it keeps open what it has touched, at most the files of a database's some
+hundred tables and indexes; one more for each GiB of a table."""
 
 TABLE_SLACK: Final = MIB
 """A table of what is may be half as large again between two vacuums."""
@@ -185,11 +192,23 @@ def _processes(samples: Sequence[Sample]) -> Iterator[Series]:
             [use.private_bytes / MIB for use in uses],
             lambda before: before * (1 + MEMORY_SHARE) + MEMORY_SLACK / MIB,
         )
-        yield _series(
-            f"open files of {name}",
-            [use.files for use in uses],
-            lambda before: before + FILES_SLACK,
-        )
+        if name.startswith(POSTGRESQL):
+            yield _series(
+                f"processes of {name}",
+                [use.processes for use in uses],
+                lambda before: before + BACKENDS_SLACK,
+            )
+            yield _series(
+                f"open files of a process of {name}",
+                [use.files / max(1, use.processes) for use in uses],
+                partial(_always, BACKEND_FILES),
+            )
+        else:
+            yield _series(
+                f"open files of {name}",
+                [use.files for use in uses],
+                lambda before: before + FILES_SLACK,
+            )
 
 
 def _queues(samples: Sequence[Sample]) -> Iterator[Series]:

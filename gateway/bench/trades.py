@@ -113,6 +113,7 @@ class Tally:
         self.faults: list[str] = []
         self.sent = 0
         self.failed = 0
+        self.resent = 0  # requests, because the gateway was busy
         self.last_settled = 0.0
 
     def expect(self, unit: Unit) -> None:
@@ -203,6 +204,7 @@ class Tally:
             sent=self.sent,
             settled=len(self.latencies),
             failed=self.failed,
+            resent=self.resent,
             seconds=max(self.last_settled - started, 0.0),
             latencies=tuple(self.latencies),
             flows=tuple(

@@ -22,6 +22,7 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
 
     memory_bytes: int
     files: int  # open file descriptors
+    processes: int = 1
     private_bytes: int = 0  # of the memory, what is mapped from no file and shared with nobody
 
 
@@ -34,6 +35,7 @@ def use(groups: Mapping[str, Iterable[int]]) -> dict[str, Use]:
         found[name] = Use(
             memory_bytes=sum(one.memory_bytes for one in each),
             files=sum(one.files for one in each),
+            processes=len(each),
             private_bytes=sum(one.private_bytes for one in each),
         )
     return found

@@ -285,7 +285,12 @@ def _show(found: Report) -> None:
     if found.holdings is not None:
         print_table(census.PROCESS_COLUMNS, census.process_rows(found.holdings))
         print_table(census.STORE_COLUMNS, census.store_rows(found.holdings))
-    for line in (*report.grown(found), *report.failed(found), *report.ratios(found)):
+    for line in (
+        *report.grown(found),
+        *report.failed(found),
+        *report.resent(found),
+        *report.ratios(found),
+    ):
         click.echo(line)
 
 

@@ -22,7 +22,7 @@ from htlc.units import SettlementId
 from protocols.iso20022 import json_form, render
 from protocols.iso20022.advice import Outbound
 from protocols.iso20022.errors import ProtocolError
-from protocols.iso20022.header import Related
+from protocols.iso20022.header import Related, related_of
 from protocols.iso20022.lexical import instant_text
 from protocols.iso20022.xml import parse
 
@@ -34,7 +34,6 @@ SLICE: Final = 25
 """Messages written before other tasks get their turn: below a millisecond as XML."""
 
 _outbound: Final = msgspec.json.Decoder(Outbound)
-_related: Final = msgspec.json.Decoder(Related)
 _acknowledgement: Final = msgspec.json.Decoder(wire.Acknowledgement)
 
 
@@ -135,7 +134,7 @@ def writer(letterhead: Letterhead) -> Callable[[str, Stored], bytes]:
 
 def delivery(desk: Letterhead, member: str, stored: Stored, *, as_json: bool) -> wire.Delivery:
     """An entry as it is delivered."""
-    related = _related.decode(stored.related) if stored.related else None
+    related = related_of(stored.related) if stored.related else None
     xml, message = _content(desk, member, stored, related, as_json=as_json)
     return wire.Delivery(
         cursor=notation.cursor(stored.sequence),

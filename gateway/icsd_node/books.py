@@ -1,7 +1,7 @@
 """A registry's node as its own statements read it: its members and their accounts as they stand in
 the book, its postings, and whose message each of them came from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -39,30 +39,35 @@ class Keeper(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NodeDirectory:
-    """A `gateway.statements.known.Known` of one registry; `members` by BIC."""
+    """A `gateway.statements.known.Known` of one registry; `members` by BIC, with their accounts as
+    of the last `refresh`."""
 
     def __init__(
         self, ledger: RegistryLedger, members: Mapping[str, Principal], depository: str
     ) -> None:
         self._ledger = ledger
-        self._members = members
+        self._name = str(ledger.seal.ledger)
+        self._principals = members
         self._assets: dict[tuple[str, str], AssetDescription] = {}
-        self.ledgers = {str(ledger.seal.ledger): Keeper(depository=depository)}
+        self.members = {bic: Owner(accounts={self._name: ()}) for bic in members}
+        self.ledgers = {self._name: Keeper(depository=depository)}
         self.descriptions: dict[LedgerId, Description] = {}
 
-    @property
-    def members(self) -> dict[str, Owner]:
-        """As the book has it now: accounts are opened at any time."""
-        view, me = self._ledger.node.replica.view, self._ledger.node.me
-        found: dict[str, list[str]] = {}
-        for id, account in view.book.accounts.items():
-            if account is not None and view.tables.homes.get(id) == me:
-                found.setdefault(account.owner, []).append(str(id))
-        name = str(self._ledger.seal.ledger)
-        return {
-            bic: Owner(accounts={name: tuple(sorted(found.get(principal.name, ())))})
-            for bic, principal in self._members.items()
-        }
+    async def refresh(self, members: Iterable[str]) -> None:
+        """Read which accounts members have: they are opened at any time."""
+        for bic in members:
+            accounts = tuple(await self._accounts(self._principals[bic].name))
+            self.members[bic] = Owner(accounts={self._name: accounts})
+
+    async def _accounts(self, owner: str) -> list[str]:
+        """Those at home here: the network does not keep two registries from using one name."""
+        homes, me = self._ledger.node.replica.view.tables.homes, self._ledger.node.me
+        found, after = list[str](), AccountId("")
+        while page := await self._ledger.accounts(owner, after, PAGE_MAX):
+            ids = [view.account.id for view in page]
+            found += [id for id in ids if homes.get(id) == me]
+            after = ids[-1]
+        return found
 
     def learn(self, name: LedgerId, description: Description) -> None:
         self.descriptions[name] = description

@@ -3,27 +3,26 @@ webhooks and statements, in a pool of connections of their own, so that readers 
 book."""
 
 from collections.abc import Callable, Coroutine
+from typing import Final
 
 import msgspec
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gateway.calendars import Calendars
 from gateway.http import mailbox
 from gateway.http.exchange import MessageDesk
 from gateway.icsd_node import messages
-from gateway.icsd_node.books import NodeBooks, NodeDirectory, NodeReferences
 from gateway.icsd_node.message_room import MessageRoom
 from gateway.icsd_node.message_store import MessageStore
 from gateway.icsd_node.settings import Correspondents, MessageSettings
+from gateway.icsd_node.statements import NodeStatements
 from gateway.mailbox import Mailboxes
 from gateway.sql import Pool
-from gateway.statements.service import Statements
 from gateway.telemetry.logs import Say, say_as
 from gateway.webhooks import Webhooks
 from ledgers.icsd.hosted import RegistryLedger
 
-REPLICA = 1
+REPLICA: Final = 1
 """Claims on webhooks are between replicas, and a node has none: a second process on its database
 ends the first."""
 
@@ -32,7 +31,7 @@ class Front(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that the members' systems deal with."""
 
     room: MessageRoom
-    statements: Statements
+    statements: NodeStatements
     webhooks: Webhooks
     store: MessageStore
     known: Correspondents
@@ -65,8 +64,8 @@ def front_of(
     now: Callable[[], int],
 ) -> Front:
     """`key` is the registry's own: what seals its members' webhook secrets is derived from it."""
-    say, name = say_as("messages"), ledger.seal.ledger
-    mailboxes, bic = Mailboxes(pool), known.depositories[ledger.node.me]
+    say, mailboxes = say_as("messages"), Mailboxes(pool)
+    bic = known.depositories[ledger.node.me]
     webhooks = Webhooks(
         pool,
         mailboxes,
@@ -77,17 +76,8 @@ def front_of(
     )
     store, members = MessageStore(pool), known.principals
     room = MessageRoom(ledger, store, mailboxes, webhooks, members, known.depositories, now)
-    statements = Statements(
-        pool,
-        NodeDirectory(ledger, members, bic),
-        Calendars({name: settings.calendar}, None),
-        {name: NodeBooks(ledger)},
-        references=lambda member: NodeReferences(pool, members[member]),
-        daily=settings.statements.daily,
-        now=now,
-        learned=lambda: None,
-        delivered=mailboxes.delivered,
-        say=say,
+    statements = NodeStatements(
+        ledger, pool, members, bic, settings, now=now, delivered=mailboxes.delivered, say=say
     )
     return Front(
         room=room,

@@ -46,6 +46,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     forks_at: float | None = None  # the log shows the last names another order from then on
     cut_off: Mapping[str, tuple[float, float]] = {}  # registry: from, until
     lies: Mapping[str, frozenset[Lie]] = {}
+    wiped: Mapping[str, float] = {}  # registry: when its database is lost
+    apart: bool = False  # who is shown another log is not heard either
+    careless: bool = False  # who lost its database votes on, as if it had not voted before
 
 
 SETTLES: Final = 180.0
@@ -64,6 +67,7 @@ class Registries:
         self.forked: list[Message] = []  # what some are shown instead
         self.answers: dict[int, list[tuple[Instant, Result]]] = {}
         self.requests: dict[int, tuple[RegistryId, Request]] = {}
+        self.forgotten: set[int] = set()  # requests that were on their way from a lost database
         self._events: list[tuple[int, int, Callable[[], None]]] = []
         self._order = 0
         self._last: dict[str, int] = {}
@@ -113,8 +117,9 @@ class Registries:
         return forks_at is not None and self.now >= START + seconds(forks_at)
 
     def log_of(self, node: Node) -> list[Message]:
-        """The log as it is shown to a node."""
+        """The log as it is shown to a node; to one that lost its database the other one."""
         late = list(self.nodes).index(node.name) >= len(self.nodes) // 2
+        late ^= node.is_wiped
         return self.forked if late and self.forked else self.log
 
     def replace_log(self) -> None:
@@ -182,6 +187,8 @@ class Registries:
         if not node.is_reachable or (
             node is not other and self.is_rough and self.draw.random() < self.settings.votes_lost
         ):
+            return
+        if self.settings.apart and self.log_of(node) is not self.log_of(other):
             return
         wait = Duration(0) if node is other else self._delay()
         self.after(wait, lambda: self._heard(other, vote))
@@ -257,6 +264,15 @@ class Registries:
             back = min(when + self.draw.uniform(0.1, 5), self.settings.seconds)
             self.after(seconds(when), node.crash)
             self.after(seconds(back), lambda node=node: self._restart(node))  # type: ignore[misc]
+
+        for name, when in self.settings.wiped.items():
+            node = self.nodes[RegistryId(name)]
+            self.after(seconds(when), node.crash)
+            self.after(seconds(when + 0.5), lambda node=node: self._wipe(node))  # type: ignore[misc]
+
+    def _wipe(self, node: Node) -> None:
+        node.wipe(self.draw.randbytes(32))
+        self.wake(node, Duration(0))
 
     def _restart(self, node: Node) -> None:
         if node.is_down:

@@ -43,7 +43,7 @@ def _answers(world: Registries) -> Iterator[str]:
     honest = {node.name for node in world.honest}
     for number, (name, _) in world.requests.items():
         count = len(world.answers.get(number, ()))
-        if name in honest and count != 1:
+        if name in honest and count != 1 and number not in world.forgotten:
             yield f"4: request {number} of {name} was answered {count} times"
 
 

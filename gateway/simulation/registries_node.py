@@ -81,6 +81,9 @@ class Node:
         self.vote_told_at = Instant(0)
         self.is_down = False
         self.failed: str | None = None  # why it refuses to run
+        self.is_wiped = False
+        self.marker = b""
+        self.marked_at = Instant(0)  # when the marker of a return was published
 
     @property
     def is_reachable(self) -> bool:
@@ -109,10 +112,24 @@ class Node:
             certified=self._stored_certificate(),
             statement=statement,
             guard=self._last_cut(),
+            votes_above=old.votes_above,
+            marker=self.marker,
         )
         self.replica.evidence = old.evidence
         self.read = self._last_cut()
         self.is_down = False
+
+    def wipe(self, marker: bytes) -> None:
+        """Begin again with an empty database, and read everything."""
+        self.world.forgotten |= {r.number for _, asked in self.outbox.values() for r in asked}
+        view = View.genesis(NETWORK, self.world.epoch, PROFILE)
+        self.marker = marker
+        above = 0 if self.world.settings.careless else None
+        self.replica = Replica(self.name, view, votes_above=above, marker=marker)
+        self.read = self.told = 0
+        self.blocks, self.outbox = [], {}
+        self.signed, self.last_vote = (0, NOTHING), None
+        self.is_wiped, self.is_down = True, False
 
     def mend(self, view: View) -> None:
         """Go on from a book that was checked against the certified root of our last block."""
@@ -146,6 +163,7 @@ class Node:
                 self.blocks.append(block)
         self.replica.caught_up(now)
         self._vote(now)
+        self._mark(now)
         cut = self.replica.to_cut(now, False)
         if cut is not None:
             self.publish_cut(cut)
@@ -160,6 +178,13 @@ class Node:
             self._say(self.last_vote, now)
         elif self.last_vote and now >= self.vote_told_at + AGAIN and self._is_wanted():
             self._say(self.last_vote, now)
+
+    def _mark(self, now: Instant) -> None:
+        """Ask for a fresh sign, if we do not know what we have signed."""
+        returning = self.replica.returning
+        if returning and not returning.is_marked and now >= self.marked_at + AGAIN:
+            self.marked_at = now
+            self.world.publish(self, bundle_subject(self.name), returning.marker)
 
     def _say(self, vote: Signed, now: Instant) -> None:
         self.vote_told_at = now
@@ -189,7 +214,8 @@ class Node:
 
     def _publish(self, now: Instant) -> None:
         """One bundle in flight; the next requests gather meanwhile."""
-        sequence = self.replica.view.tables.last(self.name)[0] + 1
+        last = self.replica.view.tables.last(self.name)
+        sequence, self.signed = last[0] + 1, max(self.signed, last)
         if sequence not in self.outbox and self.queue and self.signed[0] < sequence:
             requests, self.queue = tuple(self.queue[:50]), self.queue[50:]
             self.outbox[sequence] = self.bundle(sequence, self.entries(requests)), requests
@@ -223,7 +249,7 @@ class Node:
             self.told += 1
             for outcome in self.blocks[self.told - 1].outcomes:
                 if outcome.registry == self.name:
-                    requests = self.outbox.pop(outcome.sequence)[1]
+                    requests = self.outbox.pop(outcome.sequence, (b"", ()))[1]
                     self._answer(requests, outcome.results)
 
     def _answer(self, requests: Sequence[Request], results: Sequence[Result]) -> None:

@@ -27,11 +27,12 @@ from ledgers.icsd.replica import Replica
 def recover(world: Registries) -> Epoch:
     """End the epoch and begin the next, in another log. Returns it."""
     old = world.epoch
-    stops = [_stop(node, old) for node in world.nodes.values()]
+    knowing = [node for node in world.nodes.values() if node.replica.votes_above is not None]
+    stops = [_stop(node, old) for node in knowing]
     record = propose(NETWORK, old, None, stops)
-    ballots = [_ballot(node, record, old) for node in world.nodes.values()]
+    ballots = [_ballot(node, record, old) for node in knowing]
     begun = Begun(record=record, ballots=tuple(ballots))
-    assert is_begun(begun, old), "all consented"
+    assert is_begun(begun, old), "all who know what they have signed consented"
     epoch = successor(record, old, None)
     archive = max(world.nodes.values(), key=_certified_height)
     world.replace_log()
@@ -91,6 +92,8 @@ def _begin(node: Node, record: Record, epoch: Epoch) -> None:
         certified=record.certificate,
         statement=node.blocks[-1].statement if node.blocks else None,
         recovered=True,
+        votes_above=node.replica.votes_above,
+        marker=node.marker,
     )
     node.replica.evidence = evidence
     node.read = 0

@@ -282,10 +282,10 @@ class Statements:
             at = await self._acquaint(LedgerId(ledger))
             if at < closes_at(self._calendars, ledger, day):
                 return  # by the ledger's own clock it is not over yet
-            await self._close(ledger, day)
+            await self.make_day(ledger, day)
 
-    async def _close(self, ledger: str, day: date) -> None:
-        """The statements of one business day of one ledger."""
+    async def make_day(self, ledger: str, day: date) -> None:
+        """The statements of one business day of one ledger, which is over."""
         wrong = 0
         for bic, member in self._directory.members.items():
             for account in member.accounts.get(ledger, ()):

@@ -106,7 +106,19 @@ def operations_root(messages: Sequence[bytes]) -> Hash:
 
 
 def results_root(results: Sequence[Result]) -> Hash:
-    return Hash(merkle.root([merkle.leaf_hash(result_bytes(result)) for result in results]))
+    return Hash(merkle.root([_result_hash(result) for result in results]))
+
+
+def _result_hash(result: Result) -> bytes:
+    # Most of a block are told the same: done, at its time. Contracts differ.
+    if isinstance(result, Answer) and result.htlc is not None:
+        return merkle.leaf_hash(result_bytes(result))
+    return _plain_result_hash(result)
+
+
+@lru_cache(maxsize=256)
+def _plain_result_hash(result: Result) -> bytes:
+    return merkle.leaf_hash(result_bytes(result))
 
 
 def result_bytes(result: Result) -> bytes:

@@ -75,7 +75,7 @@ class Issuance(msgspec.Struct, frozen=True, kw_only=True):
 def holding_leaf(account: AccountId, balance: Balance | None) -> tuple[bytes, Leaf | None]:
     """Place and leaf of a holding; who holds nothing has none."""
     key = tree.key_of(account)
-    if balance is None or balance == Balance():
+    if balance is None or not (balance.available or balance.locked):
         return key, None
     content = balance.available.to_bytes(8, "big") + balance.locked.to_bytes(8, "big")
     return key, tree.leaf(key, balance.available + balance.locked, content)

@@ -107,8 +107,8 @@ def _is_instrument(instrument: Instrument) -> bool:
 
 def refused_entry(entry: Entry) -> Refusal | None:
     """Why an entry is none: it asks for nothing, for several things, or for nobody."""
-    asked = sum(part is not None for part in (entry.operation, entry.act, entry.membership))
-    return None if asked == 1 and is_name(entry.by.name) else Refusal.TERMS_REFUSED
+    absent = (entry.operation, entry.act, entry.membership).count(None)
+    return None if absent == 2 and is_name(entry.by.name) else Refusal.TERMS_REFUSED
 
 
 def refused_membership(change: Membership, epoch: Epoch, following: Epoch | None) -> Refusal | None:

@@ -94,7 +94,8 @@ def key_of(name: str) -> bytes:
 
 def leaf(key: bytes, sum: int, content: bytes) -> Leaf:
     assert len(key) == 32, "a place in the tree is 32 bytes"
-    return Leaf(_leaf_hash(key, sum, content) + sum.to_bytes(8, "big"), sum, key, content)
+    summed = sum.to_bytes(8, "big")
+    return Leaf(_sha256(b"\x00" + key + summed + content).digest() + summed, sum, key, content)
 
 
 def root(tree: Tree) -> bytes:
@@ -103,10 +104,6 @@ def root(tree: Tree) -> bytes:
 
 def total(tree: Tree) -> int:
     return 0 if tree is None else tree.sum
-
-
-def _leaf_hash(key: bytes, sum: int, content: bytes) -> bytes:
-    return _sha256(b"\x00" + key + sum.to_bytes(8, "big") + content).digest()
 
 
 def _branch_hash(left: bytes, right: bytes) -> bytes:

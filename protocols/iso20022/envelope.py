@@ -4,6 +4,7 @@ The caller asks who sent a message and whether it came before, between `split` (
 further than the header) and `validate` (which asks the schemas about the document).
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -87,7 +88,8 @@ def _in_batch(item: etree._Element, place: int) -> Enveloped | ProtocolError:
 
 
 def _enveloped(root: etree._Element, raw: bytes) -> Enveloped:
-    element = _only(root, "AppHdr", RejectCode.XBAH)
+    parts = [(local_name(child), child) for child in root]
+    element = _only(root, parts, "AppHdr", RejectCode.XBAH)
     if len(raw) > MESSAGE_BYTES_MAX:
         raise ProtocolError(
             RejectCode.XSIZ,
@@ -96,8 +98,8 @@ def _enveloped(root: etree._Element, raw: bytes) -> Enveloped:
         )
     header = app_hdr.read(element)
     try:
-        document = _only(root, "Document", RejectCode.XSDV)
-        if root.tag == _ONE and len(root) != 2:
+        document = _only(root, parts, "Document", RejectCode.XSDV)
+        if root.tag == _ONE and len(parts) != 2:
             raise ProtocolError(
                 RejectCode.XSDV, "a BizMsg holds AppHdr and Document only", location="/BizMsg"
             )
@@ -113,8 +115,13 @@ def _enveloped(root: etree._Element, raw: bytes) -> Enveloped:
     )
 
 
-def _only(root: etree._Element, name: str, code: RejectCode) -> etree._Element:
-    found = [child for child in root if local_name(child) == name]
+def _only(
+    root: etree._Element,
+    parts: Sequence[tuple[str, etree._Element]],
+    name: str,
+    code: RejectCode,
+) -> etree._Element:
+    found = [child for its, child in parts if its == name]
     if len(found) != 1:
         place = f"/{local_name(root)}"
         raise ProtocolError(code, f"exactly one {name} is needed, not {len(found)}", location=place)

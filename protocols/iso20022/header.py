@@ -3,7 +3,7 @@
 Versions .01 to .04 are read, .02 is written.
 """
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Final
 
 import msgspec
@@ -18,9 +18,11 @@ VERSIONS: Final = frozenset(f"{ISO}head.001.001.0{version}" for version in (1, 2
 WRITTEN: Final = ISO + "head.001.001.02"
 
 
-class Related(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Related(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
     """The header of the message that is answered (`Rltd`), and the versions of all its answers:
-    those of the connection when it came, so that no chain of answers changes its version."""
+    those of the connection when it came, so that no chain of answers changes its version.
+
+    A message has up to eight answers; what is the same in them is made once."""
 
     sender: str
     receiver: str
@@ -28,6 +30,32 @@ class Related(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     definition: str
     created_at: int
     emits: Emits = {}
+
+    @cached_property
+    def stored(self) -> str:
+        """As JSON, for keeping with each answer."""
+        return _encoder.encode(self).decode()
+
+    @cached_property
+    def written(self) -> str:
+        """The Rltd element as XML text."""
+        return (
+            "<Rltd>"
+            + _parties(self.sender, self.receiver)
+            + f"<BizMsgIdr>{escaped(self.business_message_id, 35)}</BizMsgIdr>"
+            + _kind(self.definition, None)
+            + f"<CreDt>{instant_text(self.created_at)}</CreDt></Rltd>"
+        )
+
+
+_encoder: Final = msgspec.json.Encoder()
+_decoder: Final = msgspec.json.Decoder(Related)
+
+
+@lru_cache(maxsize=4096)  # the answers to one message are read one after the other; 4 MB
+def related_of(stored: str) -> Related:
+    """What was kept with an answer (`Related.stored`)."""
+    return _decoder.decode(stored)
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,7 +164,7 @@ def write(header: Header) -> str:
         + _kind(header.definition, service)
         + f"<CreDt>{instant_text(header.created_at)}</CreDt>"
         + ("<CpyDplct>DUPL</CpyDplct><PssblDplct>true</PssblDplct>" if repeated else _NOT_REPEATED)
-        + (_write_related(header.related) if header.related else "")
+        + (header.related.written if header.related else "")
         + "</AppHdr>"
     )
 
@@ -156,14 +184,4 @@ def _parties(sender: str, receiver: str) -> str:
 def _kind(definition: str, service: str | None) -> str:
     return f"<MsgDefIdr>{escaped(definition, 35)}</MsgDefIdr>" + (
         f"<BizSvc>{escaped(service, 35)}</BizSvc>" if service else ""
-    )
-
-
-def _write_related(related: Related) -> str:
-    return (
-        "<Rltd>"
-        + _parties(related.sender, related.receiver)
-        + f"<BizMsgIdr>{escaped(related.business_message_id, 35)}</BizMsgIdr>"
-        + _kind(related.definition, None)
-        + f"<CreDt>{instant_text(related.created_at)}</CreDt></Rltd>"
     )

@@ -21,8 +21,9 @@ def test_memory_and_files_of_a_family_are_summed() -> None:
         after = use({"own": (os.getpid(),), "child": (child.pid,)})
         child.kill()
     assert after["child"].memory_bytes > 0 and after["child"].files >= 3
+    assert (after["child"].processes, after["own"].processes) == (1, before.processes + 1)
     assert after["own"].files >= before.files + 1 + after["child"].files
-    assert use({"gone": (child.pid,)})["gone"] == Use(memory_bytes=0, files=0)
+    assert use({"gone": (child.pid,)})["gone"] == Use(memory_bytes=0, files=0, processes=0)
 
 
 def _census(mib: int, bytes: int, transactions: int) -> Census:

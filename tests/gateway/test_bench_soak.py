@@ -28,6 +28,7 @@ def run(
 
     def sample(n: int) -> Sample:
         use = Use(memory_bytes=0, files=20 + files(n), private_bytes=(50 + memory(n)) * MIB)
+        server = Use(memory_bytes=0, files=150 + 5 * files(n), processes=10 + files(n))
         client = Use(memory_bytes=0, files=6 + n, private_bytes=n * 10 * MIB)
         tables = {
             "journal": Table(bytes=n * 5_000_000, live=n * 1000, dead=0),
@@ -39,7 +40,11 @@ def run(
             settled=n * 1000,
             queues=dict.fromkeys(soak.QUEUES, 5.0 + queue(n)),
             census=Census(
-                processes={"gateway/gateway": use, "load generator/client": client},
+                processes={
+                    "gateway/gateway": use,
+                    "PostgreSQL/x": server,
+                    "load generator/client": client,
+                },
                 stores={"gateway": store},
             ),
         )
@@ -66,6 +71,7 @@ def test_what_fills_up_once_is_no_growth() -> None:
     [
         ({"memory": lambda n: n}, "private memory of gateway/gateway"),
         ({"files": lambda n: n}, "open files of gateway/gateway"),
+        ({"files": lambda n: n}, "processes of PostgreSQL/x"),
         ({"queue": lambda n: n * n}, "intake queue"),
         ({"head": lambda n: n * 200_000}, "table gateway/balances"),
         ({"dead": lambda n: n * 1000}, "dead rows of gateway/balances"),

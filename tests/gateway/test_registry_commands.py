@@ -33,6 +33,7 @@ from tests.ledgers.icsd.registries import (
     databases,
     network,
     registries,
+    until,
 )
 from tests.ledgers.icsd.test_node import moved, transfer
 from tests.ledgers.icsd.test_rebuild import some_history
@@ -219,12 +220,15 @@ async def test_a_registry_joins_by_a_snapshot_which_may_not_be_altered(
             assert "a snapshot goes into an empty one" in capsys.readouterr().err
             assert await call("check", "--config", config) == 1
             assert "joined by a snapshot" in capsys.readouterr().err
+            assert await call("stop", "--config", config, "--out", tmp_path / "s") == 1
+            assert "does not know what it has signed" in capsys.readouterr().err
             assert await call("check", "--config", config, *source) == 0
         async with four[1].alive() as again, served(again, four[1]) as url:
             everybody = [three[0], again, *three[1:]]
             await again.node.serving()
             await three[0].submit(ALICE, [transfer()])
             await agree(everybody)
+            await until(lambda: again.node.head.votes_above is not None)
             await its_history_begins_with_the_snapshot(again, three[0])
             capsys.readouterr()
             other = configured(
@@ -233,6 +237,9 @@ async def test_a_registry_joins_by_a_snapshot_which_may_not_be_altered(
             source = ("--from", url, "--token-file", str(token))
             assert await call("rebuild", "--config", other, *source) == 1
             assert "joined by a snapshot at height" in capsys.readouterr().err
+            assert await call("release", "--config", other, "--above", "99") == 0
+            assert await call("release", "--config", other, "--above", "98") == 1
+            assert "knows by itself" in capsys.readouterr().err
 
 
 async def its_history_begins_with_the_snapshot(

@@ -11,6 +11,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from gateway.calendars import CalendarSettings
 from gateway.client import GatewayClient
 from gateway.config import StatementSettings, WebhookSettings
 from gateway.icsd_node.front import Front, front_of
@@ -121,7 +122,8 @@ async def desk_of(
     settings = MessageSettings(
         depositories=DEPOSITORIES,
         members=(MemberSettings(name=MEMBER.name, bic=CUSTODIAN),),
-        statements=StatementSettings(daily=False),
+        statements=StatementSettings(daily=False),  # when a test says so
+        calendar=CalendarSettings(dvp_cut_off="22:14"),  # 40 s after `START`
         webhooks=WebhookSettings(allow_networks=("127.0.0.0/8",), allow_http=True),
     )
     known = Correspondents(

@@ -11,6 +11,7 @@ from gateway.client import GatewayClient, ProblemError, opened_delivery
 from gateway.engine import MIGRATIONS
 from gateway.http.wire import Delivery
 from gateway.sql import open_pool
+from htlc.units import SECOND
 from ledgers.icsd.light import check_issue, prove_issue
 from ledgers.migrate import migrate
 from protocols.iso20022 import render
@@ -30,6 +31,7 @@ from tests.gateway.icsd_node.desk import (
     text,
 )
 from tests.ledgers.icsd.registries import Registry
+from tests.ledgers.worlds import ManualClock
 
 
 def texts(item: Enveloped, path: str) -> list[str]:
@@ -64,6 +66,23 @@ async def test_statements_tell_what_is_proved_and_whose_message_it_was(nodes: De
         await nodes.client().state({"account": ABROAD})
     with pytest.raises(ProblemError, match="kind"):
         await nodes.client().state({"kind": "cash"})
+
+
+async def test_daily_statements_come_when_the_day_is_over_by_ledger_time(
+    nodes: Desk, clock: ManualClock
+) -> None:
+    daily = nodes.front.statements
+    await daily.close_days()  # days begin to count
+    await nodes.send(movement("M1"))
+    for _ in range(3):
+        clock.advance(15 * SECOND)
+        await nodes.ledger.describe()  # makes a block, by which its time goes on
+    await daily.close_days()
+    await daily.close_days()
+    told = (await nodes.told(5))[1:]
+    assert {text(each, "Frqcy/Cd") for each in told} == {"DAIL"}
+    again = (await nodes.client().state({"date": "2023-11-14", "kind": "holdings"})).statements
+    assert [each.account for each in again] == [FIRST, SECOND_ACCOUNT]
 
 
 async def test_a_stream_goes_on_where_it_was_left(nodes: Desk) -> None:

@@ -15,6 +15,7 @@ from gateway.simulation.scenario_run import Run
 from htlc.units import AccountId
 from ledgers.icsd.block import Block
 from ledgers.icsd.entry import Hash
+from ledgers.icsd.epoch import RegistryId
 from ledgers.icsd.proof import Offence
 from ledgers.parties import Balance
 
@@ -71,6 +72,36 @@ def test_two_liars_of_seven_change_nothing() -> None:
     lies = {"BY": frozenset({Lie.EQUIVOCATE}), "KZ": frozenset({Lie.FORGE, Lie.STEAL})}
     world = whole_run(4, with_(registries=7, seconds=6.0, requests=10, lies=lies))
     assert violations(world) == ()
+
+
+def test_who_loses_its_database_follows_until_it_knows_what_it_may_sign() -> None:
+    world = whole_run(6, with_(wiped={"KZ": 4.0}, votes_lost=0.2, messages_lost=0.1))
+    assert violations(world) == ()
+    above = world.nodes[RegistryId("KZ")].replica.votes_above
+    assert above is not None and 0 < above < longest(world).replica.final
+    signed = [e.registry for node in world.honest for e in node.replica.evidence]
+    assert signed == []
+
+
+@pytest.mark.parametrize("seed", [2, 8])  # in others the careless get no quorum in time
+def test_two_who_lost_their_votes_and_are_shown_another_log_make_no_fork(seed: int) -> None:
+    """Each half of the log's readers gets one of the other: two quorums, if they voted."""
+    lost = {"GE": 5.0, "KZ": 5.0}
+    found = {}
+    for careless in (False, True):
+        world = whole_run(seed, with_(forks_at=3.0, apart=True, wiped=lost, careless=careless))
+        found[careless] = [line for line in violations(world) if "another block" in line]
+    assert found[False] == []
+    assert found[True] != [], "without the rule two blocks of one height are certified"
+
+
+def test_a_network_whose_log_forked_is_recovered_without_who_lost_its_votes() -> None:
+    world = begun(8, with_(forks_at=3.0, wiped={"UZ": 4.0}))
+    world.play(until=20.0)
+    recover(world)
+    world.play()
+    assert violations(world) == ()
+    assert world.nodes[RegistryId("UZ")].replica.votes_above is not None
 
 
 def test_who_signs_twice_is_convicted_by_its_signatures() -> None:
