@@ -10,13 +10,14 @@ import asyncpg
 import msgspec
 
 from gateway.bench.census import MIB
-from gateway.bench.history import Written, multiply
+from gateway.bench.history import QUERIES, Written, multiply
 from gateway.bench.opening import open_settlements
 from gateway.bench.plan import Case, Flow, Order, Shape, Site
 from gateway.bench.population import populate
 from gateway.bench.rounds import Meter
 from gateway.bench.sizes import heights
 from gateway.bench.system import GATEWAY, BenchError, System
+from gateway.http import notation
 from gateway.ids import new_id
 
 ORIGINALS: Final = 500
@@ -71,6 +72,17 @@ async def grow(system: System, site: Site, meter: Meter, wanted: Growth, say: Sa
         seconds=time.monotonic() - began,
         mib_per_100k_open=memory,
     )
+
+
+async def cursors(system: System) -> dict[str, str]:
+    """The end of each mailbox. A past that was copied filled them: nobody reads a million messages
+    before the first that counts."""
+    connection = await asyncpg.connect(system.databases.gateway)
+    try:
+        heads = await connection.fetch(QUERIES["mailbox_heads"])
+    finally:
+        await connection.close()
+    return {row["member"]: notation.cursor(row["last"]) for row in heads}
 
 
 async def _populate(system: System, accounts: int) -> None:

@@ -199,6 +199,8 @@ class Mailboxes:
     def follow(self, order: Order, told: Told) -> "list[asyncio.Task[Any]]":
         self._listener = told
         how = watch(order.in_flight)
+        for box in self._boxes:
+            box.go_on(order.cursors)
         return [asyncio.create_task(box.follow(how)) for box in self._boxes]
 
 

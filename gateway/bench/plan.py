@@ -155,6 +155,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     hot_share: float = 0.0  # of the units, on the hot lanes
     fault_rate: float = 0.0  # of the trades, that have to fail
     protocol: str | None = None
+    cursors: dict[str, str] = {}  # by BIC: read the mailbox on from there, not from the last round
     rate: float | None = None  # trades per second at most; None: as fast as they settle
 
     @property

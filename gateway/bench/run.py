@@ -16,7 +16,7 @@ import msgspec
 
 from gateway.bench import database, facts, profiles, throwaway
 from gateway.bench.census import Holdings
-from gateway.bench.growth import Grown, Growth, grow
+from gateway.bench.growth import Grown, Growth, cursors, grow
 from gateway.bench.plan import Case, Flow, Order, Shape, Site, fates
 from gateway.bench.profiles import profiling
 from gateway.bench.report import Figures, Parameters, Report, figures
@@ -148,14 +148,17 @@ class _Bench:
         done: Rounds = {key: [] for key in self._wanted.keys}
         before, self._flows = await self._system.balances(), []
         self._say(f"warming up {len(done)} cases")
+        ends = {} if self._grown is None else await cursors(self._system)
         for key in done:
             warm_up = msgspec.structs.replace(
                 self._wanted.order(key),
                 seconds=WARM_UP_SECONDS,
                 settlements=None,
                 fault_rate=0.0,  # to lapse takes longer than to warm up
+                cursors=ends,
             )
             await self._round(meter, key, warm_up)
+            ends = {}  # from now on each reader knows its own place
         held = await meter.census()
         for number in range(1, self._wanted.rounds + 1):
             self._say(f"round {number} of {self._wanted.rounds}")

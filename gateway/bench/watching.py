@@ -4,7 +4,7 @@ A trade is settled when both have been told so; each is told exactly once, and t
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import aiohttp
@@ -78,6 +78,10 @@ class Mailbox:
         while len((await self._read(connection)).messages) == PAGE:
             pass
         await connection.close()
+
+    def go_on(self, cursors: Mapping[str, str]) -> None:
+        """Leave out what lies before the member's cursor, if there is one."""
+        self._after = cursors.get(self._member.bic, self._after)
 
     async def follow(self, watch: Watch) -> None:
         """Tell of everything that arrives, until cancelled."""
