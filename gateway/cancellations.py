@@ -84,7 +84,7 @@ class Cancellations:
         await instructions.keep_request(connection, side, arrival)
         if asked.payment is not side.instruction.payment:
             return [told.answer(Answering.REJECTED, RequestRefusal.REFE)]
-        if asked.account not in (None, side.instruction.safekeeping_account):
+        if not side.instruction.is_on(asked.account):
             return [told.answer(Answering.REJECTED, RequestRefusal.SAFE)]
         if known.cancelled:
             return [told.answer(Answering.DENIED, DeniedReason.DCAN)]

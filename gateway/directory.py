@@ -215,7 +215,7 @@ class Directory:
         self, side: Side, registry: LedgerId, bank: LedgerId
     ) -> tuple[Party, Party] | None:
         instruction = side.instruction
-        named = instruction.safekeeping_account or instruction.own.account
+        named = instruction.own_account
         accounts = (
             self.account(side.member, registry, named),
             self.account(side.member, bank, instruction.cash_account),

@@ -107,7 +107,7 @@ def _refusal(asked: HoldRequest, known: Found | None) -> Verdict | None:
         return (Answering.REJECTED, RequestRefusal.OTHR, asked.unserved)
     if known is None:
         return (Answering.REJECTED, RequestRefusal.REFE, None)
-    if asked.account not in (None, known.side.instruction.safekeeping_account):
+    if not known.side.instruction.is_on(asked.account):
         return (Answering.REJECTED, RequestRefusal.SAFE, None)
     if not asked.by_party:
         return (Answering.DENIED, DeniedReason.OTHR, "a party changes its own hold only (PTYH)")
@@ -123,7 +123,7 @@ def _answer(
 ) -> Notice:
     status, code, text = verdict
     own = None if known is None else known.side.instruction
-    named = own is not None and asked.account == own.safekeeping_account
+    named = own is not None and own.is_on(asked.account)
     header = arrival.enveloped.header
     message = HoldAnswer(
         request=header.business_message_id,

@@ -2,8 +2,9 @@
 
 `append` takes entries of many settlements in one transaction, each at the last folded sequence + 1
 of its settlement; an entry whose place is taken is refused alone, and its writer loads the journal
-again, folds it, and decides again. What goes out because of an entry (notices, the pair's next
-attempt) is in the same transaction: it is there exactly if the entry is.
+again, folds it, and decides again. A batch is first written as if no place were taken, which costs
+less, and sorted out only if the database says otherwise. What goes out because of an entry
+(notices, the pair's next attempt) is in the same transaction: it is there exactly if the entry is.
 """
 
 import time
@@ -15,6 +16,7 @@ from typing import Final, Self
 import asyncpg
 import msgspec
 
+from gateway.columns import entry_columns, notice_columns, party_columns, posting
 from gateway.epoch import Epoch, SupersededError, superseded
 from gateway.sql import Connection, Executor, Pool, Record, column, octets
 from htlc.coordinator import evolve, propose
@@ -43,7 +45,6 @@ CHANNEL: Final = "lockstep_journal"
 """Where replicas tell each other of requests that they wrote. Polling guarantees, this wakes."""
 
 _events = msgspec.json.Decoder(tuple[Event, ...])
-_encoder = msgspec.json.Encoder()
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,7 +169,7 @@ class Journal:
     async def append(self, entries: Sequence[Entry]) -> list[bool]:
         """Write what can be written, durably; per entry whether it was. Raises SupersededError."""
         if not any(entry.end or entry.pending or entry.payments for entry in entries):
-            return await self._append(self._pool, entries)  # a transaction by itself
+            return await self._append_all(entries)
         async with self._pool.acquire() as connection, connection.transaction():
             return await self.append_in(connection, entries)
 
@@ -186,17 +187,42 @@ class Journal:
         await self.end_payments(connection, [end for entry in done for end in entry.payments])
         return written
 
+    async def _append_all(self, entries: Sequence[Entry]) -> list[bool]:
+        """A transaction by itself, on the assumption that every place is free."""
+        written = await self._written_all(
+            "append_all",
+            entries,
+            [entry.settlement for entry in entries if entry.ended],
+            [entry.settled_pair for entry in entries if entry.settled_pair],
+        )
+        return await self._append(self._pool, entries) if written is None else written
+
+    async def _written_all(
+        self, query: str, entries: Sequence[Entry], *others: object
+    ) -> list[bool] | None:
+        """Write them all with their notices, or nothing; None if any of them stands in the way."""
+        try:
+            current = await self._pool.fetchval(
+                QUERIES[query],
+                *posting([notice for entry in entries for notice in entry.notices]),
+                self.epoch.number,
+                self.epoch.mark,
+                *entry_columns(entries),
+                *others,
+            )
+        except asyncpg.UniqueViolationError:
+            return None
+        if not current:
+            await self.ask_current(self._pool)
+        return [bool(current)] * len(entries)
+
     async def _append(self, executor: Executor, entries: Sequence[Entry]) -> list[bool]:
         """Entries, their notices, and the pairs that wait no more."""
         told = [(entry.settlement, n) for entry in entries if not entry.end for n in entry.notices]
         rows = await executor.fetch(
             QUERIES["append"],
-            *_notice_columns([notice for _, notice in told], [cause for cause, _ in told]),
-            column([entry.settlement for entry in entries]),
-            column([entry.sequence for entry in entries]),
-            column([entry.decision for entry in entries]),
-            column([entry.phase for entry in entries]),
-            column([_encoder.encode(entry.events).decode() for entry in entries]),
+            *notice_columns([notice for _, notice in told], [cause for cause, _ in told]),
+            *entry_columns(entries),
             column([entry.ended for entry in entries]),
             column([entry.settled_pair for entry in entries]),
             self.epoch.number,
@@ -211,7 +237,7 @@ class Journal:
         """Open what nobody has opened before, with its first entry, durably; per opening whether it
         was. Not for attempts of pairs that wait: they are opened with what else becomes of them."""
         assert not any(opening.entry.pending for opening in openings), "nothing else is written"
-        return await self._open(self._pool, openings)
+        return await self._open_all(openings)
 
     async def open_in(self, connection: Connection, openings: Sequence[Opening]) -> list[bool]:
         """The same within a transaction of the caller's, attempts of pairs included."""
@@ -224,26 +250,40 @@ class Journal:
         await self.put_pending(connection, waits)
         return new
 
-    async def _open(self, executor: Executor, openings: Sequence[Opening]) -> list[bool]:
+    async def _open_all(self, openings: Sequence[Opening]) -> list[bool]:
+        """A transaction by itself, on the assumption that all are new."""
         entries = [opening.entry for opening in openings]
         assert all(entry.sequence == 1 and not entry.ended for entry in entries), "they begin"
-        told = [(entry.settlement, notice) for entry in entries for notice in entry.notices]
-        rows = await executor.fetch(
-            QUERIES["open_new"],
-            *_notice_columns([notice for _, notice in told], [cause for cause, _ in told]),
-            column([entry.settlement for entry in entries]),
+        written = await self._written_all(
+            "open_all",
+            entries,
+            self.replica,
             column([opening.created_at for opening in openings]),
             octets([opening.digest for opening in openings]),
             column([opening.pair for opening in openings]),
             column([opening.attempt for opening in openings]),
-            column([entry.decision for entry in entries]),
-            column([entry.phase for entry in entries]),
-            column([_encoder.encode(entry.events).decode() for entry in entries]),
+            *party_columns(openings),
+        )
+        return await self._open(self._pool, openings) if written is None else written
+
+    async def _open(self, executor: Executor, openings: Sequence[Opening]) -> list[bool]:
+        entries = [opening.entry for opening in openings]
+        assert all(entry.sequence == 1 and not entry.ended for entry in entries), "they begin"
+        told = [(entry.settlement, notice) for entry in entries for notice in entry.notices]
+        settlements, _, *said = entry_columns(entries)
+        rows = await executor.fetch(
+            QUERIES["open_new"],
+            *notice_columns([notice for _, notice in told], [cause for cause, _ in told]),
+            settlements,
+            column([opening.created_at for opening in openings]),
+            octets([opening.digest for opening in openings]),
+            column([opening.pair for opening in openings]),
+            column([opening.attempt for opening in openings]),
+            *said,
             self.replica,
             self.epoch.number,
             self.epoch.mark,
-            column([member for opening in openings for member in opening.members]),
-            column([opening.entry.settlement for opening in openings for _ in opening.members]),
+            *party_columns(openings),
         )
         if len(rows) < len(entries):
             await self.ask_current(executor)
@@ -346,20 +386,4 @@ async def deliver(connection: Connection, notices: Sequence[Notice]) -> None:
     """Put notices into their mailboxes, in this order."""
     if not notices:
         return
-    await connection.execute(QUERIES["deliver"], *_notice_columns(notices, [None] * len(notices)))
-
-
-def _notice_columns(
-    notices: Sequence[Notice], causes: Sequence[SettlementId | None]
-) -> tuple[Sequence[object], ...]:
-    """Notices as the columns of the query `items`; each with the settlement whose entry it is."""
-    return (
-        column([notice.member for notice in notices]),
-        column([notice.id for notice in notices]),
-        column([notice.definition for notice in notices]),
-        column([notice.related for notice in notices]),
-        column([notice.created_at for notice in notices]),
-        column([notice.settlement for notice in notices]),
-        column([notice.content for notice in notices]),
-        column(causes),
-    )
+    await connection.execute(QUERIES["deliver"], *posting(notices))

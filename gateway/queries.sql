@@ -83,6 +83,21 @@ WITH entry AS (
 )
 SELECT settlement FROM written;
 
+-- name: append_all
+-- The same where every place is free, as nearly always, at three quarters of the cost: no row waits
+-- for another table's. One that is taken stops the statement (unique violation) with nothing
+-- written; `append` then finds out which. Returns a row if the epoch still lasts.
+WITH
+-- with: appending
+, closed AS (
+    UPDATE settlement SET replica = NULL
+    WHERE settlement = ANY ($18::uuid[]) AND EXISTS (SELECT FROM ok)
+), dropped AS (
+    DELETE FROM pending_pair WHERE pair = ANY ($19::uuid[]) AND EXISTS (SELECT FROM ok)
+),
+-- with: posting
+SELECT true FROM ok;
+
 -- name: open_new
 -- Settlements that nobody has opened before, with their parties, the first entry of each, and what
 -- goes out because of it. Of an older epoch nothing is opened. Returns the ones that are new.
@@ -115,17 +130,67 @@ WITH entry AS (
 )
 SELECT settlement FROM written;
 
+-- name: open_all
+-- The same where all of them are new, as nearly always. One that is not stops the statement (unique
+-- violation) with nothing written; `open_new` then finds out which. Returns a row if the epoch
+-- still lasts.
+WITH
+-- with: appending
+, new AS (
+    INSERT INTO settlement (settlement, created_at, digest, pair, attempt, replica)
+    SELECT settlement, created_at, digest, pair, attempt, $18
+    FROM ok, unnest(items($13)::uuid[], items($19)::bigint[], items($20)::bytea[],
+                    items($21)::uuid[], items($22)::int[])
+        AS t (settlement, created_at, digest, pair, attempt)
+), parties AS (
+    INSERT INTO party (member, settlement)
+    SELECT member, settlement
+    FROM ok, unnest(items($23), items($24)::uuid[]) AS p (member, settlement)
+),
+-- with: posting
+SELECT true FROM ok;
+
 -- name: known_settlements
 SELECT settlement, digest FROM settlement WHERE settlement = ANY ($1::uuid[]);
 
 -- name: deliver
 -- Messages into mailboxes, whatever caused them.
-WITH item AS (
--- with: items
+WITH ok AS (
+    SELECT
 ),
--- with: numbering
--- with: delivery
-;
+-- with: posting
+SELECT true FROM ok;
+
+-- name: appending
+-- Of the epoch $11 with its mark $12, if it lasts: the entries $13 to $17.
+ok AS (
+    SELECT FROM epoch WHERE epoch = $11 AND mark = $12 FOR SHARE
+), entry AS (
+    INSERT INTO journal (settlement, sequence, epoch, decision, phase, events)
+    SELECT settlement, sequence, $11, decision, phase, events
+    FROM ok, unnest(items($13)::uuid[], items($14)::int[], items($15), items($16), items($17))
+        AS t (settlement, sequence, decision, phase, events)
+)
+
+-- name: posting
+-- Into the mailboxes of the members $1, so many each ($2): the messages $3 to $10, each with its
+-- number among those for its member. The heads are locked in the order of the members, so that
+-- replicas never wait for each other in a circle; each mailbox is numbered without a gap.
+head AS (
+    SELECT member, last FROM mailbox_head
+    WHERE member = ANY ($1) AND EXISTS (SELECT FROM ok) ORDER BY member FOR UPDATE
+), moved AS (
+    UPDATE mailbox_head h SET last = head.last + t.count
+    FROM head JOIN unnest($1::text[], $2::int[]) AS t (member, count) USING (member)
+    WHERE h.member = head.member
+), put AS (
+    INSERT INTO mailbox (member, sequence, id, definition, related, created_at, settlement, content)
+    SELECT member, head.last + number, id, definition, related, created_at, settlement, content
+    FROM unnest(items($3), items($4)::int[], items($5)::uuid[], items($6), items($7),
+                items($8)::bigint[], items($9)::uuid[], items($10))
+        AS t (member, number, id, definition, related, created_at, settlement, content)
+    JOIN head USING (member)
+)
 
 -- name: items
 SELECT * FROM unnest(

@@ -190,12 +190,13 @@ LAST: Final = (2**63 - 1, 2**31 - 1)
 """Behind every place."""
 
 
-def place(text: str) -> tuple[int, int]:
-    """Height and position of a cursor; the empty text is before everything. Raises WireError."""
+def place(text: str, field: str = "after") -> tuple[int, int]:
+    """Height and position of a cursor; the empty text is before everything. Raises WireError about
+    the field."""
     if not text:
         return 0, 0
     height, _, position = text.partition(".")
-    return integer(height, "after"), integer(position, "after")
+    return integer(height, field), integer(position, field)
 
 
 def fact(height: int, position: int, data: bytes, contract: Htlc | None) -> Fact:

@@ -211,9 +211,9 @@ JOIN postings p USING (height, position) ORDER BY height, position;
 
 -- name: read_last_before
 -- The last block before an instant. Ledger time never decreases, so the heights are searched by
--- halves: some twenty rows of a million.
+-- halves: some twenty rows of a million. A registry that joined by a snapshot lacks the first ones.
 WITH RECURSIVE search (low, high) AS (
-    SELECT 0::bigint, coalesce(max(height), 0) FROM blocks
+    SELECT coalesce(min(height), 1) - 1, coalesce(max(height), 0) FROM blocks
     UNION ALL
     SELECT CASE WHEN b.at < $1 THEN b.height ELSE s.low END,
            CASE WHEN b.at < $1 THEN s.high ELSE b.height - 1 END

@@ -250,7 +250,7 @@ async def get_movements(request: web.Request) -> web.Response:
     id = _account_id(request)
     await _require_visible(request, id)
     after, until = request.query.get("after", ""), request.query.get("until")
-    place(after), place(until or "")  # raise WireError for what is no cursor
+    place(after), place(until or "", "until")  # raise WireError for what is no cursor
     limit = _limit(request, PAGE_MAX)
     facts = await request.app[LEDGER].movements(id, after, until, limit)
     last = facts[-1].cursor if facts else after

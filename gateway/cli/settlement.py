@@ -78,7 +78,7 @@ async def show(connection: Connection, id: str, as_json: bool) -> None:
     _print(view, as_json=False)
     if said is not None:
         columns = ("at", "", "message", "id", "answers", "says")
-        print_table(columns, [_message(message) for message in said.messages])
+        print_table(columns, [line(message) for message in said.messages])
 
 
 async def _conversation(gateway: GatewayClient, id: str) -> wire.Conversation | None:
@@ -91,10 +91,13 @@ async def _conversation(gateway: GatewayClient, id: str) -> wire.Conversation | 
         raise
 
 
-def _message(said: wire.Said) -> tuple[object, ...]:
+def line(said: wire.Said) -> tuple[object, ...]:
+    """A message of a conversation in the columns of `settlement show`."""
     says = ""
     if said.direction == "out" and said.xml is not msgspec.UNSET:
         says = str(told(said.xml))
+    elif said.direction == "out" and isinstance(said.message, dict):
+        says = said.message.get("state", "")
     return (said.at, said.direction, said.definition, said.id, said.related, says)
 
 

@@ -17,7 +17,8 @@ from ledgers.icsd.hosted import RegistryLedger
 from ledgers.instruments import is_isin
 from ledgers.names import is_uuid
 from ledgers.parties import Principal
-from ledgers.port import AssetDescription, Cursor, Description, Fact
+from ledgers.port import AssetDescription, Cursor, Description, Fact, LedgerUnreachable
+from ledgers.problems import ProblemError
 from protocols.iso20022.instruction import SettlementInstruction
 
 SECURITIES: Final = "securities"
@@ -78,7 +79,8 @@ class NodeDirectory:
 
 
 class NodeBooks:
-    """The final book of the network at this registry, securities only: a `ledgers.books.Books`."""
+    """The final book of the network at this registry, securities only: a `ledgers.books.Books`. A
+    registry that joined by a snapshot has no postings from before it: LedgerUnreachable."""
 
     def __init__(self, ledger: RegistryLedger) -> None:
         self._ledger = ledger
@@ -92,17 +94,26 @@ class NodeBooks:
         return msgspec.structs.replace(page, holdings=kept)
 
     async def movements(self, account: AccountId, after: Cursor, until: Cursor) -> Sequence[Fact]:
-        while page := await self._ledger.movements(account, after, until, PAGE_MAX):
+        while page := await self._movements(account, after, until):
             if kept := [fact for fact in page if is_isin(fact.asset)]:
                 return kept
             after = page[-1].cursor  # an empty page would say that there is no more
         return ()
 
+    async def _movements(self, account: AccountId, after: Cursor, until: Cursor) -> list[Fact]:
+        try:
+            return await self._ledger.movements(account, after, until, PAGE_MAX)
+        except ProblemError as error:
+            raise LedgerUnreachable(str(error)) from error
+
     async def conservation(self) -> Sequence[Position]:
         return [each for each in await self._ledger.conservation() if is_isin(each.asset)]
 
     async def last_before(self, at: Instant) -> Cursor:
-        return await self._ledger.last_before(at)
+        try:
+            return await self._ledger.last_before(at)
+        except ProblemError as error:
+            raise LedgerUnreachable(str(error)) from error
 
 
 class NodeReferences:

@@ -254,7 +254,7 @@ def _reference(order: SettlementInstruction, by: Principal, network: Network) ->
     """What `rules.check` asks for, of this instruction. Members of other registries are known to
     those only: any party is taken there, and its account judged by its home."""
     ledger = network.view.network
-    named = order.safekeeping_account or order.own.account
+    named = order.own_account
     mine = frozenset([named] if named and owns(by, named, network) else [])
     parties: dict[str, Mapping[str, frozenset[str]]] = {bic11(order.other.party1): {}}
     parties[bic11(order.sender)] = {ledger: mine}
@@ -292,7 +292,7 @@ def _places(order: SettlementInstruction, network: Network) -> Iterator[Business
 def _delivery(order: SettlementInstruction, id: str, network: Network) -> Transfer:
     return Transfer(
         id=id,
-        debit=AccountId(order.safekeeping_account or order.own.account or ""),
+        debit=AccountId(order.own_account or ""),
         credit=AccountId(order.receiving.account or ""),
         asset=AssetId(order.isin),
         quantity=_units(order.isin, order.quantity, network),

@@ -9,6 +9,7 @@ from ledgers.block import place
 from ledgers.hosted import PAGE_MAX
 from ledgers.icsd.hosted import RegistryLedger
 from ledgers.port import Answer, Cursor, Fact, Htlc, Lock, Refund, Transfer
+from ledgers.problems import ProblemError
 
 SKEW: Final = 60 * SECOND
 """How far ledger time may be behind the clock that noted when a message came: a block may be 30 s
@@ -18,8 +19,8 @@ Asked = Lock | Refund | Transfer
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
-    """When something was done, by ledger time, and its posting: none where the message came so long
-    after it (to a registry that had lost its database) that it is not looked for."""
+    """When something was done, by ledger time, and its posting: none where it was done long before
+    the message came, or before the registry joined (to one that had lost its database)."""
 
     at: Instant
     posting: Cursor | None = None
@@ -66,14 +67,22 @@ class Postings:
     async def _found(
         self, account: AccountId, kind: str, id: str, since: Instant, told_at: Instant
     ) -> Done:
-        if since not in self._places:
-            self._places[since] = await self._ledger.last_before(since)
+        fact = await self._fact(account, (kind, id), since)
+        return Done(at=told_at) if fact is None else Done(at=fact.at, posting=fact.cursor)
+
+    async def _fact(
+        self, account: AccountId, wanted: tuple[str, str], since: Instant
+    ) -> Fact | None:
+        try:
+            if since not in self._places:
+                self._places[since] = await self._ledger.last_before(since)
+        except ProblemError:  # it was done before the snapshot by which this registry joined
+            return None
         after = self._places[since]
         read = self._read.setdefault((account, after), _Read(after))
-        while (kind, id) not in read.facts:
+        while wanted not in read.facts:
             page = await self._ledger.movements(account, read.reached, None, PAGE_MAX)
             if not page:
-                return Done(at=told_at)
+                return None
             read.take(page)
-        fact = read.facts[kind, id]
-        return Done(at=fact.at, posting=fact.cursor)
+        return read.facts[wanted]

@@ -5,12 +5,15 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import aiohttp
 import asyncpg
 import msgspec
 
-from gateway.config import ConfigurationError, database
+from gateway.config import ConfigurationError, database, secret
 from gateway.icsd_node import archive, moments, routes, snapshot
 from gateway.icsd_node.front import Front, front_of
+from gateway.icsd_node.locating import located
+from gateway.icsd_node.remote import Remote
 from gateway.icsd_node.settings import NodeProcess
 from gateway.process import health
 from gateway.process.ending import ending
@@ -57,6 +60,8 @@ def run(settings: NodeProcess, fds: Descriptors, *, lifeline: bool) -> None:
     MigrationError, Altered at its start."""
     settings.network()
     settings.seal()
+    for peer in settings.peers:
+        secret(peer.token_file)
     if settings.messages is not None:
         settings.correspondents(settings.messages)
     listening = sockets((settings.listen, settings.metrics_listen), fds)
@@ -94,7 +99,7 @@ async def serve(settings: NodeProcess, listening: Listening, ready: Ready, say: 
             await serve_app(health.build_app(state, exposed, lambda: lag.last), listening[1]),
             await serve_app(app, listening[0]),
         ]
-        work = group.create_task(_run(parts.node, say), name="node")
+        work = group.create_task(_run(settings, parts.node, say), name="node")
         tasks = [group.create_task(ending(each)) for each in beside]
         state.started = True
         ready()
@@ -108,9 +113,16 @@ async def serve(settings: NodeProcess, listening: Listening, ready: Ready, say: 
                 task.cancel()
 
 
-async def _run(node: Node, say: Say) -> None:
+async def _run(settings: NodeProcess, node: Node, say: Say) -> None:
     await node.run()
     say(f"PAGE: registry {node.me} is out of service: {node.stopped}")
+    if node.replica.stopped is None:
+        return
+    async with aiohttp.ClientSession() as session:
+        peers = [Remote(session, each.url, secret(each.token_file)) for each in settings.peers]
+        node.differences = await located(node, settings.network(), peers)
+    for line in node.differences:
+        say(line)
 
 
 def _watch(state: health.Health, parts: Parts) -> None:

@@ -36,13 +36,18 @@ class Remote:
 
     async def get(self, path: str, kind: type[Value]) -> Value:
         """Raises LogUnreachable, Gone."""
-        return await self._ask("GET", path, None, kind)
+        return self._decoded(path, await self.body(path), kind)
+
+    async def body(self, path: str) -> bytes:
+        """An answer as it comes. Raises LogUnreachable, Gone."""
+        return await self._ask("GET", path, None)
 
     async def post(self, path: str, body: Any, kind: type[Value]) -> Value:
         """Raises LogUnreachable, Gone."""
-        return await self._ask("POST", path, msgspec.msgpack.encode(body), kind)
+        told = await self._ask("POST", path, msgspec.msgpack.encode(body))
+        return self._decoded(path, told, kind)
 
-    async def _ask(self, method: str, path: str, sent: bytes | None, kind: type[Value]) -> Value:
+    async def _ask(self, method: str, path: str, sent: bytes | None) -> bytes:
         why = ""
         for attempt in range(self._tries):
             await asyncio.sleep(attempt)
@@ -52,7 +57,7 @@ class Remote:
                 why = f"{self.url}{path}: {type(lost).__name__}: {lost}"
                 continue
             if status == HTTPStatus.OK:
-                return self._decoded(path, body, kind)
+                return body
             error = problem(self.url + path, status, body)
             if status < HTTPStatus.INTERNAL_SERVER_ERROR:
                 raise error  # what is wrong with the question stays wrong

@@ -88,6 +88,13 @@ class MessageSettings(_Table, frozen=True, kw_only=True):
     webhooks: WebhookSettings = WebhookSettings()
 
 
+class PeerSettings(_Table, frozen=True, kw_only=True):
+    """Another registry's node, asked where the book differs when this one has stopped."""
+
+    url: str
+    token_file: Path  # of a supervisor or operator there
+
+
 class NodeProcess(LedgerProcess, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything a registry's node needs: what a ledger process does (`ledger` is the name of the
     network, `key_file` the registry's own), and its place in the network."""
@@ -102,6 +109,8 @@ class NodeProcess(LedgerProcess, frozen=True, kw_only=True, forbid_unknown_field
     heartbeat_seconds: float = 5.0
     #: How old the state may be that a look tells. Older, and a block is made for the question.
     fresh_seconds: float = 1.0
+    #: Other registries, for a registry that stopped because its book differs. May be none.
+    peers: tuple[PeerSettings, ...] = ()
     #: Without this table, no messages are taken.
     messages: MessageSettings | None = None
 

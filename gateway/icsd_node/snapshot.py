@@ -18,13 +18,15 @@ from aiohttp import web
 
 from gateway.icsd_node.archive import require_follower
 from gateway.icsd_node.remote import Remote, problem
+from htlc.units import Instant
 from ledgers.icsd.compare import Gone
 from ledgers.icsd.epoch import RegistryId
 from ledgers.icsd.log import LogUnreachable
 from ledgers.icsd.rows import Rows
-from ledgers.icsd.snapshot import Opening, taken
+from ledgers.icsd.snapshot import Opening, Stood, taken
 from ledgers.port import LedgerUnreachable
 from ledgers.problems import ProblemError
+from ledgers.views import BlockJson
 
 PATH: Final = "/v1/registry/snapshot"
 
@@ -113,3 +115,26 @@ async def _read(content: aiohttp.StreamReader) -> bytes:
     if length > RECORD_MAX:
         raise LogUnreachable(f"a record of {length} bytes is no part of a snapshot")
     return await content.readexactly(length)
+
+
+class RemoteChain:
+    """Another registry's ordinary chain, as a `ledgers.icsd.snapshot.Confirming`."""
+
+    def __init__(self, remote: Remote) -> None:
+        self._remote = remote
+
+    async def chain(self, after: int) -> list[Stood]:
+        """Raises LogUnreachable, Gone."""
+        body = await self._remote.body(f"/v1/blocks?after={after}&limit=2")
+        try:
+            told = msgspec.json.decode(body, type=list[BlockJson])
+            return [
+                Stood(
+                    height=int(each.header["height"]),
+                    hash=bytes.fromhex(each.hash),
+                    at=Instant(int(each.header["at"])),
+                )
+                for each in told
+            ]
+        except (msgspec.DecodeError, KeyError, ValueError) as error:
+            raise LogUnreachable(f"{self._remote.url}: not of the notation: {error}") from None

@@ -8,7 +8,7 @@ from gateway.icsd_node.books import NodeBooks, NodeDirectory, NodeReferences
 from gateway.icsd_node.settings import MessageSettings
 from gateway.port import Busy, Denied, Refused, StatementMade, StatementWanted
 from gateway.sql import Pool
-from gateway.statements.service import Statements
+from gateway.statements.service import Begins, Statements
 from gateway.telemetry.logs import Say
 from ledgers.icsd.hosted import RegistryLedger
 from ledgers.parties import Principal
@@ -32,7 +32,7 @@ class NodeStatements(Statements):
         delivered: Callable[[Iterable[str]], None],
         say: Say,
     ) -> None:
-        name = ledger.seal.ledger
+        self._node, name = ledger.node, ledger.seal.ledger
         self._known = NodeDirectory(ledger, members, bic)
         super().__init__(
             pool,
@@ -55,6 +55,11 @@ class NodeStatements(Statements):
         except LedgerUnreachable:
             return Busy()
         return await super().state(member, wanted)
+
+    async def begins(self, ledger: str, at: int, day: date) -> Begins:
+        """Not before the snapshot by which this registry joined: it has no postings of then."""
+        own = self._node.head.base_at + 1
+        return await super().begins(ledger, max(at, own), day)
 
     async def make_day(self, ledger: str, day: date) -> None:
         await self._known.refresh(list(self._known.members))

@@ -28,7 +28,9 @@ def head(node: Node) -> Json:
     }
     if node.head.base:
         found |= {"base": str(node.head.base)}  # joined by a snapshot: the blocks since are here
-    return found if node.stopped is None else found | {"stopped": node.stopped}
+    if node.stopped is None:
+        return found
+    return found | {"stopped": node.stopped, "differences": list(node.differences)}
 
 
 def block(archived: Archived, its: Certificate | None) -> Json:

@@ -47,7 +47,7 @@ ALONE: Final = "lockstep.statements"
 AWAY: Final = (LedgerUnreachable, RemoteLedgerError)
 
 
-class _Begins(TypedDict):
+class Begins(TypedDict):
     """Where a period begins."""
 
     from_cursor: str
@@ -191,21 +191,22 @@ class Statements:
         made = await self._make(wanted, None if before is None else before.closing)
         return made if made is not None else await self._intraday(subject)  # the number was taken
 
-    async def _since(self, subject: Subject, before: Sent | None, now: int) -> _Begins:
+    async def _since(self, subject: Subject, before: Sent | None, now: int) -> Begins:
         """Where a statement begins that follows a daily one, or where the business day began."""
         if before is not None:
-            return _Begins(
+            return Begins(
                 from_cursor=before.to_cursor,
                 from_at=before.to_at,
                 opening_date=before.business_date,
             )
         day = last_closed(self._calendars, subject.ledger, now)
         at = midnight(now) if day is None else closes_at(self._calendars, subject.ledger, day)
-        return await self._begins(subject.ledger, at, day or utc_date(at - 1))
+        return await self.begins(subject.ledger, at, day or utc_date(at - 1))
 
-    async def _begins(self, ledger: str, at: int, day: date) -> _Begins:
+    async def begins(self, ledger: str, at: int, day: date) -> Begins:
+        """Where a first period begins: at an instant, after the business day that had ended."""
         cursor = await self._ledgers[LedgerId(ledger)].last_before(Instant(at))
-        return _Begins(from_cursor=cursor, from_at=at, opening_date=day)
+        return Begins(from_cursor=cursor, from_at=at, opening_date=day)
 
     async def _again(
         self, subjects: Sequence[Subject], day: date
@@ -313,7 +314,7 @@ class Statements:
         if before is None:
             first = day_before(self._calendars, subject.ledger, day)
             begun = closes_at(self._calendars, subject.ledger, first)
-            period = await self._begins(subject.ledger, begun, first)
+            period = await self.begins(subject.ledger, begun, first)
         else:
             period = await self._since(subject, before, ends)
         cursor = await self._ledgers[LedgerId(subject.ledger)].last_before(Instant(ends))

@@ -4,7 +4,7 @@
 `LOCKSTEP_LOG_LEVEL` the lowest level that is written (by default `info`; `debug` tells every phase
 and command of a settlement). A line has `time` (RFC 3339), `level`, `event` (the logger),
 `service`, `message`, and `settlement`, `member`, `ledger` and `trace` where they are known. Level
-`critical` asks for a person.
+`critical` asks for a person; `error` is an error of ours that can wait until morning.
 
 No key, preimage or token is ever logged: nothing that holds one is given to a logger, and a test
 reads the whole log of a settlement for them.

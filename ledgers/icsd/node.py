@@ -6,7 +6,8 @@ Some tasks, each at its own pace, around one replica that decides:
 
     inbox     the log -> messages; what others tell -> votes
     outbox    own entries -> bundles -> the log
-    worker    messages and votes -> replica -> one `store.Step` -> votes told, callers answered
+    worker    messages and votes -> replica
+    writer    what the replica says -> one `store.Step` -> votes told, callers answered
     teller    tells the own vote until it is no longer needed
     cutter    publishes a cut when it is our turn
 
@@ -26,12 +27,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Final
 
-import msgspec
-
 from htlc.contract import Htlc
 from htlc.units import SECOND, HtlcId, Instant
-from ledgers.block import leaf
-from ledgers.hosted import BATCH_MAX
 from ledgers.icsd.block import Block, Outcome, carried
 from ledgers.icsd.entry import (
     CUT_SUBJECT,
@@ -52,8 +49,8 @@ from ledgers.icsd.log import LogBroken, LogRefused
 from ledgers.icsd.outbox import Outbox
 from ledgers.icsd.part import Numbers, Part
 from ledgers.icsd.proof import Evidence, Result
-from ledgers.icsd.store import Fenced, Head, Step
-from ledgers.icsd.tables import Sealed
+from ledgers.icsd.store import Fenced, Step, head_after
+from ledgers.icsd.tables import sealed
 from ledgers.port import LedgerUnreachable
 
 STEP_SECONDS: Final = 0.1
@@ -82,10 +79,11 @@ class Node:
         self.replica = replica
         self.numbers = Numbers()
         self.stopped: str | None = None
+        self.differences: Sequence[str] = ()  # where its book differs, once it stopped for that
         self.head = part.head
         self.inbox = Inbox(part.log, part.head.position + 1, part.clock)
-        due = self.inbox.awake.set  # the worker writes it with what else there is to write
-        self.outbox = Outbox(self.me, part.key, part.log, part.store, due)
+        self._changed = asyncio.Event()  # there may be something to write
+        self.outbox = Outbox(self.me, part.key, part.log, part.store, self._changed.set)
         self.outbox.begin(replica.view.epoch.number, replica.view.tables.last(self.me), part.kept)
         self._serving = asyncio.Event()
         self._store = part.store
@@ -102,6 +100,8 @@ class Node:
         self._voted = asyncio.Event()
         if part.voted is not None:
             self._hold_to(*part.voted)
+        self._writing = asyncio.Lock()
+        self._written = asyncio.Event()  # a step is durable
         self._turned = asyncio.Event()  # the worker has done something: maybe a cut is due
         self._times: list[tuple[Instant, int, asyncio.Future[None]]] = []
 
@@ -170,7 +170,7 @@ class Node:
         """Serve until cancelled or until `stopped` says why no more. Raises our own errors."""
         work = (
             *(self.inbox.read(), self.inbox.listen(), self.outbox.run()),
-            *(self._work(), self._tell(), self._cut()),
+            *(self._work(), self._write(), self._tell(), self._cut()),
         )
         tasks = [asyncio.create_task(each) for each in work]
         try:
@@ -194,7 +194,7 @@ class Node:
                 future.set_exception(LedgerUnreachable(why))
         self._times.clear()
 
-    # --- the worker ------------------------------------------------------------------------------
+    # --- the worker and the writer ---------------------------------------------------------------
 
     async def _work(self) -> None:
         while self.replica.stopped is None:
@@ -202,16 +202,35 @@ class Node:
             self.inbox.awake.clear()
             self._take()
             self._turned.set()  # a cut needs nothing of ours that is not durable
-            while step := self._step():
-                await self._store.write(step)
-                self._done(step)
+            await self._hand_over(self.replica.view.height - 1)
             if self.inbox.messages:
                 self.inbox.awake.set()
+        await self._flush()
         divergence = self.replica.stopped
         self.stopped = (
             f"at height {divergence.height} a quorum certified something else than this registry "
             f"computed: {divergence.what}"
         )
+
+    async def _hand_over(self, height: int) -> None:
+        """To the writer, and wait until the blocks up to there are durable: so the next block is
+        applied while the last is written, and what is not written stays little."""
+        self._changed.set()
+        while self.head.height < height:
+            self._written.clear()
+            await self._written.wait()
+
+    async def _write(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            await self._flush()
+
+    async def _flush(self) -> None:
+        async with self._writing:
+            while step := self._step():
+                await self._store.write(step)
+                self._done(step)
 
     def _take(self) -> None:
         """Apply what has come, for a while."""
@@ -257,7 +276,7 @@ class Node:
             certificates=self._certificates(applied),
             evidence=self._new_evidence(),
             final=final,
-            sealed=self._sealed(final),
+            sealed=sealed(self._seal, head.chain, head.chain_hash, final),
             decided=self.past.decided([b for b, _ in self._unfinal], replica.certified),
             sent=max((o.sequence for o in self._own(final)), default=0),
             bundle=self.outbox.next(),
@@ -265,22 +284,8 @@ class Node:
         said = step.votes or step.certificates or step.evidence or step.bundle
         if not (applied or final or said):
             return None
-        step.head = self._head_after(step)
+        step.head = head_after(head, step, self.replica.votes_above)
         return step
-
-    def _head_after(self, step: Step) -> Head:
-        above = self.replica.votes_above
-        changes: dict[str, object] = {"step": self.head.step + 1, "votes_above": above}
-        if step.blocks:
-            block, position = step.blocks[-1]
-            changes |= {"height": block.header.height, "position": position}
-        if step.final:
-            place = step.final[-1].changes.place
-            changes |= {"final": place.height, "place": place}
-        if step.sealed:
-            last = step.sealed[-1].block
-            changes |= {"chain": last.header.height, "chain_hash": last.hash}
-        return msgspec.structs.replace(self.head, **changes)
 
     def _to_vote(self) -> list[tuple[Statement, Signed]]:
         statement = self.replica.to_vote(self._clock())
@@ -298,18 +303,6 @@ class Node:
     def _new_evidence(self) -> list[Evidence]:
         return self.replica.evidence[self._evidence :]
 
-    def _sealed(self, final: Sequence[Block]) -> list[Sealed]:
-        """The blocks of the ordinary chain: the same on every node but for the signature."""
-        height, previous = self.head.chain, self.head.chain_hash
-        sealed = []
-        for block in final:
-            for start in range(0, len(block.effects), BATCH_MAX):
-                effects = block.effects[start : start + BATCH_MAX]
-                made = self._seal.block(height + 1, previous, [leaf(effect) for effect in effects])
-                sealed.append(Sealed(made, effects))
-                height, previous = made.header.height, made.hash
-        return sealed
-
     def _own(self, blocks: Iterable[Block]) -> list[Outcome]:
         return [o for block in blocks for o in block.outcomes if o.registry == self.me]
 
@@ -317,6 +310,7 @@ class Node:
         """The step is durable: say what follows from it."""
         self.numbers.steps += 1
         self.head = step.head
+        self._written.set()
         self.outbox.kept()
         self._note_certified(step.certificates)
         self._evidence += len(step.evidence)
@@ -328,6 +322,7 @@ class Node:
             self.replica.signed(statement)
             self._hold_to(signed, Vote(registry=self.me, statement=statement))
             self._turned.set()
+            self.inbox.awake.set()
         if step.final:
             self._tell_time()
 

@@ -165,9 +165,11 @@ class Outbox:
         return sent.bundle.sequence, pack(sent.signed)
 
     def kept(self) -> None:
-        """What `next` gave last is durable: it may be published."""
+        """What `next` gave last is durable: it may be published, or signed again if its epoch has
+        ended meanwhile."""
         if self._made_last is not None:
-            self._durable.append(self._made_last)
+            if self._made_last not in self._stale:
+                self._durable.append(self._made_last)
             self._made_last = None
             self._awake.set()
 
@@ -189,8 +191,8 @@ class Outbox:
             await self._awake.wait()
             self._awake.clear()
             self._busy = True
-            while self._stale or self._durable:
-                if self._stale:
+            while self._durable or (self._stale and self._made_last is None):
+                if self._stale and self._made_last is None:
                     await self._renew()
                 else:
                     await self._publish(self._durable.popleft())

@@ -35,9 +35,10 @@ from ledgers.icsd.view import View
 HEIGHTS: Final = 1_000
 """Blocks that are kept at most: an hour and more without traffic (a heartbeat is 5 s)."""
 
-ROWS: Final = 20_000
-"""Rows changed since the oldest kept block: their old tree nodes take tens of megabytes. Who asks
-for an older height takes a snapshot instead."""
+ROWS: Final = 50_000
+"""Rows changed since the oldest kept block: in a book of a million holdings their old tree nodes
+take 2.3 kB each (measured with 20,000), so some 115 MB. Who asks for an older height takes a
+snapshot instead."""
 
 TABLES: Final = tuple(name for name in Rows.__struct_fields__ if name != "place")
 

@@ -3,17 +3,17 @@
 It need not trust who gives it. Who the members are follows from the first ones (`client.Lineage`),
 a quorum of them signed the block and its child, and the trees over the rows must have the state
 root that was signed: one row too many, too few or altered, and it is not taken. What no signature
-covers is where the ordinary chain stands (`Opening.chain`): the others can be asked (`confirm`).
+covers is where the ordinary chain stands (`Opening.chain`): others are asked (`confirm`).
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final, Protocol
 
 import asyncpg
 import msgspec
 
-from htlc.units import Duration
+from htlc.units import Duration, Instant
 from ledgers.icsd import tables
 from ledgers.icsd.block import carried
 from ledgers.icsd.client import LightClient, Lineage
@@ -63,6 +63,22 @@ class Source(Protocol):
     """Another registry that gives a snapshot. Raises LogUnreachable, Gone."""
 
     def snapshot(self) -> AbstractAsyncContextManager[tuple[Opening, AsyncIterator[Rows]]]: ...
+
+
+class Stood(msgspec.Struct, frozen=True, kw_only=True):
+    """A block of the ordinary chain, as a registry tells it."""
+
+    height: int
+    hash: bytes
+    at: Instant
+
+
+class Confirming(Protocol):
+    """Another registry that tells blocks of its ordinary chain. Raises LogUnreachable, Gone."""
+
+    async def chain(self, after: int) -> Sequence[Stood]:
+        """The next two blocks after a height, without their entries; fewer at the end."""
+        ...
 
 
 class JoinRefused(Exception):
@@ -118,7 +134,11 @@ async def _pages(connection: Any, place: Place) -> AsyncIterator[Rows]:
 
 
 async def join(
-    network: Network, pool: "asyncpg.Pool[asyncpg.Record]", source: Source, peer: Peer
+    network: Network,
+    pool: "asyncpg.Pool[asyncpg.Record]",
+    source: Source,
+    peer: Peer,
+    confirming: Sequence[Confirming] = (),
 ) -> Opening:
     """Take a registry's snapshot into an empty database; the node can then be started, or read the
     blocks after it from an archive (`rebuild`). Raises JoinRefused, ForgedProof, Gone,
@@ -126,6 +146,8 @@ async def join(
     async with source.snapshot() as (opening, pages):
         rows = await gathered(opening.place, pages)
     await check(network, opening, rows, peer)
+    for other in confirming:
+        await confirm(opening, other)
     await enter(pool, opening, rows)
     return opening
 
@@ -194,6 +216,23 @@ def _told(differences: Iterable[Difference]) -> str:
     told = [str(each) for each in differences]
     more = f"; and {len(told) - 5} more" if len(told) > 5 else ""
     return "; ".join(told[:5]) + more
+
+
+async def confirm(opening: Opening, other: Confirming) -> None:
+    """That the ordinary chain stands where another registry has it, too: no signature covers that.
+    Raises JoinRefused, LogUnreachable, Gone."""
+    found = {block.height: block for block in await other.chain(max(0, opening.chain - 1))}
+    last, after = found.get(opening.chain), found.get(opening.chain + 1)
+    if opening.chain and last is None:
+        raise LogUnreachable(f"who is to confirm has not block {opening.chain} of its chain yet")
+    is_same = last is None or last.hash == opening.chain_hash
+    is_last = last is None or last.at <= opening.place.at
+    is_next = after is None or after.at >= opening.place.at
+    if not (is_same and is_last and is_next):
+        raise JoinRefused(
+            f"the ordinary chain of {opening.registry} does not stand at block {opening.chain} "
+            f"after block {opening.place.height}, as another registry has it"
+        )
 
 
 async def enter(pool: "asyncpg.Pool[asyncpg.Record]", opening: Opening, rows: Rows) -> None:

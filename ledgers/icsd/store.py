@@ -105,6 +105,21 @@ class Step(msgspec.Struct, kw_only=True):
     bundle: tuple[int, bytes] | None = None  # the next own one, and its sequence
 
 
+def head_after(head: Head, step: Step, votes_above: int | None) -> Head:
+    """Where the database stands after the step."""
+    changes: dict[str, object] = {"step": head.step + 1, "votes_above": votes_above}
+    if step.blocks:
+        block, position = step.blocks[-1]
+        changes |= {"height": block.header.height, "position": position}
+    if step.final:
+        place = step.final[-1].changes.place
+        changes |= {"final": place.height, "place": place}
+    if step.sealed:
+        last = step.sealed[-1].block
+        changes |= {"chain": last.header.height, "chain_hash": last.hash}
+    return msgspec.structs.replace(head, **changes)
+
+
 _encode: Final = msgspec.msgpack.Encoder().encode
 _blocks: Final = msgspec.msgpack.Decoder(Archived)
 _certificates: Final = msgspec.msgpack.Decoder(Certificate)

@@ -7,8 +7,10 @@ import msgspec
 
 from htlc.units import AccountId, AssetId, HtlcId
 from ledgers import rows
-from ledgers.block import Block
+from ledgers.block import Block, Seal, leaf
 from ledgers.book import Effect
+from ledgers.hosted import BATCH_MAX
+from ledgers.icsd.block import Block as NetworkBlock
 from ledgers.icsd.epoch import RegistryId
 from ledgers.icsd.rows import Homed, Place, Rows
 from ledgers.parties import Balance
@@ -43,6 +45,19 @@ class Sealed(msgspec.Struct, frozen=True):
 
     block: Block
     effects: Sequence[Effect]
+
+
+def sealed(seal: Seal, height: int, previous: bytes, final: Sequence[NetworkBlock]) -> list[Sealed]:
+    """The blocks of the ordinary chain that follow from final ones: the same on every node but for
+    the signature. `height` and `previous` are of the last one before."""
+    made = []
+    for block in final:
+        for start in range(0, len(block.effects), BATCH_MAX):
+            effects = block.effects[start : start + BATCH_MAX]
+            one = seal.block(height + 1, previous, [leaf(effect) for effect in effects])
+            made.append(Sealed(one, effects))
+            height, previous = one.header.height, one.hash
+    return made
 
 
 def merged(changes: Sequence[Rows]) -> Rows:

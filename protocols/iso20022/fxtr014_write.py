@@ -39,13 +39,7 @@ def encode_amendment(amendment: FxAmendment) -> str:
     t = amendment.trade
     return (
         f'<Document xmlns="{ISO}fxtr.015.001.05"><FXTradInstrAmdmnt>'
-        f"<TradInf><TradDt>{t.trade_date}</TradDt>"
-        + _references(t.transaction_id, amendment.market_reference)
-        + tag("CmonRef", t.common_id, 35)
-        + tag("AmdOrCclRsn", amendment.reason, 35)
-        + f"<OprTp>{Operation.AMEND}</OprTp>"
-        + tag("PdctTp", t.product, 35)
-        + f"<PmtVrssPmtInd>{boolean_text(t.pvp)}</PmtVrssPmtInd></TradInf>"
+        + _changed(amendment, Operation.AMEND)
         + _terms(t)
         + (lock_block.write(t.lock, "/Document/FXTradInstrAmdmnt") if t.lock else "")
         + "</FXTradInstrAmdmnt></Document>"
@@ -57,17 +51,25 @@ def encode_cancellation(cancellation: FxCancellation) -> str:
     t = cancellation.trade
     return (
         f'<Document xmlns="{ISO}fxtr.016.001.05"><FXTradInstrCxl>'
-        f"<TradInf><TradDt>{t.trade_date}</TradDt>"
-        + _references(t.transaction_id, cancellation.market_reference)
-        + tag("CmonRef", t.common_id, 35)
-        + tag("AmdOrCclRsn", cancellation.reason, 35)
-        + f"<OprTp>{Operation.CANCEL}</OprTp>"
-        + tag("PdctTp", t.product, 35)
-        + f"<PmtVrssPmtInd>{boolean_text(t.pvp)}</PmtVrssPmtInd></TradInf>"
+        + _changed(cancellation, Operation.CANCEL)
         + parties(t)
         + rate(t)
         + amounts(t)
         + "</FXTradInstrCxl></Document>"
+    )
+
+
+def _changed(request: FxAmendment | FxCancellation, operation: Operation) -> str:
+    """The trade that an amendment or a cancellation is about."""
+    t = request.trade
+    return (
+        f"<TradInf><TradDt>{t.trade_date}</TradDt>"
+        + _references(t.transaction_id, request.market_reference)
+        + tag("CmonRef", t.common_id, 35)
+        + tag("AmdOrCclRsn", request.reason, 35)
+        + f"<OprTp>{operation}</OprTp>"
+        + tag("PdctTp", t.product, 35)
+        + f"<PmtVrssPmtInd>{boolean_text(t.pvp)}</PmtVrssPmtInd></TradInf>"
     )
 
 

@@ -156,6 +156,16 @@ class SettlementInstruction(msgspec.Struct, frozen=True, kw_only=True, omit_defa
         return self.delivering if self.movement is Movement.DELI else self.receiving
 
     @property
+    def own_account(self) -> str | None:
+        """The account that it names for its own side: with the quantity, or with the party."""
+        return self.safekeeping_account or self.own.account
+
+    def is_on(self, account: str | None) -> bool:
+        """Whether a later request that names this account, or none, may mean it. One that named no
+        account is on the only one of its sender."""
+        return account is None or self.own_account in (None, account)
+
+    @property
     def other(self) -> SettlementParties:
         """The counterparty's side."""
         return self.receiving if self.movement is Movement.DELI else self.delivering

@@ -242,7 +242,7 @@ def _accounts(i: SettlementInstruction, reference: Reference) -> Iterator[Busine
         yield _refusal(Reason.SAFE, "QtyAndAcctDtls/SfkpgAcct/Id", rule)
     securities, cash = _ledgers(i, reference)
     if securities is not None:
-        fault = account_fault(i.safekeeping_account or i.own.account, own, securities)
+        fault = account_fault(i.own_account, own, securities)
         if fault is not None:
             yield _refusal(Reason.SAFE, "QtyAndAcctDtls/SfkpgAcct/Id", fault)
     if cash is not None:

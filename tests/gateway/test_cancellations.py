@@ -8,9 +8,19 @@ from gateway import audit
 from htlc.settlement import Phase
 from htlc.units import LedgerId
 from ledgers.queries import named_queries
-from protocols.iso20022.instruction import Movement, SettlementInstruction
+from protocols.iso20022.instruction import Movement, SettlementInstruction, SettlementParties
 from tests.gateway.requests import ask, cancellation, heard
-from tests.gateway.systems import BUYER, ISIN, OPENING, SELLER, System, system, until
+from tests.gateway.systems import (
+    BUYER,
+    DEPOSITORY,
+    ISIN,
+    OPENING,
+    SELLER,
+    System,
+    account,
+    system,
+    until,
+)
 from tests.gateway.test_instructions import both, instruction, message, send
 
 AUDIT = named_queries(Path(audit.__file__).with_name("gateway.sql"))
@@ -35,6 +45,24 @@ async def audited(running: System) -> None:
 async def ends(running: System, member: str, word: str) -> bool:
     """Whether this is the last that a member has heard."""
     return (await heard(running, member))[-1] == word
+
+
+async def test_an_account_that_stands_with_the_party_is_the_instruction_s(running: System) -> None:
+    own = account("registry", SELLER)
+    named = SettlementParties(depository=DEPOSITORY, party1=SELLER, account=own)
+    at_party = instruction(Movement.DELI, safekeeping_account=None, delivering=named)
+    nowhere = instruction(Movement.DELI, safekeeping_account=None, quantity="7")
+    for item in (at_party, nowhere):
+        await send(running, item)
+        await ask(running, cancellation(item, account=own))
+    wrong = instruction(Movement.DELI, safekeeping_account=None, delivering=named, quantity="9")
+    await send(running, wrong)
+    await ask(running, cancellation(wrong, account="OTHER"))
+    assert await heard(running, SELLER) == [
+        *["AckdAccptd Umtchd/CMIS", "027/Canc/CANI", "Canc/CANI"] * 2,
+        "AckdAccptd Umtchd/CMIS",
+        "027/Rjctd/SAFE",
+    ]
 
 
 async def test_an_instruction_alone_is_cancelled_at_once_and_bad_requests_are_refused(

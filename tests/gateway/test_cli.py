@@ -6,12 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gateway import cli
+from gateway.cli import settlement
 from gateway.cli.printing import print_table
 from gateway.cli.terminal import Failure, connect
 from gateway.demo.expected import DAY
+from gateway.http import wire
 from gateway.machine.data_directory import DataDirectory, Ready
 
 SINGLE = DAY / "RHEIDEF0XXX" / "04-single.xml"
@@ -91,6 +94,19 @@ def test_a_world_that_is_not_there_is_exit_code_1(
         "there is no world 'mars': take one of cross-border, cross-currency, dvp, pvp, ring" in err
     )
     assert not (tmp_path / "d" / "running.json").exists()
+
+
+def test_a_conversation_tells_what_each_notice_says() -> None:
+    said = wire.Said(
+        direction="out",
+        id="1",
+        definition="lockstep.settlement.1",
+        related=None,
+        at="2026-10-08T08:00:00Z",
+        message={"settlement": "s", "state": "SETTLED", "final": True},
+    )
+    assert settlement.line(said)[-1] == "SETTLED"
+    assert settlement.line(msgspec.structs.replace(said, direction="in"))[-1] == ""
 
 
 def test_a_database_that_does_not_answer_is_exit_code_1(

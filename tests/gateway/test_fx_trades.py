@@ -1,8 +1,6 @@
 """fxtr.014 to .016 through the gateway, on two currency ledgers: what settles, who is told what."""
 
 import asyncio
-import contextlib
-import itertools
 from collections.abc import AsyncIterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -33,21 +31,17 @@ BANK_A, BANK_B = SELLER, BUYER
 EUROS = FxAmount(currency="EUR", amount="1000000")
 FRANCS = FxAmount(currency="CHF", amount="941200")
 _outbound = msgspec.json.Decoder(Outbound)
-_numbers = itertools.count()
 
 
 @pytest.fixture
 async def stopped(postgres_server: str, tmp_path: Path) -> AsyncIterator[System]:
     """A euro and a franc ledger, and a gateway that is not running."""
-    number = next(_numbers)
-    async with contextlib.AsyncExitStack() as stack:
-        dsns = {
-            name: await stack.enter_async_context(
-                postgres.database(postgres_server, f"fx_{number}_{name}")
-            )
-            for name in ("euro", "franc", "gateway")
-        }
-        yield await stack.enter_async_context(system(dsns, tmp_path))
+    dsns = {
+        name: await postgres.empty_database(postgres_server, f"system_{name}")
+        for name in ("euro", "franc", "gateway")
+    }
+    async with system(dsns, tmp_path) as made:
+        yield made
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
-"""The journal's two statements: what goes out with an entry is there exactly if the entry is."""
+"""The journal's statements: what goes out with an entry is there exactly if the entry is."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 import gateway
+from gateway.epoch import SupersededError
 from gateway.ids import new_id
 from gateway.journal import QUERIES, Entry, Journal, Notice, Opening, registered
 from gateway.sql import Pool, open_pool
@@ -113,3 +115,31 @@ async def test_an_entry_whose_place_is_taken_is_left_out_with_all_that_hangs_on_
     assert [row[0] for row in still_open] == [theirs]
     assert await one.append([entry(theirs, 3, settled_pair=pair)]) == [True]
     assert await pool.fetchval("SELECT count(*) FROM pending_pair") == 0
+
+
+async def test_replicas_that_append_at_once_number_each_mailbox_without_a_gap(pool: Pool) -> None:
+    one, two = await journal(pool, "one"), await journal(pool, "two")
+    settlements = ids(12)
+    await one.open([opening(id) for id in settlements])
+    taken = [entry(settlements[0], 2, MEMBERS[0]) for _ in range(2)]  # one of them is too late
+    pairs = zip(settlements[::2], settlements[1::2], strict=True)
+    batches = [[entry(a, 2, *MEMBERS), entry(b, 2, *reversed(MEMBERS))] for a, b in pairs]
+    batches[0][0], batches[1][0] = taken
+    told = await asyncio.gather(
+        *(each.append(batch) for each, batch in zip((one, two) * 3, batches, strict=True))
+    )
+    assert sorted(told[0] + told[1]) == [False, True, True, True]
+    assert all(all(written) for written in told[2:])
+    for member, count in zip(MEMBERS, (11, 10), strict=True):
+        assert [row[0] for row in await mailbox(pool, member)] == list(range(1, count + 1))
+
+
+async def test_nothing_of_an_older_epoch_is_written(pool: Pool) -> None:
+    one, [ours] = await journal(pool, "one"), ids(1)
+    await one.open([opening(ours)])
+    await pool.execute("UPDATE epoch SET epoch = epoch + 1, mark = gen_random_uuid()")
+    with pytest.raises(SupersededError):
+        await one.append([entry(ours, 2, *MEMBERS, ended=True)])
+    assert await pool.fetchval("SELECT count(*) FROM journal") == 1
+    assert await pool.fetchval("SELECT count(*) FROM mailbox") == 0
+    assert await pool.fetchval("SELECT count(*) FROM settlement WHERE replica IS NOT NULL") == 1

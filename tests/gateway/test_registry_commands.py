@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiohttp
 import asyncpg
 import pytest
 import tomli_w
@@ -12,6 +13,8 @@ from aiohttp.test_utils import TestServer
 
 from gateway.cli import run
 from gateway.icsd_node import archive, moments, routes, snapshot
+from gateway.icsd_node.locating import located
+from gateway.icsd_node.remote import Remote
 from ledgers.access import token_digest
 from ledgers.block import place
 from ledgers.icsd.hosted import RegistryLedger
@@ -39,6 +42,7 @@ from tests.ledgers.icsd.test_node import moved, transfer
 from tests.ledgers.icsd.test_rebuild import some_history
 from tests.ledgers.worlds import (
     ALICE,
+    ALICE_ACCOUNT,
     BOB_ACCOUNT,
     EUR,
     LEDGER,
@@ -159,6 +163,33 @@ async def test_an_altered_book_is_compared_with_another_registry_and_mended(
         await agree(ledgers)
 
 
+async def test_a_registry_that_stopped_finds_where_its_book_differs(
+    postgres_server: str, clock: ManualClock
+) -> None:
+    four = await registries(postgres_server, clock)
+    async with all_alive(four) as ledgers, aiohttp.ClientSession() as session:
+        await some_history(ledgers, clock)
+        await agree(ledgers)
+        wrong = ledgers[1].node
+        for account, more in ((BOB_ACCOUNT, 5), (ALICE_ACCOUNT, -5)):
+            balances, key = wrong.replica.view.book.balances, (account, EUR)
+            held = balances[key]
+            assert held is not None
+            balances[key] = Balance(held.available + more, held.locked)
+        await ledgers[0].submit(ALICE, [transfer()])
+        await until(lambda: wrong.stopped is not None)
+        assert "our book differs" in str(wrong.stopped)
+        async with served(ledgers[0], four[0]) as url:
+            nobody, peer = (
+                Remote(session, at, TOKEN, tries=1) for at in ("http://127.0.0.1:1", url)
+            )
+            found = await located(wrong, network(), [nobody, peer])
+        assert len(found) == 2
+        assert all(f"'EUR') at {four[0].name}: found Balance" in line for line in found)
+        [reason] = await located(wrong, network(), [])
+        assert "no other registry is configured" in reason
+
+
 async def test_a_lost_database_is_rebuilt_over_http(
     postgres_server: str, clock: ManualClock, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -215,7 +246,9 @@ async def test_a_registry_joins_by_a_snapshot_which_may_not_be_altered(
             told = capsys.readouterr().err
             assert f"('{BOB_ACCOUNT}', 'EUR') at {four[0].name}: found Balance(available=9" in told
             monkeypatch.setattr(snapshot, "_record", RECORD)
-            assert await call("join", "--config", config, *source) == 0
+            async with served(three[1], four[2]) as other:
+                confirmed = ("--confirm", other, token)
+                assert await call("join", "--config", config, *source, *confirmed) == 0
             assert await call("join", "--config", config, *source) == 1
             assert "a snapshot goes into an empty one" in capsys.readouterr().err
             assert await call("check", "--config", config) == 1

@@ -371,6 +371,8 @@ async def test_unknown_paths_methods_and_parameters_are_told() -> None:
         ):
             status, problem = await client.ask("GET", path)
             assert status == 422 and problem["field"], path
+        status, problem = await client.ask("GET", "/v1/accounts/alice-1/facts?after=1.0&until=x")
+        assert status == 422 and problem["field"] == "until"
 
 
 async def test_bad_reference_data_is_told_by_its_field() -> None:

@@ -33,9 +33,9 @@ PROGRESS_SECONDS = 60.0
 """From the end of a fault until every registry has answered again: a new leader of the log takes up
 to 16 s, a node some seconds to start on a busy machine."""
 
-POINT_SECONDS = 20.0
+POINT_SECONDS = 60.0
 """For a node to come to a point of a message's life: messages come all the time, but the others may
-be dead or dying, and without a quorum nothing becomes final."""
+be dead or dying, and without a quorum, back after some seconds each, nothing becomes final."""
 
 Fault = Callable[[Site, random.Random], Awaitable[None]]
 

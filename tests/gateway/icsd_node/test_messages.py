@@ -3,6 +3,7 @@
 import re
 from datetime import date
 
+import asyncpg
 import msgspec
 
 from gateway.icsd_node import orders
@@ -18,6 +19,7 @@ from tests.gateway.icsd_node.desk import (
     CUSTODIAN,
     FIRST,
     KEY,
+    KZ,
     MEMBER,
     OTHER,
     SECOND_ACCOUNT,
@@ -198,6 +200,40 @@ async def test_what_was_done_before_a_kill_is_done_once_and_confirmed_with_its_t
         (told,) = await desk.told(1)
         assert text(told, "SttlmDt/DtTm") == "2023-11-14T22:13:20Z"
         assert await desk.balance(SECOND_ACCOUNT) == Balance(100_00)
+
+
+async def test_a_registry_that_joined_by_a_snapshot_answers_what_was_done_before_it(
+    four: list[Registry], clock: ManualClock
+) -> None:
+    async with life(four, clock) as desk:
+        await desk.send(render.batch([movement("M1"), lock("L1")]))
+        assert text((await desk.told(2))[0], "MktInfrstrctrTxId")
+    await _lose_history(four[KZ].dsn)
+    async with life(four, clock) as desk:
+        await desk.send(render.batch([movement("M1"), lock("L1")]))
+        moved, locked = await desk.told(2)
+        assert [each.definition for each in (moved, locked)] == ["semt.015.001.09"] * 2
+        assert text(moved, "MktInfrstrctrTxId") is text(locked, "BlckHght") is None
+        assert await desk.balance(SECOND_ACCOUNT) == Balance(100_00)
+        clock.advance(SECOND)
+        await desk.send(movement("M2"))
+        assert text((await desk.told(3))[2], "MktInfrstrctrTxId")
+        (made,) = (await desk.client().state({"kind": "movements", "account": FIRST})).statements
+        stated = (await desk.told(4))[3]
+        assert (made.pages, text(stated, "AcctOwnrTxId")) == (1, "tx-M2")
+        assert text(stated, "FrDtTm") == "2023-11-14T22:13:20.000000001Z"
+
+
+async def _lose_history(dsn: str) -> None:
+    """As if the registry had joined by a snapshot of what it has now (`lockstep registry join`)."""
+    connection = await asyncpg.connect(dsn)
+    await connection.execute(
+        "UPDATE head SET base = final, (base_at, base_cursor) = ("
+        "SELECT at, height || '.' || count - 1 FROM blocks ORDER BY height DESC LIMIT 1)"
+    )
+    await connection.execute("TRUNCATE blocks, postings, movements, messages, mailbox")
+    await connection.execute("UPDATE mailbox_head SET last = 0")
+    await connection.close()
 
 
 def test_ids_are_a_members_own() -> None:

@@ -39,7 +39,7 @@ replace = msgspec.structs.replace
 class Watched(Chain):
     """A chain of which the last heights are kept."""
 
-    def __init__(self, heights: int = 1_000, rows: int = 20_000) -> None:
+    def __init__(self, heights: int = 1_000, rows: int = 50_000) -> None:
         super().__init__()
         self.past = Past(self.view, heights=heights, rows=rows)
 

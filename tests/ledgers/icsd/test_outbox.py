@@ -29,7 +29,8 @@ class Bench:
     def __init__(self) -> None:
         self.log = MemoryLog()
         self.due = 0
-        self.outbox = Outbox(ME, KEYS[ME], self.log.connect(), cast(Store, None), self.note)
+        self.replaced: list[int] = []
+        self.outbox = Outbox(ME, KEYS[ME], self.log.connect(), cast(Store, self), self.note)
         self.outbox.begin(1, (0, NOTHING), [])
 
     def note(self) -> None:
@@ -46,6 +47,10 @@ class Bench:
             return None
         self.outbox.kept()
         return made[0]
+
+    async def replace_bundle(self, sequence: int, _: bytes) -> None:
+        """As the store's."""
+        self.replaced.append(sequence)
 
     async def published(self) -> list[int]:
         """Entries of the bundles that are in the log."""
@@ -126,3 +131,20 @@ async def test_what_was_kept_before_a_restart_is_published_first(bench: Bench) -
     assert again.written() == 2
     assert await again.published() == [2, 3]
     running.cancel()
+
+
+async def test_a_bundle_whose_epoch_ends_while_it_is_written_is_signed_again_after_that(
+    bench: Bench,
+) -> None:
+    """Else the database would keep the bytes of the old epoch, and after a restart another bundle
+    of this sequence would be signed."""
+    bench.ask(2)
+    assert bench.outbox.next() is not None
+    bench.outbox.enter(2, (0, NOTHING))
+    assert await bench.published() == [] == bench.replaced
+    bench.outbox.kept()
+    assert await bench.published() == [2]
+    assert bench.replaced == [1]
+    [message] = await bench.log.connect().read(1, 9)
+    read = unpack(message.data)
+    assert read is not None and cast(Bundle, read[1]).epoch == 2

@@ -5,11 +5,12 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from htlc.units import AccountId
+from htlc.units import AccountId, Instant
 from ledgers.icsd.client import Lineage
 from ledgers.icsd.entry import NOTHING
+from ledgers.icsd.log import LogUnreachable
 from ledgers.icsd.rows import Homed, Rows
-from ledgers.icsd.snapshot import JoinRefused, Opening, check
+from ledgers.icsd.snapshot import JoinRefused, Opening, Stood, check, confirm
 from ledgers.icsd.start import Network
 from ledgers.icsd.store import Archived, Placed, archived
 from ledgers.icsd.tree import ForgedProof
@@ -125,3 +126,34 @@ async def test_other_members_than_those_certified_are_refused(chain: Watched) ->
     place = replace(opening.place, epoch=epoch_of("KZ"))
     with pytest.raises(JoinRefused, match="head place"):
         await checked(chain, replace(opening, place=place), replace(rows, place=place))
+
+
+class Told:
+    """What another registry tells of its ordinary chain."""
+
+    def __init__(self, *blocks: Stood) -> None:
+        self.blocks = blocks
+
+    async def chain(self, after: int) -> list[Stood]:
+        return [block for block in self.blocks if block.height > after][:2]
+
+
+async def test_another_registry_confirms_where_the_ordinary_chain_stands(chain: Watched) -> None:
+    opening, _ = given(chain)
+    at = opening.place.at
+    same, late = Stood(height=2, hash=NOTHING, at=at), Stood(height=3, hash=b"3", at=at)
+    await confirm(opening, Told(same))
+    await confirm(opening, Told(same, late))
+    for other in (
+        Told(replace(same, hash=b"other")),
+        Told(replace(same, at=Instant(at + 1))),
+        Told(same, replace(late, at=Instant(at - 1))),
+    ):
+        with pytest.raises(JoinRefused, match="does not stand at block 2"):
+            await confirm(opening, other)
+    with pytest.raises(LogUnreachable, match="has not block 2"):
+        await confirm(opening, Told())
+    none = replace(opening, chain=0, cursor="")
+    await confirm(none, Told())
+    with pytest.raises(JoinRefused):
+        await confirm(none, Told(replace(same, height=1, at=Instant(at - 1))))
