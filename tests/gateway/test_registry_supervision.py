@@ -96,7 +96,6 @@ async def test_anybody_verifies_and_a_supervisor_follows_everything(
             lies.setattr(routes.light, "prove_contract", lambda view, id: _forged(view, id))
             assert await seen.call("verify", urls, "settlement", str(terms.id)) == 1
             assert "otherwise than it is told" in seen.err
-        ledgers[0].node.replica.evidence.append(two_votes())
         ledgers[1].node.stopped = "somebody pulled the plug"
         async with ledgers[0].pool.acquire() as connection:
             body = msgspec.msgpack.encode(two_votes())

@@ -210,7 +210,7 @@ async def test_readers_see_what_is_theirs() -> None:
         ("/v1/holdings", {"limit": "0"}, "limit"),
         ("/v1/holdings", {"more": "1"}, "more"),
         (f"/v1/accounts/{ALICE_ACCOUNT}/facts", {"after": "x"}, "after"),
-        (f"/v1/accounts/{ALICE_ACCOUNT}/facts", {"until": "1.x"}, "after"),
+        (f"/v1/accounts/{ALICE_ACCOUNT}/facts", {"until": "1.x"}, "until"),
         ("/v1/cursor", {}, "before"),
         ("/v1/cursor", {"before": "yesterday"}, "before"),
     ],
