@@ -234,7 +234,7 @@ class Site:
             return True
         try:
             info = await self._log_info()
-        except (LinkLostError, LogUnreachable, TimeoutError, IndexError, ValueError):
+        except (LinkLostError, LogUnreachable, TimeoutError, ValueError):
             return False
         cluster = info.get("cluster", {})
         replicas = cluster.get("replicas", [])
@@ -250,7 +250,7 @@ class Site:
         """Of the log and each registry: whether it lives, what it says of itself, last words."""
         try:
             told = [str((await self._log_info()).get("cluster"))]
-        except (LinkLostError, LogUnreachable, TimeoutError, IndexError, ValueError) as error:
+        except (LinkLostError, LogUnreachable, TimeoutError, ValueError) as error:
             told = [f"the log: {error!r}"]
         for member in self.members.values():
             try:

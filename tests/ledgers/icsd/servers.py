@@ -1,14 +1,15 @@
 """Real servers of the log for tests: one alone, or three with certificates, on loopback."""
 
 import asyncio
+import contextlib
 import datetime
 import ipaddress
+import itertools
 import os
 import shutil
 import socket
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 from cryptography import x509
@@ -25,7 +26,7 @@ from gateway.embedded.nats_settings import (
     new_seed,
     public_key,
 )
-from ledgers.icsd.link import Access, Link, context
+from ledgers.icsd.link import Access, Link, LinkLostError, context
 from ledgers.icsd.log import LogUnreachable
 from ledgers.icsd.stream import JetStreamLog
 from ledgers.icsd.stream_setup import configuration, create, stream_name
@@ -86,12 +87,19 @@ class Servers:
     async def unmake(self) -> None:
         """Close what is open and delete the stream: the next test begins with an empty log."""
         await self.close()
-        await self.administer(f"STREAM.DELETE.{STREAM}")
+        async with asyncio.timeout(60):
+            for url in itertools.cycle(self.urls):  # a server may still look for its leader
+                with contextlib.suppress(LinkLostError, TimeoutError):
+                    await self.administer(f"STREAM.DELETE.{STREAM}", url=url)
+                    return
 
-    async def administer(self, request: str, data: bytes = b"") -> bytes:
-        link = await Link.open(self.urls[0], self.access("admin"), {})
+    async def administer(self, request: str, data: bytes = b"", url: str = "") -> bytes:
+        """What the first server, or this one, answers. Raises LinkLostError, TimeoutError."""
+        link = await Link.open(url or self.urls[0], self.access("admin"), {})
         replies = await link.ask(f"$JS.API.{request}", data, seconds=5)
         await link.close()
+        if not replies:
+            raise TimeoutError(f"no answer to {request}")
         return replies[0].data
 
     async def open(self, name: str = "A", urls: list[str] | None = None) -> JetStreamLog:
@@ -108,7 +116,7 @@ class Servers:
         await asyncio.gather(*(server.stop() for server in self.servers))
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def running(count: int) -> AsyncIterator[Servers]:
     directory = temporary_directory()
     servers = Servers(directory, count)
