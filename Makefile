@@ -10,8 +10,8 @@
 # Python 3.11 or newer; another one by `make PYTHON=/path/to/python3.12 …`.
 PYTHON ?= python3
 
-# Processes that share the tests, each with a PostgreSQL of its own. What is measured in seconds or
-# killed on purpose (`system`) runs afterwards, by itself.
+# Processes that share the tests, each with a PostgreSQL of its own. What is killed on purpose
+# (`system`) runs afterwards: its many processes would only starve what needs one.
 WORKERS ?= 2
 
 # MAKEFILE_LIST is " PATH/Makefile": make's own functions would break it at blanks.
@@ -38,7 +38,7 @@ test:
 	cd '$(ROOT)' && .venv/bin/mypy
 	cd '$(ROOT)' && .venv/bin/lint-imports
 	cd '$(ROOT)' && .venv/bin/pytest -m 'not system and not debian' -n $(WORKERS) --dist loadfile
-	cd '$(ROOT)' && .venv/bin/pytest -m system
+	cd '$(ROOT)' && .venv/bin/pytest -m system -n $(WORKERS) --dist loadfile
 
 test-system:
 	@'$(ROOT)/.ci/system-packages'
