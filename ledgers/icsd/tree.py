@@ -164,11 +164,8 @@ def update(tree: Tree, changes: Mapping[bytes, Leaf | None]) -> Tree:
         elif parting >= below:
             node = _beside(node, after[key], below)
         else:  # more changes end here: the leaf that stands here takes its place among them
-            at -= 1
-            if node.key not in after:
-                after[node.key] = node
-                _enter(node.key, keys, places)
-            node = None
+            _enter(node, after, keys, places)
+            node, at = None, at - 1
             continue
         for bit in range(below, parting):
             if place >> bit & 1:
@@ -189,10 +186,14 @@ def update(tree: Tree, changes: Mapping[bytes, Leaf | None]) -> Tree:
     return node
 
 
-def _enter(key: bytes, keys: list[bytes], places: list[int]) -> None:
-    at = bisect_left(keys, key)
-    keys.insert(at, key)
-    places.insert(at, int.from_bytes(key, "big"))
+def _enter(
+    leaf: Leaf, after: dict[bytes, Leaf | None], keys: list[bytes], places: list[int]
+) -> None:
+    """As if the leaf were changed, too, unless it is."""
+    if leaf.key not in after:
+        after[leaf.key], at = leaf, bisect_left(keys, leaf.key)
+        keys.insert(at, leaf.key)
+        places.insert(at, int.from_bytes(leaf.key, "big"))
 
 
 def _beside(old: Leaf, new: Leaf | None, below: int) -> Tree:
