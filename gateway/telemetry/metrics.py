@@ -1,4 +1,4 @@
-"""Every metric of gateway, ledgers and registries: name, type, unit, labels, and what it says.
+"""Every metric of our processes: name, type, unit, labels, and what it says.
 
 This table is the contract with dashboards and alerts; nothing is exposed that is not in it, but for
 `process_*` and `python_*`, which the client library measures. Names follow the conventions of
