@@ -62,7 +62,9 @@ def test_the_nodes_configuration_is_read_and_fits_its_pod(registry: list[Resourc
     assert list(settings.correspondents(settings.messages).members.values()) == ["ALTYKZK0XXX"]
     mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
     assert settings.log.tls is not None
-    for path in (settings.key_file, settings.log.seed_file, settings.log.tls.certificate):
+    assert settings.peers, "a node that stops asks where its book differs"
+    secrets = (settings.key_file, settings.log.seed_file, settings.log.tls.certificate)
+    for path in (*secrets, *(peer.token_file for peer in settings.peers)):
         assert str(path.parent) in mounts
     assert node["spec"]["replicas"] == 1, "one process signs"
     assert node["spec"]["strategy"] == {"type": "Recreate"}, "never two at once"
