@@ -115,7 +115,7 @@ async def store(connection: Connection, arrivals: Sequence[Arrival]) -> None:
 
 def _again(arrival: Arrival, earlier: Earlier) -> Taken | ProtocolError:
     if earlier.digest == arrival.enveloped.digest:
-        return _taken(arrival, earlier.id, earlier.received_at)
+        return _taken(arrival, earlier.id, earlier.received_at, is_repeated=True)
     return ProtocolError(
         RejectCode.XDUP,
         "the sender has used this BizMsgIdr for a message with other content",
@@ -124,7 +124,7 @@ def _again(arrival: Arrival, earlier: Earlier) -> Taken | ProtocolError:
     )
 
 
-def _taken(arrival: Arrival, id: str, received_at: int) -> Taken:
+def _taken(arrival: Arrival, id: str, received_at: int, *, is_repeated: bool = False) -> Taken:
     header = arrival.enveloped.header
     return Taken(
         id=id,
@@ -135,6 +135,7 @@ def _taken(arrival: Arrival, id: str, received_at: int) -> Taken:
             definition=header.definition,
             sender=header.sender,
         ),
+        is_repeated=is_repeated,
     )
 
 

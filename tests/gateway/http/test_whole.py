@@ -118,6 +118,8 @@ async def test_two_instructions_match_and_settle(
         body = render.business_message(head, written).encode()
         answer = await client.ask("POST", "/v1/messages", body, media=XML)
         assert answer.status == 202, answer.text
+        again = await client.ask("POST", "/v1/messages", body, media=XML)
+        assert (again.status, again.text) == (202, samples.marked_repeated(answer.text))
 
     async def told() -> bool:
         boxes = [(await c.ask("GET", "/v1/messages")).json["messages"] for c in (seller, buyer)]
