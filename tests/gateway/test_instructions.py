@@ -13,7 +13,7 @@ from gateway.journal import QUERIES
 from gateway.port import Busy, Taken
 from htlc.events import Decided, Decision, Opened, Reason
 from htlc.settlement import Settlement
-from protocols.iso20022 import envelope, render, sese023
+from protocols.iso20022 import envelope, json_form, render, sese023
 from protocols.iso20022.advice import Confirmation, Outbound, StatusAdvice
 from protocols.iso20022.errors import ProtocolError, RejectCode
 from protocols.iso20022.header import Header
@@ -224,6 +224,22 @@ async def test_the_same_again_gets_the_stored_answer_and_nothing_else(running: S
     )
     assert isinstance(other, ProtocolError)
     assert other.code is RejectCode.XDUP
+
+
+async def test_the_same_in_another_spelling_or_form_is_the_same(running: System) -> None:
+    item = instruction(Movement.DELI)
+    as_xml = message(item, "ONCE")
+    (as_json,) = json_form.split(msgspec.json.encode(json_form.to_json(as_xml.raw.decode())))
+    (spaced,) = envelope.split(as_xml.raw.replace(b"><", b">\n  <"))
+    other = message(instruction(Movement.DELI, transaction_id=item.transaction_id + "X"), "TWICE")
+    (other_json,) = json_form.split(msgspec.json.encode(json_form.to_json(other.raw.decode())))
+    first, third = await running.desk.take_messages(SELLER, [as_xml, other_json])
+    again = await running.desk.take_messages(SELLER, [as_json, spaced, other, as_xml])
+    assert [*again] == [first, first, third, first]
+    assert await running.engine.pool.fetchval("SELECT count(*) FROM instruction") == 2
+    wrong = message(item, "TWICE")
+    (refused,) = await running.desk.take_messages(SELLER, [wrong])
+    assert isinstance(refused, ProtocolError) and refused.code is RejectCode.XDUP
 
 
 async def test_a_business_reference_is_used_once(running: System) -> None:
