@@ -126,7 +126,7 @@ async def test_two_instructions_match_and_settle(
         return all(box and box[-1]["definition"] == "sese.025.001.11" for box in boxes)
 
     await until(told)
-    assert running.said == []
+    assert [line for line in running.said if " has a new range, " not in line] == []
     (line,) = (await seller.ask("GET", "/v1/settlements")).json["settlements"]
     path = f"/v1/settlements/{line['id']}/messages"
     money = {SELLER: ["camt.054.001.08"], BUYER: ["pacs.002.001.10", "camt.054.001.08"]}
