@@ -252,7 +252,7 @@ class Engine:
             skew=seconds(self.settings.ledgers[name].latency.skew_seconds),
             batch_max=LINK_BATCH_MAX,
             in_flight_max=LINK_IN_FLIGHT,
-            told=lambda task, answer: self.runner.told(task, answer),
+            told=lambda tasks, answers: self.runner.told(tasks, answers),
             say=self._say,
             stopped=lambda asset: self.directory.is_stopped(name, asset),
         )
