@@ -32,10 +32,11 @@ from ledgers.icsd.entry import (
     unpack,
     verified,
 )
-from ledgers.icsd.epoch import Epoch, RegistryId
+from ledgers.icsd.epoch import RegistryId
 from ledgers.icsd.log import Message
-from ledgers.icsd.proof import Evidence, evidence, voted
+from ledgers.icsd.proof import Evidence, evidence
 from ledgers.icsd.returning import Returning, corroborated
+from ledgers.icsd.tally import Heard, Tally
 from ledgers.icsd.view import View
 
 CLOCK_TOLERANCE: Final = Duration(30 * SECOND)
@@ -48,7 +49,6 @@ second, so nothing is lost by keeping few; a liar cannot fill our memory."""
 
 HEIGHTS_BEHIND: Final = 64
 """Votes are kept so far back, to convict who signs another one later: some seconds of blocks."""
-
 
 BUNDLES_AHEAD: Final = 16
 """Bundles of a registry after its last one that are kept to be compared: it has one in flight, so
@@ -129,7 +129,7 @@ class Replica:
         self._voted = voted
         self._statement = statement  # of the head, once we know it
         assert view.height == 0 or statement is not None, "what we make of the head is stored"
-        self._votes: dict[int, dict[RegistryId, tuple[Signed, Statement]]] = {}
+        self._tally = Tally(self._convict)
         self._bundles: dict[tuple[RegistryId, int, int], Signed] = {}
         self._parent_at = Instant(0)  # ledger time of the block before the head, if we read both
         self._seen_until = view.at  # our clock when the log was last read to its end,
@@ -204,22 +204,20 @@ class Replica:
 
     def hear(self, signed: Signed, vote: Vote) -> None:
         """A vote that somebody told; bad ones are dropped."""
-        statement, height = vote.statement, vote.statement.height
+        height = vote.statement.height
         if self.stopped is not None or vote.registry != signed.registry:
             return
         if not self.view.height - HEIGHTS_BEHIND <= height <= self.view.height + HEIGHTS_AHEAD:
             return
-        epoch = self.view.epoch_at(height)
-        if statement.epoch != epoch.number or not self._is_signed(signed, statement, epoch):
+        # Who returns counts every vote, late ones too.
+        is_certified = self._is_certified_at(height)
+        is_late = is_certified and self.returning is None
+        heard = self._tally.hear(signed, vote, self.view.epoch_at(height), is_late=is_late)
+        if heard is None or height != self.view.height:
             return
-        heard = self._votes.setdefault(height, {})
-        is_repeated = vote.registry in heard and vote.registry != self.me
-        first = heard.setdefault(vote.registry, (signed, statement))[0]
-        if first.body != signed.body:
-            self._convict(first, signed)
-        elif height == self.view.height:
-            self._is_asked_again |= is_repeated and self._is_certified_at(height)
-            self._count()
+        is_repeated = heard is Heard.REPEATED and vote.registry != self.me
+        self._is_asked_again |= is_repeated and is_certified
+        self._count()
 
     def is_asked_again(self) -> bool:
         """Whether somebody told its vote for the head again although we know the certificate: it
@@ -234,22 +232,13 @@ class Replica:
             vote = Vote(registry=registry, statement=certificate.statement)
             self.hear(Signed(registry, encode(vote), signature), vote)
 
-    def _is_signed(self, signed: Signed, statement: Statement, epoch: Epoch) -> bool:
-        return voted(statement, signed.registry, signed.signature, epoch)
-
     def _count(self) -> None:
         """Make a certificate of what was heard of the head, be it of our statement or another."""
-        height, epoch = self.view.height, self.view.epoch
-        if self._is_certified_at(height):
+        if self._is_certified_at(self.view.height):
             return
-        signatures: dict[Statement, list[tuple[RegistryId, bytes]]] = {}
-        for registry, (signed, statement) in self._votes.get(height, {}).items():
-            if statement.epoch == epoch.number:
-                signatures.setdefault(statement, []).append((registry, signed.signature))
-        for statement, found in signatures.items():
-            if len(found) >= epoch.quorum:
-                self._certify(Certificate(statement=statement, signatures=tuple(sorted(found))))
-                return
+        certificate = self._tally.certificate(self.view.height, self.view.epoch)
+        if certificate is not None:
+            self._certify(certificate)
 
     def _is_certified_at(self, height: int) -> bool:
         return self.certified is not None and self.certified.statement.height >= height
@@ -267,8 +256,7 @@ class Replica:
 
     def _forget(self) -> None:
         """Drop the votes and bundles that are too old to convict anybody."""
-        for height in [h for h in self._votes if h < self.view.height - HEIGHTS_BEHIND]:
-            del self._votes[height]
+        self._tally.forget(self.view.height - HEIGHTS_BEHIND)
         last = self.view.tables.last
         for key in [key for key in self._bundles if key[2] < last(key[0])[0]]:
             del self._bundles[key]
@@ -294,7 +282,7 @@ class Replica:
     def _may_return(self) -> None:
         if self.returning is None:
             return
-        self.votes_above = self.returning.over(self._votes)
+        self.votes_above = self.returning.over(self._tally.votes)
         if self.votes_above is not None:
             self.returning = None
 
@@ -302,7 +290,7 @@ class Replica:
         """Whether what we may have signed and forgotten leaves us free to sign this."""
         if self.votes_above is not None and ours.height > self.votes_above:
             return True
-        return corroborated(ours, self._votes.get(ours.height, {}), me, self.view.epoch)
+        return corroborated(ours, self._tally.of(ours.height), me, self.view.epoch)
 
     @property
     def _is_silent(self) -> bool:
