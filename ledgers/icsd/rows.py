@@ -145,18 +145,19 @@ class Touched:
 
     def effect(self, effect: Effect, registries: Iterable[RegistryId]) -> None:
         """Before an effect is posted; `registries` are those whose omnibus accounts it moves."""
-        book, before = self._tables.book, self.before
-        for account in (effect.debit, effect.credit):
-            key = account, effect.asset
-            before.balances.setdefault(key, book.balances.get(key))
-        if effect.htlc is not None:
-            id = effect.htlc.terms.id
+        book, before, asset, htlc = self._tables.book, self.before, effect.asset, effect.htlc
+        balances, known = before.balances, book.balances
+        for key in ((effect.debit, asset), (effect.credit, asset)):
+            if key not in balances:
+                balances[key] = known.get(key)
+        if htlc is not None:
+            id = htlc.terms.id
             before.contracts.setdefault(id, book.contracts.get(id))
         else:
             before.operations.setdefault(effect.id, book.operations.get(effect.id))
-        held = self._tables.omnibus.get(effect.asset, {})
         for registry in registries:
-            before.omnibus.setdefault((effect.asset, registry), held.get(registry, 0))
+            held = self._tables.omnibus.get(asset, {}).get(registry, 0)
+            before.omnibus.setdefault((asset, registry), held)
 
     def act(self, act: Act) -> None:
         """Before an act is done."""
