@@ -155,11 +155,14 @@ class Work:
         assert act is not None, "an entry asks for one thing"
         if refusal := rules.refused_act(act, registry, tables.homes):
             return refusal
-        self.touched.act(act)
+        found = self.touched.found(act)
         done = administer(tables.book, act, entry.by)
-        if isinstance(act, OpenAccount) and done is True:
+        if isinstance(done, Refusal):
+            return done
+        self.touched.act(found)
+        if isinstance(act, OpenAccount) and done:
             tables.homes[act.account] = registry
-        return done if isinstance(done, Refusal) else None
+        return None
 
     def _membership(self, change: Membership) -> Refusal | None:
         if refusal := rules.refused_membership(change, self.epoch, self.following):
