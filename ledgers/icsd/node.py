@@ -370,11 +370,13 @@ class Node:
             self._turned.clear()
             now, waiting = self._clock(), bool(self._times)
             due = self.replica.cut_due(now, waiting)
-            if due is None or due > now:
-                seconds = LOOK_SECONDS_MAX if due is None else (due - now) / SECOND
-                await came(self._turned, min(max(seconds, LOOK_SECONDS), LOOK_SECONDS_MAX))
-            elif (cut := self.replica.to_cut(now, waiting)) is not None:
+            if due is not None and due <= now:
+                cut = self.replica.to_cut(now, waiting)
+                assert cut is not None, "it is due"
                 await self._publish(cut)
+                due = self.replica.cut_due(now, waiting)
+            seconds = LOOK_SECONDS_MAX if due is None else (due - now) / SECOND
+            await came(self._turned, min(max(seconds, LOOK_SECONDS), LOOK_SECONDS_MAX))
 
     async def _publish(self, cut: Cut) -> None:
         """Whatever becomes of it, the log will tell: another registry's may have been first."""
