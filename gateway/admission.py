@@ -6,6 +6,7 @@ of a batch is kept; two sides that arrive in one batch find each other in it.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final
 
 import msgspec
 
@@ -158,39 +159,37 @@ class Admission:
     # ------------------------------------------------------------------ out
 
     def tell(self, waits: Mapping[str, Wait]) -> None:
-        """Write the statuses of the batch; `waits` are the pairs that do not settle now."""
+        """Write the statuses of the batch; `waits` are the pairs that do not settle now.
+
+        What one batch makes known of an instruction is one message: that it is accepted, that it is
+        matched or alone, and why it does not settle yet, where that is so."""
+        matched = {
+            side.id: advice for pair in self.pairs for side, advice in self._matched(pair, waits)
+        }
         for _, side, _ in self._sides:
-            self._accepted(side)
-        for pair in self.pairs:
-            wait = waits.get(pair.id)
-            if wait is None:
-                for side, other in pair.sides:
-                    self._tell(side, _mtchd(side, other))
-                continue
-            told = pair.told_pending(wait.codes, self._now, failing=wait.failing, text=wait.text)
-            self.notices.extend(notice(to, message, self._now) for to, message in told)
+            advice = matched.pop(side.id, None) or self._alone(side)
+            self._tell(side, msgspec.structs.replace(advice, processing=self._accepted(side)))
+        for id, advice in matched.items():  # the sides that came in earlier batches
+            self._tell(self._earlier[id].side, advice)
         for id, waiting in self._earlier.items():
             if waiting.alleged and id in self._paired:
                 self.notices.append(allegements.removed(waiting.side, self._now))
         for waiting, reason in self._nearer_now():
             self._tell(waiting.side, _umtchd(waiting.side, reason))
 
-    def _accepted(self, side: Side) -> None:
-        """Accepted; an instruction that is alone is told so in the same message."""
-        alone = side.id not in self._paired
-        reason = self._missed.get(side.id, UnmatchedReason.CMIS)
-        self._tell(
-            side,
-            StatusAdvice(
-                references=references(side),
-                processing=ProcessingStatus(
-                    status=Processing.ACCEPTED,
-                    reasons=(_LATE,) if self._late(side.instruction) else (),
-                ),
-                matching=_unmatched(reason) if alone else None,
-                details=TransactionDetails.of(side.instruction),
-            ),
-        )
+    def _matched(
+        self, pair: Pair, waits: Mapping[str, Wait]
+    ) -> Iterable[tuple[Side, StatusAdvice]]:
+        wait = waits.get(pair.id)
+        if wait is None:
+            return [(side, _mtchd(side, other)) for side, other in pair.sides]
+        return pair.told_waiting(wait.codes, failing=wait.failing, text=wait.text)
+
+    def _alone(self, side: Side) -> StatusAdvice:
+        return _umtchd(side, self._missed.get(side.id, UnmatchedReason.CMIS))
+
+    def _accepted(self, side: Side) -> ProcessingStatus:
+        return _ACCEPTED_LATE if self._late(side.instruction) else _ACCEPTED
 
     def _nearer_now(self) -> Iterator[tuple[Waiting, UnmatchedReason]]:
         """Instructions of earlier batches that were told another reason than the one known now."""
@@ -232,14 +231,19 @@ class Admission:
         self.notices.append(notice(side, message, self._now))
 
 
-_LATE = AdviceReason.of(AcknowledgementReason.LATE)
+_ACCEPTED: Final = ProcessingStatus(status=Processing.ACCEPTED)
+_ACCEPTED_LATE: Final = ProcessingStatus(
+    status=Processing.ACCEPTED, reasons=(AdviceReason.of(AcknowledgementReason.LATE),)
+)
 """It has come after the cut-off of its date, and settles on the next business day."""
+
+_MATCHED: Final = MatchingStatus(status=Matching.MATCHED)
 
 
 def _mtchd(side: Side, other: Side) -> StatusAdvice:
     return StatusAdvice(
         references=references(side, other),
-        matching=MatchingStatus(status=Matching.MATCHED),
+        matching=_MATCHED,
         details=TransactionDetails.of(side.instruction),
     )
 

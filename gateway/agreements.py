@@ -11,6 +11,9 @@ from htlc.settlement import Settlement
 from htlc.swap import Fault, Swap
 from htlc.units import Duration, LedgerId, SettlementId
 
+Heard = dict[LedgerId, LedgerProfile]
+"""Ledgers as they were heard at one moment."""
+
 
 class Agreements:
     """Draws them up from what is known of the ledgers, the limits, and the vault's locks."""
@@ -34,12 +37,14 @@ class Agreements:
             return Decided(decision=Decision.CANCEL, reason=Reason.COMMIT_BY_PASSED)
         return drawn
 
-    def draw(self, swap: Swap) -> Opened | tuple[Fault, ...] | None:
-        """The agreement of a swap, or its faults; None while a ledger has not been heard yet."""
-        known = self._profiles(swap)
-        if known.keys() < {leg.ledger for leg in swap.legs}:
+    def draw(self, swap: Swap, heard: Heard | None = None) -> Opened | tuple[Fault, ...] | None:
+        """The agreement of a swap, or its faults; None while a ledger has not been heard yet.
+
+        `heard` are the ledgers as they were heard for another swap of the same request."""
+        profiles = {} if heard is None else heard
+        if not self._complete(swap, profiles):
             return None
-        drawn = draw_up(swap, known, self._limits, self._locks(swap.id))
+        drawn = draw_up(swap, profiles, self._limits, self._locks(swap.id))
         return drawn if isinstance(drawn, tuple) else Opened(agreement=drawn)
 
     def _locks(self, id: SettlementId) -> Locks:
@@ -61,9 +66,18 @@ class Agreements:
         """How long everything may be down before a principal is at risk; None: however long."""
         if state.agreement is None or state.agreement.risk is PrincipalRisk.NONE:
             return None
-        return safe_downtime(state, self._profiles(state.swap))
+        profiles: Heard = {}
+        self._complete(state.swap, profiles)
+        return safe_downtime(state, profiles)
 
-    def _profiles(self, swap: Swap) -> dict[LedgerId, LedgerProfile]:
-        """The ledgers of a swap, as far as they have been heard."""
-        profiles = ((leg.ledger, self._profile(leg.ledger)) for leg in swap.legs)
-        return {name: profile for name, profile in profiles if profile is not None}
+    def _complete(self, swap: Swap, profiles: Heard) -> bool:
+        """Add the ledgers of a swap as they are heard now; whether all of them are there."""
+        complete = True
+        for leg in swap.legs:
+            if leg.ledger not in profiles:
+                profile = self._profile(leg.ledger)
+                if profile is None:
+                    complete = False
+                else:
+                    profiles[leg.ledger] = profile
+        return complete

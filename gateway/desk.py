@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from gateway.agreements import Heard
 from gateway.connections import Connections
 from gateway.correspondence import Correspondence
 from gateway.directory import Directory, now_ns
@@ -203,7 +204,8 @@ class Desk(Correspondence):
         if self._is_busy():
             return [Busy()] * len(proposed)
         member = bic11(member)
-        judged = [self._proposal(member, swap, digest) for swap, digest in proposed]
+        heard: Heard = {}  # of one request all are drawn up at the same time of a ledger
+        judged = [self._proposal(member, swap, digest, heard) for swap, digest in proposed]
         good = tuple(item for item in judged if isinstance(item, Proposal))
         if not good:
             return [item for item in judged if isinstance(item, Refused)]
@@ -225,12 +227,12 @@ class Desk(Correspondence):
             for item in taken
         ]
 
-    def _proposal(self, member: str, swap: Swap, digest: bytes) -> Proposal | Refused:
+    def _proposal(self, member: str, swap: Swap, digest: bytes, heard: Heard) -> Proposal | Refused:
         faults = swaps.check(swap, legs_max=self._legs_max) or self._party_faults(member, swap)
         if faults:
             return Refused(faults=faults)
         consents = self._rulebook.attorneys(swap) | ({MemberId(member)} & swap.payers)
-        drawn = self._runner.agreements.draw(swap)
+        drawn = self._runner.agreements.draw(swap, heard)
         if isinstance(drawn, tuple):
             return Refused(faults=drawn)
         agreed = consents >= swap.payers

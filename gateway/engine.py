@@ -23,7 +23,7 @@ from gateway.desk import Desk
 from gateway.directory import Directory, now_ns
 from gateway.end_of_day import EndOfDay
 from gateway.epoch import JournalError
-from gateway.forgetting import Forgetting
+from gateway.forgetting import upkeep
 from gateway.ids import new_id
 from gateway.intake import Intake
 from gateway.jobs import AttemptJob, Done, Job, MessageJob, SwapJob, answer
@@ -252,7 +252,7 @@ class Engine:
             skew=seconds(self.settings.ledgers[name].latency.skew_seconds),
             batch_max=LINK_BATCH_MAX,
             in_flight_max=LINK_IN_FLIGHT,
-            told=lambda task, answer: self.runner.told(task, answer),
+            told=lambda tasks, answers: self.runner.told(tasks, answers),
             say=self._say,
             stopped=lambda asset: self.directory.is_stopped(name, asset),
         )
@@ -352,7 +352,7 @@ class Engine:
             self.statements.run(),
             self.reconciliation.run(),
             self._end_of_day().run(),
-            Forgetting(self.pool, self._say).run(),
+            *upkeep(self.pool, self._say),
             listener.run(dsn, self._heard, self._say),
             *(self.acquaintance.run(name) for name in self.links),
         )

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Generic, TypeVar
 
 from gateway.epoch import SupersededError
+from gateway.gathering import Gathering
 from gateway.journal import LOST
-from gateway.links import take
 from ledgers.distribution import SIZES, Distribution
 
 T = TypeVar("T")
@@ -49,14 +49,15 @@ class GroupWriter(Generic[T, R]):
         self._failed = failed
         self._batch_max = batch_max
         self._say = say
-        self._queue: asyncio.Queue[T] = asyncio.Queue(queue_max)
+        self._queue_max = queue_max
+        self._queue: Gathering[T] = Gathering()
         self.seconds = Distribution()  # of a batch, until its outcome is known
         self.sizes = Distribution(SIZES)
         self.retries = 0  # batches written again
         self._busy_since: float | None = None
 
     def __len__(self) -> int:
-        return self._queue.qsize()
+        return len(self._queue)
 
     @property
     def lag(self) -> float:
@@ -65,16 +66,15 @@ class GroupWriter(Generic[T, R]):
 
     def put(self, item: T) -> None:
         """Queue an item; refuses (`Overloaded`) when the queue is full."""
-        try:
-            self._queue.put_nowait(item)
-        except asyncio.QueueFull:
-            raise Overloaded from None
+        if len(self._queue) >= self._queue_max:
+            raise Overloaded
+        self._queue.put(item)
 
     async def run(self) -> None:
         """Write batches until cancelled. What is queued then is lost to this process only: it was
         told to nobody."""
         while True:
-            batch = await take(self._queue, self._batch_max)
+            batch = await self._queue.take(self._batch_max)
             begun = self._busy_since = time.monotonic()
             await self._write_out(batch)
             self._busy_since = None

@@ -10,8 +10,8 @@ import msgspec
 
 from gateway.journal import QUERIES
 from gateway.port import Taken
-from gateway.sql import Connection, column, octets
-from protocols.iso20022 import inbound
+from gateway.sql import Connection, column
+from protocols.iso20022 import envelope, inbound, json_form
 from protocols.iso20022.advice import Receipt
 from protocols.iso20022.envelope import ACCEPTED, Enveloped
 from protocols.iso20022.errors import ProtocolError, RejectCode
@@ -57,8 +57,9 @@ class Earlier(msgspec.Struct, frozen=True, kw_only=True):
     """A message that came before under the same key."""
 
     id: str
-    digest: bytes
     received_at: int
+    definition: str
+    raw: bytes
 
 
 class Inbox:
@@ -74,7 +75,10 @@ class Inbox:
         if earlier is not None:
             return _again(arrival, earlier)
         self._messages[arrival.key] = Earlier(
-            id=arrival.id, digest=arrival.enveloped.digest, received_at=arrival.received_at
+            id=arrival.id,
+            received_at=arrival.received_at,
+            definition=arrival.enveloped.definition,
+            raw=arrival.enveloped.raw,
         )
         self.new.append(arrival)
         return _taken(arrival, arrival.id, arrival.received_at)
@@ -90,7 +94,10 @@ async def known(connection: Connection, arrivals: Sequence[Arrival]) -> Inbox:
     return Inbox(
         {
             (row["member"], row["message_id"]): Earlier(
-                id=str(row["id"]), digest=row["digest"], received_at=row["received_at"]
+                id=str(row["id"]),
+                received_at=row["received_at"],
+                definition=row["definition"],
+                raw=row["raw"],
             )
             for row in rows
         }
@@ -105,7 +112,6 @@ async def store(connection: Connection, arrivals: Sequence[Arrival]) -> None:
         QUERIES["store_inbound"],
         column([arrival.key[0] for arrival in arrivals]),
         column([arrival.key[1] for arrival in arrivals]),
-        octets([arrival.enveloped.digest for arrival in arrivals]),
         column([arrival.received_at for arrival in arrivals]),
         column([arrival.id for arrival in arrivals]),
         [arrival.enveloped.raw for arrival in arrivals],
@@ -114,8 +120,8 @@ async def store(connection: Connection, arrivals: Sequence[Arrival]) -> None:
 
 
 def _again(arrival: Arrival, earlier: Earlier) -> Taken | ProtocolError:
-    if earlier.digest == arrival.enveloped.digest:
-        return _taken(arrival, earlier.id, earlier.received_at)
+    if earlier.raw == arrival.enveloped.raw or _digest(earlier) == arrival.enveloped.digest:
+        return _taken(arrival, earlier.id, earlier.received_at, is_repeated=True)
     return ProtocolError(
         RejectCode.XDUP,
         "the sender has used this BizMsgIdr for a message with other content",
@@ -124,7 +130,15 @@ def _again(arrival: Arrival, earlier: Earlier) -> Taken | ProtocolError:
     )
 
 
-def _taken(arrival: Arrival, id: str, received_at: int) -> Taken:
+def _digest(earlier: Earlier) -> bytes:
+    """Of its content, which is the same in either form."""
+    raw = earlier.raw
+    if raw.lstrip().startswith(b"{"):  # the JSON form
+        raw = json_form.from_json(raw, frozenset({earlier.definition}))
+    return envelope.content_digest(raw)
+
+
+def _taken(arrival: Arrival, id: str, received_at: int, *, is_repeated: bool = False) -> Taken:
     header = arrival.enveloped.header
     return Taken(
         id=id,
@@ -135,6 +149,7 @@ def _taken(arrival: Arrival, id: str, received_at: int) -> Taken:
             definition=header.definition,
             sender=header.sender,
         ),
+        is_repeated=is_repeated,
     )
 
 

@@ -11,11 +11,14 @@ from collections.abc import Callable
 from gateway.journal import LOST, QUERIES
 from gateway.sql import Pool
 from gateway.vault import Vault
+from htlc import commands
 from htlc.agreement import Role
-from htlc.commands import Command, Unlock
+from htlc.commands import Command
+from htlc.contract import Terms
 from htlc.keys import may_show
 from htlc.settlement import Settlement
 from htlc.units import SettlementId
+from ledgers.port import Cancel, Execute, Lock, Operation, Refund
 
 
 class Keys:
@@ -35,7 +38,7 @@ class Keys:
     def is_unread(self, state: Settlement, command: Command, then: Callable[[], None]) -> bool:
         """Whether a command needs a party's secret that was handed over and is not read yet; then
         it is being read, and `then` is called afterwards."""
-        if not isinstance(command, Unlock) or command.key is not None:
+        if not isinstance(command, commands.Unlock) or command.key is not None:
             return False
         id = state.swap.id
         if not held_by_party(state, command.leg, command.role) or id in self._known:
@@ -43,6 +46,20 @@ class Keys:
         if id not in self._reading:
             self._reading[id] = asyncio.create_task(self._read(id, then))
         return True
+
+    def operation(self, state: Settlement, command: Command, terms: Terms) -> Operation | None:
+        """What carries a command out on its ledger, with its key; None is a look."""
+        match command:
+            case commands.Lock():
+                return Lock(terms=terms)
+            case commands.Unlock():
+                key = command.key or self.key(state, command.leg, command.role)
+                execution = command.role is Role.EXECUTION
+                return Execute(id=terms.id, key=key) if execution else Cancel(id=terms.id, key=key)
+            case commands.Refund():
+                return Refund(id=terms.id)
+            case _:
+                return None
 
     def key(self, state: Settlement, leg: int, role: Role) -> bytes:
         """A key that is to be shown now; that it may be is asked once more."""

@@ -8,16 +8,17 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import aiohttp
 import msgspec
 
 from gateway.config import LedgerSettings, secret
+from gateway.gathering import Gathering
 from gateway.telemetry import logs, spans
 from htlc.contract import Answer, Unknown
 from htlc.coordinator import Clock
-from htlc.units import Duration, HtlcId, Instant, LedgerId
+from htlc.units import Duration, HtlcId, Instant, LedgerId, SettlementId
 from ledgers.books import KeptLedger
 from ledgers.distribution import SIZES, Distribution
 from ledgers.icsd.nodes import NetworkLedger
@@ -33,16 +34,22 @@ PAUSE_MAX: Final = 1.0
 """Seconds between two tries at a ledger that gave no answer. Short: assets are locked meanwhile."""
 
 
+Key = tuple[int, str]
+"""A leg and the name of a command: what is in flight, or held, once at most."""
+
+
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     """One thing to ask a ledger. `operation` None is a look at the contract."""
 
-    settlement: str
-    leg: int
+    settlement: SettlementId
+    key: Key
     contract: HtlcId
-    kind: str  # the command's name: with the leg, what is in flight once at most
     operation: Operation | None
     trace: Trace | None = None
 
+
+Told = Callable[[Sequence[Task], Sequence[Answer | Unknown]], None]
+"""Takes what a ledger has answered to each task of a batch."""
 
 _Ask = Callable[[Sequence[Task]], Awaitable[Sequence[Answer | Unknown]]]
 
@@ -56,7 +63,7 @@ class Traffic:
 
 
 class Link:
-    """Sends tasks to one ledger in batches; `told` is called once for each, with its answer."""
+    """Sends tasks to one ledger in batches; `told` is called with each, and its answers."""
 
     def __init__(
         self,
@@ -66,7 +73,7 @@ class Link:
         skew: Duration,
         batch_max: int,
         in_flight_max: int,
-        told: Callable[[Task, Answer | Unknown], None],
+        told: Told,
         say: Callable[[str], None],
         stopped: Callable[[str], bool] = lambda _: False,
     ) -> None:
@@ -78,8 +85,8 @@ class Link:
         self._told = told
         self._say = say
         self._stopped = stopped
-        self._operations: asyncio.Queue[Task] = asyncio.Queue()
-        self._looks: asyncio.Queue[Task] = asyncio.Queue()
+        self._operations: Gathering[Task] = Gathering()
+        self._looks: Gathering[Task] = Gathering()
         self._at = Instant(0)
         self._read_at = 0
         self.failures = 0  # batches without any answer, in a row
@@ -96,15 +103,18 @@ class Link:
         No lock leaves for a ledger before it has passed the preflight (rule 5), nor for an asset
         that is not reconciled; whatever ends a lock that it holds already does. Of the latter it is
         asked what there is instead: the answer binds, so that the other legs are let go in time."""
-        if isinstance(task.operation, Lock) and not self.trusted:
-            self._told(task, Unknown(why=f"ledger {self.name} has not passed the preflight"))
-            return
-        if isinstance(task.operation, Lock) and self._stopped(task.operation.terms.asset):
-            task = msgspec.structs.replace(task, operation=None)
-        (self._looks if task.operation is None else self._operations).put_nowait(task)
+        operation = task.operation
+        if isinstance(operation, Lock):
+            if not self.trusted:
+                why = f"ledger {self.name} has not passed the preflight"
+                self._told((task,), (Unknown(why=why),))
+                return
+            if self._stopped(operation.terms.asset):
+                task = msgspec.structs.replace(task, operation=None)
+        (self._looks if task.operation is None else self._operations).put(task)
 
     def __len__(self) -> int:
-        return self._operations.qsize() + self._looks.qsize()
+        return len(self._operations) + len(self._looks)
 
     @property
     def clock(self) -> Clock | None:
@@ -132,9 +142,9 @@ class Link:
                 group.create_task(self._pump(self._operations, self._apply, self.applied))
             group.create_task(self._pump(self._looks, self._look, self.looked))
 
-    async def _pump(self, queue: asyncio.Queue[Task], ask: _Ask, traffic: Traffic) -> None:
+    async def _pump(self, queue: Gathering[Task], ask: _Ask, traffic: Traffic) -> None:
         while True:
-            batch = await take(queue, self._batch_max)
+            batch = await queue.take(self._batch_max)
             begun = time.monotonic()
             within = common_trace(batch)
             span = self._span(batch, within)
@@ -170,8 +180,7 @@ class Link:
         for its in heard:
             if its.refusal is not None:
                 self.refusals[its.refusal] += 1
-        for task, answer in zip(batch, answers, strict=True):
-            self._told(task, answer)
+        self._told(batch, answers)
 
     async def _answers(self, ask: _Ask, batch: Sequence[Task]) -> Sequence[Answer | Unknown]:
         """A ledger that refuses to talk to us (a token withdrawn, another version) has told no
@@ -207,14 +216,3 @@ def common_trace(batch: Sequence[Task]) -> Trace | None:
     if first is None or any(task.trace != first for task in batch):
         return None
     return first
-
-
-_T = TypeVar("_T")
-
-
-async def take(queue: asyncio.Queue[_T], batch_max: int) -> list[_T]:
-    """Wait for something, then take all that has gathered, up to a batch."""
-    batch = [await queue.get()]
-    while len(batch) < batch_max and not queue.empty():
-        batch.append(queue.get_nowait())
-    return batch

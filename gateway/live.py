@@ -8,6 +8,7 @@ from typing import Final, Protocol
 import msgspec
 
 from gateway.journal import Entry, Loaded, Notice, PairEnd, PaymentEnd, PendingPair
+from gateway.links import Key
 from htlc.events import Event, Learned
 from htlc.leg import LegStatus
 from htlc.settlement import Phase, Settlement
@@ -45,10 +46,6 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     event: Event
     check: Callable[[Settlement], str | None]
     answer: "asyncio.Future[str | None]"
-
-
-Key = tuple[int, str]
-"""A leg and a kind of command: what is in flight, or held, once at most."""
 
 
 HOLD_FIRST: Final = 0.02

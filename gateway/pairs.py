@@ -5,7 +5,7 @@ ends the pair; an attempt that was cancelled or rejected ends alone, the pair st
 reason and is tried again. Every status that one side is told has its mirror for the other.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from typing import Final, Protocol
 
@@ -215,10 +215,14 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
         failing: bool,
         text: str | None = None,
     ) -> Told:
-        return [
-            (side, pending(side, other, code, failing=failing, text=text))
-            for (side, other), code in zip(self.sides, codes, strict=True)
-        ]
+        return [*self.told_waiting(codes, failing=failing, text=text)]
+
+    def told_waiting(
+        self, codes: Sequence[str], *, failing: bool, text: str | None
+    ) -> Iterator[tuple[Side, StatusAdvice]]:
+        """`told_pending`, for those to whom it is told beside something else."""
+        for (side, other), code in zip(self.sides, codes, strict=True):
+            yield side, pending(side, other, code, failing=failing, text=text)
 
     def told_lasting(self, stage: Stage, now: int, blocks: Blocks) -> Told:  # noqa: ARG002
         deliverer, receiver, proprietary, leg, lock = _LASTING[stage]

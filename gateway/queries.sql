@@ -241,7 +241,7 @@ WHERE member = $1 AND last >= $2 RETURNING acknowledged;
 SELECT pg_advisory_xact_lock(hashtext('lockstep.matching'));
 
 -- name: known_inbound
-SELECT i.member, i.message_id, i.digest, i.id, i.received_at
+SELECT i.member, i.message_id, i.id, i.received_at, i.definition, i.raw
 FROM inbound i JOIN unnest(items($1), items($2)) AS t (member, message_id)
     USING (member, message_id);
 
@@ -276,9 +276,9 @@ SELECT instruction, entered_at, member, key_a, key_b, advised, alleged, header, 
 FROM instruction WHERE instruction IN (SELECT instruction FROM found);
 
 -- name: store_inbound
-INSERT INTO inbound (member, message_id, digest, received_at, id, raw, definition)
-SELECT * FROM unnest(items($1), items($2), items($3)::bytea[], items($4)::bigint[],
-                     items($5)::uuid[], $6::bytea[], items($7));
+INSERT INTO inbound (member, message_id, received_at, id, raw, definition)
+SELECT * FROM unnest(items($1), items($2), items($3)::bigint[], items($4)::uuid[], $5::bytea[],
+                     items($6));
 
 -- name: store_instructions
 INSERT INTO instruction (instruction, member, transaction_id, message_id, entered_at, key_a, key_b,

@@ -14,8 +14,9 @@ fold, ask `decide`, carry out. The runner holds no rule of settlement; it paces,
 
 import asyncio
 import logging
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from gateway import elsewhere
@@ -29,14 +30,12 @@ from gateway.tally import Tally
 from gateway.telemetry import logs
 from gateway.wakes import Wakes
 from htlc import commands
-from htlc.agreement import Role
 from htlc.commands import Command
 from htlc.contract import Answer, Refusal, Unknown
 from htlc.coordinator import Clock, decide, evolve, rests, wake_at
 from htlc.events import Answered, Event
 from htlc.settlement import Phase, Settlement
 from htlc.units import LedgerId, SettlementId
-from ledgers.port import Cancel, Execute, Lock, Operation, Refund
 from ledgers.trace import Trace
 
 _log = logging.getLogger("settlement")
@@ -74,14 +73,14 @@ class Runner:
         self._wakes = Wakes(self._woken)
         self._reloads: asyncio.Queue[Live] = asyncio.Queue()
         self.quarantined: dict[SettlementId, str] = {}
-        #: Told of every change of a lock; the engine says who listens.
+        #: Told of every change of a pair's lock; the engine says who listens.
         self.changed: Callable[[Live], None] = lambda _: None
         self.writer: GroupWriter[Append, bool] = GroupWriter(
             lambda batch: journal.append([append.entry for append in batch]),
             self._appended,
             lambda append, error: self._quarantine(append.live, error),
             batch_max=BATCH_MAX,
-            queue_max=0,  # bounded by what is open: one entry per settlement
+            queue_max=sys.maxsize,  # bounded by what is open: one entry per settlement
             say=say,
         )
 
@@ -94,7 +93,8 @@ class Runner:
             return
         trace = self.tally.adopt(loaded.state, loaded.created_at, trace)
         live = self.lives[id] = Live(loaded, origin, trace)
-        self.changed(live)
+        if live.pair is not None:
+            self.changed(live)
         self.mark(live)
 
     def mark(self, live: Live) -> None:
@@ -214,10 +214,14 @@ class Runner:
         command: commands.Lock | commands.Unlock | commands.Refund | commands.Look,
     ) -> None:
         key = (command.leg, type(command).__name__)
-        if key in live.in_flight or live.is_held(key):
+        if key in live.in_flight or (live.held and live.is_held(key)):
             return
-        if self._keys.is_unread(live.state, command, lambda: self.mark(live)):
+        if live.state.swap.secret is not None and self._keys.is_unread(
+            live.state, command, lambda: self.mark(live)
+        ):
             return
+        if isinstance(command, commands.Unlock):
+            self._journal.require_current()
         live.in_flight.add(key)
         leg = live.state.agreed.legs[command.leg]
         if _log.isEnabledFor(logging.DEBUG):
@@ -225,48 +229,41 @@ class Runner:
         self._links[leg.ledger].put(
             Task(
                 settlement=live.id,
-                leg=command.leg,
+                key=key,
                 contract=leg.terms.id,
-                operation=self._operation(live.state, command),
-                kind=key[1],
+                operation=self._keys.operation(live.state, command, leg.terms),
                 trace=live.trace,
             )
         )
 
-    def _operation(self, state: Settlement, command: Command) -> Operation | None:
-        match command:
-            case commands.Lock():
-                return Lock(terms=state.agreed.legs[command.leg].terms)
-            case commands.Refund():
-                return Refund(id=state.agreed.legs[command.leg].terms.id)
-            case commands.Unlock():
-                self._journal.require_current()
-                key = command.key or self._keys.key(state, command.leg, command.role)
-                id = state.agreed.legs[command.leg].terms.id
-                execution = command.role is Role.EXECUTION
-                return Execute(id=id, key=key) if execution else Cancel(id=id, key=key)
-            case _:
-                return None
-
     # ------------------------------------------------------------------ answers
 
-    def told(self, task: Task, answer: Answer | Unknown) -> None:
-        """A ledger has answered, or has not."""
-        live = self.lives.get(SettlementId(task.settlement))
-        if live is None:
-            return
-        key = (task.leg, task.kind)
-        live.in_flight.discard(key)
-        if isinstance(answer, Answer) and answer.refusal is not Refusal.OVERLOADED:
-            known = live.state.legs[task.leg].status
-            live.state = evolve(live.state, Answered(leg=task.leg, answer=answer))
-            if live.state.legs[task.leg].status is not known:
-                live.held.clear()
-                self.changed(live)
-                if live.requests or not rests(live.state, live.in_flight):
-                    self.mark(live)
-                return
-        asyncio.get_running_loop().call_later(live.hold(key), self.mark, live)
+    def told(self, tasks: Sequence[Task], answers: Sequence[Answer | Unknown]) -> None:
+        """A ledger has answered a batch, or has not."""
+        for task, answer in zip(tasks, answers, strict=True):
+            live = self.lives.get(task.settlement)
+            if live is None:
+                continue
+            live.in_flight.discard(task.key)
+            if isinstance(answer, Unknown) or not self._learned(live, task.key[0], answer):
+                pause = live.hold(task.key)
+                asyncio.get_running_loop().call_later(pause, self.mark, live)
+
+    def _learned(self, live: Live, leg: int, answer: Answer) -> bool:
+        """Whether an answer was news of a leg: then what may be owed now is decided."""
+        if answer.refusal is not None and answer.refusal is Refusal.OVERLOADED:
+            return False
+        before = live.state
+        state = live.state = evolve(before, Answered(leg=leg, answer=answer))
+        if state.legs[leg].status is before.legs[leg].status:
+            return False
+        if live.held:
+            live.held.clear()
+        if live.pair is not None:  # of agreed swaps nobody is told what lasts
+            self.changed(live)
+        if live.requests or not rests(state, live.in_flight):
+            self.mark(live)
+        return True
 
     def _schedule(self, live: Live) -> None:
         """Have it decided again when time alone may have changed what is owed."""

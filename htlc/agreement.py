@@ -135,10 +135,8 @@ _LEG_BYTES: Final = 6
 def htlc_id(settlement: SettlementId, leg: LegId) -> HtlcId:
     """The id of a leg's lock: the first ten bytes of its settlement's (so that both sort together
     in every index), then a digest of both names."""
-    head = settlement.replace("-", "")[: 32 - 2 * _LEG_BYTES]
     tail = hashlib.sha256(f"{settlement}/{leg}".encode()).hexdigest()[: 2 * _LEG_BYTES]
-    text = head + tail
-    return HtlcId(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")
+    return HtlcId(f"{settlement[: -2 * _LEG_BYTES]}{tail}")
 
 
 def draw_up(
@@ -176,24 +174,27 @@ def _two_key(
         margins = [_backstop_margin(profiles, n, limits) for n in range(len(profiles))]
     if near := _backstop_too_near(margins, limits):
         return near
-    legs = tuple(
-        _agreed(
-            swap,
-            n,
-            profiles[n],
-            _lock_by(profiles[n], limits, commit_by),
-            pair=Pair.LEGS,
-            execution=locks(Pair.LEGS, Role.EXECUTION, profiles[n].functions[0]),
-            cancellation=locks(Pair.LEGS, Role.CANCELLATION, profiles[n].functions[0]),
-            expires_at=far,
-            margin=margins[n],
+    pair, legs = Pair.LEGS, []
+    for n, profile in enumerate(profiles):
+        execution = locks(pair, Role.EXECUTION, profile.functions[0])
+        cancellation = locks(pair, Role.CANCELLATION, profile.functions[0])
+        legs.append(
+            _agreed(
+                swap,
+                n,
+                profile,
+                _lock_by(profile, limits, commit_by),
+                pair=pair,
+                execution=execution,
+                cancellation=cancellation,
+                expires_at=far,
+                margin=margins[n],
+            )
         )
-        for n in range(len(swap.legs))
-    )
     return Agreement(
         settlement=swap.id,
         protocol=LockProtocol.TWO_KEY,
-        legs=legs,
+        legs=tuple(legs),
         commit_by=commit_by,
         risk=PrincipalRisk.RESIDUAL if far else PrincipalRisk.NONE,
         outage_max=limits.recovery if far else None,

@@ -5,6 +5,7 @@ one leg is on a ledger without a cancellation lock; else `htlc`.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import msgspec
 
@@ -27,21 +28,18 @@ class LedgerProfile(msgspec.Struct, frozen=True, kw_only=True):
 
 def choose(swap: Swap, ledgers: Mapping[LedgerId, LedgerProfile]) -> LockProtocol | Fault:
     """The protocol asked for if the ledgers can serve it, else the strongest that they can."""
+    profiles = [ledgers[leg.ledger] for leg in swap.legs]
+    without = [leg.leg for leg, p in zip(swap.legs, profiles, strict=True) if not p.two_key]
     if swap.protocol is not None:
-        return _obstacle(swap, swap.protocol, ledgers) or swap.protocol
-    for protocol in LockProtocol:
-        if _obstacle(swap, protocol, ledgers) is None:
+        rule = _rule_broken(swap, swap.protocol, profiles, without)
+        return Fault(field="protocol", rule=rule) if rule else swap.protocol
+    for protocol in _STRONGEST_FIRST:
+        if not _rule_broken(swap, protocol, profiles, without):
             return protocol
     return Fault(field="legs", rule="the ledgers of these legs have no lock protocol in common")
 
 
-def _obstacle(
-    swap: Swap, protocol: LockProtocol, ledgers: Mapping[LedgerId, LedgerProfile]
-) -> Fault | None:
-    profiles = [ledgers[leg.ledger] for leg in swap.legs]
-    without = [leg.leg for leg, p in zip(swap.legs, profiles, strict=True) if not p.two_key]
-    rule = _rule_broken(swap, protocol, profiles, without)
-    return Fault(field="protocol", rule=rule) if rule else None
+_STRONGEST_FIRST: Final = tuple(LockProtocol)
 
 
 def _rule_broken(

@@ -83,7 +83,7 @@ def evolve(state: Settlement, event: Event) -> Settlement:
             return replace(state, consents=state.consents | {event.member})
         case Opened():
             assert state.phase is Phase.PROPOSED, "a settlement is opened once"
-            legs = tuple(LegState() for _ in event.agreement.legs)
+            legs = (LegState(),) * len(event.agreement.legs)
             return replace(state, phase=Phase.LOCKING, agreement=event.agreement, legs=legs)
         case CancelRequested():
             return replace(
@@ -149,22 +149,31 @@ _GOING: Final = (Phase.EXECUTING, Phase.UNWINDING)
 def _next_phase(state: Settlement) -> Phase:
     if state.phase not in _GOING:
         return state.phase
-    known = [leg.status for leg in state.legs]
-    executed = known.count(EXECUTED)
-    finished = len([status for status in known if status in FINISHED])
-    if state.phase is _GOING[0] and not finished and executed < len(known):
+    executed, finished = _ended(state)
+    if state.phase is _GOING[0] and not finished and executed < len(state.legs):
         return state.phase  # on its way
     if executed and finished:
         return Phase.BROKEN
-    if executed == len(known):
+    if executed == len(state.legs):
         return Phase.SETTLED
-    if finished == len(known):
+    if finished == len(state.legs):
         return Phase.CANCELLED
     if state.phase is Phase.EXECUTING and _turned_back(state):
         return Phase.UNWINDING
     if state.phase is Phase.UNWINDING and _turned_forward(state):
         return Phase.EXECUTING
     return state.phase
+
+
+def _ended(state: Settlement) -> tuple[int, int]:
+    """How many legs are executed, and how many have finished without."""
+    executed = finished = 0
+    for leg in state.legs:
+        if leg.status is EXECUTED:
+            executed += 1
+        elif leg.status in FINISHED:
+            finished += 1
+    return executed, finished
 
 
 def _turned_back(state: Settlement) -> bool:
@@ -321,12 +330,13 @@ def _executions(state: Settlement, now: Clocks) -> Iterator[Command]:
     for n in due:
         if state.legs[n].status not in ENDED:
             yield _expired(state, n) or _claim(state, n)
-    yield from _watch(state, now, skip=due)
+    if len(due) < len(state.legs):
+        yield from _watch(state, now, skip=due)
 
 
 def _claim(state: Settlement, n: int) -> Command:
     """Execute leg `n`, or watch for its key where a party holds it and has not shown it."""
-    key = _seen_key(state, n, EXECUTED)
+    key = _seen_key(state, n, EXECUTED) if state.any_executed else None
     held = state.agreed.holder is not None and n in _party_locked(state)
     if held and key is None and not state.secret_handed:
         return Look(leg=n)
@@ -336,9 +346,9 @@ def _claim(state: Settlement, n: int) -> Command:
 
 def _seen_key(state: Settlement, n: int, ended: LegStatus) -> bytes | None:
     """The key of leg `n`'s pair that a ledger has shown when it ended a leg so: it is public."""
-    pair = state.agreed.legs[n].pair
-    for leg, agreed in zip(state.legs, state.agreed.legs, strict=True):
-        if leg.status is ended and agreed.pair is pair:
+    agreed = state.agreed.legs
+    for m, leg in enumerate(state.legs):
+        if leg.status is ended and agreed[m].pair is agreed[n].pair:
             return leg.key
     return None
 
@@ -396,8 +406,9 @@ def _expired(state: Settlement, n: int) -> Refund | None:
 
 def _margin_left(state: Settlement, now: Clocks) -> bool:
     """Whether every leg that shows the key first still has its margin, on its ledger's time."""
-    for n in state.agreed.revealers:
-        leg = state.agreed.legs[n]
+    agreed = state.agreed
+    for n in agreed.revealers:
+        leg = agreed.legs[n]
         if leg.terms.expires_at is None:
             continue
         if passed(now, leg.ledger, Instant(leg.terms.expires_at - leg.margin)) is not False:

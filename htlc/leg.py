@@ -51,7 +51,9 @@ def learn(leg: LegState, agreed: AgreedLeg, answer: Answer) -> LegState:
 
     Facts only grow: an answer that was overtaken on its way (older than what is known) changes
     nothing, and one that is not final is no fact at all."""
-    if not answer.final or answer.refusal is Refusal.OVERLOADED or leg.status in ENDED:
+    if not answer.final or leg.status in ENDED:
+        return leg
+    if answer.refusal is not None and answer.refusal is Refusal.OVERLOADED:
         return leg  # an overloaded ledger has not looked: it does not say that there is no contract
     if answer.htlc is not None:
         return _learn_contract(leg, agreed, answer, answer.htlc)
@@ -65,7 +67,7 @@ def learn(leg: LegState, agreed: AgreedLeg, answer: Answer) -> LegState:
 
 
 def _learn_contract(leg: LegState, agreed: AgreedLeg, answer: Answer, htlc: Htlc) -> LegState:
-    at = max(leg.at, answer.at)
+    at = answer.at if answer.at > leg.at else leg.at
     if htlc.terms != agreed.terms:
         return LegState(status=LegStatus.FOREIGN, at=at, refusal=Refusal.CONFLICT)
     return LegState(status=_status(htlc), at=at, ended_at=htlc.ended_at, key=htlc.key)

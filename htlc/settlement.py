@@ -75,15 +75,24 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def all_locked(self) -> bool:
-        return all([leg.status is LOCKED for leg in self.legs])
+        for leg in self.legs:  # noqa: SIM110 - asked at every turn; a generator takes thrice as long
+            if leg.status is not LOCKED:
+                return False
+        return True
 
     @property
     def any_executed(self) -> bool:
-        return any([leg.status is EXECUTED for leg in self.legs])
+        for leg in self.legs:  # noqa: SIM110 - as above
+            if leg.status is EXECUTED:
+                return True
+        return False
 
     @property
     def any_finished(self) -> bool:
-        return any([leg.status in FINISHED for leg in self.legs])
+        for leg in self.legs:  # noqa: SIM110 - as above
+            if leg.status in FINISHED:
+                return True
+        return False
 
     @property
     def expiring(self) -> bool:
@@ -108,8 +117,8 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     def key_is_out(self) -> bool:
         """Whether the execution key of all legs (`anchored`: of the anchor, which frees the
         followers) is known to have opened a lock: from then on everything due is due at once."""
-        anchor = self.anchor
-        return self.any_executed if anchor is None else anchor.status is EXECUTED
+        index = self.agreed.anchor
+        return self.any_executed if index is None else self.legs[index].status is EXECUTED
 
     @property
     def cancellable(self) -> bool:

@@ -21,7 +21,7 @@ FROM mailbox WHERE id > $1 ORDER BY member, mailbox.sequence
 
 -- name: inbound
 -- `escape`, so that the ids in a message stand there as text.
-SELECT member, message_id, digest, received_at, id, encode(raw, 'escape') AS raw, definition
+SELECT member, message_id, received_at, id, encode(raw, 'escape') AS raw, definition
 FROM inbound WHERE id > $1 ORDER BY id
 
 -- name: instruction

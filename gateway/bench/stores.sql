@@ -7,7 +7,8 @@ SELECT pg_database_size(current_database()) AS bytes,
 FROM pg_stat_database WHERE datname = current_database();
 
 -- name: tables
--- Each table with its indexes and what is stored out of line.
-SELECT relname AS name, pg_total_relation_size(relid) AS bytes,
-       n_live_tup AS live, n_dead_tup AS dead
-FROM pg_stat_user_tables ORDER BY relname;
+-- Each table with its indexes and what is stored out of line; one that is in ranges as a whole.
+SELECT coalesce(pg_partition_root(relid), relid)::regclass::text AS name,
+       sum(pg_total_relation_size(relid))::bigint AS bytes,
+       sum(n_live_tup)::bigint AS live, sum(n_dead_tup)::bigint AS dead
+FROM pg_stat_user_tables GROUP BY 1 ORDER BY 1;

@@ -2,8 +2,9 @@
 that they do not trust (`registry_verify`, `registry_watch`); an internal book held against it
 (`registry_reconcile`)."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
@@ -19,7 +20,7 @@ from gateway.config import database, read, secret
 from gateway.icsd_node.archive import RemoteArchive
 from gateway.icsd_node.moments import RemotePeer
 from gateway.icsd_node.process import identity_of
-from gateway.icsd_node.remote import Remote
+from gateway.icsd_node.remote import TRIES, Remote
 from gateway.icsd_node.settings import NodeProcess
 from gateway.icsd_node.snapshot import RemoteChain, RemoteSnapshot
 from ledgers.icsd import recover
@@ -103,9 +104,9 @@ async def _opened(file: Path) -> AsyncIterator[tuple[NodeProcess, Store]]:
 
 
 @asynccontextmanager
-async def _remote(url: str, token_file: Path) -> AsyncIterator[Remote]:
+async def _remote(url: str, token_file: Path, tries: int = TRIES) -> AsyncIterator[Remote]:
     async with aiohttp.ClientSession() as session:
-        yield Remote(session, url, secret(token_file))
+        yield Remote(session, url, secret(token_file), tries=tries)
 
 
 @asynccontextmanager
@@ -117,23 +118,33 @@ async def _archive(url: str, token_file: Path) -> AsyncIterator[Source]:
 # --- the book ------------------------------------------------------------------------------------
 
 
+def _own_archive(function: Callable[P, T]) -> Callable[P, T]:
+    return click.option(
+        "--own-archive", is_flag=True, help="Ask no other registry: read the own archive."
+    )(function)
+
+
 @command.command("check")
 @_config
 @_source(required=False)
+@_own_archive
 @run_async
-async def check(*, file: Path, url: str | None, token_file: Path | None) -> int:
+async def check(*, file: Path, url: str | None, token_file: Path | None, own_archive: bool) -> int:
     """Compare every row of the book with what was certified.
 
-    With what the own archive shows, from the first block on; or, with --from, with the trees of
-    another registry, which need not be trusted: a few questions, however large the book is.
+    With the trees of another registry, which need not be trusted: the one of --from, else the first
+    of the `[[peers]]` in FILE that can be asked; a few questions, however large the book is. Where
+    there is none, or with --own-archive, with what the own archive shows, from the first block on.
     """
     with failing(*FAULTS):
-        async with _opened(file) as (settings, store), _peer(url, token_file) as peer:
-            network = settings.network()
-            if peer is None:
-                found: Sequence[Difference] = await repairing.differences(network, store)
-            else:
-                found = _counted(await repairing.differences_with(network, store, *peer))
+        async with _opened(file) as (settings, store):
+            network, peers = settings.network(), _peers(settings, url, token_file, own_archive)
+            compared = await _first_of(peers, partial(repairing.differences_with, network, store))
+            found: Sequence[Difference] = (
+                await repairing.differences(network, store)
+                if compared is None
+                else compared.differences
+            )
     _print(found)
     return 1 if found else 0
 
@@ -141,33 +152,66 @@ async def check(*, file: Path, url: str | None, token_file: Path | None) -> int:
 @command.command("repair")
 @_config
 @_source(required=False)
+@_own_archive
 @run_async
-async def repair(*, file: Path, url: str | None, token_file: Path | None) -> None:
+async def repair(
+    *, file: Path, url: str | None, token_file: Path | None, own_archive: bool
+) -> None:
     """Write the rows of the book that were altered as they are certified (see `check`)."""
     with failing(*FAULTS):
-        async with _opened(file) as (settings, store), _peer(url, token_file) as peer:
-            network = settings.network()
-            if peer is None:
+        async with _opened(file) as (settings, store):
+            network, peers = settings.network(), _peers(settings, url, token_file, own_archive)
+            mended = await _first_of(peers, partial(repairing.repair_with, network, store))
+            if mended is None:
                 _print(await repairing.repair(network, store))
             else:
-                _print(_counted(await repairing.repair_with(network, store, *peer)))
+                _print(mended.differences)
 
 
-@asynccontextmanager
-async def _peer(
-    url: str | None, token_file: Path | None
-) -> AsyncIterator[tuple[Peer, Lineage] | None]:
-    """Another registry to compare with, and the members that it tells of."""
-    if url is None or token_file is None:
-        yield None
-        return
-    async with _remote(url, token_file) as remote:
-        yield RemotePeer(remote), await RemoteArchive(remote).lineage()
+class _Asked(msgspec.Struct, frozen=True):
+    """Another registry to compare with."""
+
+    url: str
+    token_file: Path
+    is_named: bool  # by --from: if it cannot be asked, that is how the command ends
 
 
-def _counted(compared: Compared) -> Sequence[Difference]:
-    say(f"compared at height {compared.height} with {compared.questions} questions")
-    return compared.differences
+def _peers(
+    settings: NodeProcess, url: str | None, token_file: Path | None, own_archive: bool
+) -> list[_Asked]:
+    if (url is None) != (token_file is None):
+        raise click.UsageError("--from and --token-file go together")
+    if own_archive and url is not None:
+        raise click.UsageError("--own-archive asks nobody; leave out --from")
+    if own_archive:
+        return []
+    if url is not None and token_file is not None:
+        return [_Asked(url, token_file, True)]
+    return [_Asked(peer.url, peer.token_file, False) for peer in settings.peers]
+
+
+async def _first_of(
+    peers: Sequence[_Asked], compare: Callable[[Peer, Lineage], Awaitable[Compared]]
+) -> Compared | None:
+    """What the first of them shows that can be asked; None if there is none."""
+    for peer in peers:
+        try:
+            tries = TRIES if peer.is_named else 1  # else the next one is asked
+            async with _remote(peer.url, peer.token_file, tries) as remote:
+                lineage = await RemoteArchive(remote).lineage()
+                compared = await compare(RemotePeer(remote), lineage)
+        except (ForgedProof, Gone, LogUnreachable, TooDifferent) as error:
+            if peer.is_named:
+                raise
+            say(f"{peer.url}: {error}")
+        else:
+            say(
+                f"compared at height {compared.height} with {compared.questions} questions "
+                f"to {peer.url}"
+            )
+            return compared
+    say("compared with the own archive")
+    return None
 
 
 def _print(found: Sequence[Difference]) -> None:

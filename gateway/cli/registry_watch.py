@@ -1,8 +1,7 @@
 """`lockstep registry watch`: a supervisor's eye on a network of registries."""
 
-import asyncio
-import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,9 @@ from gateway.config import read
 from gateway.icsd_node.remote import Remote
 from gateway.icsd_node.settings import Genesis
 from gateway.icsd_node.supervision import Sight, Supervision
-from htlc.units import Instant
+from gateway.process.life import until_stopped
+from gateway.process.sockets import opened, url
+from gateway.process.supervisor import Watch
 from ledgers.icsd.compare import Gone
 from ledgers.icsd.log import LogUnreachable
 from ledgers.icsd.snapshot import JoinRefused
@@ -28,6 +29,19 @@ from ledgers.icsd.tree import ForgedProof
 @click.option("--once", is_flag=True, help="Look once, show everything, end.")
 @click.option("--snapshot", is_flag=True, help="Begin at the first registry's last final block.")
 @click.option("--every", type=float, default=5.0, show_default=True, help="Seconds between looks.")
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Serve /metrics, /livez, /readyz, /startupz there; 0: any free port.",
+)
+@click.option(
+    "--metrics-host",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="HOST",
+    help="The address to serve them at; 0.0.0.0: every one.",
+)
 @json_option
 @run_async
 async def command(
@@ -38,6 +52,8 @@ async def command(
     once: bool,
     snapshot: bool,
     every: float,
+    metrics_port: int | None,
+    metrics_host: str,
     as_json: bool,
 ) -> int:
     """Follow a whole network, read-only: no key, no vote, no database.
@@ -45,22 +61,26 @@ async def command(
     Every block is done again from the first on (or from a checked snapshot, with --snapshot), so
     what a quorum signs is compared with what comes out here. Shown: height and finality, each
     registry, each issue over all registries, evidence against who signed two things. What is wrong
-    is said on standard error, and the exit code is 1 if anything was.
+    is said on standard error, and the exit code is 1 if anything was. SIGTERM ends it.
     """
-    is_wrong = False
     with failing(Gone, JoinRefused, LogUnreachable, ForgedProof):
         network, nodes = read(genesis, Genesis).network(), paired(urls, tokens)
-        async with aiohttp.ClientSession() as session:
+        async with aiohttp.ClientSession() as session, AsyncExitStack() as stack:
             supervision = Supervision(network, [Remote(session, *node, tries=1) for node in nodes])
+            watch = Watch(
+                supervision, lambda sight: _show(sight, once=once, as_json=as_json), every
+            )
+            if metrics_port is not None:
+                listening = opened(f"{metrics_host}:{metrics_port}")
+                await stack.enter_async_context(watch.exposed(listening))
+                say(f"metrics at {url(listening)}/metrics")
             if snapshot:
                 say(f"begins at height {await supervision.begin_with_snapshot()}")
-            while True:
-                sight = await supervision.look(Instant(time.time_ns()))
-                is_wrong |= bool(sight.wrong)
-                _show(sight, once=once, as_json=as_json)
-                if once:
-                    return 1 if is_wrong else 0
-                await asyncio.sleep(every)
+            if once:
+                await watch.look()
+            else:
+                await until_stopped(watch.run(), lifeline=False)
+    return 1 if watch.is_wrong else 0
 
 
 def _show(sight: Sight, *, once: bool, as_json: bool) -> None:
@@ -69,8 +89,8 @@ def _show(sight: Sight, *, once: bool, as_json: bool) -> None:
     elif once:
         _tables(sight)
     click.echo(_line(sight), err=as_json)
-    for what in sight.wrong:
-        say(f"WRONG: {what}")
+    for wrong in sight.wrong:
+        say(f"WRONG ({wrong.fault}): {wrong.what}")
 
 
 def _line(sight: Sight) -> str:
@@ -87,7 +107,7 @@ def _tables(sight: Sight) -> None:
             node.url,
             None if node.head is None else node.head.registry,
             None if node.head is None else node.head.final,
-            node.wrong or "serves",
+            "serves" if node.wrong is None else node.wrong.what,
         )
         for node in sight.nodes
     ]
@@ -114,7 +134,7 @@ def _content(sight: Sight) -> dict[str, Any]:
                 "url": node.url,
                 "registry": None if node.head is None else node.head.registry,
                 "final": None if node.head is None else str(node.head.final),
-                "wrong": node.wrong,
+                "wrong": None if node.wrong is None else node.wrong.what,
             }
             for node in sight.nodes
         ],
@@ -129,5 +149,5 @@ def _content(sight: Sight) -> dict[str, Any]:
             }
             for issue in sight.issues
         ],
-        "wrong": list(sight.wrong),
+        "wrong": [{"fault": each.fault, "what": each.what} for each in sight.wrong],
     }

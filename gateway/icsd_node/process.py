@@ -36,6 +36,7 @@ from ledgers.icsd.store import Store
 from ledgers.icsd.stream import JetStreamLog
 from ledgers.icsd.stream_setup import self_test
 from ledgers.postgres import open_pool
+from ledgers.ranges import MAILBOX, REGISTRY, Ranges
 from ledgers.reading import LOST
 from ledgers.service import build_app
 
@@ -88,7 +89,8 @@ async def serve(settings: NodeProcess, listening: Listening, ready: Ready, say: 
         archive.add(app, parts.store)
         moments.add(app, parts.node, parts.store)
         snapshot.add(app, parts.node.me, parts.pool)
-        beside = [lag.run(), parts.pulse.run()]
+        ranges = Ranges(parts.pool, (*REGISTRY, MAILBOX), say)
+        beside = [lag.run(), parts.pulse.run(), ranges.run()]
         if (front := parts.front) is not None:
             sources.append(FrontSource(parts.node.me, front, parts.pool, traffic))
             front.add(app)

@@ -1,12 +1,13 @@
 """A supervisor's look at a network over its nodes' HTTP services: reads all, believes nothing.
 
 One `look`: what each node says of itself and the last block that it proves; every block that came
-since, from whichever node has it, done again; the issues of all instruments; evidence. A line of
-`wrong` is something that a person must see.
+since, from whichever node has it, done again; the issues of all instruments; evidence. Each
+`Wrong` is something that a person must see.
 """
 
 import asyncio
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Final
 
 import msgspec
@@ -33,12 +34,36 @@ LAG_SECONDS: Final = 60.0
 """Finality that stands still for so long is told of as wrong: twelve heartbeats."""
 
 
+class Fault(StrEnum):
+    """What can be wrong; a label of the metrics and a word of `--json`."""
+
+    #: A quorum signed what does not come out here, or two blocks of one height.
+    DIVERGENCE = "divergence"
+    #: A member signed two things of which it may sign one.
+    EQUIVOCATION = "equivocation"
+    #: What all registries hold of an instrument is not what was issued.
+    SUM = "sum"
+    #: A node shows what its proof does not prove.
+    FORGERY = "forgery"
+    #: No new block for `LAG_SECONDS`.
+    STANDSTILL = "standstill"
+    #: A node that cannot be asked, or is out of service.
+    NODE = "node"
+
+
+class Wrong(msgspec.Struct, frozen=True):
+    """One thing that is wrong."""
+
+    fault: Fault
+    what: str
+
+
 class Watched(msgspec.Struct, frozen=True, kw_only=True):
     """One node, as it was found."""
 
     url: str
     head: Head | None  # none: it could not be asked
-    wrong: str | None
+    wrong: Wrong | None
 
 
 class Sight(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +77,7 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True):
     issues: Sequence[Issuance]
     signed: Sequence[Signed]
     evidence: Sequence[Evidence]
-    wrong: Sequence[str]
+    wrong: Sequence[Wrong]
 
 
 class Supervision:
@@ -70,6 +95,11 @@ class Supervision:
             for each in nodes
         ]
 
+    @property
+    def supervisor(self) -> Supervisor:
+        """The network as it has come out so far."""
+        return self._supervisor
+
     async def begin_with_snapshot(self) -> int:
         """Begin at the first node's last final block instead of the first of all. Raises
         JoinRefused, ForgedProof, Gone, LogUnreachable."""
@@ -84,21 +114,21 @@ class Supervision:
 
     async def look(self, now: Instant) -> Sight:
         """Read everything that is new."""
-        wrong = await self._read()
+        unread = await self._read()
         supervisor = self._supervisor
         nodes = await asyncio.gather(*(self._watched(*each) for each in self._nodes))
-        wrong += [f"{node.url}: {node.wrong}" for node in nodes if node.wrong]
-        if supervisor.wrong:
-            wrong.append(supervisor.wrong)
+        issues, evidence = supervisor.issues(), await self._evidence()
         lag = (now - supervisor.view.at) / 1e9
-        if lag > LAG_SECONDS:
-            wrong.append(f"no block for {lag:.0f} s")
-        issues = supervisor.issues()
-        wrong += [f"the issue of {i.asset} is not whole" for i in issues if not i.is_whole]
-        evidence = await self._evidence()
-        wrong += [
-            f"{e.registry} is convicted of {e.offence} at {e.place} of epoch {e.epoch}"
-            for e in evidence
+        found = [
+            *unread,
+            *(
+                Wrong(node.wrong.fault, f"{node.url}: {node.wrong.what}")
+                for node in nodes
+                if node.wrong is not None
+            ),
+            *self._network_faults(lag),
+            *(_broken(issue) for issue in issues if not issue.is_whole),
+            *map(_convicted, evidence),
         ]
         return Sight(
             height=supervisor.view.height,
@@ -109,20 +139,32 @@ class Supervision:
             issues=issues,
             signed=supervisor.signed(),
             evidence=evidence,
-            wrong=wrong,
+            wrong=found,
         )
+
+    def _network_faults(self, lag: float) -> list[Wrong]:
+        found = []
+        if self._supervisor.wrong is not None:
+            found.append(Wrong(Fault.DIVERGENCE, self._supervisor.wrong))
+        if lag > LAG_SECONDS:
+            found.append(Wrong(Fault.STANDSTILL, f"no block for {lag:.0f} s"))
+        return found
 
     # --- the blocks ------------------------------------------------------------------------------
 
-    async def _read(self) -> list[str]:
-        """Do again what any node has more than we; why nobody could be read, if so."""
+    async def _read(self) -> list[Wrong]:
+        """Do again what any node has more than we; whose archive is forged, and why nobody could
+        be read, if so."""
         why = []
         for remote, _ in self._nodes:
             try:
                 await self._read_from(RemoteArchive(remote))
             except (ForgedProof, Gone, LogUnreachable) as error:
-                why.append(str(error))
-        return why if len(why) == len(self._nodes) else []
+                fault = Fault.FORGERY if isinstance(error, ForgedProof) else Fault.NODE
+                why.append(Wrong(fault, f"{remote.url}: {error}"))
+        if len(why) == len(self._nodes):
+            return why
+        return [each for each in why if each.fault is Fault.FORGERY]
 
     async def _read_from(self, archive: RemoteArchive) -> None:
         begun = {each.record.start: each for each in await archive.begun()}
@@ -148,20 +190,23 @@ class Supervision:
             await client.follow()
             head = await client.head()
         except LedgerUnreachable as error:
-            return Watched(url=remote.url, head=None, wrong=f"cannot be asked: {error}")
+            wrong = Wrong(Fault.NODE, f"cannot be asked: {error}")
+            return Watched(url=remote.url, head=None, wrong=wrong)
         except ForgedProof as error:
-            return Watched(url=remote.url, head=None, wrong=f"shows what is not so: {error}")
+            wrong = Wrong(Fault.FORGERY, f"shows what is not so: {error}")
+            return Watched(url=remote.url, head=None, wrong=wrong)
         return Watched(url=remote.url, head=head, wrong=self._fault(head))
 
-    def _fault(self, head: Head) -> str | None:
+    def _fault(self, head: Head) -> Wrong | None:
         if head.stopped:
-            return f"is out of service: {head.stopped}"
+            return Wrong(Fault.NODE, f"is out of service: {head.stopped}")
         block = head.block
         ours = None if block is None else self._supervisor.hash_at(block.header.height)
         if block is not None and ours is not None and block.header.hash != ours:
-            return (
+            return Wrong(
+                Fault.DIVERGENCE,
                 f"another block than ours is certified at height {block.header.height}: more "
-                "registries lie than the network withstands"
+                "registries lie than the network withstands",
             )
         return None
 
@@ -175,3 +220,14 @@ class Supervision:
                 continue  # told of where its head was asked for
         by_place = {(e.registry, e.offence, e.epoch, e.place): e for e in found}
         return list(by_place.values())
+
+
+def _broken(issue: Issuance) -> Wrong:
+    return Wrong(Fault.SUM, f"the issue of {issue.asset} is not whole")
+
+
+def _convicted(its: Evidence) -> Wrong:
+    return Wrong(
+        Fault.EQUIVOCATION,
+        f"{its.registry} is convicted of {its.offence} at {its.place} of epoch {its.epoch}",
+    )

@@ -1,7 +1,7 @@
 """The configuration of each process of one machine, from its world: what `up` writes down."""
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from gateway.icsd_node.settings import (
     LogSettings,
     MessageSettings,
     NodeProcess,
+    PeerSettings,
     RegistrySettings,
 )
 from gateway.icsd_node.settings import MemberSettings as CorrespondentSettings
@@ -100,8 +101,9 @@ def node_process(
     names: Names,
     ports: Ports,
     dsn: str,
+    others: Sequence[str] = (),
 ) -> NodeProcess:
-    """How the node of one registry is configured."""
+    """How the node of one registry is configured; `others` are the URLs of the others' nodes."""
     spec, name = world.ledgers[ledger], service_name(ledger, registry)
     return NodeProcess(
         ledger=ledger,
@@ -122,6 +124,10 @@ def node_process(
         hash_functions=(spec.hash_function,),
         finality_seconds=spec.latency.finality_seconds,
         skew_seconds=spec.latency.skew_seconds,
+        peers=tuple(
+            PeerSettings(url=url, token_file=directory.service(f"{name}.peer-token"))
+            for url in others
+        ),
         messages=MessageSettings(
             depositories={name: member.operator for name, member in spec.registries.items()},
             members=tuple(
@@ -216,9 +222,15 @@ def _beside(webhooks: WebhookSettings) -> WebhookSettings:
     return WebhookSettings(allow_networks=loopback, allow_http=True)
 
 
+def configuration(directory: DataDirectory, name: str) -> Path:
+    """The file that a process reads."""
+    return directory.service(f"{name}.toml")
+
+
 def write(directory: DataDirectory, name: str, settings: msgspec.Struct) -> Path:
     """Write a process's configuration as the file that it reads."""
-    return directory.write(f"services/{name}.toml", tomli_w.dumps(plain(settings)).encode())
+    file = configuration(directory, name)
+    return directory.write(f"services/{file.name}", tomli_w.dumps(plain(settings)).encode())
 
 
 def plain(settings: msgspec.Struct) -> dict[str, Any]:

@@ -7,6 +7,7 @@ token is good at the gateway and at the ledgers that it has accounts on.
 import hashlib
 import os
 import secrets
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -35,6 +36,7 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
     gateway_at: dict[str, str]  # the gateway's own access to each ledger
     gateway_operator: str
     registries: dict[str, str] = {}  # operators of the registries of a network, by process name
+    peers: dict[str, str] = {}  # each registry's access to the others' nodes, by process name
     log_seeds: dict[str, str] = {}  # nkeys of the network's log, by process name, or administrator
 
 
@@ -54,6 +56,8 @@ def ensure(directory: DataDirectory, world: World) -> Credentials:
             directory.write(f"services/{key.name}", os.urandom(SEED_BYTES))
     for ledger in world.ledgers:
         directory.write(f"services/gateway-{ledger}.token", found.gateway_at[ledger].encode())
+    for name, token in found.peers.items():
+        directory.write(f"services/{name}.peer-token", token.encode())
     for name, seed in found.log_seeds.items():
         directory.write(f"services/{name}.seed", seed.encode())
     directory.write(
@@ -86,6 +90,7 @@ def _make(world: World) -> Credentials:
         gateway_at={ledger: _token() for ledger in world.ledgers},
         gateway_operator=_token(),
         registries={name: _token() for name in _nodes(world)},
+        peers={name: _token() for name in _nodes(world)},
         log_seeds={
             name: new_seed(os.urandom(SEED_BYTES))
             for name in (*_nodes(world), *([ADMINISTRATOR] if _nodes(world) else []))
@@ -173,13 +178,19 @@ def ledger_tokens(world: World, credentials: Credentials, ledger: str) -> tuple[
 def node_tokens(
     world: World, credentials: Credentials, ledger: str, registry: str, names: Names
 ) -> tuple[TokenSettings, ...]:
-    """Who may speak to a registry's node: its own people, and owners under their pseudonyms."""
+    """Who may speak to a registry's node: its own people, owners under their pseudonyms, and the
+    other registries, which compare their books with its trees."""
     spec = world.ledgers[ledger]
     issuers = {asset.issuer for asset in spec.assets.values() if asset.registry == registry}
     owners = [(shown, credentials.members[bic]) for shown, bic in names.owners.items()]
     token = credentials.registries[service_name(ledger, registry)]
     operator = (spec.registries[registry].operator, token)
-    return _tokens(world, credentials, ledger, operator, issuers, owners)
+    others = [
+        (spec.registries[other].operator, credentials.peers[name])
+        for other, name in nodes(world, ledger).items()
+        if other != registry
+    ]
+    return _tokens(world, credentials, ledger, operator, issuers, owners, others)
 
 
 def _tokens(
@@ -188,12 +199,14 @@ def _tokens(
     ledger: str,
     operator: tuple[str, str],
     issuers: set[str],
-    owners: list[tuple[str, str]],
+    owners: Sequence[tuple[str, str]],
+    supervisors: Sequence[tuple[str, str]] = (),
 ) -> tuple[TokenSettings, ...]:
     found = [
         (operator[0], Role.LEDGER_OPERATOR, operator[1]),
         (world.gateway.bic, Role.OPERATOR, credentials.gateway_at[ledger]),
         (GATEWAY_OPERATOR, Role.SUPERVISOR, credentials.gateway_operator),
+        *((name, Role.SUPERVISOR, token) for name, token in supervisors),
         *((bic, Role.ISSUER, credentials.issuers[bic]) for bic in sorted(issuers)),
         *((name, Role.OWNER, token) for name, token in owners),
     ]

@@ -112,11 +112,19 @@ class Supervisor:
 
         Raises SupervisorError if an address is taken or the service is not ready in time.
         """
+        bound = self.bind(service)
+        await self.start_bound(bound)
+        return bound.addresses
+
+    def bind(self, service: Service) -> Child:
+        """Open the sockets of a service that is started when others know where it will be. Raises
+        SupervisorError if an address is taken."""
         assert service.name not in self._kept, f"two services are named {service.name}"
-        kept = Child(service, child.listen(service))
-        addresses = kept.addresses
-        await self._keep(kept, child.READY_SECONDS)
-        return addresses
+        return Child(service, child.listen(service))
+
+    async def start_bound(self, bound: Child) -> None:
+        """Start what was bound and wait until it is ready. Raises SupervisorError."""
+        await self._keep(bound, child.READY_SECONDS)
 
     async def start_cluster(self, name: str, cluster: Cluster) -> None:
         """Start an embedded database and wait until it is ready. Raises SupervisorError.

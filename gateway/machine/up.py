@@ -24,7 +24,7 @@ import msgspec
 from gateway.config import ConfigurationError, LimitSettings, MatchingSettings
 from gateway.embedded import Cluster
 from gateway.machine import arrangement, credentials, network, seed, world
-from gateway.machine.child import all_of
+from gateway.machine.child import Child, all_of
 from gateway.machine.data_directory import DataDirectory, DataDirectoryError, Ready
 from gateway.machine.ledger_client import LedgerError
 from gateway.machine.supervisor import (
@@ -172,8 +172,8 @@ class Machine:
             settings = arrangement.ledger_process(
                 self.world, self.directory, self.credentials, name, self._dsns[name]
             )
-            config = arrangement.write(self.directory, name, settings)
-            started[name] = await self._start_service(self._base, "ledger", name, config)
+            arrangement.write(self.directory, name, settings)
+            started[name] = await self._start_service(self._base, "ledger", name)
 
         await all_of(start(name) for name in self.world.ledgers)
         return {name: started[name] for name in self.world.ledgers}, registries
@@ -185,7 +185,12 @@ class Machine:
         config = arrangement.write(self.directory, log.server.name, log)
         program = (*_program("icsd-log", config), "--lifeline")
         await self._base.start(Service(name=log.server.name, argv=program))
-        started: dict[str, str] = {}
+        nodes = credentials.nodes(self.world, ledger)
+        # Each node is told where the others are before any of them runs.
+        bound = {
+            registry: self._bind(self._base, "icsd-node", name) for registry, name in nodes.items()
+        }
+        urls = {registry: _urls(child)[0] for registry, child in bound.items()}
 
         async def start(registry: str, name: str) -> None:
             settings = arrangement.node_process(
@@ -197,13 +202,14 @@ class Machine:
                 self.names[ledger, registry],
                 ports,
                 self._dsns[name],
+                [url for other, url in urls.items() if other != registry],
             )
-            config = arrangement.write(self.directory, name, settings)
-            started[registry] = await self._start_service(self._base, "icsd-node", name, config)
+            arrangement.write(self.directory, name, settings)
+            await self._base.start_bound(bound[registry])
+            self._metrics[name] = _urls(bound[registry])[1]
 
-        nodes = credentials.nodes(self.world, ledger)
         await all_of(start(registry, name) for registry, name in nodes.items())
-        return {registry: started[registry] for registry in nodes}
+        return urls
 
     def _places(
         self, ledgers: Mapping[str, str], registries: Mapping[str, Mapping[str, str]]
@@ -244,9 +250,9 @@ class Machine:
                 business_date=self._options.business_date,
             )
             settings = arrangement.on_one_machine(settings)
-            config = arrangement.write(self.directory, replica, settings)
+            arrangement.write(self.directory, replica, settings)
             port = self._options.port if number == 0 else 0
-            urls[replica] = await self._start_service(self._front, GATEWAY, replica, config, port)
+            urls[replica] = await self._start_service(self._front, GATEWAY, replica, port)
         return urls[names[0]]
 
     async def _heard_of_all(self) -> None:
@@ -263,18 +269,30 @@ class Machine:
         self._say("the gateway has not heard of every ledger yet")
 
     async def _start_service(
-        self, supervisor: Supervisor, command: str, name: str, config: Path, port: int = 0
+        self, supervisor: Supervisor, command: str, name: str, port: int = 0
     ) -> str:
+        """Start a service whose configuration is written; its address."""
+        bound = self._bind(supervisor, command, name, port)
+        await supervisor.start_bound(bound)
+        url, self._metrics[name] = _urls(bound)
+        return url
+
+    def _bind(self, supervisor: Supervisor, command: str, name: str, port: int = 0) -> Child:
+        """The sockets of a service, which reads its configuration when it is started."""
+        config = arrangement.configuration(self.directory, name)
         descriptors = ("--fd", "{fd0}", "--metrics-fd", "{fd1}", "--lifeline")
         service = Service(
             name=name,
             argv=(*_program(command, config), *descriptors),
             listen=((LOOPBACK, port), (LOOPBACK, 0)),
         )
-        addresses = await supervisor.start(service)
-        url, metrics = (f"http://{host}:{bound}" for host, bound in addresses)
-        self._metrics[name] = metrics
-        return url
+        return supervisor.bind(service)
+
+
+def _urls(bound: Child) -> tuple[str, str]:
+    """Where a service is, and where its metrics."""
+    url, metrics = (f"http://{host}:{port}" for host, port in bound.addresses)
+    return url, metrics
 
 
 def _program(command: str, config: Path) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from gateway.process.serving import serve_app
 from gateway.process.sockets import Descriptors, Listening, sockets
 from gateway.telemetry.lag import LoopLag
 from gateway.telemetry.ledger import LedgerSource
+from gateway.telemetry.logs import Say
 from gateway.telemetry.process import ProcessSource, exposition
 from gateway.telemetry.traffic import Traffic
 from htlc.hashlock import HashFunction
@@ -30,6 +31,7 @@ from ledgers.parties import Principal, Role
 from ledgers.port import LedgerUnreachable, LockKind
 from ledgers.postgres import PostgresLedger, open_pool, prepare
 from ledgers.profile import Profile
+from ledgers.ranges import LEDGER, Ranges
 from ledgers.service import build_app
 
 SEED_BYTES: Final = 32
@@ -97,12 +99,14 @@ def run(settings: LedgerProcess, fds: Descriptors, *, lifeline: bool) -> None:
     live(
         settings.ledger,
         addresses(listening),
-        lambda ready, _: serve(settings, seal, listening, ready),
+        lambda ready, say: serve(settings, seal, listening, ready, say),
         lifeline=lifeline,
     )
 
 
-async def serve(settings: LedgerProcess, seal: Seal, listening: Listening, ready: Ready) -> None:
+async def serve(
+    settings: LedgerProcess, seal: Seal, listening: Listening, ready: Ready, say: Say
+) -> None:
     """Run one ledger until cancelled."""
     state, lag, traffic = health.Health(), LoopLag(), Traffic()
     async with _ledger(settings, seal) as (ledger, pool), asyncio.TaskGroup() as group:
@@ -118,7 +122,8 @@ async def serve(settings: LedgerProcess, seal: Seal, listening: Listening, ready
             await serve_app(health.build_app(state, exposed, lambda: lag.last), listening[1]),
             await serve_app(service, listening[0]),
         ]
-        beside = [group.create_task(ending(pulse.run())), group.create_task(lag.run())]
+        work = (pulse.run(), lag.run(), Ranges(pool, LEDGER, say).run())
+        beside = [group.create_task(ending(each)) for each in work]
         state.started = True
         ready()
         try:

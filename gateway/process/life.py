@@ -60,10 +60,10 @@ def live(
         line = {"event": "ready", **where}
         print(msgspec.json.encode(line).decode(), flush=True)  # noqa: T201 - the supervisor reads it
 
-    asyncio.run(_until_stopped(serve(ready, say), lifeline=lifeline))
+    asyncio.run(until_stopped(serve(ready, say), lifeline=lifeline))
 
 
-async def _until_stopped(serving: Coroutine[Any, Any, None], *, lifeline: bool) -> None:
+async def until_stopped(serving: Coroutine[Any, Any, None], *, lifeline: bool) -> None:
     """Serve until SIGTERM, SIGINT or the end of the lifeline; then let it end in its own way."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()

@@ -18,10 +18,11 @@ def sockets(listen: tuple[str, str], fds: Descriptors) -> Listening:
     first, second = (
         f"fd:{fd}" if fd is not None else text for text, fd in zip(listen, fds, strict=True)
     )
-    return _socket(first), _socket(second)
+    return opened(first), opened(second)
 
 
-def _socket(listen: str) -> socket.socket:
+def opened(listen: str) -> socket.socket:
+    """One listening socket, of HOST:PORT or fd:N. Raises ConfigurationError."""
     host, _, port = listen.rpartition(":")
     if not port.isdecimal() or not host:
         raise ConfigurationError(f"{listen}: expected HOST:PORT or fd:N")

@@ -10,7 +10,7 @@ from prometheus_client.core import (
     Metric,
 )
 
-from gateway.telemetry.metrics import Definition, Kind
+from gateway.telemetry.definition import Definition, Kind
 from ledgers.distribution import Distribution
 
 _FAMILIES: Final[dict[Kind, Callable[..., Metric]]] = {

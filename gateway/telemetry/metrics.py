@@ -1,4 +1,4 @@
-"""Every metric of gateway, ledgers and registries: name, type, unit, labels, and what it says.
+"""Every metric of our processes: name, type, unit, labels, and what it says.
 
 This table is the contract with dashboards and alerts; nothing is exposed that is not in it, but for
 `process_*` and `python_*`, which the client library measures. Names follow the conventions of
@@ -9,63 +9,23 @@ The objects of the system keep their own numbers, as plain integers and `Distrib
 read when Prometheus asks: `telemetry.gateway` and `telemetry.ledger` do that.
 """
 
-from enum import StrEnum
-from typing import Final
-
-import msgspec
-
-
-class Kind(StrEnum):
-    """The types of Prometheus that are used here."""
-
-    COUNTER = "counter"
-    GAUGE = "gauge"
-    HISTOGRAM = "histogram"
-
-
-class Definition(msgspec.Struct, frozen=True, kw_only=True):
-    """One metric. A counter's name ends in `_total`."""
-
-    name: str
-    kind: Kind
-    help: str
-    labels: tuple[str, ...] = ()
-
-
-ALL: Final[dict[str, Definition]] = {}
-"""Every metric by its name, in the order of this file."""
-
-
-def _define(kind: Kind, name: str, help: str, *labels: str) -> Definition:
-    assert name not in ALL, f"{name} is defined twice"
-    made = ALL[name] = Definition(name=name, kind=kind, help=help, labels=labels)
-    return made
-
-
-def _counter(name: str, help: str, *labels: str) -> Definition:
-    assert name.endswith("_total"), "the name of a counter ends in _total"
-    return _define(Kind.COUNTER, name, help, *labels)
-
-
-def _gauge(name: str, help: str, *labels: str) -> Definition:
-    return _define(Kind.GAUGE, name, help, *labels)
-
-
-def _histogram(name: str, help: str, *labels: str) -> Definition:
-    return _define(Kind.HISTOGRAM, name, help, *labels)
-
+from gateway.telemetry.definition import ALL as ALL
+from gateway.telemetry.definition import Kind as Kind
+from gateway.telemetry.definition import counter as _counter
+from gateway.telemetry.definition import gauge as _gauge
+from gateway.telemetry.definition import histogram as _histogram
 
 # ------------------------------------------------------------------ every process
 
 BUILD_INFO = _gauge(
     "lockstep_build_info",
-    "Always 1; what runs (component: gateway, ledger or registry).",
+    "Always 1; what runs (component: gateway, ledger, registry or supervisor).",
     *("component", "version", "python"),
 )
 READY = _gauge(
     "lockstep_ready",
     "Whether a condition of /readyz holds: 1 or 0 (conditions: started, not draining, database; "
-    "of a gateway also ledgers; of a registry node, caught up).",
+    "of a gateway also ledgers; of a registry node, caught up; of a supervisor, looks).",
     "condition",
 )
 DRAINING = _gauge("lockstep_draining", "1 from SIGTERM on: no new work is taken.")
@@ -397,4 +357,34 @@ REGISTRY_MESSAGES_WAITING = _gauge(
 )
 REGISTRY_OLDEST_MESSAGE = _gauge(
     "lockstep_registry_oldest_message_seconds", "How long the oldest of them waits.", "registry"
+)
+
+# ------------------------------------------------------------------ a network's supervisor
+
+SUPERVISOR_WRONG = _gauge(
+    "lockstep_supervisor_wrong",
+    "Things wrong at the last look (kind: divergence, equivocation, sum, forgery, standstill, "
+    "node). Must be 0.",
+    "kind",
+)
+SUPERVISOR_HEIGHT = _gauge(
+    "lockstep_supervisor_height",
+    "Height of the last block that was done again (state: read, final).",
+    "state",
+)
+SUPERVISOR_BLOCK_AT = _gauge(
+    "lockstep_supervisor_block_timestamp_seconds", "Ledger time of the last block done again."
+)
+SUPERVISOR_LOOKS = _counter("lockstep_supervisor_looks_total", "Looks at the whole network.")
+SUPERVISOR_LOOK_AT = _gauge(
+    "lockstep_supervisor_look_timestamp_seconds",
+    "When the last look ended. Absent before the first one.",
+)
+SUPERVISOR_ISSUES = _gauge(
+    "lockstep_supervisor_issues", "Issues whose sum over all registries was compared."
+)
+SUPERVISOR_SIGNED = _gauge(
+    "lockstep_supervisor_signed_height",
+    "The last block in whose certificate a member's signature was seen; 0 for none.",
+    "registry",
 )

@@ -36,8 +36,9 @@ class ProcessSource:
     """What is told of any process of ours."""
 
     def __init__(
-        self, component: str, *, health: Health, pool: Pool, lag: LoopLag, traffic: Traffic
+        self, component: str, *, health: Health, pool: "Pool | None", lag: LoopLag, traffic: Traffic
     ) -> None:
+        """Without a `pool` the process has no database."""
         self._component = component
         self._health = health
         self._pool = pool
@@ -56,19 +57,22 @@ class ProcessSource:
             metrics.READY, *(((name,), state.ok) for name, state in conditions.items())
         )
         yield families.number(metrics.DRAINING, self._health.draining)
-        yield families.number(metrics.DATABASE_UP, conditions["database"].ok)
         yield families.histogram(metrics.EVENT_LOOP_LAG, ((), self._lag.seen))
-        idle = self._pool.get_idle_size()
-        yield families.numbers(
-            metrics.POOL_CONNECTIONS,
-            (("idle",), idle),
-            (("used",), self._pool.get_size() - idle),
-        )
-        yield families.number(metrics.POOL_CONNECTIONS_MAX, self._pool.get_max_size())
+        if self._pool is not None:
+            yield families.number(metrics.DATABASE_UP, conditions["database"].ok)
+            yield from _pooled(self._pool)
         yield from self._traffic.collect()
         yield families.numbers(
             metrics.LOG_RECORDS, *(((level,), n) for level, n in logs.counted.items())
         )
+
+
+def _pooled(pool: Pool) -> Iterator[Metric]:
+    idle = pool.get_idle_size()
+    yield families.numbers(
+        metrics.POOL_CONNECTIONS, (("idle",), idle), (("used",), pool.get_size() - idle)
+    )
+    yield families.number(metrics.POOL_CONNECTIONS_MAX, pool.get_max_size())
 
 
 def exposition(*sources: Source) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

@@ -130,6 +130,15 @@ PROGRESS: Final = (
         description="{{ $labels.member }} has {{ $value }} messages not acknowledged.",
     ),
     Alert(
+        alert="LockstepWebhooksFailing",
+        # Tried again after 1 s, 2 s … 300 s: a receiver that was only started anew has taken it.
+        expr="max by (job) (lockstep_webhooks_failing) > 0",
+        lasts="30m",
+        severity="ticket",
+        summary="Members' webhooks do not take what is sent to them",
+        description="{{ $value }} members of the {{ $labels.job }}.",
+    ),
+    Alert(
         alert="LockstepPersonWanted",
         expr='sum by (job, instance) (increase(lockstep_log_records_total{level="critical"}[10m]))'
         " > 0",
@@ -296,6 +305,50 @@ REGISTRIES: Final = (
     ),
 )
 
+SUPERVISORS: Final = (
+    Alert(
+        alert="LockstepSupervisorDivergence",
+        expr='max by (kind) (lockstep_supervisor_wrong{kind=~"divergence|forgery"}) > 0',
+        severity="page",
+        summary="A network of registries is not what a supervisor makes of it",
+        description="{{ $value }} times {{ $labels.kind }}.",
+    ),
+    Alert(
+        alert="LockstepSupervisorEquivocation",
+        expr='max(lockstep_supervisor_wrong{kind="equivocation"}) > 0',
+        severity="page",
+        summary="A supervisor holds proofs that a registry signed two things",
+        description="{{ $value }} proofs.",
+    ),
+    Alert(
+        alert="LockstepSupervisorSumBroken",
+        expr='max(lockstep_supervisor_wrong{kind="sum"}) > 0',
+        severity="page",
+        summary="What registries hold of an issue is not what was issued",
+        description="{{ $value }} issues of all are not whole.",
+    ),
+    Alert(
+        alert="LockstepSupervisorStalled",
+        # A block every 5 s (heartbeat_seconds). While the past is done again, heights go on.
+        expr=(
+            "time() - max(lockstep_supervisor_block_timestamp_seconds) > 60\n"
+            'and\nmax(changes(lockstep_supervisor_height{state="read"}[2m])) == 0'
+        ),
+        lasts="1m",
+        severity="page",
+        summary="A supervisor sees no new block of its network",
+        description="The last one is {{ $value | humanizeDuration }} old.",
+    ),
+    Alert(
+        alert="LockstepSupervisorNode",
+        expr='max(lockstep_supervisor_wrong{kind="node"}) > 0',
+        lasts="5m",
+        severity="ticket",
+        summary="A supervisor cannot ask a registry, or finds it out of service",
+        description="{{ $value }} nodes.",
+    ),
+)
+
 WATCHING: Final = (
     Alert(
         alert="LockstepGatewayDown",
@@ -307,7 +360,7 @@ WATCHING: Final = (
     ),
     Alert(
         alert="LockstepTargetDown",
-        expr='up{job=~"gateway|ledger|registry"} == 0',
+        expr='up{job=~"gateway|ledger|registry|supervisor"} == 0',
         lasts="2m",
         severity="ticket",
         summary="A process does not answer Prometheus",
@@ -334,4 +387,4 @@ WATCHING: Final = (
     ),
 )
 
-ALERTS: Final = (*PRINCIPAL, *PROGRESS, *LEDGERS, *REGISTRIES, *WATCHING)
+ALERTS: Final = (*PRINCIPAL, *PROGRESS, *LEDGERS, *REGISTRIES, *SUPERVISORS, *WATCHING)

@@ -25,6 +25,7 @@ def groups() -> list[dict[str, Any]]:
         {"name": "lockstep-progress", "rules": [rule.as_yaml() for rule in alerts.PROGRESS]},
         {"name": "lockstep-ledgers", "rules": [rule.as_yaml() for rule in alerts.LEDGERS]},
         {"name": "lockstep-registries", "rules": [rule.as_yaml() for rule in alerts.REGISTRIES]},
+        {"name": "lockstep-supervisors", "rules": [rule.as_yaml() for rule in alerts.SUPERVISORS]},
         {"name": "lockstep-watching", "rules": [rule.as_yaml() for rule in alerts.WATCHING]},
     ]
 

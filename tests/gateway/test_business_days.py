@@ -78,7 +78,8 @@ async def test_a_closed_day_is_refused_and_a_business_day_ahead_waits(
     deliver, receive = both(settlement_date=date(2026, 10, 9))
     await send(running, deliver)
     await send(running, receive)
-    assert (await last(running, SELLER), await last(running, BUYER)) == ("Mtchd Pdg/FUTU",) * 2
+    assert await last(running, SELLER) == "Mtchd Pdg/FUTU"
+    assert await last(running, BUYER) == "AckdAccptd Mtchd Pdg/FUTU"
     clock.set("2026-10-08T23:59:59Z")  # past midnight at the registry, not yet at the bank
     wake(running)
     assert not running.engine.runner.lives
@@ -102,17 +103,18 @@ async def test_who_comes_after_the_cut_off_is_late_and_settles_on_the_next_busin
     clock.set("2026-10-09T14:00:00Z")
     await send(running, receive)
     assert await heard(running, SELLER) == ["AckdAccptd Umtchd/CMIS", "Mtchd Flng/CLAT"]
-    assert await heard(running, BUYER) == ["AckdAccptd/LATE", "Mtchd Flng/LATE"]
+    assert await heard(running, BUYER) == ["AckdAccptd/LATE Mtchd Flng/LATE"]
     deliver, receive = both(settlement_date=THURSDAY)
     await send(running, deliver)  # a date in the past, by night: the same business day
     await send(running, receive)
-    assert (await last(running, SELLER), await last(running, BUYER)) == ("Mtchd Flng/LATE",) * 2
+    assert await last(running, SELLER) == "Mtchd Flng/LATE"
+    assert await last(running, BUYER) == "AckdAccptd/LATE Mtchd Flng/LATE"
     wake(running)
     assert not running.engine.runner.lives
     clock.set("2026-10-12T06:00:00Z")
     wake(running)
     await until(lambda: _times(running, "settled", 2))
-    assert len(await heard(running, BUYER)) == 6
+    assert len(await heard(running, BUYER)) == 4
 
 
 async def _times(running: System, said: str, times: int) -> bool:
@@ -208,7 +210,7 @@ async def test_a_business_date_set_by_hand_settles_what_is_due_then(
         async with made.gateway(ledgers=days, business_date="2031-03-05") as running:
             await send(running, deliver)
             await send(running, receive)
-            assert await last(running, BUYER) == "Mtchd Pdg/FUTU"
+            assert await last(running, BUYER) == "AckdAccptd Mtchd Pdg/FUTU"
         async with made.gateway(ledgers=days, business_date="2031-03-06") as running:
             await until(lambda: _confirmed(running))
 

@@ -158,7 +158,8 @@ async def test_each_status_of_a_trade_and_of_its_payment_is_told_once(
         id = await waits_for_the_secret(running)
         await until(lambda: _last(running, BANK_A, "SMAP HLKD"))
         away = Unknown(why="the ledger is away")
-        monkeypatch.setattr(euro, "put", lambda task: running.engine.runner.told(task, away))
+        runner = running.engine.runner
+        monkeypatch.setattr(euro, "put", lambda task: runner.told((task,), (away,)))
         assert isinstance(await running.desk.release(member(BANK_A), id, "FXSB", PREIMAGE), View)
         await until(lambda: _last(running, BANK_A, "SMAP BCLM"))
         monkeypatch.undo()

@@ -42,8 +42,7 @@ async def test_a_pair_settles_when_both_sides_are_released_and_the_reasons_are_m
         "settled",
     ]
     assert await heard(running, BUYER) == [
-        "AckdAccptd",
-        "Mtchd Pdg/BOTH",
+        "AckdAccptd Mtchd Pdg/BOTH",
         "Mtchd Pdg/PREA",
         "Mtchd Pdg/BOTH",
         "Mtchd Pdg/PRCY",

@@ -1,5 +1,7 @@
 """sese.023 instructions through the whole gateway: what is settled, and what each side is told."""
 
+import asyncio
+from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -7,11 +9,12 @@ import msgspec
 
 from gateway.config import BandSettings, MatchingSettings
 from gateway.ids import new_id
+from gateway.journal import QUERIES
 from gateway.port import Busy, Taken
 from htlc.events import Decided, Decision, Opened, Reason
 from htlc.settlement import Settlement
-from protocols.iso20022 import envelope, render, sese023
-from protocols.iso20022.advice import Confirmation, Matching, Outbound, Processing, StatusAdvice
+from protocols.iso20022 import envelope, json_form, render, sese023
+from protocols.iso20022.advice import Confirmation, Outbound, StatusAdvice
 from protocols.iso20022.errors import ProtocolError, RejectCode
 from protocols.iso20022.header import Header
 from protocols.iso20022.instruction import (
@@ -133,7 +136,7 @@ async def test_two_sides_one_after_the_other_settle(running: System) -> None:
         ["Mtchd"],
         ["settled"],
     ]
-    assert await statuses(running, BUYER) == [["AckdAccptd"], ["Mtchd"], ["settled"]]
+    assert await statuses(running, BUYER) == [["AckdAccptd", "Mtchd"], ["settled"]]
     assert await running.balance("registry", BUYER, ISIN) == (OPENING[ISIN] + 1000, 0)
     assert await running.balance("bank", SELLER, "EUR") == (OPENING["EUR"] + 998_75, 0)
 
@@ -214,13 +217,32 @@ async def test_the_same_again_gets_the_stored_answer_and_nothing_else(running: S
     item = instruction(Movement.DELI)
     first = await send(running, item, "ONCE")
     again = await send(running, item, "ONCE")
-    assert again == first
+    assert again == msgspec.structs.replace(first, is_repeated=True)
     assert len(await told(running, SELLER)) == 1
     (other,) = await running.desk.take_messages(
         SELLER, [message(instruction(Movement.DELI), "ONCE")]
     )
     assert isinstance(other, ProtocolError)
     assert other.code is RejectCode.XDUP
+
+
+async def test_the_same_in_another_spelling_or_form_is_the_same(running: System) -> None:
+    item = instruction(Movement.DELI)
+    as_xml = message(item, "ONCE")
+    (as_json,) = json_form.split(msgspec.json.encode(json_form.to_json(as_xml.raw.decode())))
+    (spaced,) = envelope.split(as_xml.raw.replace(b"><", b">\n  <"))
+    other = message(instruction(Movement.DELI, transaction_id=item.transaction_id + "X"), "TWICE")
+    (other_json,) = json_form.split(msgspec.json.encode(json_form.to_json(other.raw.decode())))
+    first, third = await running.desk.take_messages(SELLER, [as_xml, other_json])
+    again = await running.desk.take_messages(SELLER, [as_json, spaced, other, as_xml])
+    stored = [
+        msgspec.structs.replace(each, is_repeated=True) for each in (first, first, third, first)
+    ]
+    assert [*again] == stored
+    assert await running.engine.pool.fetchval("SELECT count(*) FROM instruction") == 2
+    wrong = message(item, "TWICE")
+    (refused,) = await running.desk.take_messages(SELLER, [wrong])
+    assert isinstance(refused, ProtocolError) and refused.code is RejectCode.XDUP
 
 
 async def test_a_business_reference_is_used_once(running: System) -> None:
@@ -234,7 +256,7 @@ async def test_a_future_settlement_date_waits(running: System) -> None:
     await send(running, deliver)
     await send(running, receive)
     assert (await statuses(running, SELLER))[-1] == ["Mtchd", "Pdg/FUTU"]
-    assert (await statuses(running, BUYER))[-1] == ["Mtchd", "Pdg/FUTU"]
+    assert await statuses(running, BUYER) == [["AckdAccptd", "Mtchd", "Pdg/FUTU"]]
     assert not running.engine.runner.lives
 
 
@@ -250,17 +272,26 @@ async def test_a_busy_gateway_says_so(running: System) -> None:
     assert isinstance(busy, Busy)
 
 
-async def test_two_sides_in_one_batch_are_told_accepted_and_matched(running: System) -> None:
-    """One member acts for both sides of its own trade book? No: two members, one intake batch."""
-    import asyncio
-
+async def test_two_sides_in_one_batch_are_told_accepted_and_matched_in_one_message(
+    running: System,
+) -> None:
     deliver, receive = both()
-    await asyncio.gather(send(running, deliver), send(running, receive))
+    writer = running.engine.intake.writer
+    async with running.engine.pool.acquire() as other, other.transaction():
+        await other.execute(QUERIES["lock_matching"])
+        first = asyncio.create_task(send(running, instruction(Movement.DELI, quantity="5")))
+        await until(lambda: holds(lambda: writer.lag > 0))  # and the others gather behind it
+        sent = [asyncio.create_task(send(running, item)) for item in (deliver, receive)]
+        await until(lambda: holds(lambda: len(writer) == 2))
+    await asyncio.gather(first, *sent)
     await until(lambda: settled(running, BUYER))
-    seller, buyer = await statuses(running, SELLER), await statuses(running, BUYER)
-    assert (seller[-2:], buyer[-2:]) == ([["Mtchd"], ["settled"]], [["Mtchd"], ["settled"]])
-    assert Processing.ACCEPTED.value in seller[0][0]
-    assert Matching.MATCHED.value == seller[-2][0]
+    both_told = [["AckdAccptd", "Mtchd"], ["settled"]]
+    assert await statuses(running, SELLER) == [["AckdAccptd", "Umtchd/CMIS"], *both_told]
+    assert await statuses(running, BUYER) == both_told
+
+
+async def holds(condition: Callable[[], bool]) -> bool:
+    return condition()
 
 
 async def test_a_pair_whose_ledger_has_not_told_what_it_keeps_waits_and_settles(

@@ -45,7 +45,7 @@ async def test_a_linked_instruction_settles_after_the_one_it_waits_for(
     await send(running, later)
     await send(running, instruction(Movement.RECE))
     assert (await heard(running, SELLER))[-1] == "Mtchd Pdg/LINK"
-    assert (await heard(running, BUYER))[-1] == "Mtchd Pdg/LINK"
+    assert (await heard(running, BUYER))[-1] == "AckdAccptd Mtchd Pdg/LINK"
     held = instruction(Movement.DELI, transaction_id="HELD", quantity="7", hold=True)
     await send(running, held)
     await send(running, instruction(Movement.RECE, quantity="7"))

@@ -62,7 +62,7 @@ async def test_a_power_of_attorney_pays_and_both_sides_are_told_what_was_booked(
     await send(running, deliver)
     await send(running, receive)
     await until(lambda: ends(running, BUYER, *PAID))
-    assert await all_heard(running, BUYER) == ["AckdAccptd", "Mtchd", *PAID]
+    assert await all_heard(running, BUYER) == ["AckdAccptd Mtchd", *PAID]
     assert (await all_heard(running, SELLER))[-2:] == ["054/CRDT/998.75", "settled"]
     status, debit = (await everything(running, BUYER))[-3:-1]
     credit = (await everything(running, SELLER))[-2]
@@ -85,7 +85,7 @@ async def test_a_pair_waits_for_the_order_of_a_member_that_pays_itself(ordered: 
     await send(ordered, deliver)
     await send(ordered, receive)
     assert await ends(ordered, SELLER, "AckdAccptd Umtchd/CMIS", "Mtchd Pdg/CMON")
-    assert await ends(ordered, BUYER, "AckdAccptd", "Mtchd Pdg/MONY")
+    assert await ends(ordered, BUYER, "AckdAccptd Mtchd Pdg/MONY")
     told = (await everything(ordered, BUYER))[-1]
     assert isinstance(told, StatusAdvice)
     assert told.settlement is not None
@@ -161,7 +161,7 @@ async def test_an_order_without_money_is_rejected_and_another_one_pays(ordered: 
     await until(
         lambda: ends(ordered, BUYER, "002/PDNG", "002/ACSC", "054/DBIT/99000000", "settled")
     )
-    assert (await all_heard(ordered, BUYER)).count("Mtchd Pdg/MONY") == 1
+    assert (await all_heard(ordered, BUYER)).count("AckdAccptd Mtchd Pdg/MONY") == 1
 
 
 async def test_a_lack_of_securities_leaves_the_order_standing(ordered: System) -> None:
@@ -183,7 +183,7 @@ async def test_a_future_pair_waits_for_its_date_and_a_cancelled_one_takes_its_or
     await send(ordered, deliver)
     await send(ordered, receive)
     await ask(ordered, payment(receive))
-    assert await ends(ordered, BUYER, "Mtchd Pdg/FUTU", "002/ACTC")
+    assert await ends(ordered, BUYER, "AckdAccptd Mtchd Pdg/FUTU", "002/ACTC")
     await ask(ordered, cancellation(deliver))
     await ask(ordered, cancellation(receive))
     assert await ends(ordered, BUYER, "002/RJCT/NARR", "027/Canc/CANI", "Canc/CANI")

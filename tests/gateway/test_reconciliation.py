@@ -132,8 +132,8 @@ async def test_a_tampered_balance_is_found_stops_locks_and_is_lifted_when_repair
     assert isinstance(refused, Refused) and refused.faults[0].field == "legs[1].asset"
     for side in both():
         await send(running, side)
-    for member in (SELLER, BUYER):
-        assert (await statuses_only(running, member))[-1] == ["Mtchd", "Pdg/PRSY"]
+    for member, told in ((SELLER, ["Mtchd"]), (BUYER, ["AckdAccptd", "Mtchd"])):
+        assert (await statuses_only(running, member))[-1] == [*told, "Pdg/PRSY"]
     assert not running.engine.runner.lives
     assert (await notices(running, SELLER)) == [("stopped", ["EUR"])]
     stored = await running.desk.read(SELLER, after=0, limit=500)

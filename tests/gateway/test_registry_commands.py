@@ -1,7 +1,7 @@
 """`lockstep registry` as an operator uses it: a book mended, a database rebuilt, a log replaced."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -60,7 +60,9 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-def configured(registry: Registry, home: Path, dsn: str | None = None) -> str:
+def configured(
+    registry: Registry, home: Path, dsn: str | None = None, peers: Sequence[str] = ()
+) -> str:
     """The registry's configuration, as its node is started with."""
     key, seed = home / f"{registry.name}.key", home / "seed"
     key.write_bytes(KEYS[registry.name].private_bytes_raw())
@@ -85,6 +87,7 @@ def configured(registry: Registry, home: Path, dsn: str | None = None) -> str:
                 "registry": registry.name,
                 "registries": members,
                 "log": {"servers": ["nats://x:1"], "monitors": [], "seed_file": str(seed)},
+                "peers": [{"url": url, "token_file": str(home / "token")} for url in peers],
             }
         )
     )
@@ -145,7 +148,17 @@ async def test_an_altered_book_is_compared_with_another_registry_and_mended(
     async with all_alive([four[0], *four[2:]]) as three, served(three[0], four[0]) as url:
         await three[0].submit(ALICE, [transfer()])  # the others go on
         source = ("--from", url, "--token-file", str(token))
+        assert await call("check", "--config", config, "--from", url) == 2
+        assert await call("check", "--config", config, *source, "--own-archive") == 2
         assert await call("check", "--config", config) == 1
+        assert "the archive" in capsys.readouterr().err
+        nobody = "http://127.0.0.1:1"
+        configured(four[1], tmp_path, peers=[nobody, url])
+        assert await call("check", "--config", config) == 1
+        told = capsys.readouterr()
+        assert f"{nobody}: " in told.err and f"questions to {url}" in told.err
+        assert BOB_ACCOUNT in told.out, "one of the peers was asked: the archive is damaged"
+        assert await call("check", "--config", config, "--own-archive") == 1
         assert "the archive" in capsys.readouterr().err
         assert await call("check", "--config", config, *source) == 1
         told = capsys.readouterr()

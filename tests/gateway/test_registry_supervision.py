@@ -1,23 +1,33 @@
 """`lockstep registry verify` and `watch`: what anybody sees who trusts no registry."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import msgspec
 import pytest
 import tomli_w
+from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.icsd_node import routes, views
+from gateway.icsd_node.remote import Remote
+from gateway.icsd_node.supervision import Fault, Sight, Supervision
+from gateway.process.sockets import opened
+from gateway.process.sockets import url as address
+from gateway.process.supervisor import Watch
+from gateway.telemetry import metrics
 from htlc.units import SECOND, Instant
-from ledgers.icsd.entry import Statement, Vote, sign
+from ledgers.icsd.entry import Certificate, Statement, Vote, sign
 from ledgers.icsd.hosted import RegistryLedger
 from ledgers.icsd.proof import evidence
+from ledgers.icsd.replica import Divergence
 from ledgers.port import Lock
 from tests.gateway.test_registry_commands import TOKEN, call, served
-from tests.ledgers.icsd.registries import KEYS, NAMES, agree, all_alive, network, registries
+from tests.ledgers.icsd.registries import KEYS, NAMES, agree, all_alive, network, registries, until
 from tests.ledgers.icsd.test_node import transfer
 from tests.ledgers.worlds import (
     ALICE,
@@ -106,7 +116,8 @@ async def test_anybody_verifies_and_a_supervisor_follows_everything(
                 body,
             )
         assert await seen.call("watch", urls, "--once") == 1
-        assert "WRONG" in seen.err and "somebody pulled the plug" in seen.err
+        await _told_to_prometheus(urls)
+        assert "WRONG (node)" in seen.err and "somebody pulled the plug" in seen.err
         assert f"{NAMES[3]} is convicted of two-votes at 3" in seen.err
         ledgers[1].node.stopped = None
     assert await seen.call("watch", ["http://127.0.0.1:1"], "--once") == 1
@@ -158,4 +169,70 @@ async def _watch(seen: Seen, urls: Sequence[str], ledgers: Sequence[RegistryLedg
     assert await seen.call("watch", urls, "--once", "--snapshot", "--json") == 0, seen.err
     told = msgspec.json.decode(seen.out)
     assert told["issues"][0]["whole"] and told["wrong"] == []
+    assert await seen.call("watch", urls, "--once", "--metrics-port", "0") == 0
+    assert "metrics at http://127.0.0.1:" in seen.err
+    assert await seen.call("watch", urls, "--once", "--metrics-host", "x", "--metrics-port", "1")
+    assert "cannot listen on x:1" in seen.err
     assert [node["registry"] for node in told["nodes"]] == list(NAMES[:2])
+
+
+async def _told_to_prometheus(urls: Sequence[str]) -> None:
+    """The second node has stopped, and the first one keeps a proof against the fourth."""
+    async with aiohttp.ClientSession() as session:
+        nodes = [Remote(session, url, TOKEN, tries=1) for url in urls]
+        sights: list[Sight] = []
+        watch = Watch(Supervision(network(), nodes), sights.append, 0.05)
+        listening = opened("127.0.0.1:0")
+        at = address(listening)
+        async with watch.exposed(listening):
+            async with session.get(f"{at}/readyz") as response:
+                assert response.status == 503
+                told = await response.json()
+                assert told["conditions"]["looks"]["why"].startswith("it has not looked")
+            before = await _samples(session, at)
+            assert before["lockstep_supervisor_looks_total", ""] == 0
+            assert ("lockstep_supervisor_look_timestamp_seconds", "") not in before
+            running = asyncio.create_task(watch.run())
+            await until(lambda: len(sights) > 1)
+            after = await _samples(session, at)
+            async with session.get(f"{at}/readyz") as response:
+                assert response.status == 200, await response.text()
+            running.cancel()
+    assert watch.is_wrong
+    wrong = {fault: after["lockstep_supervisor_wrong", fault] for fault in Fault}
+    assert {fault for fault, count in wrong.items() if count} == {Fault.NODE, Fault.EQUIVOCATION}
+    assert after["lockstep_supervisor_height", "final"] == sights[-1].final > 0
+    assert after["lockstep_supervisor_issues", ""] == 1
+    assert after["lockstep_supervisor_signed_height", NAMES[0]] > 0
+    told = {name for name, _ in after if name.startswith("lockstep_supervisor_")}
+    assert told == {name for name in metrics.ALL if name.startswith("lockstep_supervisor_")}
+    assert not {name for name, _ in after if "database" in name}, "it has none"
+
+
+async def _samples(session: aiohttp.ClientSession, at: str) -> dict[tuple[str, str], float]:
+    """Each sample by its name and its one label's value."""
+    async with session.get(f"{at}/metrics") as response:
+        families = text_string_to_metric_families(await response.text())
+        return {
+            (sample.name, next(iter(sample.labels.values()), "")): sample.value
+            for family in families
+            for sample in family.samples
+        }
+
+
+async def test_a_quorum_that_lies_and_a_standstill_have_faults_of_their_own() -> None:
+    async with aiohttp.ClientSession() as session:
+        nobody = Remote(session, "http://127.0.0.1:1", TOKEN, tries=1)
+        supervision = Supervision(network(), [nobody])
+        ours, theirs = (
+            Statement(epoch=1, height=7, block=b"b", results=results, state=b"s")  # type: ignore[arg-type]
+            for results in (b"1", b"2")
+        )
+        supervision.supervisor._replica.stopped = Divergence(
+            height=7, ours=ours, certificate=Certificate(statement=theirs, signatures=())
+        )
+        sight = await supervision.look(Instant(supervision.supervisor.view.at + 61 * SECOND))
+    said = {wrong.fault: wrong.what for wrong in sight.wrong}
+    assert set(said) == {Fault.NODE, Fault.DIVERGENCE, Fault.STANDSTILL}
+    assert "at height 7 a quorum certified something else: the results" in said[Fault.DIVERGENCE]
+    assert said[Fault.STANDSTILL] == "no block for 61 s"

@@ -231,6 +231,37 @@ CASES = (
         quiet="10m",
         fires="14m",
     ),
+    _gauge(
+        "LockstepSupervisorDivergence",
+        'lockstep_supervisor_wrong{instance="a",kind="divergence"}',
+    ),
+    _gauge(
+        "LockstepSupervisorEquivocation",
+        'lockstep_supervisor_wrong{instance="a",kind="equivocation"}',
+    ),
+    _gauge("LockstepSupervisorSumBroken", 'lockstep_supervisor_wrong{instance="a",kind="sum"}'),
+    Case(
+        alert="LockstepSupervisorStalled",
+        series={
+            # Ten minutes of blocks a year old, done again; then it is there, and nothing comes.
+            'lockstep_supervisor_block_timestamp_seconds{instance="a"}': "0x10 600x30",
+            'lockstep_supervisor_height{instance="a",state="read"}': "0+9x10 90x30",
+        },
+        quiet="10m",
+        fires="14m",
+    ),
+    _gauge(
+        "LockstepSupervisorNode",
+        'lockstep_supervisor_wrong{instance="a",kind="node"}',
+        before="7m",
+        after="9m",
+    ),
+    Case(
+        alert="LockstepWebhooksFailing",
+        series={'lockstep_webhooks_failing{job="gateway",instance="a"}': "0x5 2x60"},
+        quiet="30m",
+        fires="37m",
+    ),
     Case(
         alert="LockstepGatewayDown",
         series={'up{job="gateway",instance="a"}': "1x5 0x30", 'up{job="ledger"}': "1x30"},

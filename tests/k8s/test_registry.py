@@ -2,11 +2,14 @@
 
 import pytest
 
+from gateway.cli import registry_watch
 from gateway.config import read
 from gateway.embedded.nats_settings import render as rendered
-from gateway.icsd_node.settings import NodeProcess
+from gateway.icsd_node.settings import Genesis, NodeProcess
 from gateway.process.icsd_log import LogProcess
 from k8s.arrange import OVERLAYS
+from k8s.monitoring import alerts
+from ledgers.parties import Role
 from tests.k8s import test_manifests as manifests
 from tests.k8s.conftest import Resource, render
 from tests.k8s.resources import of, pod, services
@@ -59,10 +62,41 @@ def test_the_nodes_configuration_is_read_and_fits_its_pod(registry: list[Resourc
     assert list(settings.correspondents(settings.messages).members.values()) == ["ALTYKZK0XXX"]
     mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
     assert settings.log.tls is not None
-    for path in (settings.key_file, settings.log.seed_file, settings.log.tls.certificate):
+    assert settings.peers, "a node that stops asks where its book differs"
+    secrets = (settings.key_file, settings.log.seed_file, settings.log.tls.certificate)
+    for path in (*secrets, *(peer.token_file for peer in settings.peers)):
         assert str(path.parent) in mounts
     assert node["spec"]["replicas"] == 1, "one process signs"
     assert node["spec"]["strategy"] == {"type": "Recreate"}, "never two at once"
+
+
+def test_the_supervisor_is_started_as_its_command_takes_it(registry: list[Resource]) -> None:
+    supervisor = workload(registry, "supervisor")
+    [container] = pod(supervisor)["containers"]
+    group, name, *words = container["args"]
+    assert (group, name) == ("registry", "watch")
+    given = registry_watch.command.make_context("watch", words).params
+    mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+    assert {str(given["genesis"].parent), *(str(t.parent) for t in given["tokens"])} == set(mounts)
+    volumes = {volume["name"]: volume for volume in pod(supervisor)["volumes"]}
+    mounted = volumes[mounts[str(given["genesis"].parent)]]["configMap"]["name"]
+    assert mounted in {place["metadata"]["name"] for place in of(registry, "ConfigMap")}
+    genesis = read(FOLDER / given["genesis"].name, Genesis)
+    assert len(given["urls"]) == len(genesis.network().epoch.members) == 3
+    assert given["metrics_host"] == "0.0.0.0"
+    assert given["metrics_port"] == ports(supervisor)["metrics"]
+    assert not given["once"] and given["every"] > 0
+    manifests.test_what_serves_is_probed_on_its_own_port([supervisor])
+    node = read(FOLDER / "registry.toml", NodeProcess)
+    assert Role.SUPERVISOR in {token.role for token in node.tokens}
+
+
+def test_whoever_has_alerts_is_scraped(registry: list[Resource]) -> None:
+    [monitor] = [m for m in of(registry, "PodMonitor") if m["metadata"]["name"] == "lockstep"]
+    [rule] = monitor["spec"]["selector"]["matchExpressions"]
+    assert monitor["spec"]["jobLabel"] == rule["key"]
+    [down] = [alert for alert in alerts.WATCHING if alert.alert == "LockstepTargetDown"]
+    assert f'job=~"{"|".join(rule["values"])}"' in down.expr
 
 
 def test_the_logs_configuration_is_read_and_fits_its_pod(registry: list[Resource]) -> None:

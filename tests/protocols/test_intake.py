@@ -137,6 +137,11 @@ REFUSED = {
         RejectCode.XWEL,
         None,
     ),
+    "unused namespace that is no URI": (
+        changed("<TxId>", '<TxId xmlns:x="relative">'),
+        RejectCode.XWEL,
+        None,
+    ),
     "version not agreed": (changed("sese.023.001.11", "sese.023.001.08", 9), RejectCode.XVER, None),
     "message we only write": (
         changed("sese.023.001.11", "sese.024.001.12", 9),

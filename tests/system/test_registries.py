@@ -115,6 +115,8 @@ async def an_altered_database_is_refused_and_mended(
     kill(running, "securities-kz")
     code, _, said = await call("registry", "repair", "--config", str(config))
     assert (code, "1 rows were not as certified" in said) == (0, True), said
+    other = running.ready["registries"]["securities"]["UZ"]
+    assert f"questions to {other}" in said, "asked the other registry, which `up` has written down"
     async with asyncio.timeout(60):
         while True:  # it comes back by itself
             try:
@@ -133,9 +135,36 @@ async def a_supervisor_finds_nothing_wrong(running: Machine, data: Path) -> None
     known = ("--genesis", str(genesis), "--token-file", str(token))
     code, out, said = await call("registry", "watch", "--once", *known, *sources)
     assert (code, "0 things wrong" in out, ISIN in out) == (0, True, True), said
+    await _it_is_watched_by_prometheus("registry", "watch", *known, *sources)
     holding = ("holding", account(running, SELLER), ISIN)
     code, out, said = await call("registry", "verify", *known, *sources, *holding)
     assert (code, f"of {ISIN}" in out, said.count("final, signed by")) == (0, True, 2), said
+
+
+async def _it_is_watched_by_prometheus(*words: str) -> None:
+    """As a process that goes on until SIGTERM."""
+    watch = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway.cli", *words, "--metrics-port", "0", "--every", "0.1"),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert watch.stderr is not None
+    try:
+        said = (await watch.stderr.readline()).decode()
+        url = said.removeprefix("metrics at ").strip()
+        async with asyncio.timeout(30), aiohttp.ClientSession() as session:
+            while True:
+                async with session.get(url) as response:
+                    told = await response.text()
+                if "lockstep_supervisor_wrong{" in told:
+                    break
+                await asyncio.sleep(0.1)
+        assert 'lockstep_supervisor_wrong{kind="divergence"} 0.0' in told
+        assert 'lockstep_build_info{component="supervisor"' in told
+    finally:
+        watch.terminate()
+        _, rest = await watch.communicate()
+    assert watch.returncode == 0, said + rest.decode()
 
 
 async def a_custodian_instructs_its_registry(

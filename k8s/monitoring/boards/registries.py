@@ -1,4 +1,4 @@
-"""The network of registries, as their nodes see it."""
+"""The network of registries, as their nodes see it, and a supervisor."""
 
 from typing import Final
 
@@ -105,6 +105,29 @@ REGISTRIES: Final = Dashboard(
                 (
                     "sum by (registry)"
                     " (rate(lockstep_registry_log_errors_total[$__rate_interval]))",
+                    "{{registry}}",
+                ),
+            ),
+        ),
+        Panel(
+            title="What a supervisor finds wrong",
+            about="0 of each while what registries sign is what comes out when all is done again.",
+            queries=(("max by (kind) (lockstep_supervisor_wrong)", "{{kind}}"),),
+            kind="stat",
+            alarm=1,
+        ),
+        Panel(
+            title="A supervisor's height",
+            about="Of the last block that it has done again; final is one behind.",
+            queries=(("max by (state) (lockstep_supervisor_height)", "{{state}}"),),
+        ),
+        Panel(
+            title="Members' signatures",
+            about="How far behind the last certificate a supervisor has last seen each one's.",
+            queries=(
+                (
+                    "scalar(max(lockstep_supervisor_signed_height))"
+                    " - max by (registry) (lockstep_supervisor_signed_height)",
                     "{{registry}}",
                 ),
             ),

@@ -228,7 +228,7 @@ async def test_a_pair_that_nobody_works_on_any_more(copy: Copy) -> None:
 async def test_an_instruction_whose_sender_was_told_nothing(copy: Copy) -> None:
     await copy.execute(
         "gateway",
-        "INSERT INTO inbound SELECT member, 'ANOTHER', digest, received_at, id, raw, definition "
+        "INSERT INTO inbound SELECT member, 'ANOTHER', received_at, id, raw, definition "
         "FROM inbound LIMIT 1",
         "INSERT INTO instruction SELECT gen_random_uuid(), member, 'ANOTHER', 'ANOTHER', "
         "entered_at, key_a, key_b, NULL, false, advised, header, content FROM instruction "

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gateway.config import ConfigurationError, read
+from gateway.config import ConfigurationError, read, secret
 from gateway.embedded.nats_settings import LogServerSettings, new_seed, public_key, render
 from gateway.icsd_node.settings import NodeProcess, RegistrySettings
 from gateway.machine import arrangement, credentials, network, up, world
@@ -133,6 +133,7 @@ def test_a_nodes_configuration_is_read_as_it_was_written(
         names["securities", "KG"],
         PORTS,
         "postgresql://x",
+        ["http://127.0.0.1:1"],
     )
     file = arrangement.write(directory, "securities-kg", settings)
     assert read(file, NodeProcess) == settings
@@ -140,11 +141,25 @@ def test_a_nodes_configuration_is_read_as_it_was_written(
     assert [member.registry for member in members] == ["AZ", "KG", "KZ", "UZ"]
     assert members[1].public_key == settings.key().public_key().public_bytes_raw()
     text = file.read_text()
-    assert not any(token in text for token in (*made.members.values(), *made.log_seeds.values()))
+    tokens = (*made.members.values(), *made.log_seeds.values(), *made.peers.values())
+    assert not any(token in text for token in tokens)
+    [peer] = settings.peers
+    assert (peer.url, secret(peer.token_file)) == (
+        "http://127.0.0.1:1",
+        made.peers["securities-kg"],
+    )
+    others = [
+        credentials.node_tokens(shown, made, "securities", name, names["securities", name])
+        for name in ("AZ", "KZ", "UZ")
+    ]
+    digest = credentials.token_sha256(made.peers["securities-kg"])
+    for known in others:
+        assert [token.role for token in known if token.sha256 == digest] == [Role.SUPERVISOR]
+    assert digest not in {token.sha256 for token in settings.tokens}, "it asks the others"
     assert settings.messages is not None, "a network takes messages out of the box"
-    known = settings.correspondents(settings.messages)
-    assert known.members == names["securities", "KG"].owners
-    assert known.depositories["UZ"] == "RMDEUZ20XXX"
+    correspondents = settings.correspondents(settings.messages)
+    assert correspondents.members == names["securities", "KG"].owners
+    assert correspondents.depositories["UZ"] == "RMDEUZ20XXX"
 
 
 def test_the_logs_configuration_lets_each_registry_write_its_own(

@@ -194,7 +194,7 @@ async def test_a_server_that_cannot_serve_now_is_waited_for_and_nothing_is_given
         lambda item, result: done.append((item, result)),
         lambda item, why: failed.append((item, why)),
         batch_max=10,
-        queue_max=0,
+        queue_max=10,
         say=lambda _: None,
     )
     writer.put("one")
