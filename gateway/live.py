@@ -27,6 +27,10 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
     payments: tuple[PaymentEnd, ...] = ()
 
 
+NOTHING: Final = Advice()
+"""Most entries are news for the journal only."""
+
+
 class Origin(Protocol):
     """Where a settlement came from, and so who is told what about it."""
 

@@ -7,7 +7,7 @@ import msgspec
 
 from gateway.ids import new_id
 from gateway.journal import Notice
-from gateway.live import Advice
+from gateway.live import NOTHING, Advice
 from htlc.settlement import Phase, Settlement
 from htlc.swap import Swap
 from protocols.iso20022.lexical import instant_text
@@ -130,7 +130,7 @@ class SwapOrigin:
         """One final notice per party; a break is told as well, and is not final."""
         news = after.ended or after.phase is Phase.BROKEN
         if not news or after.phase is before.phase:
-            return Advice()
+            return NOTHING
         return Advice(notices=notices(after, self._now()))
 
     def ended(self, state: Settlement) -> None:
