@@ -121,7 +121,7 @@ async def store(connection: Connection, arrivals: Sequence[Arrival]) -> None:
 
 def _again(arrival: Arrival, earlier: Earlier) -> Taken | ProtocolError:
     if earlier.raw == arrival.enveloped.raw or _digest(earlier) == arrival.enveloped.digest:
-        return _taken(arrival, earlier.id, earlier.received_at)
+        return _taken(arrival, earlier.id, earlier.received_at, is_repeated=True)
     return ProtocolError(
         RejectCode.XDUP,
         "the sender has used this BizMsgIdr for a message with other content",
@@ -138,7 +138,7 @@ def _digest(earlier: Earlier) -> bytes:
     return envelope.content_digest(raw)
 
 
-def _taken(arrival: Arrival, id: str, received_at: int) -> Taken:
+def _taken(arrival: Arrival, id: str, received_at: int, *, is_repeated: bool = False) -> Taken:
     header = arrival.enveloped.header
     return Taken(
         id=id,
@@ -149,6 +149,7 @@ def _taken(arrival: Arrival, id: str, received_at: int) -> Taken:
             definition=header.definition,
             sender=header.sender,
         ),
+        is_repeated=is_repeated,
     )
 
 

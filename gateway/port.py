@@ -30,10 +30,12 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
-    """A message is received and kept. `id` is ours for it; the same again for a duplicate."""
+    """A message is received and kept. `id` is ours for it; the same again for a duplicate, whose
+    answer `is_repeated`."""
 
     id: str
     receipt: Receipt
+    is_repeated: bool = False
 
 
 class Conflict(msgspec.Struct, frozen=True, kw_only=True):

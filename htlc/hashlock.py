@@ -32,12 +32,16 @@ class Algorithm(StrEnum):
     SM3 = "sm3"  # GB/T 32905-2016
     KECCAK256 = "keccak256"  # the pre-standard padding of Ethereum; not SHA3-256
 
+    __hash__ = str.__hash__  # that of Enum is Python code, run for each look into a dictionary
+
 
 class Encoding(StrEnum):
     """What of the preimage goes into the hash function."""
 
     RAW = "raw"  # the 32 bytes
     HEX_TEXT = "hex-text"  # the 64 ASCII characters of its lower-case hex (Pontes EII API)
+
+    __hash__ = str.__hash__
 
 
 class HashFunction(Value, frozen=True, kw_only=True):
@@ -48,8 +52,7 @@ class HashFunction(Value, frozen=True, kw_only=True):
 
     def digest(self, preimage: bytes) -> bytes:
         """The 32-byte digest of `preimage`, which may have any length here (probes, vectors)."""
-        text = preimage if self.encoding is Encoding.RAW else preimage.hex().encode("ascii")
-        return _hash(self.algorithm, text)
+        return _digest(self.algorithm, self.encoding, preimage)
 
     def lock(self, preimage: bytes) -> "Hashlock":
         """The lock that `preimage` opens on a ledger with this hash function."""
@@ -74,12 +77,12 @@ class Hashlock(Value, frozen=True, kw_only=True):
         """Whether `preimage` is the key: 32 bytes long, and it hashes to the digest."""
         return (
             len(preimage) == PREIMAGE_BYTES
-            and HashFunction(algorithm=self.algorithm, encoding=self.encoding).digest(preimage)
-            == self.digest
+            and _digest(self.algorithm, self.encoding, preimage) == self.digest
         )
 
 
-def _hash(algorithm: Algorithm, text: bytes) -> bytes:
+def _digest(algorithm: Algorithm, encoding: Encoding, preimage: bytes) -> bytes:
+    text = preimage if encoding is Encoding.RAW else preimage.hex().encode("ascii")
     match algorithm:
         case Algorithm.SHA256:
             return hashlib.sha256(text).digest()

@@ -117,8 +117,9 @@ class Writer:
         self._kept = None
         at = self._time(kept.head)
         needs = _needs(kept.book, requests)
-        unseen = needs.locks - needs.contracts - kept.book.contracts.keys()
-        opened = await _load(session, kept.book, needs)
+        known = kept.book.contracts  # may be many: the locks are gone through, not they
+        unseen = {id for id in needs.locks if id not in known and id not in needs.contracts}
+        before = await _load(session, kept.book, needs)
         try:
             answers, effects = _judge_all(kept.book, requests, at)
         except AssertionError:
@@ -128,7 +129,7 @@ class Writer:
         if unseen and await _were_there(session, kept.book, _refused(requests, answers) & unseen):
             return None
         try:
-            head = await self._write(session, kept.head, effects, opened, at)
+            head = await self._write(session, kept.head, kept.book, effects, before, at)
         except asyncpg.UniqueViolationError:
             return None
         if head is None:
@@ -145,7 +146,7 @@ class Writer:
         at = self._time(head)
         needs = _needs(book, requests)
         needs.contracts |= needs.locks
-        opened = await _load(session, book, needs)
+        before = await _load(session, book, needs)
         administration, outcomes = head.administration, []
         for request in requests:
             told, administration = await self._administer(
@@ -153,7 +154,7 @@ class Writer:
             )
             outcomes.append(told)
         answers, effects = _judge_all(book, requests, at)
-        written = await self._write(session, head, effects, opened, at)
+        written = await self._write(session, head, book, effects, before, at)
         assert written is not None, "nobody else writes while the head is locked"
         if administration != head.administration:
             await session.fetch("write_administration", at, administration)
@@ -237,8 +238,9 @@ class Writer:
         self,
         session: store.Session,
         head: store.Head,
+        book: Book,
         effects: Sequence[Effect],
-        opened: set[store.BalanceKey],
+        before: store.Balances,
         at: Instant,
     ) -> store.Head | None:
         """Write the block of the batch, or the clock alone; returns the head as it is then, or
@@ -248,7 +250,7 @@ class Writer:
                 return None
             return msgspec.structs.replace(head, clock=at)
         block = self._seal.block(head.height + 1, head.hash, [leaf(effect) for effect in effects])
-        if not await store.write_batch(session, block, effects, opened, head.administration):
+        if not await store.write_batch(session, block, effects, book, before, head.administration):
             return None
         height = self.statistics.height = block.header.height
         self.statistics.effects += len(effects)
@@ -286,10 +288,11 @@ def _needs(book: Book, requests: Sequence[Request]) -> store.Needs:
     return needs
 
 
-async def _load(session: store.Session, book: Book, needs: store.Needs) -> set[store.BalanceKey]:
-    """Load what is needed; returns the balances that have no row yet."""
+async def _load(session: store.Session, book: Book, needs: store.Needs) -> store.Balances:
+    """Load what is needed; returns the balances as they are before the batch."""
     await store.load(session, book, needs)
-    return {key for key in needs.balances if book.balances[key] is None}
+    balances = book.balances
+    return {key: balances[key] for key in needs.balances}
 
 
 def _refused(requests: Sequence[Request], answers: Sequence[Sequence[Answer]]) -> set[HtlcId]:

@@ -78,6 +78,8 @@ class Kind(StrEnum):
     REDEEM = "redeem"
     TRANSFER = "transfer"
 
+    __hash__ = str.__hash__  # that of Enum is Python code, run for each look into a dictionary
+
 
 SIDES: Final[dict[Kind, tuple[Side, Side]]] = {
     Kind.LOCK: (Side.AVAILABLE, Side.LOCKED),
@@ -89,6 +91,8 @@ SIDES: Final[dict[Kind, tuple[Side, Side]]] = {
     Kind.TRANSFER: (Side.AVAILABLE, Side.AVAILABLE),
 }
 """From which side of the debited account to which side of the credited one."""
+
+_AVAILABLE: Final = Side.AVAILABLE  # a member of an enumeration is found by way of its class
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,12 +148,22 @@ def answer(
     book: Book, operation: Operation, outcome: Effect | Refusal | None, at: Instant
 ) -> Answer:
     """What is told: the contract as it IS, also beside a refusal."""
-    htlc = None
-    if isinstance(operation, Lock):
-        htlc = book.contracts.get(operation.terms.id)
-    elif isinstance(operation, Execute | Cancel | Refund):
-        htlc = book.contracts.get(operation.id)
-    return Answer(at=at, htlc=htlc, refusal=outcome if isinstance(outcome, Refusal) else None)
+    match outcome:
+        case Effect(htlc=htlc):
+            return Answer(at=at, htlc=htlc)
+        case _:
+            return Answer(at=at, htlc=_standing(book, operation), refusal=outcome)
+
+
+def _standing(book: Book, operation: Operation) -> Htlc | None:
+    """The contract that an operation is about."""
+    match operation:
+        case Lock(terms=terms):
+            return book.contracts.get(terms.id)
+        case Execute(id=id) | Cancel(id=id) | Refund(id=id):
+            return book.contracts.get(id)
+        case _:
+            return None
 
 
 def judge(book: Book, operation: Operation, by: Principal, at: Instant) -> Effect | Refusal | None:
@@ -174,7 +188,7 @@ def _lock(book: Book, terms: Terms, by: Principal, at: Instant) -> Effect | Refu
         return None if known.terms == terms else Refusal.CONFLICT
     refusal = (
         _unauthorised(book, terms, by, at)
-        or _unserved(book, terms)
+        or (None if book.profile.serves(terms) else Refusal.TERMS_REFUSED)
         or _unpostable(book, terms.payer, terms.payee, terms.asset, terms.quantity)
         or _blocked(book, terms.payer)
     )
@@ -198,10 +212,6 @@ def _unauthorised(book: Book, terms: Terms, by: Principal, at: Instant) -> Refus
     if mandate is not None and mandate.covers(terms.quantity, at):
         return None
     return Refusal.NOT_AUTHORISED
-
-
-def _unserved(book: Book, terms: Terms) -> Refusal | None:
-    return None if book.profile.serves(terms) else Refusal.TERMS_REFUSED
 
 
 def _end(
@@ -376,21 +386,26 @@ def _blocked(book: Book, debit: AccountId) -> Refusal | None:
 def post(book: Book, effect: Effect) -> None:
     """Enter an effect that `judge` found, before anything else is judged."""
     from_side, to_side = SIDES[effect.kind]
-    _move(book, effect.debit, effect.asset, from_side, -effect.quantity)
-    _move(book, effect.credit, effect.asset, to_side, effect.quantity)
-    if effect.htlc is not None:
-        book.contracts[effect.htlc.terms.id] = effect.htlc
+    quantity, asset, htlc = effect.quantity, effect.asset, effect.htlc
+    taken = (-quantity, 0) if from_side is _AVAILABLE else (0, -quantity)
+    given = (quantity, 0) if to_side is _AVAILABLE else (0, quantity)
+    if effect.debit == effect.credit:
+        _move(book, effect.debit, asset, taken[0] + given[0], taken[1] + given[1])
+    else:
+        _move(book, effect.debit, asset, *taken)
+        _move(book, effect.credit, asset, *given)
+    if htlc is not None:
+        book.contracts[htlc.terms.id] = htlc
     else:
         book.operations[effect.id] = effect.digest
 
 
-def _move(book: Book, account: AccountId, asset: AssetId, side: Side, quantity: int) -> None:
-    before = book.balance(account, asset)
-    if side is Side.AVAILABLE:
-        after = Balance(before.available + quantity, before.locked)
-    else:
-        after = Balance(before.available, before.locked + quantity)
+def _move(book: Book, account: AccountId, asset: AssetId, available: int, locked: int) -> None:
+    """Add to the two sides of an account."""
+    key = (account, asset)
+    before = book.balances.get(key) or _NOTHING
+    after = Balance(before.available + available, before.locked + locked)
     counter = account == book.instruments[asset].counter
     assert after.available <= 0 if counter else after.available >= 0, "no holder is ever negative"
     assert after.locked >= 0, "no more is unlocked than was locked"
-    book.balances[account, asset] = after
+    book.balances[key] = after

@@ -34,8 +34,9 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def _hashes(self, lock: Hashlock) -> bool:
+        algorithm, encoding = lock.algorithm, lock.encoding
         for served in self.hash_functions:
-            if lock.algorithm is served.algorithm and lock.encoding is served.encoding:
+            if algorithm is served.algorithm and encoding is served.encoding:
                 return len(lock.digest) == DIGEST_BYTES
         return False
 

@@ -52,19 +52,27 @@ UPDATE head SET clock = $1 WHERE hash = $2 AND administration = $3 AND clock <= 
 -- so of two replicas that were at the same block one finds the row and the other does nothing at all.
 WITH
 advanced AS (
-    UPDATE head SET height = $7, hash = $12, clock = $11
-    WHERE hash = $8 AND administration = $15 AND clock <= $11
+    UPDATE head SET height = $6, hash = $11, clock = $10
+    WHERE hash = $7 AND administration = $13 AND clock <= $10
     RETURNING 1
 ),
+touched AS (
+    SELECT account, asset, fresh, available, locked, positions FROM advanced, unnest($1::touched[])
+),
 debited AS (
-    UPDATE balances AS b SET available = b.available + d.available, locked = b.locked + d.locked
-    FROM advanced, unnest($1::balances[]) AS d
-    WHERE b.account = d.account AND b.asset = d.asset
+    UPDATE balances AS b SET available = b.available + t.available, locked = b.locked + t.locked
+    FROM touched AS t
+    WHERE b.account = t.account AND b.asset = t.asset
+      AND NOT t.fresh AND (t.available <> 0 OR t.locked <> 0)
     RETURNING 1
 ),
 opened AS (
-    INSERT INTO balances (account, asset, counter, available, locked)
-    SELECT account, asset, counter, available, locked FROM advanced, unnest($2::balances[])
+    INSERT INTO balances (account, asset, available, locked)
+    SELECT account, asset, available, locked FROM touched WHERE fresh
+),
+moved AS (
+    INSERT INTO movements (account, height, positions)
+    SELECT account, $6, positions::int[] FROM touched WHERE positions IS NOT NULL
 ),
 made AS (
     INSERT INTO contracts (id, settlement, leg, payer, payee, asset, quantity,
@@ -73,29 +81,25 @@ made AS (
     SELECT id, settlement, leg, payer, payee, asset, quantity,
         execution_function, execution_digest, cancellation_function, cancellation_digest,
         lock_by, expires_at, locked_at, status, ended_at, key
-    FROM advanced, unnest($3::contracts[])
+    FROM advanced, unnest($2::contracts[])
 ),
 ended AS (
     UPDATE contracts AS c SET status = e.status, ended_at = e.ended_at, key = e.key
-    FROM advanced, unnest($4::ending[]) AS e
+    FROM advanced, unnest($3::ending[]) AS e
     WHERE c.id = e.id AND c.status = 'LOCKED'
     RETURNING 1
 ),
 done AS (
-    INSERT INTO operations (id, digest) SELECT id, digest FROM advanced, unnest($5::operations[])
+    INSERT INTO operations (id, digest) SELECT id, digest FROM advanced, unnest($4::operations[])
 ),
 posted AS (
     INSERT INTO postings (height, position, leaf)
-    SELECT $7, number - 1, leaf
-    FROM advanced, unnest($6::bytea[]) WITH ORDINALITY AS p (leaf, number)
-),
-moved AS (
-    INSERT INTO movements (account, height, positions)
-    SELECT account, height, positions FROM advanced, unnest($14::movements[])
+    SELECT $6, number - 1, leaf
+    FROM advanced, unnest($5::bytea[]) WITH ORDINALITY AS p (leaf, number)
 ),
 sealed AS (
     INSERT INTO blocks (height, previous, root, count, at, hash, signature)
-    SELECT $7, $8, $9, $10, $11, $12, $13 FROM advanced
+    SELECT $6, $7, $8, $9, $10, $11, $12 FROM advanced
 )
 SELECT (SELECT count(*) FROM advanced) AS advanced, (SELECT count(*) FROM debited) AS debited,
        (SELECT count(*) FROM ended) AS ended;

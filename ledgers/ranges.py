@@ -13,6 +13,7 @@ program sees one table.
 """
 
 import asyncio
+import logging
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +22,8 @@ from typing import Any, Final
 
 import asyncpg
 import msgspec
+
+_log = logging.getLogger("ranges")
 
 AHEAD: Final = 2
 """Whole ranges beyond the one that is being written: at the widths below hours at the highest load
@@ -156,7 +159,7 @@ class Ranges:
     async def _keep_ahead(self, history: History) -> None:
         try:
             while name := await self.make_next(history):
-                self._say(f"{history.table} has a new range, {name}")
+                _log.debug("%s has a new range, %s", history.table, name)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             self._say(
                 f"no new range for {history.table} yet, rows go into {history.table}_rest "

@@ -3,7 +3,7 @@
 Everything is set-based: the number of statements does not depend on the number of operations.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from ledgers.administration import (
     RevokeMandate,
 )
 from ledgers.block import Block
-from ledgers.book import SIDES, Book, Effect, Kind, Side
+from ledgers.book import Book, Effect, Kind
 from ledgers.names import is_name, is_uuid
 from ledgers.parties import Balance, Principal
 from ledgers.port import Issue, Lock, Operation, Redeem, Transfer
@@ -30,6 +30,7 @@ MIGRATIONS: Final = Path(__file__).parent / "migrations"
 QUERIES: Final = named_queries(Path(__file__).parent / "queries.sql")
 
 BalanceKey = tuple[AccountId, AssetId]
+Balances = Mapping[BalanceKey, Balance | None]
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,18 +204,19 @@ async def write_batch(
     session: Session,
     block: Block,
     effects: Sequence[Effect],
-    opened: set[BalanceKey],
+    book: Book,
+    before: Balances,
     administration: bytes,
 ) -> bool:
-    """Write what `effects` changed, with their block; `opened` are the balances that had no row.
-    False, and nothing is written, if the head is not any more as the block continues it."""
-    updated, inserted = _balance_rows(effects, opened)
+    """Write what `effects` changed, with their block: the balances of the book, where they were
+    others before. False, and nothing is written, if the head is not any more as the block continues
+    it."""
+    touched, changed = _touched_rows(effects, book, before)
     made, ended = _contract_rows(effects)
     header = block.header
     [counted] = await session.fetch(
         "write_batch",
-        updated,
-        inserted,
+        touched,
         made,
         ended,
         [(effect.id, effect.digest) for effect in effects if effect.htlc is None],
@@ -226,12 +228,11 @@ async def write_batch(
         header.at,
         block.hash,
         block.signature,
-        movement_rows(effects, header.height),
         administration,
     )
     if not counted["advanced"]:
         return False
-    assert counted["debited"] == len(updated), "every balance that was loaded is still there"
+    assert counted["debited"] == changed, "every balance that was loaded is still there"
     assert counted["ended"] == len(ended), "every contract that was open is still open"
     return True
 
@@ -241,19 +242,29 @@ async def write_clock(session: Session, head: Head, at: Instant) -> bool:
     return bool(await session.fetch("write_clock", at, head.hash, head.administration))
 
 
-def _balance_rows(
-    effects: Iterable[Effect], opened: set[BalanceKey]
-) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
-    """Differences, one row per balance: of rows that exist, and of those that do not."""
-    sums: dict[BalanceKey, list[int]] = {}
-    for effect in effects:
-        debit_side, credit_side = SIDES[effect.kind]
-        debit = sums.setdefault((effect.debit, effect.asset), [0, 0])
-        debit[debit_side is Side.LOCKED] -= effect.quantity
-        credit = sums.setdefault((effect.credit, effect.asset), [0, 0])
-        credit[credit_side is Side.LOCKED] += effect.quantity
-    updated = [(*k, None, *s) for k, s in sums.items() if k not in opened and s != [0, 0]]
-    return updated, [(*k, False, *s) for k, s in sums.items() if k in opened]
+def _touched_rows(
+    effects: Sequence[Effect], book: Book, before: Balances
+) -> tuple[list[tuple[Any, ...]], int]:
+    """One row per balance that `effects` moved, and how many rows of the table they change. The
+    first balance of an account has the places of its postings: there is one such row per account
+    and block."""
+    positions = _positions(effects)
+    touched, changed = [], 0
+    for key, was in before.items():
+        now = book.balances[key]
+        if now is was or now is None:
+            continue
+        account, asset = key
+        places = positions.pop(account, None)
+        text = None if places is None else f"{{{','.join(map(str, places))}}}"
+        if was is None:
+            touched.append((account, asset, True, now.available, now.locked, text))
+        else:
+            available, locked = now.available - was.available, now.locked - was.locked
+            touched.append((account, asset, False, available, locked, text))
+            changed += available != 0 or locked != 0
+    assert not positions, "what is moved was looked for"
+    return touched, changed
 
 
 def _contract_rows(
@@ -275,12 +286,17 @@ def _contract_rows(
 
 def movement_rows(effects: Iterable[Effect], height: int) -> list[tuple[Any, ...]]:
     """Which postings of the block belong to each account."""
+    return [(account, height, found) for account, found in _positions(effects).items()]
+
+
+def _positions(effects: Iterable[Effect]) -> dict[AccountId, list[int]]:
     positions: dict[AccountId, list[int]] = {}
     for position, effect in enumerate(effects):
-        positions.setdefault(effect.debit, []).append(position)
-        if effect.credit != effect.debit:
-            positions.setdefault(effect.credit, []).append(position)
-    return [(account, height, found) for account, found in positions.items()]
+        debit, credit = effect.debit, effect.credit
+        positions.setdefault(debit, []).append(position)
+        if credit != debit:
+            positions.setdefault(credit, []).append(position)
+    return positions
 
 
 async def write_act(session: Session, book: Book, act: Act) -> None:

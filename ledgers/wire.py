@@ -54,25 +54,28 @@ class WireStruct(
 
 class HashlockJson(WireStruct, frozen=True, kw_only=True):
     algorithm: Algorithm
-    encoding: Encoding
     digest: Hex
+    encoding: Encoding
 
 
 class TermsJson(WireStruct, frozen=True, kw_only=True):
     """Names are checked where they are converted: ten patterns in the decoder take five times as
-    long as the rest of it, and most names come again and again (`names`)."""
+    long as the rest of it, and most names come again and again (`names`).
 
-    id: str
-    settlement: str
-    leg: str
-    payer: str
-    payee: str
+    The members of what stands in a leaf (this, `HashlockJson`, `block.Leaf`) are in the order of
+    RFC 8785, so that encoding them need not sort them (`block.leaf`)."""
+
     asset: str
-    quantity: Integer
-    execution_lock: HashlockJson
     cancellation_lock: HashlockJson | None = None
-    lock_by: Integer
+    execution_lock: HashlockJson
     expires_at: Integer | None = None
+    id: str
+    leg: str
+    lock_by: Integer
+    payee: str
+    payer: str
+    quantity: Integer
+    settlement: str
 
 
 class LockJson(WireStruct, frozen=True, kw_only=True, tag="lock", tag_field="op"):

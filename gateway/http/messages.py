@@ -34,7 +34,8 @@ DESCRIPTION: Final = (
     "the answer: a receipt (admi.007) or rejection (admi.002) for XML. A message alone is answered "
     "with its own status. A batch is ordered, not atomic: the whole is 202, and each message has "
     "its own result in its place. A repeated (Fr, BizMsgIdr) with the same content gets the first "
-    "answer again, with other content 409 (XDUP). Business refusals follow in the mailbox."
+    "answer again (in XML marked `CpyDplct` DUPL, `PssblDplct` true), and nothing else is done; "
+    "with other content 409 (XDUP). Business refusals follow in the mailbox."
 )
 
 T = TypeVar("T")
@@ -204,13 +205,15 @@ def _result(outcome: Outcome) -> wire.MessageResult:
 
 
 def _answer(call: MessageCall, item: Item, outcome: Outcome) -> str:
-    """The receipt or the rejection, as a whole BizMsg. A receipt is the same each time: its
-    header is made from what was stored."""
+    """The receipt or the rejection, as a whole BizMsg. A receipt is the same each time, made from
+    what was stored; from the second time on its header says so (`PssblDplct`)."""
     related = related_to(item.header) if isinstance(item, Enveloped) else None
     member = call.principal.name
     if isinstance(outcome, Taken):
         at = outcome.receipt.received_at
         head = header(call.desk, member, outcome.id, admi.RECEIPT, at, related)
+        if outcome.is_repeated:
+            head = msgspec.structs.replace(head, possible_duplicate=True)
         return call.desk.sign(member, render.render(outcome.receipt, head))
     now = call.desk.now()
     head = header(call.desk, member, new_id(), admi.REJECTION, now, related)

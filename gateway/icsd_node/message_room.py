@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+import msgspec
+
 from gateway.http.heads import message_id, related_to
 from gateway.icsd_node import answers, orders
 from gateway.icsd_node.message_store import Message, MessageStore, Reply, Waiting
@@ -136,7 +138,8 @@ class MessageRoom:
                 "this BizMsgIdr came before with other content; give a new message a new one",
                 location="/AppHdr/BizMsgIdr",
             )
-        return _received(item, known.id, known.received_at)
+        taken = _received(item, known.id, known.received_at)
+        return msgspec.structs.replace(taken, is_repeated=True)
 
     async def _new(self, by: Principal, item: Enveloped) -> Taken:
         envelope.validate(item, ACCEPTED)

@@ -9,16 +9,15 @@ and what does not answer is cut off hard.
 import asyncio
 import re
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import msgspec
 import nats.errors
-from nats.aio.client import Client
-from nats.aio.msg import Msg
 
+from ledgers.icsd.direct import Direct, Hear, Sent
 from ledgers.icsd.log import LogRefused
 
 CONNECT_SECONDS: Final = 3
@@ -32,14 +31,8 @@ gets through 4 Mbit/s in that time."""
 CLOSE_SECONDS: Final = 1.0
 """For the library's own clean end; then the socket is cut off."""
 
-STATUS: Final = "Status"
-"""The header of a reply that is no message: its number is that of HTTP, as far as there is one."""
-
 _denied = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"').search
 """What the server says, in lower case as the library passes it on."""
-
-Hear = Callable[[Msg], None]
-"""Is given what comes on the subjects listened to."""
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,13 +62,13 @@ class LinkLostError(Exception):
 class _Asked:
     """A question that waits for its replies."""
 
-    def __init__(self, subject: str, enough: Callable[[Msg], bool]) -> None:
+    def __init__(self, subject: str, enough: Callable[[Sent], bool]) -> None:
         self.subject = subject
         self.enough = enough
-        self.replies: list[Msg] = []
+        self.replies: list[Sent] = []
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def take(self, reply: Msg) -> None:
+    def take(self, reply: Sent) -> None:
         self.replies.append(reply)
         if self.enough(reply):
             self.end()
@@ -91,7 +84,7 @@ class _Asked:
 class Link:
     """A live connection. `lost` is set when it is none any more."""
 
-    def __init__(self, client: Client, access: Access) -> None:
+    def __init__(self, client: Direct, access: Access) -> None:
         self.lost = asyncio.Event()
         self._client = client
         self._inbox = f"{access.inbox}.{client._nuid.next().decode()}"
@@ -103,7 +96,7 @@ class Link:
     @classmethod
     async def open(cls, server: str, access: Access, listen: Mapping[str, Hear]) -> "Link":
         """Connect and listen on subjects. Raises LinkLostError; LogRefused if we are not let in."""
-        client = Client()
+        client = Direct()
         link = cls(client, access)
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
@@ -142,9 +135,9 @@ class Link:
         )
 
     async def _listen(self, listen: Mapping[str, Hear]) -> None:
-        await self._client.subscribe(f"{self._inbox}.*", cb=self._on_reply)
+        await self._client.hear(f"{self._inbox}.*", self._on_reply)
         for subject, hear in listen.items():
-            await self._client.subscribe(subject, cb=_passing_on(hear))
+            await self._client.hear(subject, hear)
         # Twice: the library's ping overtakes what was written just before it.
         await self._client.flush(PING_PATIENCE_SECONDS)
         await self._client.flush(PING_PATIENCE_SECONDS)
@@ -163,8 +156,8 @@ class Link:
         *,
         seconds: float,
         headers: dict[str, str] | None = None,
-        enough: Callable[[Msg], bool] = lambda _: True,
-    ) -> list[Msg]:
+        enough: Callable[[Sent], bool] = lambda _: True,
+    ) -> list[Sent]:
         """Publish and gather the replies until one is `enough`, the time is over, or the link is
         lost: what has come until then. Raises LogRefused if we may not publish there."""
         self._numbers += 1
@@ -219,7 +212,7 @@ class Link:
         if writer is not None:
             writer.transport.abort()
 
-    async def _on_reply(self, message: Msg) -> None:
+    def _on_reply(self, message: Sent) -> None:
         asked = self._asked.get(message.subject.rpartition(".")[2])
         if asked is not None:
             asked.take(message)
@@ -240,10 +233,3 @@ class Link:
         for asked in list(self._asked.values()):
             if asked.subject.lower() == subject:
                 asked.end(LogRefused(text))
-
-
-def _passing_on(hear: Hear) -> Callable[[Msg], Awaitable[None]]:
-    async def on_message(message: Msg) -> None:
-        hear(message)
-
-    return on_message

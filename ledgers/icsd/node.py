@@ -186,6 +186,7 @@ class Node:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await self._store.rest()
 
     def _release(self, why: str) -> None:
         self.outbox.fail(why)

@@ -7,8 +7,7 @@ reader in either case.
 
 from typing import Final
 
-from nats.aio.msg import Msg
-
+from ledgers.icsd.direct import Sent
 from ledgers.icsd.log import Message
 
 BYTES_MAX: Final = 16 << 20
@@ -21,9 +20,9 @@ SUBJECT: Final = "Nats-Subject"
 """Headers that a server adds to what it sends of a stream."""
 
 
-def message_of(sent: Msg) -> Message:
+def message_of(sent: Sent) -> Message:
     """A message of the log as a server sends it, asked or not."""
-    headers = sent.headers or {}
+    headers = sent.headers
     return Message(sequence=int(headers[SEQUENCE]), subject=headers[SUBJECT], data=sent.data)
 
 

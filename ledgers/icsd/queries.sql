@@ -10,61 +10,72 @@ SELECT network, registry, step, height, final, place, log, position, chain, chai
        base, base_at, base_cursor, votes_above
 FROM head;
 
--- name: write_step
--- All that one step of the node changed, in one statement: so it is there or it is not, for one
--- round trip and one flush. Rows come as they are now, so nothing depends on what was there. Another
--- process may have written since this one read: then the step would become null, which the column
--- refuses, and with it everything.
+-- name: said
+-- What a step says of blocks and to others. Another process may have written since this one read:
+-- then the step would become null, which the column refuses, and with it everything.
 WITH
 fenced AS (
     UPDATE head SET step = CASE step WHEN $1::bigint - 1 THEN $1 END,
-        height = $2, final = $3, log = $4, position = $5, chain = $6, chain_hash = $7, place = $21,
-        votes_above = $28
+        height = $2, final = $3, log = $4, position = $5, chain = $6, chain_hash = $7, place = $8,
+        votes_above = $9
 ),
 archived AS (
     INSERT INTO network_blocks (height, hash, body, log, position)
-    SELECT height, hash, body, log, position FROM unnest($8::network_blocks[])
+    SELECT height, hash, body, log, position FROM unnest($10::network_blocks[])
 ),
 voted AS (
-    INSERT INTO votes (epoch, height, body) SELECT epoch, height, body FROM unnest($9::votes[])
+    INSERT INTO votes (epoch, height, body) SELECT epoch, height, body FROM unnest($11::votes[])
 ),
 certified AS (
     INSERT INTO certificates (height, body)
-    SELECT height, body FROM unnest($10::certificates[]) ON CONFLICT (height) DO NOTHING
+    SELECT height, body FROM unnest($12::certificates[]) ON CONFLICT (height) DO NOTHING
 ),
 proved AS (
     INSERT INTO evidence (registry, offence, epoch, place, body)
-    SELECT registry, offence, epoch, place, body FROM unnest($11::evidence[])
+    SELECT registry, offence, epoch, place, body FROM unnest($13::evidence[])
     ON CONFLICT DO NOTHING
 ),
-sent AS (
-    DELETE FROM outbox WHERE sequence <= $12
+put_bundle AS (
+    INSERT INTO outbox (sequence, body) SELECT sequence, body FROM unnest($14::outbox[])
+)
+
+-- name: write_said
+-- A step by which nothing becomes final: a vote waits for it.
+-- with: said
+SELECT;
+
+-- name: write_step
+-- All that one step of the node changed, in one statement: so it is there or it is not, for one
+-- round trip and one flush. Rows come as they are now, so nothing depends on what was there.
+-- with: said
+, sent AS (
+    DELETE FROM outbox WHERE sequence <= $15
 ),
 put_accounts AS (
     INSERT INTO accounts (id, owner, blocked, home)
-    SELECT id, owner, blocked, home FROM unnest($13::accounts[])
+    SELECT id, owner, blocked, home FROM unnest($16::accounts[])
     ON CONFLICT (id) DO UPDATE SET blocked = excluded.blocked
 ),
 put_instruments AS (
     INSERT INTO instruments (asset, name, scale, quantity_type, issuer, counter)
-    SELECT asset, name, scale, quantity_type, issuer, counter FROM unnest($14::instruments[])
+    SELECT asset, name, scale, quantity_type, issuer, counter FROM unnest($17::instruments[])
     ON CONFLICT (asset) DO NOTHING
 ),
 put_mandates AS (
     INSERT INTO mandates (account, operator, ceiling, until)
-    SELECT account, operator, ceiling, until FROM unnest($15::mandates[])
+    SELECT account, operator, ceiling, until FROM unnest($18::mandates[])
     ON CONFLICT (account, operator)
     DO UPDATE SET ceiling = excluded.ceiling, until = excluded.until
 ),
 put_balances AS (
     INSERT INTO balances (account, asset, available, locked)
-    SELECT account, asset, available, locked FROM unnest($16::balances[])
+    SELECT account, asset, available, locked FROM unnest($19::balances[])
     ON CONFLICT (account, asset)
     DO UPDATE SET available = excluded.available, locked = excluded.locked
 ),
 put_omnibus AS (
     INSERT INTO omnibus (asset, registry, quantity)
-    SELECT asset, registry, quantity FROM unnest($17::omnibus[])
+    SELECT asset, registry, quantity FROM unnest($20::omnibus[])
     ON CONFLICT (asset, registry) DO UPDATE SET quantity = excluded.quantity
 ),
 put_contracts AS (
@@ -74,37 +85,34 @@ put_contracts AS (
     SELECT id, settlement, leg, payer, payee, asset, quantity,
         execution_function, execution_digest, cancellation_function, cancellation_digest,
         lock_by, expires_at, locked_at, status, ended_at, key
-    FROM unnest($18::contracts[])
+    FROM unnest($21::contracts[])
     ON CONFLICT (id) DO UPDATE
     SET status = excluded.status, ended_at = excluded.ended_at, key = excluded.key
 ),
 put_operations AS (
-    INSERT INTO operations (id, digest) SELECT id, digest FROM unnest($19::operations[])
+    INSERT INTO operations (id, digest) SELECT id, digest FROM unnest($22::operations[])
     ON CONFLICT (id) DO NOTHING
 ),
 put_sequences AS (
     INSERT INTO sequences (registry, sequence, hash)
-    SELECT registry, sequence, hash FROM unnest($20::sequences[])
+    SELECT registry, sequence, hash FROM unnest($23::sequences[])
     ON CONFLICT (registry) DO UPDATE SET sequence = excluded.sequence, hash = excluded.hash
 ),
 gone AS (
     DELETE FROM mandates
-    USING unnest($22::text[], $23::text[]) AS g (account, operator)
+    USING unnest($24::text[], $25::text[]) AS g (account, operator)
     WHERE mandates.account = g.account AND mandates.operator = g.operator
 ),
 sealed AS (
     INSERT INTO blocks (height, previous, root, count, at, hash, signature)
-    SELECT height, previous, root, count, at, hash, signature FROM unnest($24::blocks[])
+    SELECT height, previous, root, count, at, hash, signature FROM unnest($26::blocks[])
 ),
 posted AS (
     INSERT INTO postings (height, position, leaf)
-    SELECT height, position, leaf FROM unnest($25::postings[])
-),
-put_bundle AS (
-    INSERT INTO outbox (sequence, body) SELECT sequence, body FROM unnest($27::outbox[])
+    SELECT height, position, leaf FROM unnest($27::postings[])
 )
 INSERT INTO movements (account, height, positions)
-SELECT account, height, positions FROM unnest($26::movements[]);
+SELECT account, height, positions FROM unnest($28::movements[]);
 
 -- name: load_outbox
 SELECT body FROM outbox ORDER BY sequence;

@@ -44,7 +44,7 @@ PAUSE_SECONDS_MAX: Final = 2.0
 """A registry that waits longer than this to find its database back would hold up the others'
 finality for no reason."""
 
-BOOK: Final = slice(12, 12 + len(tables.TABLES))
+BOOK: Final = slice(15, 15 + len(tables.TABLES))
 """Where the rows of the book stand among the parameters of `write_step`."""
 
 Value = TypeVar("Value")
@@ -165,6 +165,7 @@ class Store:
 
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self.pool = pool
+        self._kept: asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | None = None
         self.waits = 0  # tries that found the database away
 
     async def head(self) -> Head:
@@ -173,23 +174,39 @@ class Store:
 
     async def write(self, step: Step) -> None:
         """Make the step durable, however often the database goes away meanwhile. Raises Fenced."""
-        values = _values(step)
+        query, values = _written(step)
 
         async def once() -> None:
             try:
+                connection = await self._for_steps()
                 if not step.decided:
-                    await self.pool.execute(QUERIES["write_step"], *values)
+                    await connection.execute(query, *values)
                     return
-                async with self.pool.acquire() as connection, connection.transaction():
-                    await connection.execute(QUERIES["write_step"], *values)
+                async with connection.transaction():
+                    await connection.execute(query, *values)
                     for each in step.decided:
                         await connection.execute(QUERIES["put_lineage"], *lineage_values(each))
             except (asyncpg.NotNullViolationError, asyncpg.UniqueViolationError) as error:
                 # Either another process was here, or our own last try came through after all.
                 if await self.head() != step.head:
                     raise Fenced(f"another process writes for this registry: {error}") from error
+            except LOST:
+                await self.rest()
+                raise
 
         await self._persist(once)
+
+    async def _for_steps(self) -> "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]":
+        """One connection for all steps: to take one and give it back costs half a step."""
+        if self._kept is None:
+            self._kept = await self.pool.acquire()
+        return self._kept
+
+    async def rest(self) -> None:
+        """No step is written for now, or the connection is lost: the pool has it back."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            await self.pool.release(kept)
 
     async def replace_bundle(self, sequence: int, signed: bytes) -> None:
         """The same entries, signed for another epoch."""
@@ -341,17 +358,19 @@ def lineage_values(decided: Decided) -> tuple[int, bytes]:
     return following.number, _encode(decided)
 
 
-def _values(step: Step) -> list[Any]:
-    """The parameters of `write_step`."""
+def _written(step: Step) -> tuple[str, list[Any]]:
+    """The statement that writes a step: the short one if nothing becomes final by it."""
+    if step.final:
+        return QUERIES["write_step"], _values(step)
+    return QUERIES["write_said"], _said_values(step)
+
+
+def _said_values(step: Step) -> list[Any]:
+    """The parameters of `write_said`."""
     head = step.head
-    changed = (
-        tables.merged([block.changes for block in step.final])
-        if step.final
-        else Rows(place=head.place)
-    )
     return [
         *(head.step, head.height, head.final, head.log, head.position),
-        *(head.chain, head.chain_hash),
+        *(head.chain, head.chain_hash, _encode(head.place), head.votes_above),
         [
             (b.header.height, b.header.hash, encode_block(archived(b)), head.log, position)
             for b, position in step.blocks
@@ -359,11 +378,21 @@ def _values(step: Step) -> list[Any]:
         [(s.epoch, s.height, pack(signed)) for s, signed in step.votes],
         [(c.statement.height, _encode(c)) for c in step.certificates],
         [(e.registry, e.offence, e.epoch, e.place, _encode(e), None) for e in step.evidence],
+        [] if step.bundle is None else [step.bundle],
+    ]
+
+
+def _values(step: Step) -> list[Any]:
+    """The parameters of `write_step`."""
+    changed = (
+        tables.merged([block.changes for block in step.final])
+        if step.final
+        else Rows(place=step.head.place)
+    )
+    return [
+        *_said_values(step),
         step.sent,
         *tables.book_values(changed),
-        _encode(head.place),
         *tables.gone_mandates(changed),
         *tables.chain_values(step.sealed),
-        [] if step.bundle is None else [step.bundle],
-        head.votes_above,
     ]

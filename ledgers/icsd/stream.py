@@ -21,11 +21,11 @@ from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
-from nats.aio.msg import Msg
 
+from ledgers.icsd.direct import STATUS, Sent
 from ledgers.icsd.entry import MESSAGE_MAX
 from ledgers.icsd.heard import Heard
-from ledgers.icsd.link import STATUS, Access, Link, LinkLostError
+from ledgers.icsd.link import Access, Link, LinkLostError
 from ledgers.icsd.log import (
     Conflict,
     LogBroken,
@@ -288,9 +288,9 @@ class JetStreamLog:
             raise LogUnreachable("the read was not answered")
         return found, True  # its end was lost
 
-    def _more(self, end: Msg) -> bool:
+    def _more(self, end: Sent) -> bool:
         """What the end of a batch says of what comes after it."""
-        headers = end.headers or {}
+        headers = end.headers
         if headers[STATUS] == "404":  # nothing there
             return False
         if headers[STATUS] != "204":  # 204: end of batch
@@ -301,7 +301,7 @@ class JetStreamLog:
         [reply] = await self._ask(self._direct, msgspec.json.encode(asked), ATTEMPT_SECONDS)
         if not _is_status(reply):
             return message_of(reply)
-        status = (reply.headers or {})[STATUS]
+        status = reply.headers[STATUS]
         if status == "404":
             return None
         raise LogUnreachable(f"the read was answered with status {status}")
@@ -331,8 +331,8 @@ class JetStreamLog:
         data: bytes,
         seconds: float,
         headers: dict[str, str] | None = None,
-        enough: Callable[[Msg], bool] = lambda _: True,
-    ) -> list[Msg]:
+        enough: Callable[[Sent], bool] = lambda _: True,
+    ) -> list[Sent]:
         """At least one reply. Raises LogUnreachable, LogRefused."""
         deadline = self._now() + seconds
         link = await self._connected(deadline)
@@ -342,7 +342,7 @@ class JetStreamLog:
         if not replies:
             why = "the link was lost" if link.lost.is_set() else f"no answer in {seconds:.1f} s"
             raise LogUnreachable(why)
-        if (replies[0].headers or {}).get(STATUS) == "503":
+        if replies[0].headers.get(STATUS) == "503":
             raise LogUnreachable(f"stream {self._name} has no leader, or there is none")
         return replies
 
@@ -392,16 +392,17 @@ class JetStreamLog:
             self._why = f"{server}: the link was lost"
             await link.close()
 
-    def _hear_growth(self, sent: Msg) -> None:
-        if (sent.headers or {}).get(STREAM) == self._name:
-            self._pushed.put(message_of(sent))
+    def _hear_growth(self, sent: Sent) -> None:
+        if sent.headers.get(STREAM) == self._name:
+            with suppress(KeyError, ValueError):  # no server of ours: what is missing is asked for
+                self._pushed.put(message_of(sent))
         self._hint()
 
     def _hint(self) -> None:
         for reader in self._readers:
             reader.hint()
 
-    def _hear_vote(self, sent: Msg) -> None:
+    def _hear_vote(self, sent: Sent) -> None:
         for reader in self._readers:
             reader.told(sent.subject, sent.data)
 
@@ -409,5 +410,5 @@ class JetStreamLog:
         return asyncio.get_running_loop().time()
 
 
-def _is_status(reply: Msg) -> bool:
-    return STATUS in (reply.headers or {})
+def _is_status(reply: Sent) -> bool:
+    return STATUS in reply.headers

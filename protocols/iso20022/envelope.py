@@ -105,7 +105,7 @@ def _enveloped(root: etree._Element, raw: bytes) -> Enveloped:
             f"{len(raw)} bytes; at most {MESSAGE_BYTES_MAX} are accepted for one message",
             reference=app_hdr.identifier(element),
         )
-    header = app_hdr.read(element)
+    header = app_hdr.plain(raw) or app_hdr.read(element)
     try:
         document = _only(root, parts, "Document", RejectCode.XSDV)
         if root.tag == _ONE and len(parts) != 2:

@@ -8,17 +8,22 @@ import msgspec
 import pytest
 
 from htlc.contract import Answer, Refusal, Unknown
-from htlc.units import AccountId, HtlcId, Quantity
+from htlc.units import AccountId, AssetId, HtlcId, Quantity
 from ledgers import postgres, store
-from ledgers.administration import Act, OpenAccount, Record
+from ledgers.administration import Act, DefineInstrument, OpenAccount, Record
 from ledgers.block import Seal
-from ledgers.port import Execute, LedgerUnreachable, Lock
+from ledgers.currency import currency
+from ledgers.parties import Balance
+from ledgers.port import Cancel, Execute, Issue, LedgerUnreachable, Lock
 from ledgers.postgres import open_pool, prepare
 from tests.ledgers.proxy import Proxy
 from tests.ledgers.worlds import (
     ALICE_ACCOUNT,
     BOB,
     BOB_ACCOUNT,
+    CANCELLATION_KEY,
+    CENTRAL_BANK,
+    EUR,
     EXECUTION_KEY,
     FUNDS,
     GATEWAY,
@@ -205,6 +210,44 @@ async def test_a_batch_of_refusals_makes_no_block_but_stores_the_time(dsn: str) 
         connection = await asyncpg.connect(dsn)
         assert await connection.fetchval("SELECT clock FROM head") == answer.at == world.clock.at
         await connection.close()
+
+
+async def test_a_block_has_one_row_for_the_postings_of_an_account(dsn: str) -> None:
+    """Whatever the account's balances are that they move: of two assets, one of them new, or one
+    that is in the end as it was."""
+    async with postgres_world(dsn) as world:
+        counter, gbp = AccountId("reserves-gbp"), AssetId("GBP")
+        pound = currency(
+            code="GBP", scale=2, central_bank=CENTRAL_BANK.name, reserves_account=counter
+        )
+        await world.hosted.administer(
+            LEDGER_OPERATOR,
+            [
+                OpenAccount(account=counter, owner=CENTRAL_BANK.name),
+                DefineInstrument(instrument=pound),
+            ],
+        )
+        issued = await world.hosted.submit(
+            CENTRAL_BANK,
+            [
+                Issue(id=f"two-{asset}", account=ALICE_ACCOUNT, asset=asset, quantity=Quantity(7))
+                for asset in (EUR, gbp)
+            ],
+        )
+        terms = world.terms()
+        undone = await world.as_(GATEWAY).apply(
+            [Lock(terms=terms), Cancel(id=terms.id, key=CANCELLATION_KEY)]
+        )
+        assert not any(answer.refusal for answer in (*issued, *undone))  # type: ignore[union-attr]
+        connection = await asyncpg.connect(dsn)
+        rows = await connection.fetch(
+            "SELECT positions FROM movements WHERE account = $1 ORDER BY height", ALICE_ACCOUNT
+        )
+        await connection.close()
+        assert [row["positions"] for row in rows] == [[0], [0, 1], [0, 1]]
+        alice = await world.hosted.account(ALICE_ACCOUNT)
+        assert alice.holdings == {EUR: Balance(FUNDS + 7, 0), gbp: Balance(7, 0)}
+        assert [p.difference for p in await world.hosted.conservation()] == [0, 0]
 
 
 async def test_callers_that_come_together_share_a_transaction(dsn: str) -> None:

@@ -9,10 +9,13 @@ import hashlib
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from ledgers.block import Leaf, SideJson
+from ledgers.wire import HashlockJson, TermsJson
 from tests.ledgers.vectors import FILE, text
 
 VECTORS = json.loads(FILE.read_bytes())
@@ -114,3 +117,10 @@ def test_a_dump_that_was_touched_is_found_out(place: str) -> None:
 
 def test_our_code_makes_just_these_bytes() -> None:
     assert text() == FILE.read_bytes()
+
+
+@pytest.mark.parametrize("struct", [Leaf, SideJson, TermsJson, HashlockJson])
+def test_members_of_a_leaf_are_declared_in_the_order_of_rfc_8785(struct: type) -> None:
+    """They are encoded as declared: another order would be another leaf."""
+    names = [field.encode_name for field in msgspec.structs.fields(struct)]
+    assert names == sorted(names)

@@ -126,6 +126,13 @@ def message(written: str, of: str = "sese.023.001.11", sender: str = SELLER) -> 
     return business_message(header(of, sender), written).encode()
 
 
+def marked_repeated(answer: str) -> str:
+    """An answer as it is when it is given again: the same but for its header, which says so."""
+    first = "<PssblDplct>false</PssblDplct>"
+    assert answer.count(first) == 1, answer
+    return answer.replace(first, "<CpyDplct>DUPL</CpyDplct><PssblDplct>true</PssblDplct>")
+
+
 def delivery() -> SettlementInstruction:
     """A delivery against payment without optional fields."""
     return SettlementInstruction(

@@ -16,7 +16,7 @@ from protocols.iso20022.sese023_write import encode
 from tests.gateway.http.client import Answer
 from tests.gateway.http.conftest import BATCH_MAX, BODY_BYTES_MAX, Served
 from tests.gateway.http.fake import BUYER, GATEWAY, SELLER
-from tests.protocols.samples import delivery, header
+from tests.protocols.samples import delivery, header, marked_repeated
 
 XML = exchange.XML
 JSON = exchange.ISO_JSON_FORM
@@ -72,10 +72,15 @@ async def test_the_receipt_relates_to_the_header_received(served: Served) -> Non
     assert related.created_at == header().created_at
 
 
-async def test_a_repetition_gets_the_same_answer_byte_for_byte(served: Served) -> None:
+async def test_a_repetition_gets_the_same_answer_marked_as_one(served: Served) -> None:
     first = await send(served, message("M1"))
-    again = await send(served, message("M1", possible_duplicate=True))
-    assert (again.status, again.body) == (202, first.body)
+    marked = marked_repeated(first.text).encode()
+    for is_marked in (True, False):  # by its sender
+        again = await send(served, message("M1", possible_duplicate=is_marked))
+        assert (again.status, again.body) == (202, marked)
+    batch = await send(served, message("M2", possible_duplicate=True), message("M2"))
+    heads = [item.header for item in envelope.split(batch.body) if isinstance(item, Enveloped)]
+    assert [head.possible_duplicate for head in heads] == [False, True]
 
 
 async def test_other_content_is_409_with_a_rejection_as_body(served: Served) -> None:

@@ -33,6 +33,7 @@ from tests.gateway.icsd_node.desk import (
 )
 from tests.ledgers.icsd.registries import Registry
 from tests.ledgers.worlds import ManualClock
+from tests.protocols.samples import marked_repeated
 
 
 async def test_orders_are_done_by_the_network_and_confirmed(
@@ -95,7 +96,8 @@ async def test_a_message_is_done_once_and_other_content_is_refused(
     async with life(four, clock) as desk:
         first = await desk.send(movement("M1"))
         await desk.told(1)
-        assert await desk.send(movement("M1")) == first
+        status, receipt = first
+        assert await desk.send(movement("M1")) == (status, marked_repeated(receipt))
         status, body = await desk.send(movement("M1", quantity="7"))
         assert status == 409 and ">XDUP<" in body
         assert await desk.balance(SECOND_ACCOUNT) == Balance(100_00)

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from nats.aio.msg import Msg
 
 from gateway.embedded.nats_settings import new_seed
+from ledgers.icsd.direct import Sent
 from ledgers.icsd.entry import MESSAGE_MAX
 from ledgers.icsd.link import Access
 from ledgers.icsd.log import (
@@ -118,7 +118,7 @@ async def test_what_is_new_is_read_without_being_asked_for(
     ours, theirs = await log_of_one.open("A"), await log_of_one.open("B")
     assert not await theirs.read(1, 9)
 
-    async def unanswered(*_: object, **__: object) -> list[Msg]:
+    async def unanswered(*_: object, **__: object) -> list[Sent]:
         raise LogUnreachable("asked")
 
     monkeypatch.setattr(theirs, "_ask", unanswered)
