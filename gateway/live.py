@@ -13,11 +13,11 @@ from htlc.events import Event, Learned
 from htlc.leg import LegStatus
 from htlc.settlement import Phase, Settlement
 from htlc.swap import LockProtocol
-from htlc.units import LedgerId
+from htlc.units import LedgerId, Value
 from ledgers.trace import Trace
 
 
-class Advice(msgspec.Struct, frozen=True, kw_only=True):
+class Advice(Value, frozen=True, kw_only=True):
     """What goes out with an entry, in the same transaction."""
 
     notices: tuple[Notice, ...] = ()

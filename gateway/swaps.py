@@ -10,6 +10,7 @@ from gateway.journal import Notice
 from gateway.live import NOTHING, Advice
 from htlc.settlement import Phase, Settlement
 from htlc.swap import Swap
+from htlc.units import Value
 from protocols.iso20022.lexical import instant_text
 
 DEFINITION: Final = "lockstep.settlement.1"
@@ -17,7 +18,7 @@ DEFINITION: Final = "lockstep.settlement.1"
 _encoder = msgspec.json.Encoder()
 
 
-class LegNotice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class LegNotice(Value, frozen=True, kw_only=True, omit_defaults=True):
     """How one leg ended."""
 
     leg: str
@@ -28,7 +29,7 @@ class LegNotice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ended_at: str | None = None
 
 
-class SettlementNotice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class SettlementNotice(Value, frozen=True, kw_only=True, omit_defaults=True):
     """What became of a settlement. `final`: there will be no other one."""
 
     settlement: str

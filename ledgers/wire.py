@@ -23,6 +23,7 @@ from htlc.units import (
     LegId,
     Quantity,
     SettlementId,
+    Value,
 )
 from ledgers.names import NAME_PATTERN, UUID_PATTERN, is_leg, is_name, is_uuid
 from ledgers.port import Cancel, Execute, Issue, Lock, Operation, Redeem, Refund, Transfer
@@ -43,7 +44,7 @@ class WireError(Exception):
 
 
 class WireStruct(
-    msgspec.Struct,
+    Value,
     frozen=True,
     kw_only=True,
     forbid_unknown_fields=True,  # a field we would ignore may be one the sender relies on
