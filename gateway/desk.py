@@ -247,7 +247,7 @@ class Desk(Correspondence):
         )
 
     def _party_faults(self, member: str, swap: Swap) -> tuple[Fault, ...]:
-        if MemberId(member) not in swap.parties:
+        if not swap.has_party(member):
             return (Fault(field="legs", rule=f"the sender {member} is a party of the swap"),)
         return self._rulebook.swap_faults(swap)
 

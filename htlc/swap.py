@@ -81,7 +81,14 @@ class Swap(Value, frozen=True, kw_only=True):
 
     @property
     def parties(self) -> frozenset[MemberId]:
-        return self.payers.union([leg.payee.member for leg in self.legs])
+        return frozenset([side.member for leg in self.legs for side in (leg.payer, leg.payee)])
+
+    def has_party(self, member: str) -> bool:
+        """Whether a member pays or is paid something."""
+        for leg in self.legs:  # noqa: SIM110 - asked of every proposal
+            if member in (leg.payer.member, leg.payee.member):
+                return True
+        return False
 
 
 class Fault(Value, frozen=True, kw_only=True):
