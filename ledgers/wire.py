@@ -6,6 +6,7 @@ content, so the notation serves the HTTP contract, the leaves of blocks and the 
 Bad notation raises `WireError`, which names the field and the rule that it breaks.
 """
 
+from functools import lru_cache
 from typing import Annotated, Final
 
 import msgspec
@@ -22,6 +23,7 @@ from htlc.units import (
     LegId,
     Quantity,
     SettlementId,
+    Value,
 )
 from ledgers.names import NAME_PATTERN, UUID_PATTERN, is_leg, is_name, is_uuid
 from ledgers.port import Cancel, Execute, Issue, Lock, Operation, Redeem, Refund, Transfer
@@ -42,7 +44,7 @@ class WireError(Exception):
 
 
 class WireStruct(
-    msgspec.Struct,
+    Value,
     frozen=True,
     kw_only=True,
     forbid_unknown_fields=True,  # a field we would ignore may be one the sender relies on
@@ -249,6 +251,11 @@ def operation_of(wire: OperationJson) -> Operation:
             return kind(id=id, account=AccountId(account), asset=AssetId(asset), quantity=quantity)
 
 
+@lru_cache(maxsize=256)  # the answers of a block were given at one time
+def _instant(text: str, field: str) -> Instant:
+    return Instant(integer(text, field))
+
+
 def htlc_of(wire: HtlcJson, known: Terms | None = None) -> Htlc:
     """`known` are the terms to be taken where none are told."""
     ended, key = wire.ended_at, wire.key
@@ -258,8 +265,8 @@ def htlc_of(wire: HtlcJson, known: Terms | None = None) -> Htlc:
     return Htlc(
         terms=terms,
         status=wire.status,
-        locked_at=Instant(integer(wire.locked_at, "locked_at")),
-        ended_at=None if ended is None else Instant(integer(ended, "ended_at")),
+        locked_at=_instant(wire.locked_at, "locked_at"),
+        ended_at=None if ended is None else _instant(ended, "ended_at"),
         key=None if key is None else octets(key, "key"),
     )
 
@@ -271,7 +278,7 @@ def answer_of(wire: AnswerJson, known: Terms | None = None) -> Answer | Unknown:
     if wire.at is None:
         raise WireError("at", "an answer carries the ledger's time")
     return Answer(
-        at=Instant(integer(wire.at, "at")),
+        at=_instant(wire.at, "at"),
         final=wire.final is True,  # an answer that does not say so is not final
         htlc=None if wire.htlc is None else htlc_of(wire.htlc, known),
         refusal=wire.refusal,
