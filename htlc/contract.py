@@ -13,6 +13,9 @@ is exact: a lock needs `now < lock_by`, a claim `now < expires_at`, a refund `no
 all on the ledger's own clock. A contract is never forgotten; an ended one answers with how it ended
 and with the key that opened it.
 
+All of this is frozen and points to nothing that could point back: the garbage collector need not
+know of it (`gc=False`), which makes it smaller and quicker to make.
+
 What a ledger says is an `Answer`: what IS, and beside it why it would not do what it was asked. A
 refusal is therefore a fact like any other: ALREADY_EXECUTED to a cancel tells the outcome.
 """
@@ -25,7 +28,7 @@ from htlc.hashlock import Hashlock
 from htlc.units import AccountId, AssetId, HtlcId, Instant, LegId, Quantity, SettlementId
 
 
-class Terms(msgspec.Struct, frozen=True, kw_only=True):
+class Terms(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a lock says, agreed before it is made and never changed.
 
     `execution_lock` opens towards the payee, `cancellation_lock` back to the payer; `lock_by` and
@@ -50,7 +53,7 @@ class Status(StrEnum):
     CANCELLED = "CANCELLED"
 
 
-class Htlc(msgspec.Struct, frozen=True, kw_only=True):
+class Htlc(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A contract on a ledger. `key` is the preimage that ended it; an ended contract without one
     was refunded by the clock."""
 
@@ -105,7 +108,7 @@ LASTING: frozenset[Refusal] = frozenset(
 """The refusals of a lock that lead to CANCEL (design rule 3); all others are tried again."""
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a ledger says about one operation or one contract.
 
     `at` is the ledger's clock, read in the same serial state as the rest; `final` says that nothing
@@ -117,7 +120,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     refusal: Refusal | None = None
 
 
-class Unknown(msgspec.Struct, frozen=True, kw_only=True):
+class Unknown(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """No answer (cut connection, deadline, overload): no fact, and it opens no key."""
 
     why: str = ""

@@ -43,7 +43,7 @@ class Encoding(StrEnum):
     __hash__ = str.__hash__
 
 
-class HashFunction(msgspec.Struct, frozen=True, kw_only=True):
+class HashFunction(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How a ledger turns a preimage into a digest."""
 
     algorithm: Algorithm = Algorithm.SHA256
@@ -61,7 +61,7 @@ class HashFunction(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Hashlock(msgspec.Struct, frozen=True, kw_only=True):
+class Hashlock(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A lock that opens for whoever shows the preimage of `digest`."""
 
     algorithm: Algorithm
