@@ -28,7 +28,7 @@ from htlc.units import (
 from ledgers.names import NAME_PATTERN, UUID_PATTERN, is_leg, is_name, is_uuid
 from ledgers.port import Cancel, Execute, Issue, Lock, Operation, Redeem, Refund, Transfer
 
-Uuid = Annotated[str, msgspec.Meta(pattern=UUID_PATTERN)]
+Uuid = Annotated[HtlcId, msgspec.Meta(pattern=UUID_PATTERN)]
 Name = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
 Integer = Annotated[str, msgspec.Meta(max_length=19)]  # 2^63 - 1 has 19 digits
 Hex = Annotated[str, msgspec.Meta(max_length=256)]  # a key of a wrong length is still answered
@@ -49,6 +49,7 @@ class WireStruct(
     kw_only=True,
     forbid_unknown_fields=True,  # a field we would ignore may be one the sender relies on
     omit_defaults=True,  # absent is left out, so that there is one spelling
+    gc=False,  # smaller, and never searched for cycles: what is decoded and frozen can be in none
 ):
     """What all structs on the wire have in common."""
 
@@ -66,17 +67,17 @@ class TermsJson(WireStruct, frozen=True, kw_only=True):
     The members of what stands in a leaf (this, `HashlockJson`, `block.Leaf`) are in the order of
     RFC 8785, so that encoding them need not sort them (`block.leaf`)."""
 
-    asset: str
+    asset: AssetId
     cancellation_lock: HashlockJson | None = None
     execution_lock: HashlockJson
     expires_at: Integer | None = None
-    id: str
-    leg: str
+    id: HtlcId
+    leg: LegId
     lock_by: Integer
-    payee: str
-    payer: str
+    payee: AccountId
+    payer: AccountId
     quantity: Integer
-    settlement: str
+    settlement: SettlementId
 
 
 class LockJson(WireStruct, frozen=True, kw_only=True, tag="lock", tag_field="op"):
@@ -179,12 +180,12 @@ def terms_of(wire: TermsJson) -> Terms:
     if not _well_named(wire):
         raise _misnamed(wire)
     return Terms(
-        id=HtlcId(wire.id),
-        settlement=SettlementId(wire.settlement),
-        leg=LegId(wire.leg),
-        payer=AccountId(wire.payer),
-        payee=AccountId(wire.payee),
-        asset=AssetId(wire.asset),
+        id=wire.id,
+        settlement=wire.settlement,
+        leg=wire.leg,
+        payer=wire.payer,
+        payee=wire.payee,
+        asset=wire.asset,
         quantity=Quantity(integer(wire.quantity, "terms.quantity")),
         execution_lock=_hashlock(wire.execution_lock, "terms.execution_lock.digest"),
         cancellation_lock=None
@@ -228,11 +229,11 @@ def operation_of(wire: OperationJson) -> Operation:
         case LockJson(terms=terms):
             return Lock(terms=terms_of(terms))
         case ExecuteJson(id=id, key=key):
-            return Execute(id=HtlcId(id), key=octets(key, "key"))
+            return Execute(id=id, key=octets(key, "key"))
         case CancelJson(id=id, key=key):
-            return Cancel(id=HtlcId(id), key=octets(key, "key"))
+            return Cancel(id=id, key=octets(key, "key"))
         case RefundJson(id=id):
-            return Refund(id=HtlcId(id))
+            return Refund(id=id)
         case TransferJson(id=id, debit=debit, credit=credit, asset=asset):
             quantity = Quantity(integer(wire.quantity, "quantity"))
             return Transfer(
