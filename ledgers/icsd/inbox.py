@@ -3,7 +3,6 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final
 
 from htlc.units import Instant
@@ -57,7 +56,7 @@ class Inbox:
                 pause = min(2 * pause, PAUSE_SECONDS_MAX)
                 continue
             if ended:
-                await _wait(self._grown, POLL_SECONDS)
+                await came(self._grown, POLL_SECONDS)
             while len(self.messages) >= MESSAGES_MAX:
                 self._taken.clear()
                 await self._taken.wait()
@@ -92,7 +91,12 @@ class Inbox:
         return self.messages.popleft()
 
 
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()
+async def came(event: asyncio.Event, seconds: float) -> None:
+    """Wait for the event; if nothing else has set it by then, it is set."""
+    if event.is_set():
+        return
+    timer = asyncio.get_running_loop().call_later(seconds, event.set)
+    try:
+        await event.wait()
+    finally:
+        timer.cancel()

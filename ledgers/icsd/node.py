@@ -24,7 +24,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from typing import Final
 
 from htlc.contract import Htlc
@@ -44,7 +43,7 @@ from ledgers.icsd.entry import (
     vote_subject,
 )
 from ledgers.icsd.epoch import RegistryId
-from ledgers.icsd.inbox import Inbox
+from ledgers.icsd.inbox import Inbox, came
 from ledgers.icsd.log import LogBroken, LogRefused
 from ledgers.icsd.outbox import Outbox
 from ledgers.icsd.part import Numbers, Part
@@ -270,22 +269,23 @@ class Node:
         replica, head = self.replica, self.head
         applied = [each for each in self._unfinal if each[0].header.height > head.height]
         final = [block for block, _ in self._unfinal if block.header.height <= replica.final]
+        votes, certificates = self._to_vote(), self._certificates(applied)
+        evidence, bundle = self._new_evidence(), self.outbox.next()
+        if not (applied or final or votes or certificates or evidence or bundle):
+            return None
         step = Step(
             head=head,
             blocks=applied,
-            votes=self._to_vote(),
-            certificates=self._certificates(applied),
-            evidence=self._new_evidence(),
+            votes=votes,
+            certificates=certificates,
+            evidence=evidence,
             final=final,
             sealed=sealed(self._seal, head.chain, head.chain_hash, final),
             decided=self.past.decided([b for b, _ in self._unfinal], replica.certified),
             sent=max((o.sequence for o in self._own(final)), default=0),
-            bundle=self.outbox.next(),
+            bundle=bundle,
         )
-        said = step.votes or step.certificates or step.evidence or step.bundle
-        if not (applied or final or said):
-            return None
-        step.head = head_after(head, step, self.replica.votes_above)
+        step.head = head_after(head, step, replica.votes_above)
         return step
 
     def _to_vote(self) -> list[tuple[Statement, Signed]]:
@@ -351,7 +351,7 @@ class Node:
 
     async def _tell(self) -> None:
         while True:
-            await _either(self._voted, TELL_SECONDS)
+            await came(self._voted, TELL_SECONDS)
             self._voted.clear()
             await self._mark()
             is_needed = self._certified < self.replica.view.height
@@ -369,12 +369,14 @@ class Node:
         while True:
             self._turned.clear()
             now, waiting = self._clock(), bool(self._times)
-            cut = self.replica.to_cut(now, waiting)
-            if cut is not None:
-                await self._publish(cut)
             due = self.replica.cut_due(now, waiting)
+            if due is not None and due <= now:
+                cut = self.replica.to_cut(now, waiting)
+                assert cut is not None, "it is due"
+                await self._publish(cut)
+                due = self.replica.cut_due(now, waiting)
             seconds = LOOK_SECONDS_MAX if due is None else (due - now) / SECOND
-            await _either(self._turned, min(max(seconds, LOOK_SECONDS), LOOK_SECONDS_MAX))
+            await came(self._turned, min(max(seconds, LOOK_SECONDS), LOOK_SECONDS_MAX))
 
     async def _publish(self, cut: Cut) -> None:
         """Whatever becomes of it, the log will tell: another registry's may have been first."""
@@ -383,10 +385,3 @@ class Node:
         await self._log.append(
             CUT_SUBJECT, pack(signed), id=signed.hash.hex(), after=self.replica.guard
         )
-
-
-async def _either(event: asyncio.Event, seconds: float) -> None:
-    """Wait for the event, but not longer than that."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()

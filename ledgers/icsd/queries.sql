@@ -40,7 +40,7 @@ put_bundle AS (
 )
 
 -- name: write_said
--- A step by which nothing becomes final: a vote waits for it.
+-- A step that changes no row of the book: a vote waits for most of them.
 -- with: said
 SELECT;
 

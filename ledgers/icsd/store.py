@@ -359,8 +359,8 @@ def lineage_values(decided: Decided) -> tuple[int, bytes]:
 
 
 def _written(step: Step) -> tuple[str, list[Any]]:
-    """The statement that writes a step: the short one if nothing becomes final by it."""
-    if step.final:
+    """The statement that writes a step: the short one if nothing in the book becomes final."""
+    if any(block.messages for block in step.final):
         return QUERIES["write_step"], _values(step)
     return QUERIES["write_said"], _said_values(step)
 
