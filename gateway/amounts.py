@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from htlc.swap import Amount, Party, Swap, dvp
-from htlc.units import SettlementId
+from htlc.units import SettlementId, Value
 
 SECURITIES: Final = 0
 CASH: Final = 1
@@ -16,7 +16,7 @@ Holding = tuple[str, str, str]
 """A ledger, an account on it, and an asset."""
 
 
-class Amounts(msgspec.Struct, frozen=True, kw_only=True):
+class Amounts(Value, frozen=True, kw_only=True):
     """What a pair moves, in integers, and from which accounts to which (reference data)."""
 
     securities: Amount

@@ -192,8 +192,11 @@ class Attempts:
         state = before = propose(proposed)
         events: tuple[Event, ...] = (proposed,)
         if opened is not None:
-            state, requests = cancellations.asked(evolve(state, opened), cancelling)
-            events = (proposed, opened, *requests)
+            state = evolve(state, opened)
+            events = (proposed, opened)
+            if cancelling:
+                state, requests = cancellations.asked(state, cancelling)
+                events += requests
             notices = (*notices, *origin.advise(before, state).notices)
         entry = Entry(
             settlement=proposed.swap.id,

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from gateway.sql import column
+from gateway.sql import SEPARATOR, column
 from htlc.units import SettlementId
 
 if TYPE_CHECKING:
     from gateway.journal import Entry, Notice, Opening
 
-_encode: Final = msgspec.json.Encoder().encode
+_lines: Final = msgspec.json.Encoder().encode_lines
 
 
 def party_columns(openings: "Sequence[Opening]") -> tuple[str, str]:
@@ -29,7 +29,8 @@ def entry_columns(entries: "Sequence[Entry]") -> tuple[str, ...]:
         column([entry.sequence for entry in entries]),
         column([entry.decision for entry in entries]),
         column([entry.phase for entry in entries]),
-        column([_encode(entry.events).decode() for entry in entries]),
+        # A line each, and no JSON holds a line feed or a separator (RFC 8259, section 7).
+        _lines([entry.events for entry in entries]).decode()[:-1].replace("\n", SEPARATOR),
     )
 
 

@@ -231,11 +231,14 @@ class Desk(Correspondence):
         faults = swaps.check(swap, legs_max=self._legs_max) or self._party_faults(member, swap)
         if faults:
             return Refused(faults=faults)
-        consents = self._rulebook.attorneys(swap) | ({MemberId(member)} & swap.payers)
+        payers = swap.payers
+        consents = self._rulebook.attorneys(payers)
+        if member in payers:
+            consents |= {MemberId(member)}
         drawn = self._runner.agreements.draw(swap, heard)
         if isinstance(drawn, tuple):
             return Refused(faults=drawn)
-        agreed = consents >= swap.payers
+        agreed = consents >= payers
         return Proposal(
             swap=swap if agreed else self._rulebook.with_consent_time(swap),
             digest=digest,
@@ -244,9 +247,9 @@ class Desk(Correspondence):
         )
 
     def _party_faults(self, member: str, swap: Swap) -> tuple[Fault, ...]:
-        if MemberId(member) not in swap.parties:
+        if not swap.has_party(member):
             return (Fault(field="legs", rule=f"the sender {member} is a party of the swap"),)
-        return tuple(self._rulebook.swap_faults(swap))
+        return self._rulebook.swap_faults(swap)
 
     async def _consented(self, principal: Principal, view: View) -> View:
         """Posting the same terms again is consent, where one was missing."""

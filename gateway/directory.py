@@ -29,6 +29,12 @@ class Directory:
     def __init__(self, settings: Settings) -> None:
         self._members = {bic11(member.bic): member for member in settings.members}
         self._ledgers = settings.ledgers
+        self._accounts_of = frozenset(
+            (ledger, bic, account)
+            for bic, member in self._members.items()
+            for ledger, accounts in member.accounts.items()
+            for account in accounts
+        )
         self.descriptions: dict[LedgerId, Description] = {}
         self.distrusted: dict[str, str] = {}  # ledgers that failed the preflight, and why
         #: What is not reconciled, by ledger and asset (empty: the whole ledger): no new locks.
@@ -107,6 +113,10 @@ class Directory:
         if named is not None:
             return AccountId(named) if named in accounts else None
         return AccountId(accounts[0]) if accounts else None
+
+    def is_account(self, ledger: LedgerId, party: Party) -> bool:
+        """Whether the account is this member's, on that ledger."""
+        return (ledger, bic11(party.member), party.account) in self._accounts_of
 
     def owner(self, ledger: LedgerId, account: AccountId) -> MemberId | None:
         """The member whose account it is."""

@@ -19,7 +19,7 @@ from htlc.contract import Refusal
 from htlc.events import Decided
 from htlc.settlement import Settlement
 from htlc.swap import Amount, Party, Swap, pvp
-from htlc.units import SettlementId
+from htlc.units import SettlementId, Value
 from protocols.iso20022.codes import DeniedReason, PendingReason
 from protocols.iso20022.fx import (
     FxLockStatus,
@@ -34,7 +34,7 @@ from protocols.iso20022.lexical import bic11
 from protocols.iso20022.lock_block import LockBlock, LockStatus
 
 
-class FxSide(msgspec.Struct, frozen=True, kw_only=True):
+class FxSide(Value, frozen=True, kw_only=True):
     """One trade of a pair: ours for it, whose, and what replies to it relate to."""
 
     id: str
@@ -84,7 +84,7 @@ def status(
     )
 
 
-class FxAmounts(msgspec.Struct, frozen=True, kw_only=True):
+class FxAmounts(Value, frozen=True, kw_only=True):
     """What a pair exchanges, in integers, and from which accounts to which (reference data). The
     parties have their account on the ledger of A's gift, then on that of B's."""
 
@@ -148,7 +148,7 @@ LASTING: Final = {
 """A state of the locks that lasts, as `SubStsCd`; the leg and lock state told with it."""
 
 
-class FxPair(msgspec.Struct, frozen=True, kw_only=True):
+class FxPair(Value, frozen=True, kw_only=True):
     """Two trades that match."""
 
     id: str

@@ -6,11 +6,10 @@ The judgement is pure (`Inbox`); `known` and `store` are its two ends in the dat
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-import msgspec
-
 from gateway.journal import QUERIES
 from gateway.port import Taken
 from gateway.sql import Connection, column
+from htlc.units import Value
 from protocols.iso20022 import envelope, inbound, json_form
 from protocols.iso20022.advice import Receipt
 from protocols.iso20022.envelope import ACCEPTED, Enveloped
@@ -26,7 +25,7 @@ them may name a near miss. Where there are more, a party has thousands unmatched
 told CMIS if none of these is near."""
 
 
-class Arrival(msgspec.Struct, frozen=True, kw_only=True):
+class Arrival(Value, frozen=True, kw_only=True):
     """A valid message of a member, read; `refusal` is what its own content deserves."""
 
     id: str
@@ -53,7 +52,7 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
         return self.content
 
 
-class Earlier(msgspec.Struct, frozen=True, kw_only=True):
+class Earlier(Value, frozen=True, kw_only=True):
     """A message that came before under the same key."""
 
     id: str

@@ -14,7 +14,7 @@ from gateway.port import Conflict, Taken
 from gateway.sql import Connection
 from htlc.events import Event
 from htlc.swap import Swap
-from htlc.units import MemberId, SettlementId
+from htlc.units import MemberId, SettlementId, Value
 from ledgers.trace import Trace
 from protocols.iso20022.errors import ProtocolError
 
@@ -41,7 +41,7 @@ class MessageJob(msgspec.Struct, frozen=True, kw_only=True):
     trace: Trace | None = None
 
 
-class Proposal(msgspec.Struct, frozen=True, kw_only=True):
+class Proposal(Value, frozen=True, kw_only=True):
     """A sound swap, the digest of its terms as posted, who consents, and the event that opens it
     at once if everybody does."""
 

@@ -22,7 +22,7 @@ from gateway.sql import Connection, Executor, Pool, Record, column, octets
 from htlc.coordinator import evolve, propose
 from htlc.events import Decision, Event, Proposed
 from htlc.settlement import Phase, Settlement
-from htlc.units import SettlementId
+from htlc.units import SettlementId, Value
 from ledgers.queries import named_queries
 
 QUERIES: Final = named_queries(Path(__file__).with_name("queries.sql"))
@@ -47,7 +47,7 @@ CHANNEL: Final = "lockstep_journal"
 _events = msgspec.json.Decoder(tuple[Event, ...])
 
 
-class Notice(msgspec.Struct, frozen=True, kw_only=True):
+class Notice(Value, frozen=True, kw_only=True):
     """A message for a member's mailbox. `content` is the typed message as JSON text."""
 
     member: str
@@ -59,7 +59,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     content: str
 
 
-class PendingPair(msgspec.Struct, frozen=True, kw_only=True):
+class PendingPair(Value, frozen=True, kw_only=True):
     """A matched pair that waits: what both sides were last told (the first side's reason code and
     the second's, pending or failing) and on which business day, and when to try again."""
 
@@ -87,14 +87,14 @@ class PendingPair(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class PairEnd(msgspec.Struct, frozen=True, kw_only=True):
+class PairEnd(Value, frozen=True, kw_only=True):
     """A pair is over, and a party has asked for its cancellation: there are answers to give."""
 
     pair: str
     settled: bool
 
 
-class PaymentEnd(msgspec.Struct, frozen=True, kw_only=True):
+class PaymentEnd(Value, frozen=True, kw_only=True):
     """A payment order is over: SETTLED or REJECTED."""
 
     payment: str
@@ -105,7 +105,7 @@ Conclude = Callable[[Connection, Sequence[PairEnd], int], Awaitable[None]]
 """Gives those answers, at an instant (UTC nanoseconds), in the transaction of the end."""
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class Entry(Value, frozen=True, kw_only=True):
     """What one settlement appends: events, and what goes out because of them."""
 
     settlement: SettlementId
@@ -121,7 +121,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     payments: tuple[PaymentEnd, ...] = ()
 
 
-class Opening(msgspec.Struct, frozen=True, kw_only=True):
+class Opening(Value, frozen=True, kw_only=True):
     """A settlement that is new: its row, its parties, and its first entry."""
 
     entry: Entry
@@ -132,7 +132,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int | None = None
 
 
-class Loaded(msgspec.Struct, frozen=True, kw_only=True):
+class Loaded(Value, frozen=True, kw_only=True):
     """A settlement as its journal tells it."""
 
     state: Settlement

@@ -18,7 +18,7 @@ from gateway.gathering import Gathering
 from gateway.telemetry import logs, spans
 from htlc.contract import Answer, Unknown
 from htlc.coordinator import Clock
-from htlc.units import Duration, HtlcId, Instant, LedgerId, SettlementId
+from htlc.units import Duration, HtlcId, Instant, LedgerId, SettlementId, Value
 from ledgers.books import KeptLedger
 from ledgers.distribution import SIZES, Distribution
 from ledgers.icsd.nodes import NetworkLedger
@@ -38,7 +38,7 @@ Key = tuple[int, str]
 """A leg and the name of a command: what is in flight, or held, once at most."""
 
 
-class Task(msgspec.Struct, frozen=True, kw_only=True):
+class Task(Value, frozen=True, kw_only=True):
     """One thing to ask a ledger. `operation` None is a look at the contract."""
 
     settlement: SettlementId

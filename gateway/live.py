@@ -13,11 +13,11 @@ from htlc.events import Event, Learned
 from htlc.leg import LegStatus
 from htlc.settlement import Phase, Settlement
 from htlc.swap import LockProtocol
-from htlc.units import LedgerId
+from htlc.units import LedgerId, Value
 from ledgers.trace import Trace
 
 
-class Advice(msgspec.Struct, frozen=True, kw_only=True):
+class Advice(Value, frozen=True, kw_only=True):
     """What goes out with an entry, in the same transaction."""
 
     notices: tuple[Notice, ...] = ()
@@ -25,6 +25,10 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
     settled_pair: str | None = None
     end: PairEnd | None = None
     payments: tuple[PaymentEnd, ...] = ()
+
+
+NOTHING: Final = Advice()
+"""Most entries are news for the journal only."""
 
 
 class Origin(Protocol):

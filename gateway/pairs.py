@@ -19,7 +19,7 @@ from htlc.contract import Refusal
 from htlc.events import Decided
 from htlc.leg import LegState
 from htlc.settlement import Settlement
-from htlc.units import SettlementId
+from htlc.units import SettlementId, Value
 from protocols.iso20022 import render
 from protocols.iso20022.advice import (
     Confirmation,
@@ -53,7 +53,7 @@ high, 0004 normal)."""
 _encoder = msgspec.json.Encoder()
 
 
-class Side(msgspec.Struct, frozen=True, kw_only=True):
+class Side(Value, frozen=True, kw_only=True):
     """One instruction of a pair: ours for it, whose, and what replies to it relate to."""
 
     id: str
@@ -170,7 +170,7 @@ class MatchedPair(Protocol):
         ...
 
 
-class Pair(msgspec.Struct, frozen=True, kw_only=True):
+class Pair(Value, frozen=True, kw_only=True):
     """Two securities instructions that match."""
 
     id: str

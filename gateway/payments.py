@@ -14,6 +14,7 @@ from gateway.cash import CashLeg, Ordered, cash_legs
 from gateway.journal import QUERIES, Notice, deliver
 from gateway.pairs import MatchedPair, MatchedSide, Side, notice
 from gateway.sql import Connection, Executor, Record, column
+from htlc.units import Value
 from protocols.iso20022 import lock_block, payment_rules
 from protocols.iso20022.codes import PaymentReason
 from protocols.iso20022.header import related_of
@@ -30,7 +31,7 @@ _order = msgspec.json.Decoder(PaymentOrder)
 CANCELLED = "the instruction that it pays is cancelled"
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class Standing(Value, frozen=True, kw_only=True):
     """How the cash of a pair is paid: its orders by the payer's instruction, and the instructions
     whose order is missing."""
 

@@ -76,7 +76,7 @@ class PendingPairs:
 
     def settled(self, state: Settlement) -> None:
         """A settlement has brought its payees something: whoever lacked it is tried again."""
-        for leg in state.swap.legs:
+        for leg in state.swap.legs if self._needs else ():
             self.brought((leg.ledger, leg.payee.account, leg.asset))
 
     def brought(self, holding: Holding) -> None:

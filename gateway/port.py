@@ -14,7 +14,7 @@ import msgspec
 from htlc.events import Decision
 from htlc.settlement import Settlement
 from htlc.swap import Fault, Swap
-from htlc.units import SettlementId
+from htlc.units import SettlementId, Value
 from ledgers.port import Description
 from protocols.iso20022.advice import Receipt
 from protocols.iso20022.envelope import Enveloped
@@ -29,7 +29,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     ledger: str | None = None
 
 
-class Taken(msgspec.Struct, frozen=True, kw_only=True):
+class Taken(Value, frozen=True, kw_only=True):
     """A message is received and kept. `id` is ours for it; the same again for a duplicate, whose
     answer `is_repeated`."""
 
@@ -64,7 +64,7 @@ class Resolution(msgspec.Struct, frozen=True, kw_only=True):
     said_at: int
 
 
-class View(msgspec.Struct, frozen=True, kw_only=True):
+class View(Value, frozen=True, kw_only=True):
     """A settlement to be shown: its state, when it was proposed, and how long (nanoseconds)
     everything may be down before a principal is at risk; None: however long."""
 
@@ -76,7 +76,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     resolutions: tuple[Resolution, ...] = ()  # of a restored one, as operators see it
 
 
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
+class Summary(Value, frozen=True, kw_only=True):
     """A line of a list. `state` is the phase after the last journal record."""
 
     id: SettlementId
@@ -98,7 +98,7 @@ class Denied(msgspec.Struct, frozen=True, kw_only=True):
         return cls(code=code, why=why)
 
 
-class Stored(msgspec.Struct, frozen=True, kw_only=True):
+class Stored(Value, frozen=True, kw_only=True):
     """A message in a mailbox: `sequence` is its cursor, `content` the typed message as JSON (an
     `Outbound` of protocols, or a notice of our own)."""
 

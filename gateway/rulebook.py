@@ -1,6 +1,6 @@
 """The gateway's own rules on what is proposed: on instructions, and on agreed swaps."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from typing import assert_never
 
 from msgspec.structs import replace
@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from gateway import party_locks
 from gateway.days import Days
 from gateway.directory import Directory
-from htlc.swap import Fault, Leg, Swap
+from htlc.swap import Fault, Leg, Party, Swap
 from htlc.units import Duration, Instant, LedgerId, MemberId
 from protocols.iso20022 import fx_rules, payment_rules, rules
 from protocols.iso20022.codes import RejectionReason
@@ -101,11 +101,10 @@ class Rulebook:
         )
         return self._reference
 
-    def attorneys(self, swap: Swap) -> frozenset[MemberId]:
+    def attorneys(self, payers: Iterable[MemberId]) -> frozenset[MemberId]:
         """The payers whose standing power of attorney covers them (reference data)."""
-        return frozenset(
-            payer for payer in swap.payers if self._directory.has_power_of_attorney(payer)
-        )
+        has_one = self._directory.has_power_of_attorney
+        return frozenset([payer for payer in payers if has_one(payer)])
 
     def with_consent_time(self, swap: Swap) -> Swap:
         """A proposal that waits for consent does not wait for ever."""
@@ -114,30 +113,36 @@ class Rulebook:
         now = self._clock(swap.legs[0].ledger)
         return replace(swap, commit_by=Instant(now + self._consent_within))
 
-    def swap_faults(self, swap: Swap) -> Iterator[Fault]:
-        """What reference data says against a swap."""
+    def swap_faults(self, swap: Swap) -> tuple[Fault, ...]:
+        """What reference data says against a swap. Nearly always nothing: no text is made then."""
+        faults: list[Fault] = []
         for n, leg in enumerate(swap.legs):
-            field = f"legs[{n}]"
             if leg.ledger not in self._directory.ledgers:
                 known = ", ".join(sorted(self._directory.ledgers))
-                yield Fault(field=f"{field}.ledger", rule=f"one of {known}")
+                faults.append(Fault(field=f"legs[{n}].ledger", rule=f"one of {known}"))
             elif leg.ledger in self._directory.distrusted:
-                yield Fault(field=f"{field}.ledger", rule=self._directory.distrusted[leg.ledger])
+                rule = self._directory.distrusted[leg.ledger]
+                faults.append(Fault(field=f"legs[{n}].ledger", rule=rule))
             else:
-                yield from self._leg_faults(field, leg)
+                self._asset_faults(n, leg, faults)
+                for side, party in (("payer", leg.payer), ("payee", leg.payee)):
+                    if not self._directory.is_account(leg.ledger, party):
+                        faults.append(self._stranger(f"legs[{n}].{side}", leg.ledger, party))
+        return tuple(faults)
 
-    def _leg_faults(self, field: str, leg: Leg) -> Iterator[Fault]:
+    def _asset_faults(self, n: int, leg: Leg, faults: list[Fault]) -> None:
+        field = f"legs[{n}].asset"
         if self._directory.scale(leg.ledger, leg.asset) is None:
-            yield Fault(field=f"{field}.asset", rule=f"{leg.ledger} keeps no {leg.asset}")
+            faults.append(Fault(field=field, rule=f"{leg.ledger} keeps no {leg.asset}"))
         elif self._directory.is_stopped(leg.ledger, leg.asset):
             rule = f"a reconciliation break of {leg.asset} on {leg.ledger} is open: come back later"
-            yield Fault(field=f"{field}.asset", rule=rule)
-        for side, party in (("payer", leg.payer), ("payee", leg.payee)):
-            if self._directory.member(party.member) is None:
-                yield Fault(field=f"{field}.{side}.member", rule=f"{party.member} is no member")
-            elif self._directory.account(party.member, leg.ledger, party.account) is None:
-                rule = f"{party.account} is no account of {party.member} on {leg.ledger}"
-                yield Fault(field=f"{field}.{side}.account", rule=rule)
+            faults.append(Fault(field=field, rule=rule))
+
+    def _stranger(self, field: str, ledger: LedgerId, party: Party) -> Fault:
+        if self._directory.member(party.member) is None:
+            return Fault(field=f"{field}.member", rule=f"{party.member} is no member")
+        rule = f"{party.account} is no account of {party.member} on {ledger}"
+        return Fault(field=f"{field}.account", rule=rule)
 
 
 def _too_far(trade: FxTrade) -> BusinessRefusal | None:

@@ -7,9 +7,10 @@ import msgspec
 
 from gateway.ids import new_id
 from gateway.journal import Notice
-from gateway.live import Advice
+from gateway.live import NOTHING, Advice
 from htlc.settlement import Phase, Settlement
 from htlc.swap import Swap
+from htlc.units import Value
 from protocols.iso20022.lexical import instant_text
 
 DEFINITION: Final = "lockstep.settlement.1"
@@ -17,7 +18,7 @@ DEFINITION: Final = "lockstep.settlement.1"
 _encoder = msgspec.json.Encoder()
 
 
-class LegNotice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class LegNotice(Value, frozen=True, kw_only=True, omit_defaults=True):
     """How one leg ended."""
 
     leg: str
@@ -28,7 +29,7 @@ class LegNotice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ended_at: str | None = None
 
 
-class SettlementNotice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class SettlementNotice(Value, frozen=True, kw_only=True, omit_defaults=True):
     """What became of a settlement. `final`: there will be no other one."""
 
     settlement: str
@@ -130,7 +131,7 @@ class SwapOrigin:
         """One final notice per party; a break is told as well, and is not final."""
         news = after.ended or after.phase is Phase.BROKEN
         if not news or after.phase is before.phase:
-            return Advice()
+            return NOTHING
         return Advice(notices=notices(after, self._now()))
 
     def ended(self, state: Settlement) -> None:

@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Final
 
-import msgspec
-
 from htlc import choice, schedule
 from htlc.choice import LedgerProfile, choose
 from htlc.contract import Terms
@@ -24,6 +22,7 @@ from htlc.units import (
     LegId,
     MemberId,
     SettlementId,
+    Value,
     after,
 )
 
@@ -64,7 +63,7 @@ class Role(StrEnum):
     CANCELLATION = "cancellation"
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class Limits(Value, frozen=True, kw_only=True):
     """The time budget of an agreement; configuration."""
 
     lock_within: Duration  # from now until no leg may be locked any more
@@ -73,7 +72,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     backstop: Duration | None = None  # optional far expiry of `two_key` legs, after commit_by
 
 
-class AgreedLeg(msgspec.Struct, frozen=True, kw_only=True):
+class AgreedLeg(Value, frozen=True, kw_only=True):
     """One leg as its ledger will hold it. `margin` is what must be left before its `expires_at`
     when the key is shown for the first time; 0 without an expiry."""
 
@@ -85,7 +84,7 @@ class AgreedLeg(msgspec.Struct, frozen=True, kw_only=True):
     margin: Duration = Duration(0)
 
 
-class Agreement(msgspec.Struct, frozen=True, kw_only=True):
+class Agreement(Value, frozen=True, kw_only=True):
     """Everything that is fixed once a settlement is open."""
 
     settlement: SettlementId

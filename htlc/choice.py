@@ -7,16 +7,14 @@ one leg is on a ledger without a cancellation lock; else `htlc`.
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-import msgspec
-
 from htlc import schedule
 from htlc.hashlock import HashFunction
 from htlc.schedule import Latency
 from htlc.swap import Fault, LockProtocol, Swap
-from htlc.units import Instant, LedgerId, LegId
+from htlc.units import Instant, LedgerId, LegId, Value
 
 
-class LedgerProfile(msgspec.Struct, frozen=True, kw_only=True):
+class LedgerProfile(Value, frozen=True, kw_only=True):
     """What is known of a ledger when an agreement is drawn up."""
 
     two_key: bool

@@ -3,16 +3,14 @@
 from collections.abc import Mapping, Set
 from typing import Final
 
-import msgspec
-
 from htlc.commands import Lock, Unlock
 from htlc.leg import EXECUTED, LOCKED
 from htlc.settlement import LegState, LegStatus, Phase, Settlement
 from htlc.swap import LockProtocol
-from htlc.units import Duration, Instant, LedgerId
+from htlc.units import Duration, Instant, LedgerId, Value
 
 
-class Clock(msgspec.Struct, frozen=True, kw_only=True):
+class Clock(Value, frozen=True, kw_only=True):
     """A ledger's estimated time, and how far the estimate may be off, either way."""
 
     at: Instant
@@ -41,16 +39,20 @@ def wake_at(state: Settlement) -> Instant | None:
         return state.swap.commit_by
     if state.ended:
         return None
-    instants = [_turn_of(leg, n, state) for n, leg in enumerate(state.legs)]
-    return min((at for at in instants if at is not None), default=None) if any(instants) else None
+    first = None
+    for n, leg in enumerate(state.legs):
+        at = _turn_of(leg, n, state)
+        if at is not None and (first is None or at < first):
+            first = at
+    return first
 
 
 def _turn_of(leg: LegState, n: int, state: Settlement) -> Instant | None:
     """When a leg cannot be locked any more, or can go back by the clock."""
-    if leg.status is LegStatus.ABSENT:
-        return state.agreed.legs[n].terms.lock_by
     if leg.status is LOCKED:
         return state.agreed.legs[n].terms.expires_at
+    if leg.status is LegStatus.ABSENT:
+        return state.agreed.legs[n].terms.lock_by
     return None
 
 

@@ -19,13 +19,11 @@ refusal is therefore a fact like any other: ALREADY_EXECUTED to a cancel tells t
 
 from enum import StrEnum
 
-import msgspec
-
 from htlc.hashlock import Hashlock
-from htlc.units import AccountId, AssetId, HtlcId, Instant, LegId, Quantity, SettlementId
+from htlc.units import AccountId, AssetId, HtlcId, Instant, LegId, Quantity, SettlementId, Value
 
 
-class Terms(msgspec.Struct, frozen=True, kw_only=True):
+class Terms(Value, frozen=True, kw_only=True):
     """What a lock says, agreed before it is made and never changed.
 
     `execution_lock` opens towards the payee, `cancellation_lock` back to the payer; `lock_by` and
@@ -50,7 +48,7 @@ class Status(StrEnum):
     CANCELLED = "CANCELLED"
 
 
-class Htlc(msgspec.Struct, frozen=True, kw_only=True):
+class Htlc(Value, frozen=True, kw_only=True):
     """A contract on a ledger. `key` is the preimage that ended it; an ended contract without one
     was refunded by the clock."""
 
@@ -105,7 +103,7 @@ LASTING: frozenset[Refusal] = frozenset(
 """The refusals of a lock that lead to CANCEL (design rule 3); all others are tried again."""
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class Answer(Value, frozen=True, kw_only=True):
     """What a ledger says about one operation or one contract.
 
     `at` is the ledger's clock, read in the same serial state as the rest; `final` says that nothing
@@ -117,7 +115,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     refusal: Refusal | None = None
 
 
-class Unknown(msgspec.Struct, frozen=True, kw_only=True):
+class Unknown(Value, frozen=True, kw_only=True):
     """No answer (cut connection, deadline, overload): no fact, and it opens no key."""
 
     why: str = ""

@@ -199,6 +199,8 @@ def decide(state: Settlement, now: Clocks) -> tuple[Command, ...]:
             return tuple(_locking(state, now))
         case Phase.EXECUTING:
             return tuple(_executions(state, now))
+        case Phase.SETTLED | Phase.CANCELLED:
+            return ()
         case Phase.UNWINDING:
             return tuple(_unwinding(state, now))
         case Phase.PROPOSED:
@@ -207,8 +209,6 @@ def decide(state: Settlement, now: Clocks) -> tuple[Command, ...]:
             # Save what can be saved: forward where the key that decides is out, else back.
             saved = _executions if state.key_is_out else _unwinding
             return tuple(saved(state, now))
-        case Phase.SETTLED | Phase.CANCELLED:
-            return ()
         case _:
             assert_never(state.phase)
 

@@ -6,13 +6,11 @@ structs are persisted: only optional fields may be added, at the end, and a tag 
 
 from enum import StrEnum
 
-import msgspec
-
 from htlc.agreement import Agreement
 from htlc.contract import Answer, Refusal
 from htlc.leg import LegState
 from htlc.swap import Swap
-from htlc.units import LegId, MemberId
+from htlc.units import LegId, MemberId, Value
 
 
 class Decision(StrEnum):
@@ -35,7 +33,7 @@ class Reason(StrEnum):
     OPERATORS = "OPERATORS"  # resolved by two operators with evidence
 
 
-class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", omit_defaults=True):
+class _Event(Value, frozen=True, kw_only=True, tag_field="event", omit_defaults=True):
     """`omit_defaults`: a journal record holds what was said, and grows only by what is new."""
 
 

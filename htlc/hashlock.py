@@ -10,9 +10,10 @@ import hashlib
 from enum import StrEnum
 from typing import Final
 
-import msgspec
 from Crypto.Hash import keccak
 from cryptography.hazmat.primitives import hashes
+
+from htlc.units import Value
 
 PREIMAGE_BYTES: Final = 32
 """A preimage is exactly this long on every ledger: 256 bits match the strength of the digests."""
@@ -43,7 +44,7 @@ class Encoding(StrEnum):
     __hash__ = str.__hash__
 
 
-class HashFunction(msgspec.Struct, frozen=True, kw_only=True):
+class HashFunction(Value, frozen=True, kw_only=True):
     """How a ledger turns a preimage into a digest."""
 
     algorithm: Algorithm = Algorithm.SHA256
@@ -61,7 +62,7 @@ class HashFunction(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Hashlock(msgspec.Struct, frozen=True, kw_only=True):
+class Hashlock(Value, frozen=True, kw_only=True):
     """A lock that opens for whoever shows the preimage of `digest`."""
 
     algorithm: Algorithm

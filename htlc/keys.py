@@ -22,7 +22,8 @@ def may_show(state: Settlement, leg: int, role: Role) -> bool:
 def _may_execute(state: Settlement, leg: int) -> bool:
     """COMMIT opens every leg; `anchored`: the anchor only, whose execution opens the followers.
     Where a clock can win the race, an executed leg is followed whatever the journal holds."""
-    if state.protocol is LockProtocol.ANCHORED and leg != state.agreed.anchor:
+    agreed = state.agreed
+    if agreed.protocol is LockProtocol.ANCHORED and leg != agreed.anchor:
         return state.anchor_executed
     return state.decision is Decision.COMMIT or (state.expiring and state.key_is_out)
 

@@ -3,11 +3,9 @@
 from enum import StrEnum
 from typing import Final
 
-import msgspec
-
 from htlc.agreement import AgreedLeg
 from htlc.contract import LASTING, Answer, Htlc, Refusal, Status
-from htlc.units import Instant
+from htlc.units import Instant, Value
 
 
 class LegStatus(StrEnum):
@@ -35,7 +33,7 @@ member of an enumeration is found in it by identity, and hashed by Python code."
 ENDED = (EXECUTED, *FINISHED)
 
 
-class LegState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class LegState(Value, frozen=True, kw_only=True, omit_defaults=True):
     """What the ledger of a leg has told: `at` is the latest ledger time it was read at, `key` the
     preimage that ended it, `refusal` a lasting refusal of its lock. Persisted in `Learned`."""
 

@@ -3,13 +3,11 @@
 from enum import StrEnum
 from typing import Final
 
-import msgspec
-
 from htlc.agreement import Agreement, PrincipalRisk
 from htlc.events import Decided, Decision, Reason
 from htlc.leg import ENDED, EXECUTED, FINISHED, LOCKED, LegState, LegStatus, learn
 from htlc.swap import LockProtocol, Swap
-from htlc.units import MemberId
+from htlc.units import MemberId, Value
 
 __all__ = ["ENDED", "FINISHED", "LegState", "LegStatus", "Phase", "Settlement", "learn"]
 
@@ -29,7 +27,7 @@ class Phase(StrEnum):
 _ENDS: Final = (Phase.SETTLED, Phase.CANCELLED)
 
 
-class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+class Settlement(Value, frozen=True, kw_only=True):
     """One attempt to settle one swap. Built by `coordinator.evolve` alone."""
 
     swap: Swap

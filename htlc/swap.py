@@ -7,12 +7,9 @@ rings are constructors here, not classes: the protocol knows only the digraph.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
-from functools import cached_property
 from typing import Final
-
-import msgspec
 
 from htlc.hashlock import DIGEST_BYTES, HashFunction
 from htlc.units import (
@@ -26,6 +23,7 @@ from htlc.units import (
     MemberId,
     Quantity,
     SettlementId,
+    Value,
 )
 
 _LEG_ID: Final = re.compile(r"[A-Z0-9]{1,8}")
@@ -40,14 +38,14 @@ class LockProtocol(StrEnum):
     HTLC = "htlc"
 
 
-class Party(msgspec.Struct, frozen=True, kw_only=True):
+class Party(Value, frozen=True, kw_only=True):
     """A member and the account it pays from or is paid to."""
 
     member: MemberId
     account: AccountId
 
 
-class Leg(msgspec.Struct, frozen=True, kw_only=True):
+class Leg(Value, frozen=True, kw_only=True):
     """One transfer. `expires_at` is only for parties who want to set an expiry of their own."""
 
     leg: LegId
@@ -59,7 +57,7 @@ class Leg(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: Instant | None = None
 
 
-class PartySecret(msgspec.Struct, frozen=True, kw_only=True):
+class PartySecret(Value, frozen=True, kw_only=True):
     """A hash whose preimage a party holds; without one, the gateway's vault holds all keys."""
 
     holder: MemberId
@@ -67,7 +65,7 @@ class PartySecret(msgspec.Struct, frozen=True, kw_only=True):
     digest: bytes
 
 
-class Swap(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+class Swap(Value, frozen=True, kw_only=True):
     """What everyone who pays has to consent to. `commit_by` is an instant of leg 0's ledger."""
 
     id: SettlementId
@@ -76,17 +74,24 @@ class Swap(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     commit_by: Instant | None = None
     secret: PartySecret | None = None
 
-    @cached_property
+    @property
     def payers(self) -> frozenset[MemberId]:
         """Whose consent is needed; in a sound swap every party pays something."""
         return frozenset([leg.payer.member for leg in self.legs])
 
-    @cached_property
+    @property
     def parties(self) -> frozenset[MemberId]:
-        return self.payers.union([leg.payee.member for leg in self.legs])
+        return frozenset([side.member for leg in self.legs for side in (leg.payer, leg.payee)])
+
+    def has_party(self, member: str) -> bool:
+        """Whether a member pays or is paid something."""
+        for leg in self.legs:  # noqa: SIM110 - asked of every proposal
+            if member in (leg.payer.member, leg.payee.member):
+                return True
+        return False
 
 
-class Fault(msgspec.Struct, frozen=True, kw_only=True):
+class Fault(Value, frozen=True, kw_only=True):
     """Why something proposed cannot be taken: the field, and the rule that it breaks."""
 
     field: str
@@ -97,27 +102,23 @@ def check(swap: Swap, *, legs_max: int) -> tuple[Fault, ...]:
     """Every fault in the shape of a swap; empty if it is sound."""
     if not 2 <= len(swap.legs) <= legs_max:
         return (Fault(field="legs", rule=f"a swap has 2 to {legs_max} legs"),)
-    faults = [fault for n, leg in enumerate(swap.legs) for fault in _leg_faults(f"legs[{n}]", leg)]
+    faults: list[Fault] = []
+    for n, leg in enumerate(swap.legs):
+        _look_at(n, leg, faults)
     names = [leg.leg for leg in swap.legs]
-    faults += [
-        Fault(field=f"legs[{n}].leg", rule=f"{name} names another leg already")
-        for n, name in enumerate(names)
-        if name in names[:n]
-    ]
-    faults += _instant_faults(swap)
+    if len(set(names)) < len(names):
+        faults += [
+            Fault(field=f"legs[{n}].leg", rule=f"{name} names another leg already")
+            for n, name in enumerate(names)
+            if name in names[:n]
+        ]
+    if not _is_instant(swap.commit_by):
+        faults.append(Fault(field="commit_by", rule=_INSTANT_RULE))
     if swap.secret is not None and swap.secret.holder not in swap.parties:
         faults.append(Fault(field="secret.holder", rule="the holder is a party of the swap"))
     if swap.secret is not None and len(swap.secret.digest) != DIGEST_BYTES:
         faults.append(Fault(field="secret.digest", rule=f"a digest has {DIGEST_BYTES} bytes"))
     return tuple(faults) if faults else _connection_faults(swap.legs)
-
-
-def _instant_faults(swap: Swap) -> Iterable[Fault]:
-    if not _is_instant(swap.commit_by):
-        yield Fault(field="commit_by", rule=_INSTANT_RULE)
-    for n, leg in enumerate(swap.legs):
-        if not _is_instant(leg.expires_at):
-            yield Fault(field=f"legs[{n}].expires_at", rule=_INSTANT_RULE)
 
 
 _INSTANT_RULE: Final = "an instant lies after 1970 and before 2262"
@@ -127,13 +128,19 @@ def _is_instant(instant: Instant | None) -> bool:
     return instant is None or 0 < instant <= INSTANT_MAX
 
 
-def _leg_faults(field: str, leg: Leg) -> Iterable[Fault]:
+def _look_at(n: int, leg: Leg, faults: list[Fault]) -> None:
+    """Note the faults of a leg by itself. Nearly all have none: nothing is made up for those."""
     if not _LEG_ID.fullmatch(leg.leg):
-        yield Fault(field=f"{field}.leg", rule="a leg is named by 1 to 8 capitals and digits")
+        rule = "a leg is named by 1 to 8 capitals and digits"
+        faults.append(Fault(field=f"legs[{n}].leg", rule=rule))
     if not 1 <= leg.quantity <= QUANTITY_MAX:
-        yield Fault(field=f"{field}.quantity", rule="a quantity is positive and fits 63 bits")
+        rule = "a quantity is positive and fits 63 bits"
+        faults.append(Fault(field=f"legs[{n}].quantity", rule=rule))
     if leg.payer.member == leg.payee.member:
-        yield Fault(field=f"{field}.payee.member", rule="nobody pays a leg to itself")
+        rule = "nobody pays a leg to itself"
+        faults.append(Fault(field=f"legs[{n}].payee.member", rule=rule))
+    if not _is_instant(leg.expires_at):
+        faults.append(Fault(field=f"legs[{n}].expires_at", rule=_INSTANT_RULE))
 
 
 def _connection_faults(legs: Sequence[Leg]) -> tuple[Fault, ...]:
@@ -228,7 +235,7 @@ def ring(id: SettlementId, gifts: Sequence[tuple[Party, "Amount"]]) -> Swap:
     )
 
 
-class Amount(msgspec.Struct, frozen=True, kw_only=True):
+class Amount(Value, frozen=True, kw_only=True):
     """A quantity of an asset on a ledger: what one side of a trade gives."""
 
     ledger: LedgerId

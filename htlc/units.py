@@ -2,6 +2,16 @@
 
 from typing import Final, NewType
 
+import msgspec
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What is, once made, and never refers back to what it is a part of.
+
+    So the garbage collector need not look for cycles in it. An open settlement is some fifty of
+    these: a gateway that holds many of them would be searched through in vain again and again."""
+
+
 Instant = NewType("Instant", int)
 """A point in time: integer UTC nanoseconds since 1970-01-01, on the clock of ONE ledger.
 

@@ -95,7 +95,7 @@ SIDES: Final[dict[Kind, tuple[Side, Side]]] = {
 _AVAILABLE: Final = Side.AVAILABLE  # a member of an enumeration is found by way of its class
 
 
-class Effect(msgspec.Struct, frozen=True, kw_only=True):
+class Effect(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One balanced entry, and the row that remembers it: the contract as it is afterwards, or the
     digest of an operation that made no contract."""
 

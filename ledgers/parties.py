@@ -55,7 +55,7 @@ class Mandate(msgspec.Struct, frozen=True, kw_only=True):
         return quantity <= self.limit and at < self.until
 
 
-class Balance(msgspec.Struct, frozen=True):
+class Balance(msgspec.Struct, frozen=True, gc=False):
     """What an account holds of one asset: free, and bound in contracts (smallest units)."""
 
     available: int = 0

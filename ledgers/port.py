@@ -16,7 +16,7 @@ import msgspec
 
 from htlc.contract import Answer, Htlc, Refusal, Terms, Unknown
 from htlc.hashlock import HashFunction
-from htlc.units import AccountId, AssetId, Duration, HtlcId, Instant, LedgerId, Quantity
+from htlc.units import AccountId, AssetId, Duration, HtlcId, Instant, LedgerId, Quantity, Value
 
 __all__ = [
     "Answer",
@@ -42,33 +42,33 @@ __all__ = [
 ]
 
 
-class Lock(msgspec.Struct, frozen=True, kw_only=True, tag="lock", tag_field="op"):
+class Lock(Value, frozen=True, kw_only=True, tag="lock", tag_field="op"):
     """Make a contract on `terms`; the payer's, or an operator's who holds the payer's mandate."""
 
     terms: Terms
 
 
-class Execute(msgspec.Struct, frozen=True, kw_only=True, tag="execute", tag_field="op"):
+class Execute(Value, frozen=True, kw_only=True, tag="execute", tag_field="op"):
     """Claim for the payee. Anyone's who has the key."""
 
     id: HtlcId
     key: bytes
 
 
-class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag="cancel", tag_field="op"):
+class Cancel(Value, frozen=True, kw_only=True, tag="cancel", tag_field="op"):
     """Open back to the payer. Anyone's who has the cancellation key."""
 
     id: HtlcId
     key: bytes
 
 
-class Refund(msgspec.Struct, frozen=True, kw_only=True, tag="refund", tag_field="op"):
+class Refund(Value, frozen=True, kw_only=True, tag="refund", tag_field="op"):
     """Give an expired lock back to the payer. Anyone's."""
 
     id: HtlcId
 
 
-class Issue(msgspec.Struct, frozen=True, kw_only=True, tag="issue", tag_field="op"):
+class Issue(Value, frozen=True, kw_only=True, tag="issue", tag_field="op"):
     """Create a quantity on an account against the asset's counter-account. The issuer's or the
     central bank's."""
 
@@ -78,7 +78,7 @@ class Issue(msgspec.Struct, frozen=True, kw_only=True, tag="issue", tag_field="o
     quantity: Quantity
 
 
-class Redeem(msgspec.Struct, frozen=True, kw_only=True, tag="redeem", tag_field="op"):
+class Redeem(Value, frozen=True, kw_only=True, tag="redeem", tag_field="op"):
     """Take a quantity back out of an account. The issuer's or the central bank's."""
 
     id: str
@@ -87,7 +87,7 @@ class Redeem(msgspec.Struct, frozen=True, kw_only=True, tag="redeem", tag_field=
     quantity: Quantity
 
 
-class Transfer(msgspec.Struct, frozen=True, kw_only=True, tag="transfer", tag_field="op"):
+class Transfer(Value, frozen=True, kw_only=True, tag="transfer", tag_field="op"):
     """Move a quantity, free of any condition. The owner's of the debited account; between accounts
     of one owner also an operator's who holds its mandate."""
 
@@ -140,7 +140,7 @@ Cursor = str
 """An opaque place in the order of a ledger's facts; the empty text is the beginning."""
 
 
-class Fact(msgspec.Struct, frozen=True, kw_only=True):
+class Fact(Value, frozen=True, kw_only=True):
     """One effect, as it stands in a block: what happened, in the ledger's own order."""
 
     cursor: Cursor

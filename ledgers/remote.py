@@ -85,7 +85,7 @@ class RemoteLedger:
     async def _apply(self, operations: Sequence[Operation]) -> Sequence[Answer | Unknown]:
         """One request. The ledger need not tell the terms of contracts if we know all of them."""
         known = [self._terms_of(operation) for operation in operations]
-        minimal = all(
+        minimal = None not in known or all(
             terms is not None or isinstance(operation, Issue | Redeem | Transfer)
             for terms, operation in zip(known, operations, strict=True)
         )
@@ -105,7 +105,7 @@ class RemoteLedger:
 
     def _remember(self, operation: Operation, answer: Answer | Unknown) -> None:
         """A contract that is found on the terms of our lock: its id names them for ever."""
-        if not isinstance(answer, Answer) or (htlc := answer.htlc) is None:
+        if isinstance(answer, Unknown) or (htlc := answer.htlc) is None:
             return
         if htlc.status is not Status.LOCKED:
             self._terms.pop(htlc.terms.id, None)
@@ -168,7 +168,7 @@ class RemoteLedger:
             return [Unknown(why=str(error))] * count
         if len(told) != count:
             return [Unknown(why=f"{len(told)} answers to {count} questions")] * count
-        return [_converted(answer_of, *each) for each in zip(told, known, strict=True)]
+        return _converted(_answers_of, told, known)
 
     async def _request(
         self, method: str, path: str, content: Any = None, *, minimal: bool = False, **query: str
@@ -195,6 +195,12 @@ class RemoteLedger:
         if response.status != 200:
             raise RemoteLedgerError(f"{method} {path}: {response.status}: {_detail(data)}")
         return data
+
+
+def _answers_of(
+    told: Sequence[AnswerJson], known: Sequence[Terms | None]
+) -> Sequence[Answer | Unknown]:
+    return [answer_of(wire, terms) for wire, terms in zip(told, known, strict=True)]
 
 
 def _detail(data: bytes) -> str:

@@ -6,6 +6,7 @@ content, so the notation serves the HTTP contract, the leaves of blocks and the 
 Bad notation raises `WireError`, which names the field and the rule that it breaks.
 """
 
+from functools import lru_cache
 from typing import Annotated, Final
 
 import msgspec
@@ -22,11 +23,12 @@ from htlc.units import (
     LegId,
     Quantity,
     SettlementId,
+    Value,
 )
 from ledgers.names import NAME_PATTERN, UUID_PATTERN, is_leg, is_name, is_uuid
 from ledgers.port import Cancel, Execute, Issue, Lock, Operation, Redeem, Refund, Transfer
 
-Uuid = Annotated[str, msgspec.Meta(pattern=UUID_PATTERN)]
+Uuid = Annotated[HtlcId, msgspec.Meta(pattern=UUID_PATTERN)]
 Name = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
 Integer = Annotated[str, msgspec.Meta(max_length=19)]  # 2^63 - 1 has 19 digits
 Hex = Annotated[str, msgspec.Meta(max_length=256)]  # a key of a wrong length is still answered
@@ -42,11 +44,12 @@ class WireError(Exception):
 
 
 class WireStruct(
-    msgspec.Struct,
+    Value,
     frozen=True,
     kw_only=True,
     forbid_unknown_fields=True,  # a field we would ignore may be one the sender relies on
     omit_defaults=True,  # absent is left out, so that there is one spelling
+    gc=False,  # smaller, and never searched for cycles: what is decoded and frozen can be in none
 ):
     """What all structs on the wire have in common."""
 
@@ -64,17 +67,17 @@ class TermsJson(WireStruct, frozen=True, kw_only=True):
     The members of what stands in a leaf (this, `HashlockJson`, `block.Leaf`) are in the order of
     RFC 8785, so that encoding them need not sort them (`block.leaf`)."""
 
-    asset: str
+    asset: AssetId
     cancellation_lock: HashlockJson | None = None
     execution_lock: HashlockJson
     expires_at: Integer | None = None
-    id: str
-    leg: str
+    id: HtlcId
+    leg: LegId
     lock_by: Integer
-    payee: str
-    payer: str
+    payee: AccountId
+    payer: AccountId
     quantity: Integer
-    settlement: str
+    settlement: SettlementId
 
 
 class LockJson(WireStruct, frozen=True, kw_only=True, tag="lock", tag_field="op"):
@@ -177,12 +180,12 @@ def terms_of(wire: TermsJson) -> Terms:
     if not _well_named(wire):
         raise _misnamed(wire)
     return Terms(
-        id=HtlcId(wire.id),
-        settlement=SettlementId(wire.settlement),
-        leg=LegId(wire.leg),
-        payer=AccountId(wire.payer),
-        payee=AccountId(wire.payee),
-        asset=AssetId(wire.asset),
+        id=wire.id,
+        settlement=wire.settlement,
+        leg=wire.leg,
+        payer=wire.payer,
+        payee=wire.payee,
+        asset=wire.asset,
         quantity=Quantity(integer(wire.quantity, "terms.quantity")),
         execution_lock=_hashlock(wire.execution_lock, "terms.execution_lock.digest"),
         cancellation_lock=None
@@ -226,11 +229,11 @@ def operation_of(wire: OperationJson) -> Operation:
         case LockJson(terms=terms):
             return Lock(terms=terms_of(terms))
         case ExecuteJson(id=id, key=key):
-            return Execute(id=HtlcId(id), key=octets(key, "key"))
+            return Execute(id=id, key=octets(key, "key"))
         case CancelJson(id=id, key=key):
-            return Cancel(id=HtlcId(id), key=octets(key, "key"))
+            return Cancel(id=id, key=octets(key, "key"))
         case RefundJson(id=id):
-            return Refund(id=HtlcId(id))
+            return Refund(id=id)
         case TransferJson(id=id, debit=debit, credit=credit, asset=asset):
             quantity = Quantity(integer(wire.quantity, "quantity"))
             return Transfer(
@@ -249,6 +252,11 @@ def operation_of(wire: OperationJson) -> Operation:
             return kind(id=id, account=AccountId(account), asset=AssetId(asset), quantity=quantity)
 
 
+@lru_cache(maxsize=256)  # the answers of a block were given at one time
+def _instant(text: str, field: str) -> Instant:
+    return Instant(integer(text, field))
+
+
 def htlc_of(wire: HtlcJson, known: Terms | None = None) -> Htlc:
     """`known` are the terms to be taken where none are told."""
     ended, key = wire.ended_at, wire.key
@@ -258,8 +266,8 @@ def htlc_of(wire: HtlcJson, known: Terms | None = None) -> Htlc:
     return Htlc(
         terms=terms,
         status=wire.status,
-        locked_at=Instant(integer(wire.locked_at, "locked_at")),
-        ended_at=None if ended is None else Instant(integer(ended, "ended_at")),
+        locked_at=_instant(wire.locked_at, "locked_at"),
+        ended_at=None if ended is None else _instant(ended, "ended_at"),
         key=None if key is None else octets(key, "key"),
     )
 
@@ -271,7 +279,7 @@ def answer_of(wire: AnswerJson, known: Terms | None = None) -> Answer | Unknown:
     if wire.at is None:
         raise WireError("at", "an answer carries the ledger's time")
     return Answer(
-        at=Instant(integer(wire.at, "at")),
+        at=_instant(wire.at, "at"),
         final=wire.final is True,  # an answer that does not say so is not final
         htlc=None if wire.htlc is None else htlc_of(wire.htlc, known),
         refusal=wire.refusal,

@@ -244,7 +244,7 @@ def machine_lines(report: Report) -> list[str]:
     lines = [
         _workload(report.parameters),
         f"{facts.cores} cores of {facts.cpu}, {facts.memory_gib} GiB, {facts.kernel}, "
-        f"Python {facts.python}",
+        f"Python {facts.python} ({facts.python_build})",
     ]
     for database in facts.databases:
         lines.append(

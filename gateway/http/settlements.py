@@ -106,7 +106,7 @@ def _item(call: Call, proposal: wire.Proposal) -> Item:
     drawn = proposals.read(proposal, call.gateway)
     if not isinstance(drawn, tuple):
         return problems.outcome(drawn)
-    if bic11(call.principal.name) in drawn[0].parties:
+    if drawn[0].has_party(bic11(call.principal.name)):
         return drawn
     return problems.problem(
         Kind.FORBIDDEN, "a swap is proposed by one of its parties", code=RejectCode.XAUT.value

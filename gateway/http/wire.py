@@ -17,6 +17,7 @@ from htlc.events import Decision, Reason
 from htlc.hashlock import Algorithm, Encoding, HashFunction
 from htlc.leg import LegStatus
 from htlc.swap import LockProtocol, Party
+from htlc.units import Value
 from ledgers.port import AssetDescription, LockKind
 
 SETTLEMENT_NOTICE: Final = "lockstep.settlement.1"
@@ -61,9 +62,7 @@ Evidence = Annotated[
 Why = Annotated[str, _text(notation.REASON, "agreed with the counterparty")]
 
 
-class _Request(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
-):
+class _Request(Value, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """`omit_defaults`: the digest of a proposal is over what was said, not over what was not."""
 
 
@@ -272,7 +271,7 @@ class SettlementView(msgspec.Struct, frozen=True, kw_only=True):
     legs: tuple[LegView, ...]
 
 
-class SettlementResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class SettlementResult(Value, frozen=True, kw_only=True, omit_defaults=True):
     """The answer to one item of an array: what a request of its own would have been answered; or
     its `id` and `state` alone, where no more is asked for (`Prefer: return=minimal`)."""
 
@@ -312,7 +311,7 @@ class MessageResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     problem: Problem | None = None
 
 
-class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+class Delivery(Value, frozen=True, kw_only=True):
     """A message in a mailbox. ISO 20022 as `xml`, or as `message` in the JSON form if the request
     accepts it; a notice of our own (`lockstep.`) is always a `message`."""
 

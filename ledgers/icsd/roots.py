@@ -16,6 +16,9 @@ sum 1. A snapshot of the book from anybody can be checked against the two roots.
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from itertools import starmap
+from typing import Final
 
 import msgspec
 
@@ -74,11 +77,18 @@ class Issuance(msgspec.Struct, frozen=True, kw_only=True):
 
 def holding_leaf(account: AccountId, balance: Balance | None) -> tuple[bytes, Leaf | None]:
     """Place and leaf of a holding; who holds nothing has none."""
-    key = tree.key_of(account)
-    if balance is None or not (balance.available or balance.locked):
+    key = _account_key(account)
+    if balance is None:
         return key, None
-    content = balance.available.to_bytes(8, "big") + balance.locked.to_bytes(8, "big")
-    return key, tree.leaf(key, balance.available + balance.locked, content)
+    available, locked = balance.available, balance.locked
+    if not (available or locked):
+        return key, None
+    content = available.to_bytes(8, "big") + locked.to_bytes(8, "big")
+    return key, tree.leaf(key, available + locked, content)
+
+
+_account_key: Final = lru_cache(maxsize=65_536)(tree.key_of)
+"""The same accounts come again and again: the places of the last ones are kept (some 20 MB)."""
 
 
 def balance_of(content: bytes) -> Balance:
@@ -176,7 +186,7 @@ class Roots:
         balances: Iterable[tuple[AccountId, Balance | None]],
     ) -> None:
         """Enter the holdings of one instrument at one registry as they are now."""
-        changes = dict(holding_leaf(account, balance) for account, balance in balances)
+        changes = dict(starmap(holding_leaf, balances))
         registries = self.holders.setdefault(asset, {})
         after = tree.update(registries.get(registry), changes)
         if after is None:
@@ -193,8 +203,7 @@ class Roots:
         self.instruments = tree.update(self.instruments, changes)
 
     def record(self, records: Iterable[Record]) -> None:
-        changes = dict(record_leaf(*record) for record in records)
-        self.records = tree.update(self.records, changes)
+        self.records = tree.update(self.records, dict(starmap(record_leaf, records)))
 
     def issuance(
         self,

@@ -132,16 +132,14 @@ class Work:
     def _omnibus_moves(self, effect: Effect) -> dict[RegistryId, int]:
         """What the entry does to the accounts that investor registries have at the issuer's: the
         same entry moves them, so there is no moment at which the two disagree."""
-        homes, instrument = self._tables.homes, self._tables.book.instruments[effect.asset]
-        moves: dict[RegistryId, int] = {}
-        for account, quantity in (
-            (effect.debit, -effect.quantity),
-            (effect.credit, effect.quantity),
-        ):
-            home = homes[account]
-            if account != instrument.counter and home != homes[instrument.counter]:
-                moves[home] = moves.get(home, 0) + quantity
-        return {registry: quantity for registry, quantity in moves.items() if quantity}
+        homes = self._tables.homes
+        debited, credited = homes[effect.debit], homes[effect.credit]
+        if debited == credited:
+            return {}
+        issuer = homes[self._tables.book.instruments[effect.asset].counter]
+        moves = {debited: -effect.quantity, credited: effect.quantity}
+        moves.pop(issuer, None)  # whose own holders, and the counter-account, have no omnibus
+        return moves
 
     def _act(self, entry: Entry, registry: RegistryId) -> Result:
         act, tables = entry.act, self._tables

@@ -10,6 +10,7 @@ from typing import Final, Self
 
 import msgspec
 
+from htlc.units import Value
 from protocols.iso20022.codes import (
     AcknowledgementReason,
     CancellationPendingReason,
@@ -49,7 +50,7 @@ from protocols.iso20022.statements import StatementPage
 NO_REFERENCE: Final = "NOTPROVIDED"
 
 
-class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Reason(Value, frozen=True, kw_only=True, omit_defaults=True):
     """Why: a standard code that every back office knows, a proprietary one beside it, text."""
 
     code: str | None = None
@@ -138,7 +139,7 @@ def _assert_codes(
         )
 
 
-class ProcessingStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ProcessingStatus(Value, frozen=True, kw_only=True, omit_defaults=True):
     status: Processing
     reasons: tuple[Reason, ...] = ()
 
@@ -146,7 +147,7 @@ class ProcessingStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
         _assert_codes(self.status, self.reasons)
 
 
-class MatchingStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class MatchingStatus(Value, frozen=True, kw_only=True, omit_defaults=True):
     status: Matching
     reasons: tuple[Reason, ...] = ()
 
@@ -154,7 +155,7 @@ class MatchingStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         _assert_codes(self.status, self.reasons)
 
 
-class SettlementStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class SettlementStatus(Value, frozen=True, kw_only=True, omit_defaults=True):
     status: Settling
     reasons: tuple[Reason, ...] = ()
 
@@ -162,7 +163,7 @@ class SettlementStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
         _assert_codes(self.status, self.reasons)
 
 
-class References(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class References(Value, frozen=True, kw_only=True, omit_defaults=True):
     """Whose transaction: the member's own id, ours, ours for the counterparty, the common one."""
 
     account_owner_tx: str
@@ -172,7 +173,7 @@ class References(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     servicer_tx: str | None = None  # of the posting, in a registry's confirmation
 
 
-class TransactionDetails(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class TransactionDetails(Value, frozen=True, kw_only=True, omit_defaults=True):
     """What a status speaks of, copied from the instruction (`TxDtls`)."""
 
     account: str | None = None

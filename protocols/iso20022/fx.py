@@ -9,19 +9,20 @@ from enum import StrEnum
 
 import msgspec
 
+from htlc.units import Value
 from protocols.iso20022.codes import ReasonCode
 from protocols.iso20022.instruction import Unreadable
 from protocols.iso20022.lock_block import LockBlock
 
 
-class FxAmount(msgspec.Struct, frozen=True, kw_only=True):
+class FxAmount(Value, frozen=True, kw_only=True):
     """Canonical decimal text and its currency."""
 
     currency: str
     amount: str
 
 
-class Rate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Rate(Value, frozen=True, kw_only=True, omit_defaults=True):
     """The agreed rate: one `unit` costs `value` of `quoted`. `decimals` as it was written: a rate
     of 1.1000 says more than one of 1.1."""
 
@@ -31,7 +32,7 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     quoted: str | None = None
 
 
-class FxTrade(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class FxTrade(Value, frozen=True, kw_only=True, omit_defaults=True):
     """One side's instruction, seen from the trading side, which sent it.
 
     `rules.check` of fx refuses it where `unreadable` is not empty; past that every field holds.
@@ -65,7 +66,7 @@ def base_currency(*trades: FxTrade) -> str:
     return min(quoted if len(quoted) == 1 else sold)
 
 
-class FxAmendment(msgspec.Struct, frozen=True, kw_only=True):
+class FxAmendment(Value, frozen=True, kw_only=True):
     """fxtr.015: the trade as it shall be. `market_reference` is ours for the trade as it is."""
 
     market_reference: str
@@ -73,7 +74,7 @@ class FxAmendment(msgspec.Struct, frozen=True, kw_only=True):
     trade: FxTrade
 
 
-class FxCancellation(msgspec.Struct, frozen=True, kw_only=True):
+class FxCancellation(Value, frozen=True, kw_only=True):
     """fxtr.016: the trade shall not settle. It is told again as its sender has it; the rate may be
     left out there, and is then unreadable."""
 

@@ -7,8 +7,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Final
 
-import msgspec
-
+from htlc.units import Value
 from protocols.iso20022.codes import RejectionReason
 from protocols.iso20022.lock_block import LockBlock
 
@@ -62,7 +61,7 @@ class CashAccountKind(StrEnum):
     WALLET = "BlckChainCshWllt"  # sese.023.001.12 and later only
 
 
-class ProprietaryCode(msgspec.Struct, frozen=True, kw_only=True):
+class ProprietaryCode(Value, frozen=True, kw_only=True):
     """A code that someone other than ISO 20022 defines (GenericIdentification30)."""
 
     id: str
@@ -70,7 +69,7 @@ class ProprietaryCode(msgspec.Struct, frozen=True, kw_only=True):
     scheme: str | None = None
 
 
-class Client(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Client(Value, frozen=True, kw_only=True, omit_defaults=True):
     """Party 2: the client of a delivering or receiving party, by BIC or by a proprietary id.
 
     One that is known by name only has neither and is compared with nobody.
@@ -84,7 +83,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     processing_id: str | None = None
 
 
-class SettlementParties(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class SettlementParties(Value, frozen=True, kw_only=True, omit_defaults=True):
     """One side's chain: depository, the party in it, that party's client. BICs are as sent."""
 
     depository: str
@@ -96,7 +95,7 @@ class SettlementParties(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     party2: Client | None = None
 
 
-class Link(msgspec.Struct, frozen=True, kw_only=True):
+class Link(Value, frozen=True, kw_only=True):
     """Another instruction that this one is linked to (`Lnkgs`)."""
 
     position: str | None  # AFTE, BEFO, WITH, INFO; None: it is not told, or proprietary
@@ -104,7 +103,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     kind: str  # the element that named it, for example SctiesSttlmTxId
 
 
-class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
+class Unreadable(Value, frozen=True, kw_only=True):
     """A field that the schema allows and nobody here can settle; a neutral value stands in it."""
 
     code: RejectionReason
@@ -112,7 +111,7 @@ class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
     rule: str
 
 
-class SettlementInstruction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class SettlementInstruction(Value, frozen=True, kw_only=True, omit_defaults=True):
     """One side's instruction. Quantity and amount are canonical decimal text.
 
     `rules.check` refuses it where `unreadable` is not empty; past that every field holds.

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Final
 
-import msgspec
 from lxml import etree
 
+from htlc.units import Value
 from protocols.iso20022.codes import RejectionReason
 from protocols.iso20022.lexical import bic11, escaped, instant, instant_text
 from protocols.iso20022.schemas import SUPL
@@ -54,25 +54,25 @@ class LockStatus(StrEnum):
     EXPIRED = "EXPD"
 
 
-class HashLock(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class HashLock(Value, frozen=True, kw_only=True, omit_defaults=True):
     algorithm: HashAlgorithm
     encoding: PreimageEncoding = PreimageEncoding.RAW
     digest: str  # 32 bytes as 64 lower-case hex digits
 
 
-class LegExpiry(msgspec.Struct, frozen=True, kw_only=True):
+class LegExpiry(Value, frozen=True, kw_only=True):
     leg: str
     expires_at: int  # UTC ns, the leg's own ledger's time
 
 
-class SecretHolder(msgspec.Struct, frozen=True, kw_only=True):
+class SecretHolder(Value, frozen=True, kw_only=True):
     """The party that made the secret; where none is named, the gateway's vault did."""
 
     bic: str
     role: str  # DLVR, RCVR, SIDA, SIDB, OTHR
 
 
-class LedgerEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class LedgerEvent(Value, frozen=True, kw_only=True, omit_defaults=True):
     """What a ledger recorded: evidence for reconciliation."""
 
     ledger: str
@@ -82,7 +82,7 @@ class LedgerEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     at: int  # UTC ns
 
 
-class LockBlock(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class LockBlock(Value, frozen=True, kw_only=True, omit_defaults=True):
     """The terms of a swap's locks as a message tells them (`HshdTmLckSD1`)."""
 
     swap_id: str  # UUID

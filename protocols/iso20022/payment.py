@@ -9,6 +9,7 @@ from enum import StrEnum
 
 import msgspec
 
+from htlc.units import Value
 from protocols.iso20022.codes import (
     PaymentReason,
     RecallReason,
@@ -23,7 +24,7 @@ NO_REFERENCE = "NOTPROVIDED"
 """EndToEndId where the debtor gave none (the EPC's convention): it ties a payment to nothing."""
 
 
-class PaymentReferences(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class PaymentReferences(Value, frozen=True, kw_only=True, omit_defaults=True):
     """What a payment is known by: the message that ordered it, and the ids in it. Without
     `message_id` the gateway made the payment itself, under a power of attorney: `instruction_id` is
     then the TxId of the member's instruction."""
@@ -35,7 +36,7 @@ class PaymentReferences(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     uetr: str | None = None
 
 
-class PaymentFault(msgspec.Struct, frozen=True, kw_only=True):
+class PaymentFault(Value, frozen=True, kw_only=True):
     """What the schema allows and nobody here can pay; a neutral value stands in the field."""
 
     code: PaymentReason
@@ -43,7 +44,7 @@ class PaymentFault(msgspec.Struct, frozen=True, kw_only=True):
     rule: str
 
 
-class PaymentOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class PaymentOrder(Value, frozen=True, kw_only=True, omit_defaults=True):
     """pacs.009: its sender orders the payment of a cash leg. BICs and ids are as sent."""
 
     sender: str
@@ -75,7 +76,7 @@ class PaymentOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         )
 
 
-class PaymentRecall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class PaymentRecall(Value, frozen=True, kw_only=True, omit_defaults=True):
     """camt.056: its sender asks a payment order back, named by one or more of its references."""
 
     case_id: str
@@ -83,7 +84,7 @@ class PaymentRecall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     unserved: str | None = None  # what it asks beside or instead of one payment
 
 
-class LiquidityTransfer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class LiquidityTransfer(Value, frozen=True, kw_only=True, omit_defaults=True):
     """camt.050: money from one of the sender's accounts to another one of its own."""
 
     message_id: str

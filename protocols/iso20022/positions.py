@@ -11,6 +11,7 @@ from enum import StrEnum
 
 import msgspec
 
+from htlc.units import Value
 from protocols.iso20022.codes import PositionReason, PositionRejection
 from protocols.iso20022.instruction import QuantityType
 from protocols.iso20022.lexical import escaped
@@ -26,7 +27,7 @@ class Posting(StrEnum):
     TRANSFER = "transfer"  # AVAI to another account of the same owner
 
 
-class Position(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Position(Value, frozen=True, kw_only=True, omit_defaults=True):
     """Whose position, in which account, of how much of what."""
 
     owner: str  # BIC

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from gateway.bench import compare, throwaway
 from gateway.bench.bodies import Bodies, array, batch, message_id
-from gateway.bench.facts import Database, Facts, cpu_model
+from gateway.bench.facts import Database, Facts, cpu_model, python_build
 from gateway.bench.lanes import hot
 from gateway.bench.plan import (
     UNMATCHED,
@@ -143,6 +143,20 @@ def test_the_machine_is_busy() -> None:
 def test_the_cpu_is_named_where_the_kernel_names_it() -> None:
     assert cpu_model("processor\t: 0\nmodel name\t: EPYC 9\nflags: x\n") == "EPYC 9"
     assert cpu_model("") != ""
+
+
+@pytest.mark.parametrize(
+    ("configured", "debian", "told"),
+    [
+        ("'--enable-shared'", False, "without PGO, without LTO"),
+        ("'--enable-optimizations'", False, "with PGO, without LTO"),
+        ("'--enable-optimizations' '--with-lto=full'", False, "with PGO, with LTO"),
+        ("'--enable-optimizations' '--with-lto=no'", False, "with PGO, without LTO"),
+        ("'--prefix=/usr'", True, "with PGO, with LTO"),
+    ],
+)
+def test_the_build_of_the_interpreter_is_told(configured: str, debian: bool, told: str) -> None:
+    assert python_build(configured, debian=debian) == told
 
 
 # --- trades ---------------------------------------------------------------------------------------

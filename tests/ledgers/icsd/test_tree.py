@@ -39,6 +39,40 @@ def test_the_shape_knows_no_history(
     assert [leaf.key for leaf in tree.leaves(step)] == sorted(map(tree.key_of, left))
 
 
+NEAR = st.builds(
+    lambda first, last: (bytes(first) + bytes(32))[:30] + bytes(last),
+    st.lists(st.sampled_from((0, 1, 128, 255)), max_size=2),
+    st.tuples(st.sampled_from((0, 1, 3)), st.sampled_from((0, 128))),
+)
+"""Keys that share many bits, as those of names that somebody has searched for."""
+
+
+def by_definition(leaves: list[Leaf], depth: int) -> bytes:
+    """The commitment of the subtree of these leaves, as the module's docstring says it."""
+    if len(leaves) < 2:
+        return leaves[0].commitment if leaves else bytes(40)
+    sides: tuple[list[Leaf], list[Leaf]] = [], []
+    for leaf in leaves:
+        sides[leaf.key[depth // 8] >> (7 - depth % 8) & 1].append(leaf)
+    left, right = (by_definition(side, depth + 1) for side in sides)
+    summed = sum(leaf.sum for leaf in leaves).to_bytes(8, "big")
+    return hashlib.sha256(b"\x01" + left + right).digest() + summed
+
+
+@given(st.sets(NEAR, max_size=12), st.dictionaries(NEAR, st.booleans(), max_size=12))
+@settings(deadline=None, max_examples=100)
+def test_near_keys_make_the_tree_of_the_definition(
+    first: set[bytes], second: dict[bytes, bool]
+) -> None:
+    """Changes that go down the same way for long, and that end at the leaf of another key."""
+    map: dict[bytes, Leaf] = {key: tree.leaf(key, 1, b"old") for key in first}
+    changes = {key: tree.leaf(key, 2, b"new") if stays else None for key, stays in second.items()}
+    whole = tree.update(tree.build(map.values()), changes)
+    left = [leaf for leaf in (map | changes).values() if leaf is not None]
+    assert (bytes(40) if whole is None else whole.commitment) == by_definition(left, 0)
+    assert whole == tree.build(left)
+
+
 @given(MAPS, NAMES)
 @settings(deadline=None, max_examples=60)
 def test_every_key_is_proved_in_or_out(map: dict[str, int], name: str) -> None:
