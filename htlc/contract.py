@@ -13,9 +13,6 @@ is exact: a lock needs `now < lock_by`, a claim `now < expires_at`, a refund `no
 all on the ledger's own clock. A contract is never forgotten; an ended one answers with how it ended
 and with the key that opened it.
 
-All of this is frozen and points to nothing that could point back: the garbage collector need not
-know of it (`gc=False`), which makes it smaller and quicker to make.
-
 What a ledger says is an `Answer`: what IS, and beside it why it would not do what it was asked. A
 refusal is therefore a fact like any other: ALREADY_EXECUTED to a cancel tells the outcome.
 """
