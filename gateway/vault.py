@@ -1,9 +1,10 @@
 """The keys: derived per settlement from one master secret, shown only as the core allows.
 
-No key is stored. A key is HKDF-SHA256 (RFC 5869) over the master secret with the settlement, the
-pair and the role as context, so any replica with the master secret derives the same one, and no two
-keys ever coincide. Whoever loses the master secret of a gateway cannot open what is locked under
-`two_key` and `anchored`: back it up (README, "The vault's secret").
+No key is stored; the last one shown is remembered in memory, for the other legs of its pair. A key
+is HKDF-SHA256 (RFC 5869) over the master secret with the settlement, the pair and the role as
+context, so any replica with the master secret derives the same one, and no two keys ever coincide.
+Whoever loses the master secret of a gateway cannot open what is locked under `two_key` and
+`anchored`: back it up (README, "The vault's secret").
 """
 
 import hashlib

@@ -38,11 +38,9 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final
 
-import msgspec
-
 from htlc import contract
 from htlc.contract import Answer, Htlc, Refusal, Terms
-from htlc.units import QUANTITY_MAX, AccountId, AssetId, HtlcId, Instant, Quantity
+from htlc.units import QUANTITY_MAX, AccountId, AssetId, HtlcId, Instant, Quantity, Value
 from ledgers.instruments import Instrument
 from ledgers.names import is_name
 from ledgers.parties import Account, Balance, Mandate, Principal, Role
@@ -95,7 +93,7 @@ SIDES: Final[dict[Kind, tuple[Side, Side]]] = {
 _AVAILABLE: Final = Side.AVAILABLE  # a member of an enumeration is found by way of its class
 
 
-class Effect(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Effect(Value, frozen=True, kw_only=True):
     """One balanced entry, and the row that remembers it: the contract as it is afterwards, or the
     digest of an operation that made no contract."""
 

@@ -49,7 +49,6 @@ class WireStruct(
     kw_only=True,
     forbid_unknown_fields=True,  # a field we would ignore may be one the sender relies on
     omit_defaults=True,  # absent is left out, so that there is one spelling
-    gc=False,  # smaller, and never searched for cycles: what is decoded and frozen can be in none
 ):
     """What all structs on the wire have in common."""
 

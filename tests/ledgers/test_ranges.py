@@ -128,7 +128,8 @@ async def test_a_ledger_of_before_keeps_its_history(dsn: str, tmp_path: Path) ->
         await connection.execute("INSERT INTO blocks VALUES ($1, '', '', 1, 0, '', '')", high)
         assert "0010_ranges" in await migrate(connection, store.MIGRATIONS)
         bound = await connection.fetchval(
-            "SELECT pg_get_expr(relpartbound, oid) FROM pg_class WHERE relname = 'postings_first'"
+            "SELECT pg_get_expr(relpartbound, oid) FROM pg_class "
+            "WHERE oid = 'postings_first'::regclass"
         )
         assert bound == "FOR VALUES FROM (MINVALUE) TO ('3000000')"
         assert [row[0] for row in await connection.fetch("SELECT height FROM entries")] == [1, high]
