@@ -129,7 +129,7 @@ class Calendars:
         """Whether an instruction may name this settlement date: a business day, or one that is past
         (it then stands for the current business date)."""
         calendar = self._ledgers[ledger]
-        return day < (self._fixed or calendar.local_date(at)) or calendar.settles_on(day)
+        return calendar.settles_on(day) or day < (self._fixed or calendar.local_date(at))
 
     def on(self, ledgers: Iterable[str], day: date) -> Day | None:
         """That business day on all these ledgers; None if one is closed, or they never are open at

@@ -4,6 +4,8 @@ Text is put together, not a tree: a status advice is written in a few microsecon
 each settlement.
 """
 
+from functools import lru_cache
+
 from protocols.iso20022.currencies import minor_units
 from protocols.iso20022.instruction import (
     AccountKind,
@@ -34,6 +36,7 @@ def cash_account(kind: CashAccountKind, identifier: str | None) -> str:
     return f"<CshAcct><{kind}>{escaped(identifier, 34)}</{kind}></CshAcct>"
 
 
+@lru_cache(maxsize=256)  # hardly ever another than TRAD
 def transaction_type(code: str | None, proprietary: ProprietaryCode | None) -> str:
     """SctiesTxTp; TRAD (settlement of a trade) where an instruction gave neither."""
     if proprietary is None:
@@ -46,6 +49,7 @@ def transaction_type(code: str | None, proprietary: ProprietaryCode | None) -> s
     )
 
 
+@lru_cache(maxsize=4096)  # the same members trade with each other all day; some MB
 def parties(name: str, side: SettlementParties) -> str:
     """One side's depository, party and client."""
     return (

@@ -1,6 +1,7 @@
 """Bank to customer statement (camt.053.001.08), written."""
 
 from datetime import date
+from functools import cache
 from typing import Final
 
 from protocols.iso20022.blocks import tag
@@ -96,6 +97,7 @@ def _entry(entry: Entry, currency: str) -> str:
     )
 
 
+@cache  # as many as there are kinds
 def bank_transaction_code(kind: BankTransaction) -> str:
     """The content of BkTxCd."""
     domain, _, rest = kind.value.partition("/")

@@ -51,8 +51,10 @@ def chosen(profile: str, emits: Emits) -> str:
 
 def is_written(definition: str, profile: str) -> bool:
     """Whether a definition is one in which that message may go out."""
+    if definition == profile:
+        return True
     message, _, version = definition.partition(".001.")
-    return definition == profile or (message == profile[:8] and version in WRITTEN.get(message, ()))
+    return message == profile[:8] and version in WRITTEN.get(message, ())
 
 
 def translated(document: str, profile: str, definition: str) -> str:
