@@ -223,7 +223,8 @@ class MemberSettings(_Table, frozen=True, kw_only=True):
     #: .015), an account owner of its own (.014, .015). Off: custodians have sese.024 and sese.025.
     position_messages: bool = False
     #: Agreed swaps that name it as a payer need no further consent, and its matched instructions
-    #: are paid without a payment order (pacs.009) of its own.
+    #: are paid without a payment order (pacs.009) of its own. Mind: ANY member may open a swap that
+    #: takes from one who gave it, unasked; what bounds that are its mandates at the ledgers.
     power_of_attorney: bool = False
     #: A state of the locks that has lasted this long is told: ten times what a settlement takes.
     advise_after_seconds: float = 1.0
