@@ -7,6 +7,7 @@ Bad notation raises `WireError`, which names the field and the rule that it brea
 """
 
 from functools import lru_cache
+from hashlib import sha256
 from typing import Annotated, Final
 
 import msgspec
@@ -329,9 +330,29 @@ def operation_json(operation: Operation) -> OperationJson:
             return RedeemJson(id=id, account=account, asset=asset, quantity=str(quantity))
 
 
+class _TransferContent(msgspec.Struct, frozen=True):
+    """A `TransferJson` with its tag among its members in the order of RFC 8785."""
+
+    asset: AssetId
+    credit: AccountId
+    debit: AccountId
+    id: str
+    op: str
+    quantity: str
+
+
+_encode_content: Final = msgspec.json.Encoder().encode
+
+
 def operation_digest(operation: Operation) -> bytes:
     """What an operation says, in 32 bytes: tells a repeat from a conflict."""
-    return digest(operation_json(operation))
+    if not isinstance(operation, Transfer):
+        return digest(operation_json(operation))
+    asset, credit, debit = operation.asset, operation.credit, operation.debit
+    quantity = str(operation.quantity)
+    # Most that have a digest are transfers: without sorting it takes a third of the time.
+    content = _TransferContent(asset, credit, debit, operation.id, "transfer", quantity)
+    return sha256(_encode_content(content)).digest()
 
 
 def htlc_json(htlc: Htlc, *, known: bool = False) -> HtlcJson:

@@ -145,35 +145,45 @@ class Touched:
 
     def effect(self, effect: Effect, registries: Iterable[RegistryId]) -> None:
         """Before an effect is posted; `registries` are those whose omnibus accounts it moves."""
-        book, before = self._tables.book, self.before
-        for account in (effect.debit, effect.credit):
-            key = account, effect.asset
-            before.balances.setdefault(key, book.balances.get(key))
-        if effect.htlc is not None:
-            id = effect.htlc.terms.id
+        book, before, asset, htlc = self._tables.book, self.before, effect.asset, effect.htlc
+        balances, known = before.balances, book.balances
+        for key in ((effect.debit, asset), (effect.credit, asset)):
+            if key not in balances:
+                balances[key] = known.get(key)
+        if htlc is not None:
+            id = htlc.terms.id
             before.contracts.setdefault(id, book.contracts.get(id))
         else:
             before.operations.setdefault(effect.id, book.operations.get(effect.id))
-        held = self._tables.omnibus.get(effect.asset, {})
         for registry in registries:
-            before.omnibus.setdefault((effect.asset, registry), held.get(registry, 0))
+            held = self._tables.omnibus.get(asset, {}).get(registry, 0)
+            before.omnibus.setdefault((asset, registry), held)
 
-    def act(self, act: Act) -> None:
-        """Before an act is done."""
-        book, before = self._tables.book, self.before
+    def found(self, act: Act) -> Rows:
+        """The rows that an act changes if it is done, as they are."""
+        book, rows = self._tables.book, Rows(place=self.before.place)
         match act:
             case GrantMandate(mandate=mandate):
                 key = mandate.account, mandate.operator
-                before.mandates.setdefault(key, book.mandates.get(key))
+                rows.mandates[key] = book.mandates.get(key)
             case RevokeMandate(account=account, operator=operator):
                 key = account, operator
-                before.mandates.setdefault(key, book.mandates.get(key))
+                rows.mandates[key] = book.mandates.get(key)
             case DefineInstrument(instrument=instrument):
                 asset, counter = instrument.asset, (instrument.counter, instrument.asset)
-                before.instruments.setdefault(asset, book.instruments.get(asset))
-                before.balances.setdefault(counter, book.balances.get(counter))
+                rows.instruments[asset] = book.instruments.get(asset)
+                rows.balances[counter] = book.balances.get(counter)
             case _:
-                before.accounts.setdefault(act.account, self._tables.homed(act.account))
+                rows.accounts[act.account] = self._tables.homed(act.account)
+        return rows
+
+    def act(self, found: Rows) -> None:
+        """After an act was done. One that was refused has touched nothing: its rows may be of
+        accounts and instruments that do not exist."""
+        for table in ("accounts", "instruments", "mandates", "balances"):
+            before: dict[object, object] = getattr(self.before, table)
+            for key, row in getattr(found, table).items():
+                before.setdefault(key, row)
 
     def bundle(self, registry: RegistryId) -> None:
         """Before the sequence of a registry moves."""

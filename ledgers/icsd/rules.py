@@ -47,10 +47,10 @@ def refused_operation(
     book refuses it as unknown. Execute, cancel and refund come from anywhere: the key, or the
     clock, is the right."""
     match operation:
-        case Lock(terms=terms):
-            owner = homes.get(terms.payer)
         case Transfer(debit=debit):
             owner = homes.get(debit)
+        case Lock(terms=terms):
+            owner = homes.get(terms.payer)
         case Issue(asset=asset) | Redeem(asset=asset):
             owner = issuer_registry(asset, instruments, homes)
         case _:
@@ -107,8 +107,11 @@ def _is_instrument(instrument: Instrument) -> bool:
 
 def refused_entry(entry: Entry) -> Refusal | None:
     """Why an entry is none: it asks for nothing, for several things, or for nobody."""
-    absent = (entry.operation, entry.act, entry.membership).count(None)
-    return None if absent == 2 and is_name(entry.by.name) else Refusal.TERMS_REFUSED
+    if entry.operation is not None:
+        asks_one = entry.act is None and entry.membership is None
+    else:
+        asks_one = (entry.act is None) != (entry.membership is None)
+    return None if asks_one and is_name(entry.by.name) else Refusal.TERMS_REFUSED
 
 
 def refused_membership(change: Membership, epoch: Epoch, following: Epoch | None) -> Refusal | None:

@@ -62,7 +62,9 @@ def sealed(seal: Seal, height: int, previous: bytes, final: Sequence[NetworkBloc
 
 def merged(changes: Sequence[Rows]) -> Rows:
     """The rows that blocks left, oldest first: each as the last of them left it."""
-    [*_, last] = changes
+    [*before, last] = changes
+    if not before:
+        return last
     return Rows(
         place=last.place,
         **{name: _merged(getattr(part, name) for part in changes) for name in TABLES},

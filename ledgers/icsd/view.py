@@ -9,7 +9,7 @@ After each block the CSD links of every instrument that it touched are checked: 
 what all holders have, and the omnibus account of each investor registry is what its holders have.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from htlc.units import INSTANT_MAX, AssetId, Instant, LedgerId
 from ledgers.book import Book
@@ -126,8 +126,9 @@ class View:
         header = self._header(messages, cut)
         self.height, self.head, self.at = cut.height, header.hash, cut.at
         changes = self.tables.now(work.touched.before, self.place)
-        self._replant(changes)
-        self._check(changes)
+        issuances = self._replant(changes)
+        # What a block has done leaves every issue whole, or it was done wrong.
+        assert all(each and each.is_whole for each in issuances), "the CSD links of an issue agree"
         return Block(
             header=header,
             statement=self._statement(header, work.outcomes),
@@ -185,18 +186,14 @@ class View:
 
     # --- the trees -------------------------------------------------------------------------------
 
-    def _replant(self, rows: Rows) -> None:
-        """Bring the trees to what these rows are now."""
+    def _replant(self, rows: Rows) -> Collection[Issuance | None]:
+        """Bring the trees to what these rows are now; the instruments among them and of them."""
         self._hold(rows)
         assets = {asset for _, asset in rows.balances} | rows.instruments.keys()
-        self.roots.list({asset: self.issuance(asset) for asset in assets})
+        issuances = {asset: self.issuance(asset) for asset in assets}
+        self.roots.list(issuances)
         self.roots.record(roots.records(rows))
-
-    def _check(self, rows: Rows) -> None:
-        """What a block has done leaves every issue whole, or it was done wrong."""
-        for asset in {asset for _, asset in rows.balances}:
-            issuance = self.issuance(asset)
-            assert issuance is not None and issuance.is_whole, "the CSD links of an issue agree"
+        return issuances.values()
 
     def _hold(self, rows: Rows) -> None:
         by_tree: dict[tuple[AssetId, RegistryId], list[roots.Holding]] = {}

@@ -4,8 +4,10 @@ An entry is judged by the rules of the network (`rules`) and then by those of th
 moves the omnibus accounts with the holdings, in one step.
 """
 
-from htlc.contract import Refusal
-from htlc.units import LedgerId
+from collections.abc import Mapping
+
+from htlc.contract import Answer, Refusal
+from htlc.units import AssetId, LedgerId
 from ledgers.administration import OpenAccount, administer
 from ledgers.book import Effect, answer, judge, post
 from ledgers.icsd import rules
@@ -53,6 +55,7 @@ class Work:
         self._tables = tables
         self._height = cut.height
         self._at = cut.at
+        self._done = Answer(at=cut.at)  # what all are told whose operation made no contract
         self.epoch, self.following = epochs_at(cut.height, before.epoch, before.following)
         self.touched = Touched(tables, before)
         self.outcomes: list[Outcome] = []
@@ -113,6 +116,8 @@ class Work:
         outcome = refusal or judge(book, operation, by, self._at)
         if isinstance(outcome, Effect):
             self._post(outcome)
+            if outcome.htlc is None:
+                return self._done
         return answer(book, operation, outcome, self._at)
 
     def _post(self, effect: Effect) -> None:
@@ -120,7 +125,11 @@ class Work:
         self.touched.effect(effect, moves)
         post(self._tables.book, effect)
         self.effects.append(effect)
-        held = self._tables.omnibus.setdefault(effect.asset, {})
+        if moves:
+            self._move_omnibus(effect.asset, moves)
+
+    def _move_omnibus(self, asset: AssetId, moves: Mapping[RegistryId, int]) -> None:
+        held = self._tables.omnibus.setdefault(asset, {})
         for registry, quantity in moves.items():
             after = held.get(registry, 0) + quantity
             assert after >= 0, "an omnibus account is never overdrawn"
@@ -146,11 +155,14 @@ class Work:
         assert act is not None, "an entry asks for one thing"
         if refusal := rules.refused_act(act, registry, tables.homes):
             return refusal
-        self.touched.act(act)
+        found = self.touched.found(act)
         done = administer(tables.book, act, entry.by)
-        if isinstance(act, OpenAccount) and done is True:
+        if isinstance(done, Refusal):
+            return done
+        self.touched.act(found)
+        if isinstance(act, OpenAccount) and done:
             tables.homes[act.account] = registry
-        return done if isinstance(done, Refusal) else None
+        return None
 
     def _membership(self, change: Membership) -> Refusal | None:
         if refusal := rules.refused_membership(change, self.epoch, self.following):

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from htlc.canonical import digest
 from htlc.contract import Refusal
 from htlc.units import SECOND, AccountId, Instant, Quantity
 from ledgers.administration import (
@@ -20,6 +21,7 @@ from ledgers.book import SIDES, Effect, Kind, Side, judge, post
 from ledgers.currency import currency
 from ledgers.parties import Balance, Mandate, Principal, Role
 from ledgers.port import Cancel, Execute, Issue, Lock, Redeem, Transfer
+from ledgers.wire import operation_digest, operation_json
 from tests.ledgers.worlds import (
     ALICE,
     ALICE_ACCOUNT,
@@ -242,3 +244,9 @@ def test_every_kind_of_entry_has_its_sides() -> None:
     assert SIDES.keys() == set(Kind)
     assert {side for sides in SIDES.values() for side in sides} == set(Side)
     assert msgspec.json.encode(Kind.LOCK) == b'"lock"'
+
+
+@pytest.mark.parametrize("id", ["t-1", 'a"\\b', "\u00e9\u20ac"])
+def test_the_digest_of_a_transfer_is_that_of_its_canonical_json(id: str) -> None:
+    operation = transfer(id, quantity=2**63 - 1)
+    assert operation_digest(operation) == digest(operation_json(operation))

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from htlc.contract import Answer, Refusal
-from htlc.units import AccountId, Instant
+from htlc.units import AccountId, AssetId, Instant
 from ledgers.administration import BlockAccount
 from ledgers.icsd.block import Fault
 from ledgers.icsd.entry import ENTRIES_MAX, STEP_MAX, Cut, Entry, Hash, pack, sign, unpack
@@ -24,6 +24,7 @@ from tests.ledgers.icsd.network import (
     Pen,
     act,
     certificate_of,
+    defined,
     furnished,
     issued,
     key_of,
@@ -188,6 +189,25 @@ def test_only_the_home_registry_blocks_an_account(chain: Chain) -> None:
 
 def test_an_account_has_one_home(chain: Chain) -> None:
     assert chain.done("UZ", opened("UZ", "kz-1")).results == (Refusal.NOT_AUTHORISED,)
+
+
+@pytest.mark.parametrize(
+    ("entry", "refused"),
+    [
+        (defined("KZ", AssetId("NEW"), "nobody", "kz-issuer"), Refusal.UNKNOWN_ACCOUNT),
+        (defined("KZ", AssetId("NEW"), "kz-1", "kz-issuer"), Refusal.TERMS_REFUSED),
+        (defined("KZ", ISIN, "nobody", "kz-issuer"), Refusal.CONFLICT),
+        (act("KZ", BlockAccount(account=AccountId("nobody"))), Refusal.UNKNOWN_ACCOUNT),
+    ],
+)
+def test_an_act_that_is_refused_touches_nothing(
+    chain: Chain, entry: Entry, refused: Refusal
+) -> None:
+    """Nor stops anybody: it names accounts and instruments that there are not."""
+    before = chain.view.state
+    assert chain.done("KZ", entry).results == (refused,)
+    assert msgspec.structs.replace(chain.view.state, sequences=before.sequences) == before
+    assert not chain.blocks[-1].changes.balances
 
 
 def test_an_entry_asks_for_one_thing(chain: Chain) -> None:
