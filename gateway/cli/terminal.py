@@ -101,8 +101,9 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 
 
 class Connection(msgspec.Struct, frozen=True, kw_only=True):
-    """A gateway and a token for it."""
+    """A gateway, and who one is there, with the token."""
 
+    name: str  # BIC of a member or operator
     url: str
     token: str
 
@@ -175,7 +176,7 @@ def connect(
     token = access.read(file).token(name)
     if token is None:
         raise Failure(f"{file} has no token for {name}; it is not a member or operator there")
-    return Connection(url=url or (ready.gateway if ready else ""), token=token)
+    return Connection(name=name, url=url or (ready.gateway if ready else ""), token=token)
 
 
 def run_async(command: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:

@@ -1,7 +1,7 @@
 """A custodian's system, whole and small: what it keeps, and in which order, so that no instruction
 is lost, sent twice or acted on twice, whoever dies when.
 
-    python -m gateway.demo.custodian --as ALSTDEF0XXX --book book.json FILE…
+    python -m gateway.demo.custodian --as ALSTDEF0XXX FILE…
 
 sends the files and tells what becomes of them until each has come to its end. Stopped at any moment
 and started again it goes on where it was. The three rules of it:
@@ -137,15 +137,21 @@ def receiver(book: Book, secret: str, tell: Callable[[statuses.Told], None]) -> 
 
 @click.command("custodian")
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--book", "path", type=click.Path(path_type=Path), default=Path("book.json"))
+@click.option(
+    "--book",
+    "path",
+    type=click.Path(path_type=Path),
+    help="File of what is known and how far the mailbox is read. [default: MEMBER.book.json]",
+)
 @connection_options
 @run_async
-async def command(files: Sequence[Path], path: Path, connection: Connection) -> int:
+async def command(files: Sequence[Path], path: Path | None, connection: Connection) -> int:
     """Send instructions, and tell what becomes of all that are known, until each is over."""
     with failing(ProblemError):
         async with aiohttp.ClientSession() as session:
             gateway = GatewayClient(session, connection.url, connection.token)
-            return await _day(gateway, Book(path), [file.read_bytes() for file in files])
+            book = Book(path or Path(f"{connection.name}.book.json"))
+            return await _day(gateway, book, [file.read_bytes() for file in files])
 
 
 async def _day(gateway: GatewayClient, book: Book, bodies: Sequence[bytes]) -> int:

@@ -87,8 +87,9 @@ async def _all_acknowledged(pool: object) -> bool:
 
 
 async def test_the_command_sends_and_tells_until_all_is_over(
-    dsns: dict[str, str], tmp_path: Path
+    dsns: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)  # where the book is, one for each member
     item = instruction(Movement.DELI, amount="998.755")
     (tmp_path / "one.xml").write_text(written(item, "S1"))
     (tmp_path / "bad.xml").write_text("<no/>")
@@ -100,7 +101,6 @@ async def test_the_command_sends_and_tells_until_all_is_over(
         (tmp_path / "members.json").write_text(json.dumps(members | {"operators": {}}))
         words = ["--as", SELLER, "--gateway", client(SELLER)._url]
         words += ["--members", str(tmp_path / "members.json")]
-        words += ["--book", str(tmp_path / "book.json")]
         words += [str(tmp_path / "one.xml"), str(tmp_path / "bad.xml")]
         call = functools.partial(
             CliRunner().invoke, custodian.command, words, standalone_mode=False
@@ -109,7 +109,7 @@ async def test_the_command_sends_and_tells_until_all_is_over(
     assert result.return_value == 1, result.output
     assert f"{item.transaction_id}: Rjctd DMON" in result.stdout
     assert "XBAH" in result.stderr
-    assert Book(tmp_path / "book.json").kept.instructions[item.transaction_id].over
+    assert Book(tmp_path / f"{SELLER}.book.json").kept.instructions[item.transaction_id].over
 
 
 def test_what_somebody_else_has_sent_is_no_delivery() -> None:
