@@ -17,7 +17,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import asyncpg
@@ -42,8 +42,17 @@ _LOCK: Final = 0x72616E676573
 BLOCKS: Final = 1_000_000
 """Heights of a range: 0.5 GB where every block has one operation, 30 GB where they are full."""
 
+BLOCKS_SOON: Final = 1_000
+"""Ten seconds of the shortest blocks."""
+
 MESSAGES: Final = 5_000_000
 """Numbers of a range of mailboxes: 7 GB for a member, at the 1.5 kB of a status advice."""
+
+MESSAGES_SOON: Final = 50_000
+"""Ten seconds of twice what was measured."""
+
+CLOCKS_APART: Final = timedelta(hours=1)
+"""Ids are made by other clocks than ours, on machines without NTP even."""
 
 _BOUNDS: Final = """
 SELECT pg_get_expr(c.relpartbound, c.oid) AS bound
@@ -68,12 +77,20 @@ class Numbers(msgspec.Struct, frozen=True, kw_only=True):
     table: str
     key: str
     width: int  # of a range
+    margin: int  # what may be written while a range is attached
     reached: str  # SQL: how far it is written
 
-    async def ahead(self, connection: Any, ranges: int) -> str:
-        """Where so many whole ranges end that begin where rows are written now, or before."""
+    async def due(self, connection: Any) -> str:
+        """Ranges must reach beyond this."""
+        return str(await self._reached(connection) + AHEAD * self.width)
+
+    async def soon(self, connection: Any) -> str:
+        """Rows up to this may be on their way."""
+        return str(await self._reached(connection) + self.margin)
+
+    async def _reached(self, connection: Any) -> int:
         reached: int = await connection.fetchval(self.reached) or 0
-        return str(reached + ranges * self.width)
+        return reached
 
     def reaches(self, upper: str, place: str) -> bool:
         return int(upper) > int(place)
@@ -89,11 +106,14 @@ class Months(msgspec.Struct, frozen=True, kw_only=True):
     table: str
     key: str
 
-    async def ahead(self, _connection: Any, ranges: int) -> str:
+    async def due(self, _connection: Any) -> str:
         upper = _first_id(_month(time.time_ns() // 1_000_000))
-        for _ in range(ranges):
+        for _ in range(AHEAD):
             upper = self.following(upper)[1]
         return upper
+
+    async def soon(self, _connection: Any) -> str:
+        return _first_id(datetime.now(UTC) + CLOCKS_APART)
 
     def reaches(self, upper: str, place: str) -> bool:
         return upper > place  # text of one length: as PostgreSQL orders UUIDs
@@ -107,21 +127,27 @@ class Months(msgspec.Struct, frozen=True, kw_only=True):
 
 History = Numbers | Months
 
+
+def _heights(table: str, reached: str) -> Numbers:
+    return Numbers(table=table, key="height", width=BLOCKS, margin=BLOCKS_SOON, reached=reached)
+
+
 LEDGER: Final = (
-    Numbers(table="postings", key="height", width=BLOCKS, reached="SELECT height FROM head"),
-    Numbers(table="movements", key="height", width=BLOCKS, reached="SELECT height FROM head"),
+    _heights("postings", "SELECT height FROM head"),
+    _heights("movements", "SELECT height FROM head"),
 )
 
 REGISTRY: Final = (
-    Numbers(table="network_blocks", key="height", width=BLOCKS, reached="SELECT height FROM head"),
-    Numbers(table="postings", key="height", width=BLOCKS, reached="SELECT chain FROM head"),
-    Numbers(table="movements", key="height", width=BLOCKS, reached="SELECT chain FROM head"),
+    _heights("network_blocks", "SELECT height FROM head"),
+    _heights("postings", "SELECT chain FROM head"),
+    _heights("movements", "SELECT chain FROM head"),
 )
 
 MAILBOX: Final = Numbers(
     table="mailbox",
     key="sequence",
     width=MESSAGES,
+    margin=MESSAGES_SOON,
     reached="SELECT max(last) FROM mailbox_head",
 )
 """Of a gateway, and of a registry node."""
@@ -169,7 +195,7 @@ class Ranges:
     async def make_next(self, history: History) -> str | None:
         """Make the next range if it is due, and return its name."""
         async with self._pool.acquire() as connection:
-            due = await history.ahead(connection, AHEAD)
+            due = await history.due(connection)
             if history.reaches(await _upper(connection, history), due):
                 return None
             async with connection.transaction():
@@ -194,7 +220,7 @@ async def _upper(connection: Any, history: History) -> str:
 
 async def _make(connection: Any, history: History, upper: str) -> str:
     """The range that begins at `upper`, with what had to go into the rest meanwhile."""
-    if not history.reaches(upper, await history.ahead(connection, 1)):
+    if not history.reaches(upper, await history.soon(connection)):
         # Its rows may be on their way into the rest at this moment, and would be refused there.
         await connection.execute(f"LOCK TABLE {history.table} IN ACCESS EXCLUSIVE MODE")
     name, end = history.following(upper)

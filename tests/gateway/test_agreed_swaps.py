@@ -54,6 +54,8 @@ async def settle(running: System, swap: Swap, by: str = SELLER) -> View:
     assert isinstance(taken, View), taken
 
     async def ended() -> View | None:
+        if swap.id in running.engine.runner.lives:  # its last entry is not written yet
+            return None
         view = await running.desk.show(member(by), swap.id)
         return view if view is not None and view.state.ended else None
 

@@ -48,6 +48,8 @@ async def test_messages_beyond_a_range_are_read_in_order(running: System) -> Non
             sequence,
             new_id(),
         )
-    assert await keeper.make_next(MAILBOX) == "mailbox_1"
+    while await keeper.make_next(MAILBOX):  # or the gateway's own keeper has
+        pass
+    assert await pool.fetchval("SELECT count(*) FROM mailbox_1") == 2
     page = await running.engine.mailboxes.read("M", edge - 2, 10)
     assert [message.sequence for message in page] == [edge - 1, edge, edge + 1]

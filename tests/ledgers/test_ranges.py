@@ -26,7 +26,9 @@ RANGES = """
     SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
     WHERE i.inhparent = $1::text::regclass ORDER BY 1"""
 
-SMALL = Numbers(table="postings", key="height", width=10, reached="SELECT height FROM head")
+SMALL = Numbers(
+    table="postings", key="height", width=10, margin=9, reached="SELECT height FROM head"
+)
 
 
 async def narrow(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
