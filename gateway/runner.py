@@ -26,6 +26,7 @@ from gateway.journal import Entry, Journal, Loaded
 from gateway.keys import Keys
 from gateway.links import Link, Task
 from gateway.live import HOLD_MAX, Append, Live, Origin, Request, about, facts, must_save
+from gateway.process.ending import ending
 from gateway.tally import Tally
 from gateway.telemetry import logs
 from gateway.wakes import Wakes
@@ -135,9 +136,9 @@ class Runner:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._turns())
-            group.create_task(self.writer.run())
+            group.create_task(ending(self.writer.run()))
             group.create_task(self._wakes.run())
-            group.create_task(self._reload())
+            group.create_task(ending(self._reload()))
             for link in self._links.values():
                 group.create_task(link.run())
 

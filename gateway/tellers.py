@@ -14,6 +14,7 @@ from gateway.links import Link
 from gateway.liquidity import Liquidity
 from gateway.mailbox import Mailboxes
 from gateway.pending import PendingPairs
+from gateway.process.ending import ending
 from gateway.runner import Runner
 from gateway.sql import Pool
 from gateway.system_events import SystemEvents
@@ -77,4 +78,4 @@ class Tellers:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as group:
             for task in (self.allegements, self.liquidity, self.lasting, self.system_events):
-                group.create_task(task.run())
+                group.create_task(ending(task.run()))

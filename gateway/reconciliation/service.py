@@ -19,6 +19,7 @@ from gateway import port
 from gateway.directory import Directory
 from gateway.journal import LOST
 from gateway.port import Difference
+from gateway.process.ending import ending
 from gateway.reconciliation.book import OwnBook
 from gateway.reconciliation.compare import BreakKind, Found, of_accounts, of_assets, totals
 from gateway.reconciliation.notices import announcer
@@ -91,8 +92,8 @@ class Reconciliation:
     async def run(self) -> None:
         """Watch and reconcile until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._watch())
-            group.create_task(self._daily())
+            group.create_task(ending(self._watch()))
+            group.create_task(ending(self._daily()))
 
     async def _watch(self) -> None:
         while True:

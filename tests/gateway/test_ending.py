@@ -10,6 +10,7 @@ import pytest
 from gateway import app
 from gateway.engine import Engine
 from gateway.process.ending import ending
+from gateway.tellers import Tellers
 
 
 class LostError(Exception):
@@ -39,6 +40,20 @@ async def test_a_loop_that_takes_the_cancellation_for_a_loss_is_cancelled_again(
         async with asyncio.timeout(60):
             await task
     assert task.cancelled() and len(losses) == 2
+
+
+async def test_tellers_that_take_the_cancellation_for_a_loss_are_each_cancelled_again() -> None:
+    """A group cancels its tasks once, however often it is cancelled itself."""
+    losses: list[int] = []
+    tellers = object.__new__(Tellers)
+    teller = types.SimpleNamespace(run=lambda: lives_through_losses(losses))
+    for name in ("allegements", "liquidity", "lasting", "system_events"):
+        setattr(tellers, name, teller)
+    task = asyncio.create_task(ending(tellers.run()))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.wait({task}, timeout=60)
+    assert task.cancelled() and len(losses) >= 2
 
 
 class Hanging:
