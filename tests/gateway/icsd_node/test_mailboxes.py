@@ -79,8 +79,11 @@ async def test_daily_statements_come_when_the_day_is_over_by_ledger_time(
         await nodes.ledger.describe()  # makes a block, by which its time goes on
     await daily.close_days()
     await daily.close_days()
-    told = (await nodes.told(5))[1:]
-    assert {text(each, "Frqcy/Cd") for each in told} == {"DAIL"}
+    # The answer to M1 comes when its block is final: before the statements, or among them.
+    assert sorted(text(each, "Frqcy/Cd") or "" for each in await nodes.told(5)) == [
+        "",
+        *4 * ["DAIL"],
+    ]
     again = (await nodes.client().state({"date": "2023-11-14", "kind": "holdings"})).statements
     assert [each.account for each in again] == [FIRST, SECOND_ACCOUNT]
 
