@@ -1,9 +1,9 @@
 """History in ranges: the tables that only grow are partitioned, and ranges are made ahead.
 
 PostgreSQL's declarative partitioning (RANGE) by what the rows are written in order of: heights,
-numbers of messages, months. What is written today goes into one table and one index of bounded
-size; a range that is full is frozen by one vacuum and never looked at by another; an operator moves
-it to a cheaper disk, or takes it out and puts it back, while everything runs (`k8s/README.md`). The
+numbers of messages, months. What is written today goes into one table
+and one index of bounded size; a range that is full is frozen by one vacuum and never looked at by
+another; an operator moves it to a cheaper disk while everything runs (`k8s/README.md`). The
 program sees one table.
 
 - A range begins where the last one ends, and is made while the last but one before it is written.
