@@ -1,10 +1,9 @@
 """History in ranges: the tables that only grow are partitioned, and ranges are made ahead.
 
 PostgreSQL's declarative partitioning (RANGE) by what the rows are written in order of: heights,
-numbers of messages, months. What is written today goes into one table
-and one index of bounded size; a range that is full is frozen by one vacuum and never looked at by
-another; an operator moves it to a cheaper disk while everything runs (`k8s/README.md`). The
-program sees one table.
+numbers of messages, months. What is written today goes into one table and one index of bounded
+size; a range that is full is frozen by one vacuum and never looked at by another; an operator moves
+it to a cheaper disk while everything runs (`k8s/README.md`). The program sees one table.
 
 - A range begins where the last one ends, and is made while the last but one before it is written.
   Whoever writes does not wait for that (SHARE UPDATE EXCLUSIVE).
@@ -33,8 +32,9 @@ PERIOD_SECONDS: Final = 60.0
 """Between two looks, each a read of some rows of the catalogue."""
 
 LOCK_TIMEOUT: Final = "2s"
-"""TABLE_rest is locked while a range is attached; whoever reads it for longer, with a report of an
-auditor, is not interrupted, and nobody queues behind us meanwhile: the next look tries again."""
+"""TABLE_rest is locked while a range is attached. Whoever reads it for longer, with a report of an
+auditor, is not interrupted, others wait behind us for no longer than this, and the next look tries
+again."""
 
 _LOCK: Final = 0x72616E676573
 """Key of the advisory lock ("ranges" in ASCII): of several replicas, one makes a range."""

@@ -22,6 +22,8 @@ from tests.ledgers.worlds import (
     postgres_world,
 )
 
+RUNBOOK = Path(__file__).parents[2] / "k8s" / "README.md"
+
 RANGES = """
     SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
     WHERE i.inhparent = $1::text::regclass ORDER BY 1"""
@@ -114,6 +116,31 @@ async def test_a_full_range_is_taken_out_and_put_back_while_blocks_are_written(d
         )
         await writing
         assert (await heights(pool, "postings"))[: len(before)] == before
+
+
+async def test_the_runbook_moves_a_range_while_blocks_are_written(dsn: str) -> None:
+    runbook = RUNBOOK.read_text("utf-8").partition("SET default_tablespace = history;")[2]
+    small = runbook.replace("1000000", "10").replace("2000000", "20")
+    steps = [step.strip() for step in small.partition("COMMIT;")[0].split(";")][:-1]
+    assert len(steps) == 9, "the copy, the vacuum, and a transaction of six"
+    async with postgres_world(dsn) as world, asyncpg.create_pool(dsn, min_size=2) as pool:
+        await narrow(pool)
+        keeper = Ranges(pool, [SMALL], print)
+        while await keeper.make_next(SMALL):
+            pass
+        await issue(world, 20)
+        before = await heights(pool, "postings_1")
+        assert before == list(range(10, 20))
+        old = await pool.fetchval("SELECT 'postings_1'::regclass::oid")
+        writing = asyncio.create_task(issue(world, 30))
+        async with pool.acquire() as connection:
+            for step in steps:
+                await connection.execute(step)
+            await connection.execute("COMMIT")
+        await writing
+        assert await pool.fetchval("SELECT 'postings_1'::regclass::oid") != old
+        assert await heights(pool, "postings_1") == before
+        assert (await heights(pool, "postings"))[-1] >= 50
 
 
 async def test_a_ledger_of_before_keeps_its_history(dsn: str, tmp_path: Path) -> None:
