@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -236,8 +236,3 @@ def accepts_iso_json(accept: str) -> bool:
         if media == ISO_JSON and parameters.get("form", "1") == "1":
             return parameters.get("q", "1").strip("0.") != ""
     return False
-
-
-def described(value: Any) -> Any:
-    """A value as JSON types, for the description of the interface."""
-    return msgspec.to_builtins(value)

@@ -23,6 +23,10 @@ class Form(msgspec.Struct, frozen=True):
     def compiled(self) -> re.Pattern[str]:
         return re.compile(self.pattern.removeprefix("^").removesuffix("$"))
 
+    @property
+    def schema(self) -> dict[str, str]:
+        return {"type": "string", "pattern": self.pattern}
+
 
 UUID: Final = Form(
     "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",

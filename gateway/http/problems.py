@@ -7,7 +7,6 @@ become problems here as well, so that a batch can carry one beside each item.
 
 import re
 from collections.abc import Mapping, Sequence
-from enum import Enum
 from http import HTTPStatus
 from typing import Final, Self
 
@@ -15,27 +14,18 @@ import msgspec
 
 from gateway.http.wire import FieldError, Problem
 from gateway.port import Busy, Conflict, Denied, Refused
+from ledgers.described import PROBLEM_JSON, Content, Failure, ProblemKind
 from protocols.iso20022.errors import ProtocolError, RejectCode
 
 URN: Final = "urn:lockstep:problem:"
-MEDIA_TYPE: Final = "application/problem+json"
+MEDIA_TYPE: Final = PROBLEM_JSON
 
 RETRY_AFTER_SECONDS: Final = 1
 """Intake drains thousands a second: a client that comes back in a second finds room again."""
 
 
-class Kind(Enum):
-    """A kind of problem: the end of its URN, its status, its title."""
-
-    status: int
-    title: str
-
-    def __new__(cls, name: str, status: int, title: str) -> Self:
-        member = object.__new__(cls)
-        member._value_ = name
-        member.status = status
-        member.title = title
-        return member
+class Kind(ProblemKind):
+    """The gateway's kinds of problems."""
 
     MALFORMED = ("malformed", 400, "The request cannot be read")
     NOT_AUTHENTICATED = ("not-authenticated", 401, "Who asks is not known")
@@ -55,6 +45,16 @@ class Kind(Enum):
 
 STATUSES: Final = {Kind.MESSAGE: tuple(sorted({code.status_hint for code in RejectCode}))}
 """Kinds whose status is not one: that of the reject code."""
+
+
+def failure(kind: Kind, *beside: Content) -> Failure:
+    """A kind as the published description has it; `beside` are other forms of it."""
+    return Failure(
+        type=URN + kind.value,
+        title=kind.title,
+        statuses=STATUSES.get(kind, (kind.status,)),
+        contents=(Content(media=MEDIA_TYPE, type=Problem), *beside),
+    )
 
 
 def problem(
