@@ -4,7 +4,6 @@ MessagePack: what is served are the very bytes that were signed and archived.
 """
 
 from collections.abc import Sequence
-from http import HTTPStatus
 from typing import Final
 
 import msgspec
@@ -15,7 +14,7 @@ from ledgers.access import PRINCIPAL
 from ledgers.icsd.client import Lineage
 from ledgers.icsd.recovery import Begun
 from ledgers.icsd.store import Placed, Store
-from ledgers.problems import ProblemError
+from ledgers.problems import Kind, ProblemError
 from ledgers.wire import integer
 
 ARCHIVE: Final = "/v1/registry/archive"
@@ -66,12 +65,12 @@ def require_kept(base: int, height: int) -> None:
             f"block {height} is not here: this registry joined by a snapshot at height {base} and "
             "has the blocks since; ask another registry, or join by a snapshot (`registry join`)"
         )
-        raise ProblemError(HTTPStatus.GONE, "before-snapshot", detail)
+        raise ProblemError(Kind.BEFORE_SNAPSHOT, detail)
 
 
 def require_follower(request: web.Request) -> None:
     if not request[PRINCIPAL].follows_the_ledger:
-        raise ProblemError(HTTPStatus.FORBIDDEN, "forbidden", "read by operators and supervisors")
+        raise ProblemError(Kind.FORBIDDEN, "read by operators and supervisors")
 
 
 def packed(content: object) -> web.Response:

@@ -10,7 +10,6 @@ MessagePack. Heights that are kept are told in the problem (410) of one that is 
 
 import asyncio
 from collections.abc import Sequence
-from http import HTTPStatus
 from typing import Final, TypeVar
 
 import msgspec
@@ -30,7 +29,7 @@ from ledgers.icsd.roots import Issuance
 from ledgers.icsd.rows import Rows
 from ledgers.icsd.store import Store
 from ledgers.icsd.tree import Children
-from ledgers.problems import ProblemError
+from ledgers.problems import Kind, ProblemError
 from ledgers.wire import WireError, integer
 
 PATH: Final = "/v1/registry/moments/"
@@ -66,13 +65,13 @@ def _moment(request: web.Request) -> Moment:
     height, kept = integer(request.match_info["height"], "height"), node.past.heights
     if height > node.head.final:
         detail = f"height {height} is not final here yet; {node.head.final} is"
-        raise ProblemError(HTTPStatus.NOT_FOUND, "not-final", detail)
+        raise ProblemError(Kind.NOT_FINAL, detail)
     moment = node.past.at(height)
     if moment is None or height == 0:
         first, last = max(1, kept[0]), node.head.final
         kept_here = f"{first} to {last} are" if first <= last else "only later ones will be"
         detail = f"height {height} is not kept: {kept_here}"
-        raise ProblemError(HTTPStatus.GONE, "not-kept", detail)
+        raise ProblemError(Kind.NOT_KEPT, detail)
     return moment
 
 
@@ -122,7 +121,7 @@ async def post_rows(request: web.Request) -> web.Response:
     # A hash for each row of the book: some seconds of a large one, in which the node goes on.
     found = await asyncio.to_thread(named, name, keys, wanted, moment.place)
     if past.at(moment.place.height) is not moment:
-        raise ProblemError(HTTPStatus.GONE, "not-kept", "the height was given up meanwhile")
+        raise ProblemError(Kind.NOT_KEPT, "the height was given up meanwhile")
     return packed(past.rows(moment, found))
 
 

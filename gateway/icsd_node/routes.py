@@ -8,7 +8,6 @@ proofs of its own holdings.
 
 import itertools
 from collections.abc import Awaitable, Callable
-from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
@@ -26,7 +25,7 @@ from ledgers.icsd.store import Store
 from ledgers.icsd.view import View
 from ledgers.parties import Principal
 from ledgers.port import LedgerUnreachable
-from ledgers.problems import ProblemError
+from ledgers.problems import Kind, ProblemError
 from ledgers.wire import WireError, integer
 
 BLOCKS_MAX: Final = 100
@@ -60,9 +59,7 @@ def add(app: web.Application, node: Node, store: Store) -> None:
 def _followed(answer: Answering) -> Answering:
     async def followed(request: web.Request) -> web.Response:
         if not request[PRINCIPAL].follows_the_ledger:
-            raise ProblemError(
-                HTTPStatus.FORBIDDEN, "forbidden", "read by operators and supervisors"
-            )
+            raise ProblemError(Kind.FORBIDDEN, "read by operators and supervisors")
         return await answer(request)
 
     return followed
@@ -112,7 +109,7 @@ async def get_holding(request: web.Request) -> web.Response:
     view = request.app[NODE].replica.view
     proof = light.prove_holding(view, account, asset)
     if proof is None or not _may_see(request[PRINCIPAL], view, account):
-        raise ProblemError(HTTPStatus.NOT_FOUND, "not-found", "no such account or instrument")
+        raise ProblemError(Kind.NOT_FOUND, "no such account or instrument")
     return _json(await _proved(request, views.holding_proof(proof), proof.issue.state, view))
 
 
@@ -126,7 +123,7 @@ async def get_issue(request: web.Request) -> web.Response:
     view = request.app[NODE].replica.view
     proof = light.prove_issue(view, AssetId(request.match_info["isin"]))
     if proof is None:
-        raise ProblemError(HTTPStatus.NOT_FOUND, "not-found", "no such instrument")
+        raise ProblemError(Kind.NOT_FOUND, "no such instrument")
     return _json(await _proved(request, views.issue_proof(proof), proof.state, view))
 
 
@@ -160,7 +157,7 @@ async def get_certificate(request: web.Request) -> web.Response:
     require_kept(request.app[NODE].head.base, height)
     found = await request.app[STORE].certificates([height])
     if not found:
-        raise ProblemError(HTTPStatus.NOT_FOUND, "not-found", f"height {height} is not certified")
+        raise ProblemError(Kind.NOT_FOUND, f"height {height} is not certified")
     return _json(views.certificate(found[0]))
 
 

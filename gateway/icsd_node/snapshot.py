@@ -25,7 +25,7 @@ from ledgers.icsd.log import LogUnreachable
 from ledgers.icsd.rows import Rows
 from ledgers.icsd.snapshot import Opening, Stood, taken
 from ledgers.port import LedgerUnreachable
-from ledgers.problems import ProblemError
+from ledgers.problems import Kind, ProblemError
 from ledgers.views import BlockJson
 
 PATH: Final = "/v1/registry/snapshot"
@@ -59,7 +59,7 @@ async def get_snapshot(request: web.Request) -> web.StreamResponse:
             async with taken(request.app[POOL], RegistryId(request.app[REGISTRY])) as snapshot:
                 return await _stream(request, *snapshot)
         except Gone as error:
-            raise ProblemError(HTTPStatus.GONE, "no-snapshot", str(error)) from None
+            raise ProblemError(Kind.NO_SNAPSHOT, str(error)) from None
 
 
 async def _stream(

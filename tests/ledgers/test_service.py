@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from ledgers.access import authenticate, token_digest
+from ledgers.endpoints import OPERATIONS_MAX
 from ledgers.parties import Principal, Role
 from ledgers.port import LedgerUnreachable, Lock
-from ledgers.service import BODY_BYTES_MAX, OPERATIONS_MAX, build_app
+from ledgers.service import BODY_BYTES_MAX, build_app, document
 from ledgers.wire import operation_json
+from tests.described import Published
 from tests.ledgers.vectors import VECTOR_IDS
 from tests.ledgers.worlds import (
     ALICE,
@@ -33,6 +35,7 @@ from tests.ledgers.worlds import (
 )
 
 TOKENS = {token_digest(f"token-{one.name}"): one for one in PRINCIPALS}
+PUBLISHED = Published(document())
 EXECUTE = {"op": "execute", "id": VECTOR_IDS[0], "key": "00" * 32}
 ISSUE = {"op": "issue", "id": "x", "account": "a", "asset": "EUR", "quantity": "1"}
 
@@ -52,6 +55,7 @@ class Client:
             body = await response.read()
             kind = "application/json" if response.status == 200 else "application/problem+json"
             assert response.content_type == kind, body
+            PUBLISHED.check(method, response.url.path, response.status, response.headers, body)
             return response.status, json.loads(body)
 
     async def get(self, path: str, by: Principal = GATEWAY, **query: Any) -> Any:
