@@ -2,12 +2,15 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
 from aiohttp import web
 from jsonschema import Draft202012Validator
+from openapi_spec_validator import validate
+
+from ledgers import openapi
 
 
 class Published:
@@ -82,3 +85,46 @@ def watch(app: web.Application, document: dict[str, Any]) -> list[str]:
 @cache
 def published_of(document: str) -> Published:
     return Published(json.loads(document))
+
+
+def served(app: web.Application) -> set[tuple[str, str]]:
+    """Methods and paths of an application, without its own description."""
+    return {
+        (route.method, route.resource.canonical)
+        for route in app.router.routes()
+        if route.method != "HEAD" and route.resource is not None
+    } - {("GET", openapi.PATH)}
+
+
+def described(document: dict[str, Any]) -> set[tuple[str, str]]:
+    """Methods and paths of a description."""
+    return {(m.upper(), path) for path, methods in document["paths"].items() for m in methods}
+
+
+def require_whole(document: dict[str, Any]) -> None:
+    """Fails for a description that is not valid, leaves something unsaid, or shows what it does
+    not describe."""
+    validate(document)
+    assert r"\Z" not in str(document), "other languages do not read that in a pattern"
+    for name, schema in document["components"]["schemas"].items():
+        assert schema.get("type") != "object" or schema.get("description"), name
+    operations = [
+        (path, operation)
+        for path, methods in document["paths"].items()
+        for operation in methods.values()
+    ]
+    names = [operation["operationId"] for _, operation in operations]
+    assert len(set(names)) == len(names)
+    for path, operation in operations:
+        declared = {p["name"] for p in operation["parameters"] if p["in"] == "path"}
+        assert declared == set(re.findall(r"\{(\w+)\}", path))
+        for content in _contents(operation):
+            if "example" in content:
+                whole = {**content["schema"], "components": document["components"]}
+                Draft202012Validator(whole).validate(content["example"])
+
+
+def _contents(operation: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Of the request and of every answer."""
+    for body in (operation.get("requestBody", {}), *operation["responses"].values()):
+        yield from body.get("content", {}).values()

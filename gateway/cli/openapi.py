@@ -7,11 +7,13 @@ import click
 import msgspec
 
 from gateway.http import openapi
+from gateway.icsd_node import service as node
 from ledgers import service
 
 _DOCUMENTS: Final[dict[str, Callable[[], dict[str, Any]]]] = {
     "gateway": openapi.document,
     "ledger": service.document,
+    "registry": node.document,
 }
 
 

@@ -15,46 +15,28 @@ from typing import Final, TypeVar
 import msgspec
 from aiohttp import web
 
-from gateway.icsd_node.archive import packed, require_follower
 from gateway.icsd_node.remote import Remote
+from gateway.icsd_node.served import NODE, STORE, packed, require_follower
 from ledgers.icsd import tree
 from ledgers.icsd.block import carried
 from ledgers.icsd.compare import Shown
 from ledgers.icsd.descent import PLACES_MAX
 from ledgers.icsd.entry import NOTHING
 from ledgers.icsd.light import Certified
-from ledgers.icsd.node import Node
 from ledgers.icsd.past import Moment, TreeName, named, tables_of
 from ledgers.icsd.roots import Issuance
 from ledgers.icsd.rows import Rows
-from ledgers.icsd.store import Store
 from ledgers.icsd.tree import Children
 from ledgers.problems import Kind, ProblemError
 from ledgers.wire import WireError, integer
 
 PATH: Final = "/v1/registry/moments/"
 
-NODE: Final = web.AppKey("moments-node", Node)
-STORE: Final = web.AppKey("moments-store", Store)
-
 _children: Final = msgspec.msgpack.Decoder(tuple[TreeName, list[str]])
 _rows: Final = msgspec.msgpack.Decoder(tuple[TreeName, list[bytes]])
 _keys: Final = msgspec.msgpack.Decoder(list[bytes])
 
 T = TypeVar("T")
-
-
-def add(app: web.Application, node: Node, store: Store) -> None:
-    """Serve the last heights."""
-    app[NODE], app[STORE] = node, store
-    app.router.add_routes(
-        [
-            web.get(PATH + "{height}", get_moment),
-            web.post(PATH + "{height}/children", post_children),
-            web.post(PATH + "{height}/issuances", post_issuances),
-            web.post(PATH + "{height}/rows", post_rows),
-        ]
-    )
 
 
 def _moment(request: web.Request) -> Moment:

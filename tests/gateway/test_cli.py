@@ -284,7 +284,11 @@ def test_text_from_outside_cannot_steer_the_terminal(capsys: pytest.CaptureFixtu
 
 @pytest.mark.parametrize(
     ("words", "path"),
-    [((), "/v1/settlements"), (("--of", "ledger"), "/v1/operations")],
+    [
+        ((), "/v1/settlements"),
+        (("--of", "ledger"), "/v1/operations"),
+        (("--of", "registry"), "/v1/registry/head"),
+    ],
 )
 def test_openapi_prints_the_description(
     words: Sequence[str], path: str, capsys: pytest.CaptureFixture[str]

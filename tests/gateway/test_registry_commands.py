@@ -12,9 +12,10 @@ import tomli_w
 from aiohttp.test_utils import TestServer
 
 from gateway.cli import run
-from gateway.icsd_node import archive, moments, routes, snapshot
+from gateway.icsd_node import snapshot
 from gateway.icsd_node.locating import located
 from gateway.icsd_node.remote import Remote
+from gateway.icsd_node.service import build_app, document
 from ledgers.access import token_digest
 from ledgers.block import place
 from ledgers.icsd.hosted import RegistryLedger
@@ -26,7 +27,7 @@ from ledgers.icsd.store import Store
 from ledgers.parties import Balance, Principal, Role
 from ledgers.postgres import open_pool
 from ledgers.problems import ProblemError
-from ledgers.service import build_app
+from tests.described import watch
 from tests.ledgers.icsd.registries import (
     KEYS,
     NAMES,
@@ -104,13 +105,11 @@ async def served(ledger: RegistryLedger, registry: Registry) -> AsyncIterator[st
     """A registry's HTTP service; its URL."""
     auditor = Principal(name="auditor", role=Role.SUPERVISOR)
     async with await open_pool(registry.dsn) as pool:
-        app = build_app(ledger, {token_digest(TOKEN): auditor})
-        routes.add(app, ledger.node, Store(pool))
-        archive.add(app, Store(pool))
-        moments.add(app, ledger.node, Store(pool))
-        snapshot.add(app, ledger.node.me, pool)
+        app = build_app(ledger, {token_digest(TOKEN): auditor}, Store(pool), pool)
+        wrong = watch(app, document(takes_messages=False))
         async with TestServer(app) as server:
             yield str(server.make_url("/"))
+    assert wrong == [], "every answer is as the node's description has it"
 
 
 async def test_an_altered_book_is_shown_and_mended(

@@ -11,9 +11,10 @@ import aiohttp
 import msgspec
 import pytest
 import tomli_w
+from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.icsd_node import routes, views
+from gateway.icsd_node import endpoints, views
 from gateway.icsd_node.remote import Remote
 from gateway.icsd_node.supervision import Fault, Sight, Supervision
 from gateway.process.sockets import opened
@@ -103,7 +104,7 @@ async def test_anybody_verifies_and_a_supervisor_follows_everything(
             assert await seen.call("verify", urls, "holding", ALICE_ACCOUNT, "EUR") == 1
             assert "does not lead to this root" in seen.err
         with monkeypatch.context() as lies:
-            lies.setattr(routes.light, "prove_contract", lambda view, id: _forged(view, id))
+            lies.setattr(endpoints.light, "prove_contract", lambda view, id: _forged(view, id))
             assert await seen.call("verify", urls, "settlement", str(terms.id)) == 1
             assert "otherwise than it is told" in seen.err
         ledgers[1].node.stopped = "somebody pulled the plug"
@@ -130,11 +131,10 @@ _HOLDING_PROOF = views.holding_proof
 def _richer(proof: Any) -> Any:
     """The holding, with somebody else's leaf at its end."""
     told = _HOLDING_PROOF(proof)
-    told["way"]["end"]["sum"] = "9"
-    return told
+    return replace(told, way=replace(told.way, end=replace(told.way.end, sum="9")))
 
 
-_PROVE_CONTRACT = routes.light.prove_contract
+_PROVE_CONTRACT = endpoints.light.prove_contract
 
 
 def _forged(view: Any, id: Any) -> Any:
