@@ -22,6 +22,7 @@ from ledgers.names import is_name
 from ledgers.parties import Principal, Role
 from ledgers.port import Operation
 from ledgers.problems import Kind, ProblemError, bad_field
+from ledgers.shape import fault
 from ledgers.wire import (
     OperationJson,
     WireError,
@@ -228,7 +229,7 @@ async def _require_visible(request: web.Request, id: AccountId) -> None:
 
 
 async def get_cursor(request: web.Request) -> web.Response:
-    at = integer(request.query.get("before", ""), "before")
+    at = integer(request.query["before"], "before")
     return _json(views.PlaceJson(cursor=await request.app[LEDGER].last_before(Instant(at))))
 
 
@@ -242,8 +243,7 @@ async def _body(request: web.Request, decoder: "msgspec.json.Decoder[T]") -> T:
     try:
         return decoder.decode(data)
     except msgspec.ValidationError as error:
-        rule, _, path = str(error).partition(" - at `$")
-        raise bad_field(path.rstrip("`"), rule) from None
+        raise bad_field(*fault(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProblemError(Kind.MALFORMED, str(error)) from None
 

@@ -72,11 +72,16 @@ def document() -> dict[str, Any]:
 
 def _strict(route: Route) -> Endpoint:
     """What is not in the row is refused: a misspelt parameter would be ignored in silence."""
-    known = [parameter.name for parameter in route.parameters if parameter.place == "query"]
+    parameters = [parameter for parameter in route.parameters if parameter.place == "query"]
+    known = [parameter.name for parameter in parameters]
+    required = [parameter.name for parameter in parameters if parameter.required]
 
     async def endpoint(request: web.Request) -> web.StreamResponse:
         if request.rel_url.raw_query_string:
             _require_known(request, known)
+        for name in required:
+            if name not in request.query:
+                raise WireError(name, "is required")
         return await route.handler(request)
 
     return endpoint

@@ -126,6 +126,8 @@ class MessageCall(msgspec.Struct, frozen=True, kw_only=True):
     async def body(self) -> bytes:
         """The whole body; RequestError if it is too large, encoded, or does not arrive."""
         request, most = self.request, self.desk.body_bytes_max
+        if request.rel_url.raw_query_string:
+            self.query()  # what has a body has no parameters
         if request.headers.get("Content-Encoding", "identity").lower() != "identity":
             # A kilobyte can unpack to a gigabyte.
             raise RequestError(Kind.UNSUPPORTED, "send the body without Content-Encoding")

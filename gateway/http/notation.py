@@ -57,7 +57,7 @@ REASON: Final = Form(
 )
 CURSOR: Final = Form(
     "^m[0-7][0-9a-f]{15}$",  # below 2**63: what the mailbox counts with
-    "a cursor is one that the gateway gave out",
+    "a cursor is one that was given out here",
 )
 
 _UUID: Final = UUID.compiled().fullmatch

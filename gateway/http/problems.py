@@ -5,7 +5,6 @@ is raises `RequestError`; expected outcomes of the services (a conflict, a denia
 become problems here as well, so that a batch can carry one beside each item.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Final, Self
@@ -15,6 +14,7 @@ import msgspec
 from gateway.http.wire import FieldError, Problem
 from gateway.port import Busy, Conflict, Denied, Refused
 from ledgers.described import PROBLEM_JSON, Content, Failure, ProblemKind
+from ledgers.shape import fault
 from protocols.iso20022.errors import ProtocolError, RejectCode
 
 URN: Final = "urn:lockstep:problem:"
@@ -136,25 +136,14 @@ def outcome(answer: Refused | Conflict | Busy | Denied) -> Problem:
             return problem(Kind.DENIED, answer.why, code=answer.code)
 
 
-_PLACE: Final = re.compile(r"(.*) - at `\$\.?(.*)`", re.DOTALL)
-_MEMBER: Final = re.compile(r"Object (missing required|contains unknown) field `(.*)`", re.DOTALL)
-_MEMBER_RULES: Final = {
-    "missing required": "is required",
-    "contains unknown": "is not known here; nothing is ignored in silence",
-}
 _TEXT_MAX: Final = 200
 """Of a caller's own text that is told back: enough to recognise it."""
 
 
 def shape_error(error: msgspec.ValidationError) -> FieldError:
-    """Where and why JSON does not have the shape of its type, from msgspec's message."""
-    found = _PLACE.fullmatch(str(error))
-    what, place = (found[1], found[2]) if found else (str(error), "")
-    member = _MEMBER.fullmatch(what)
-    if member is None:
-        return FieldError(field=place or "$", rule=what[:_TEXT_MAX])
-    field = f"{place}.{member[2]}" if place else member[2]
-    return FieldError(field=field[:_TEXT_MAX], rule=_MEMBER_RULES[member[1]])
+    """Where and why JSON does not have the shape of its type."""
+    field, rule = fault(error)
+    return FieldError(field=field or "$", rule=rule)
 
 
 def unreadable_json(error: Exception) -> RequestError:

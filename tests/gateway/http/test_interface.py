@@ -207,6 +207,13 @@ async def test_only_json_is_taken_where_json_is_described(
     assert (answer.status, answer.json["type"]) == (415, URN + "unsupported-media-type")
 
 
+@pytest.mark.parametrize("path", POSTS)
+async def test_what_has_a_body_has_no_parameters(served: Served, path: str) -> None:
+    media = "application/xml" if path == "/v1/messages" else "application/json"
+    answer = await caller(served, path).ask("POST", f"{path}?to=x", b"{}", media=media)
+    assert (answer.status, answer.json["field"]) == (422, "to")
+
+
 # ---------------------------------------------------------------------- errors of ours
 
 
