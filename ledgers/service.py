@@ -13,6 +13,7 @@ from aiohttp import web
 from ledgers import openapi
 from ledgers.access import TOKENS, authentication
 from ledgers.endpoints import LEDGER
+from ledgers.headers import HEADERS
 from ledgers.hosted import HostedLedger
 from ledgers.parties import Principal
 from ledgers.problems import problems
@@ -37,7 +38,12 @@ def application(ledger: HostedLedger, tokens: Mapping[str, Principal]) -> web.Ap
     app = web.Application(middlewares=[problems, authentication], client_max_size=BODY_BYTES_MAX)
     app[LEDGER] = ledger
     app[TOKENS] = tokens
+    app.on_response_prepare.append(_with_headers)
     return app
+
+
+async def _with_headers(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(HEADERS)
 
 
 def add(app: web.Application, routes: Iterable[Route]) -> None:

@@ -12,6 +12,7 @@ from gateway.http import notation, problems
 from gateway.http.problems import Kind, RequestError
 from gateway.http.wire import Problem
 from gateway.port import Conflict, Gateway, Messaging, Principal, Reconciling, Statements
+from ledgers.headers import HEADERS as HEADERS
 from protocols.iso20022.envelope import ACCEPTED
 from protocols.iso20022.errors import RejectCode
 
@@ -24,13 +25,6 @@ ISO_JSON_FORM: Final = f"{ISO_JSON}; form=1"
 
 BODY_SECONDS: Final = 30.0
 """For a body to arrive: 4 MB over 2 Mbit/s takes 16 s; slower is an attack or a dead line."""
-
-HEADERS: Final = {
-    "Cache-Control": "no-store",  # answers belong to one member
-    "Server": "lockstep",  # no versions of libraries
-    "X-Content-Type-Options": "nosniff",
-}
-"""On every answer."""
 
 encode: Final = msgspec.json.Encoder().encode
 
