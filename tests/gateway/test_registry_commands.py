@@ -61,6 +61,18 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
+@asynccontextmanager
+async def history(
+    server: str, clock: ManualClock
+) -> AsyncIterator[tuple[list[Registry], list[RegistryLedger]]]:
+    """Four registries that have done something, all alive and of one mind."""
+    four = await registries(server, clock)
+    async with all_alive(four) as ledgers:
+        await some_history(ledgers, clock)
+        await agree(ledgers)
+        yield four, ledgers
+
+
 def configured(
     registry: Registry, home: Path, dsn: str | None = None, peers: Sequence[str] = ()
 ) -> str:
@@ -115,11 +127,8 @@ async def served(ledger: RegistryLedger, registry: Registry) -> AsyncIterator[st
 async def test_an_altered_book_is_shown_and_mended(
     postgres_server: str, clock: ManualClock, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    four = await registries(postgres_server, clock)
-    async with all_alive(four) as ledgers:
-        await some_history(ledgers, clock)
-        await agree(ledgers)
-    config = configured(four[0], tmp_path)
+    async with history(postgres_server, clock) as (four, _):
+        config = configured(four[0], tmp_path)
     assert await call("check", "--config", config) == 0
     connection = await asyncpg.connect(four[0].dsn)
     await connection.execute("UPDATE balances SET available = 7 WHERE account = $1", BOB_ACCOUNT)
@@ -133,10 +142,7 @@ async def test_an_altered_book_is_shown_and_mended(
 async def test_an_altered_book_is_compared_with_another_registry_and_mended(
     postgres_server: str, clock: ManualClock, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    four = await registries(postgres_server, clock)
-    async with all_alive(four) as ledgers:
-        await some_history(ledgers, clock)
-        await agree(ledgers)
+    async with history(postgres_server, clock) as (four, ledgers):
         final = ledgers[0].node.head.final
     config, token = configured(four[1], tmp_path), tmp_path / "token"
     token.write_text(TOKEN)
@@ -178,10 +184,10 @@ async def test_an_altered_book_is_compared_with_another_registry_and_mended(
 async def test_a_registry_that_stopped_finds_where_its_book_differs(
     postgres_server: str, clock: ManualClock
 ) -> None:
-    four = await registries(postgres_server, clock)
-    async with all_alive(four) as ledgers, aiohttp.ClientSession() as session:
-        await some_history(ledgers, clock)
-        await agree(ledgers)
+    async with (
+        history(postgres_server, clock) as (four, ledgers),
+        aiohttp.ClientSession() as session,
+    ):
         wrong = ledgers[1].node
         for account, more in ((BOB_ACCOUNT, 5), (ALICE_ACCOUNT, -5)):
             balances, key = wrong.replica.view.book.balances, (account, EUR)
@@ -205,14 +211,10 @@ async def test_a_registry_that_stopped_finds_where_its_book_differs(
 async def test_a_lost_database_is_rebuilt_over_http(
     postgres_server: str, clock: ManualClock, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    four = await registries(postgres_server, clock)
-    async with all_alive(four) as ledgers:
-        await some_history(ledgers, clock)
-        await agree(ledgers)
+    async with history(postgres_server, clock) as (four, _):
+        config, token = configured(four[1], tmp_path), tmp_path / "token"
     await databases(postgres_server, [four[1].name])
-    token = tmp_path / "token"
     token.write_text(TOKEN)
-    config = configured(four[1], tmp_path)
     async with all_alive([four[0], *four[2:]]) as three:
         async with served(three[0], four[0]) as url:
             source = ("--from", url, "--token-file", str(token))
@@ -243,12 +245,9 @@ async def test_a_registry_joins_by_a_snapshot_which_may_not_be_altered(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    four = await registries(postgres_server, clock)
-    async with all_alive(four) as ledgers:
-        await some_history(ledgers, clock)
-        await agree(ledgers)
+    async with history(postgres_server, clock) as (four, _):
+        config, token = configured(four[1], tmp_path), tmp_path / "token"
     await databases(postgres_server, [four[1].name])
-    config, token = configured(four[1], tmp_path), tmp_path / "token"
     token.write_text(TOKEN)
     async with all_alive([four[0], *four[2:]]) as three:
         async with served(three[0], four[0]) as url:
@@ -311,10 +310,7 @@ async def its_history_begins_with_the_snapshot(
 async def test_a_new_log_is_begun_when_the_old_one_is_lost(
     postgres_server: str, clock: ManualClock, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    four = await registries(postgres_server, clock)
-    async with all_alive(four) as ledgers:
-        await some_history(ledgers, clock)
-        await agree(ledgers)
+    async with history(postgres_server, clock) as (four, ledgers):
         before = await moved(ledgers[0])
     configs = [configured(each, tmp_path) for each in four[:3]]
     stops = [tmp_path / f"{name}.stop" for name in NAMES[:3]]

@@ -1,4 +1,5 @@
-"""`CONNECTING.md`: every command in it is sent to a node, and answered as it says."""
+"""`CONNECTING.md`: every command in it is sent to a node and answered as it says; and a node serves
+what it describes, no more and no less."""
 
 import argparse
 import asyncio
@@ -9,6 +10,8 @@ from string import Template
 from typing import Any
 
 import gateway.icsd_node
+from gateway.icsd_node.service import document
+from tests.described import described, served
 from tests.gateway.icsd_node.desk import FIRST, ISIN, Desk, delivery
 
 TEXT = (Path(gateway.icsd_node.__file__).parent / "CONNECTING.md").read_text()
@@ -33,6 +36,7 @@ def read(command: str, deliver: str) -> Any:
 
 async def test_every_command_is_answered_as_the_text_says(nodes: Desk) -> None:
     assert len(COMMANDS) == TEXT.count("    curl ") > 12
+    assert served(nodes.app) == described(document())
     deliver = delivery("M1")
     for command, status, content in COMMANDS:
         asked = read(command, deliver)
