@@ -95,7 +95,7 @@ class RegistryClient:
 
     async def final(self) -> int:
         """The height up to which the node says that all is final. Raises LedgerUnreachable."""
-        return int((await self._head()).final)
+        return reading.height(await self._head())
 
     async def chain(self, through: int) -> list[Certified]:
         """The final blocks up to a height, each checked. Raises ForgedProof, LedgerUnreachable."""
@@ -163,7 +163,7 @@ class RegistryClient:
         final = reading.final_of(told)
         return Head(
             registry=told.registry,
-            final=int(told.final),
+            final=reading.height(told),
             stopped=told.stopped,
             block=None if final is None else self._final_block(final),
         )

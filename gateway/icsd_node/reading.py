@@ -42,6 +42,12 @@ def decoded(body: bytes, kind: type[T]) -> T:
     return msgspec.json.decode(body, type=kind)
 
 
+@_strict
+def height(told: wire.HeadJson) -> int:
+    """Up to which all is final, as it says."""
+    return int(told.final)
+
+
 def final_of(told: wire.HeadJson) -> wire.FinalJson | None:
     """What a head shows of the last final block, if there is one."""
     if told.block is None or told.child is None:
