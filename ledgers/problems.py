@@ -39,7 +39,7 @@ class Kind(ProblemKind):
     UNAVAILABLE = ("unavailable", 503, "Away at the moment; ask again")
 
 
-class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class LedgerProblem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """RFC 9457. `field` names the place and `rule` what it breaks."""
 
     type: str
@@ -63,7 +63,7 @@ class ProblemError(Exception):
         headers: dict[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
-        self.problem = Problem(
+        self.problem = LedgerProblem(
             type=TYPE_PREFIX + kind.value,
             title=kind.title,
             status=kind.status,
@@ -80,11 +80,11 @@ def failure(kind: Kind) -> Failure:
         type=TYPE_PREFIX + kind.value,
         title=kind.title,
         statuses=(kind.status,),
-        contents=(Content(media=PROBLEM_JSON, type=Problem),),
+        contents=(Content(media=PROBLEM_JSON, type=LedgerProblem),),
     )
 
 
-def response(problem: Problem, headers: dict[str, str]) -> web.Response:
+def response(problem: LedgerProblem, headers: dict[str, str]) -> web.Response:
     return web.Response(
         status=problem.status,
         body=_encoder.encode(problem),
@@ -129,7 +129,9 @@ def _of_http(error: web.HTTPException) -> web.Response:
         problem = ProblemError(kind, " ".join([detail, *allow.values()])).problem
     else:
         title = HTTPStatus(error.status).phrase
-        problem = Problem(type="about:blank", title=title, status=error.status, detail=error.reason)
+        problem = LedgerProblem(
+            type="about:blank", title=title, status=error.status, detail=error.reason
+        )
     return response(problem, allow)
 
 

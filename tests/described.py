@@ -107,6 +107,7 @@ def require_whole(document: dict[str, Any]) -> None:
     validate(document)
     assert r"\Z" not in str(document), "other languages do not read that in a pattern"
     for name, schema in document["components"]["schemas"].items():
+        assert "." not in name, f"{name}: two have this name, told apart by where our code is"
         assert schema.get("type") != "object" or schema.get("description"), name
     operations = [
         (path, operation)

@@ -103,7 +103,7 @@ class RegistryClient:
         while len(found) < through:
             limit = min(PAGE, through - len(found))
             path = f"/v1/registry/blocks?after={len(found)}&limit={limit}"
-            page = await self._ask(path, list[wire.BlockJson])
+            page = await self._ask(path, list[wire.NetworkBlockJson])
             if not page:
                 raise LedgerUnreachable(f"it has not archived block {len(found) + 1} yet")
             for told in page:

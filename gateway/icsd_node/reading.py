@@ -63,7 +63,7 @@ def _hash(text: str) -> Hash:
 
 
 @_strict
-def certified(told: wire.BlockJson) -> Certified:
+def certified(told: wire.NetworkBlockJson) -> Certified:
     """A block with its certificate."""
     if told.certificate is None:
         raise ValueError("a block without its certificate")

@@ -9,7 +9,7 @@ import msgspec
 
 from ledgers.icsd.compare import Gone
 from ledgers.icsd.log import LogUnreachable
-from ledgers.problems import Problem
+from ledgers.problems import LedgerProblem
 from ledgers.wire import WireError
 
 SECONDS: Final = 30.0
@@ -90,6 +90,6 @@ def problem(url: str, status: int, body: bytes) -> Exception:
 def _detail(body: bytes) -> str:
     """What a problem says; of anything else its beginning."""
     try:
-        return msgspec.json.decode(body, type=Problem).detail
+        return msgspec.json.decode(body, type=LedgerProblem).detail
     except (msgspec.DecodeError, UnicodeDecodeError, WireError):
         return body.decode(errors="replace")[:200]

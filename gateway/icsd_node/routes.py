@@ -63,7 +63,7 @@ _NETWORK: Final = (
         "Final blocks from a height on, each with its certificate",
         handler=endpoints.get_blocks,
         parameters=(AFTER_HEIGHT, page_limit(endpoints.BLOCKS_MAX, endpoints.BLOCKS_MAX)),
-        answers=shown("Blocks in order", tuple[wire.BlockJson, ...], (sample.BLOCK,)),
+        answers=shown("Blocks in order", tuple[wire.NetworkBlockJson, ...], (sample.BLOCK,)),
         refusals=(Kind.BEFORE_SNAPSHOT,),
     ),
     _read(

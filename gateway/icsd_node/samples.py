@@ -41,8 +41,8 @@ def _certificate(height: int) -> wire.CertificateJson:
     return wire.CertificateJson(statement=_statement(height), signatures=signatures)
 
 
-def _block(height: int) -> wire.BlockJson:
-    return wire.BlockJson(
+def _block(height: int) -> wire.NetworkBlockJson:
+    return wire.NetworkBlockJson(
         header=_header(height),
         hash=_hash(f"block {height}"),
         statement=_statement(height),

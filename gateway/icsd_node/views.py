@@ -30,8 +30,8 @@ def head(node: Node, final: wire.FinalJson | None) -> wire.HeadJson:
     )
 
 
-def block(archived: Archived, its: Certificate | None) -> wire.BlockJson:
-    return wire.BlockJson(
+def block(archived: Archived, its: Certificate | None) -> wire.NetworkBlockJson:
+    return wire.NetworkBlockJson(
         header=header(archived.header),
         hash=archived.header.hash.hex(),
         statement=statement(archived.statement),

@@ -54,7 +54,7 @@ class CertificateJson(Told, frozen=True, kw_only=True):
     signatures: dict[str, Bytes]
 
 
-class BlockJson(Told, frozen=True, kw_only=True):
+class NetworkBlockJson(Told, frozen=True, kw_only=True):
     """A final block. Its certificate stands in its child; it is given beside it here."""
 
     header: HeaderJson
@@ -80,8 +80,8 @@ class HeadJson(Told, frozen=True, kw_only=True):
     differences: Annotated[
         tuple[str, ...] | None, Meta(description="Rows of its book that differ from the network's")
     ] = None
-    block: BlockJson | None = None
-    child: BlockJson | None = None
+    block: NetworkBlockJson | None = None
+    child: NetworkBlockJson | None = None
 
 
 class EpochJson(Told, frozen=True, kw_only=True):
@@ -205,8 +205,8 @@ class OperationProofJson(Told, frozen=True, kw_only=True):
 class FinalJson(Told, frozen=True, kw_only=True):
     """A final block, and the child that makes it final: each with its certificate."""
 
-    block: BlockJson
-    child: BlockJson
+    block: NetworkBlockJson
+    child: NetworkBlockJson
 
 
 class ProvedIssue(FinalJson, frozen=True, kw_only=True):

@@ -45,14 +45,14 @@ def test_everything_is_read_as_it_was_told() -> None:
 def test_a_certificate_is_read_as_it_was_told() -> None:
     block = furnished(Chain()).blocks[-1]
     its = certificate_of(block.statement, *FOUR)
-    view = wire.BlockJson(
+    view = wire.NetworkBlockJson(
         header=views.header(block.header),
         hash=block.header.hash.hex(),
         statement=views.statement(block.statement),
         entries="1",
         certificate=views.certificate(its),
     )
-    shown = reading.certified(reading.decoded(msgspec.json.encode(view), wire.BlockJson))
+    shown = reading.certified(reading.decoded(msgspec.json.encode(view), wire.NetworkBlockJson))
     assert (shown.header, shown.certificate) == (block.header, its)
     with pytest.raises(ForgedProof, match="without its certificate"):
         reading.certified(msgspec.structs.replace(view, certificate=None))
@@ -94,7 +94,7 @@ def test_what_is_not_of_the_notation_is_a_forgery(wrong: Any) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{}", b'"\xff"', b"null"])
 def test_what_is_no_answer_at_all_is_a_forgery(body: bytes) -> None:
-    for kind in (wire.HeadJson, wire.ProvedHolding, list[wire.BlockJson]):
-        if (kind, body) != (list[wire.BlockJson], b"[]"):
+    for kind in (wire.HeadJson, wire.ProvedHolding, list[wire.NetworkBlockJson]):
+        if (kind, body) != (list[wire.NetworkBlockJson], b"[]"):
             with pytest.raises(ForgedProof):
                 reading.decoded(body, kind)
