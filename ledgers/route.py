@@ -5,7 +5,7 @@ from typing import Final
 
 from aiohttp import web
 
-from ledgers.described import Described, Failure
+from ledgers.described import JSON, Described, Failure
 from ledgers.problems import Kind, failure
 
 Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -21,6 +21,7 @@ class Route(Described, frozen=True, kw_only=True):
     refusals: tuple[Kind, ...] = ()
 
     def failures(self) -> tuple[Failure, ...]:
-        body = (Kind.MALFORMED, Kind.TOO_LARGE, Kind.UNSUPPORTED) if self.request else ()
-        kinds = dict.fromkeys((*COMMON, *body, *self.refusals))
+        body = (Kind.TOO_LARGE, Kind.UNSUPPORTED) if self.request else ()
+        text = (Kind.MALFORMED,) if any(form.media == JSON for form in self.request) else ()
+        kinds = dict.fromkeys((*COMMON, *body, *text, *self.refusals))
         return tuple(failure(kind) for kind in kinds)

@@ -16,7 +16,7 @@ import msgspec
 from aiohttp import web
 
 from gateway.icsd_node.remote import Remote
-from gateway.icsd_node.served import NODE, STORE, packed, require_follower
+from gateway.icsd_node.served import MSGPACK, NODE, STORE, packed, require_follower
 from ledgers.icsd import tree
 from ledgers.icsd.block import carried
 from ledgers.icsd.compare import Shown
@@ -78,7 +78,7 @@ async def get_moment(request: web.Request) -> web.Response:
 
 async def post_children(request: web.Request) -> web.Response:
     moment, past = _moment(request), request.app[NODE].past
-    name, places = _read(_children, await request.read())
+    name, places = await _read(request, _children)
     _require_few(places)
     if any(set(place) - {"0", "1"} or len(place) > tree.KEY_BITS for place in places):
         raise WireError("places", "texts of 0 and 1, at most 256 long")
@@ -88,7 +88,7 @@ async def post_children(request: web.Request) -> web.Response:
 
 async def post_issuances(request: web.Request) -> web.Response:
     moment, past = _moment(request), request.app[NODE].past
-    wanted = _read(_keys, await request.read())
+    wanted = await _read(request, _keys)
     _require_few(wanted)
     assets = past.keys(moment, "instruments")
     found = {key: asset for asset in assets if (key := tree.key_of(asset)) in set(wanted)}
@@ -97,7 +97,7 @@ async def post_issuances(request: web.Request) -> web.Response:
 
 async def post_rows(request: web.Request) -> web.Response:
     moment, past = _moment(request), request.app[NODE].past
-    name, wanted = _read(_rows, await request.read())
+    name, wanted = await _read(request, _rows)
     _require_few(wanted)
     keys = {table: past.keys(moment, table) for table in tables_of(name)}
     # A hash for each row of the book: some seconds of a large one, in which the node goes on.
@@ -107,9 +107,11 @@ async def post_rows(request: web.Request) -> web.Response:
     return packed(past.rows(moment, found))
 
 
-def _read(decoder: "msgspec.msgpack.Decoder[T]", body: bytes) -> T:
+async def _read(request: web.Request, decoder: "msgspec.msgpack.Decoder[T]") -> T:
+    if request.content_type != MSGPACK:
+        raise ProblemError(Kind.UNSUPPORTED, f"send {MSGPACK}")
     try:
-        return decoder.decode(body)
+        return decoder.decode(await request.read())
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise WireError("", f"not of the notation: {error}") from None
 

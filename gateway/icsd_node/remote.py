@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 import aiohttp
 import msgspec
 
+from gateway.icsd_node.served import MSGPACK
 from ledgers.icsd.compare import Gone
 from ledgers.icsd.log import LogUnreachable
 from ledgers.problems import LedgerProblem
@@ -65,10 +66,11 @@ class Remote:
         raise LogUnreachable(why)
 
     async def _once(self, method: str, path: str, sent: bytes | None) -> tuple[int, bytes]:
+        form = {} if sent is None else {"Content-Type": MSGPACK}
         async with (
             asyncio.timeout(SECONDS),
             self.session.request(
-                method, self.url + path, data=sent, headers=self.headers
+                method, self.url + path, data=sent, headers=self.headers | form
             ) as response,
         ):
             return response.status, await response.read()

@@ -46,7 +46,12 @@ DEPOSITORIES = {"DE": "CSDADEFFXXX", "FR": "CSDBFRPPXXX", "KZ": "CSDKKZKAXXX", "
 CUSTODIAN, OTHER = "CUSTKZKAXXX", "BANKUZ22XXX"
 MEMBER = Principal(name="KZ-9943e6", role=Role.OWNER)
 STRANGER = Principal(name="KZ-0aa1f0", role=Role.OWNER)
-TOKENS = {token_digest("custodian"): MEMBER, token_digest("stranger"): STRANGER}
+AUDITOR = Principal(name="auditor", role=Role.SUPERVISOR)
+TOKENS = {
+    token_digest("custodian"): MEMBER,
+    token_digest("stranger"): STRANGER,
+    token_digest("auditor"): AUDITOR,
+}
 ISIN = AssetId("XS9990000010")
 FIRST, SECOND_ACCOUNT, ABROAD = AccountId("kz-1"), AccountId("kz-2"), AccountId("uz-1")
 DAY = date(2023, 11, 14)  # of `START`, UTC

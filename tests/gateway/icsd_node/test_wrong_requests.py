@@ -33,6 +33,20 @@ READ: list[tuple[str, int, str | None]] = [
     ("/v1/registry/contracts/x?at=1", 422, "at"),
 ]
 
+READ_BY_A_SUPERVISOR: list[tuple[str, int, str | None]] = [
+    ("/v1/messages", 403, None),
+    ("/v1/registry/blocks?limit=101", 422, "limit"),
+    ("/v1/registry/blocks?after=-1", 422, "after"),
+    (f"/v1/registry/certificates/{MOST}", 404, None),
+    ("/v1/registry/certificates/x", 422, "height"),
+    ("/v1/registry/issues/nothing", 404, None),
+    ("/v1/registry/archive?limit=1", 422, "limit"),
+    ("/v1/registry/moments/0", 410, None),
+    (f"/v1/registry/moments/{MOST}", 404, None),
+    ("/v1/registry/moments/x", 422, "height"),
+    (f"/v1/proofs/{MOST}.{MOST}", 404, None),
+]
+
 SENT: list[tuple[str, str, Any, str, int, str | None]] = [
     ("POST", "/v1/messages", b"", XML, 400, None),
     ("POST", "/v1/messages", b"<a/>", XML, 422, None),
@@ -69,6 +83,13 @@ async def test_each_is_told_what_is_wrong_and_where(nodes: Desk) -> None:
         sent = io.BytesIO(body.encode() if isinstance(body, str) else body)
         answer = await nodes.ask(method, path, data=sent, headers={"Content-Type": media})
         await told(answer, f"{method} {path} {body[:60]!r}", status, field)
+    for path, status, field in READ_BY_A_SUPERVISOR:
+        await told(await nodes.ask("GET", path, token="auditor"), path, status, field)
+    for media, status in ((JSON, 415), (PACKED, 422)):
+        path = f"/v1/registry/moments/{nodes.ledger.node.head.final}/rows"
+        head = {"Content-Type": media}
+        answer = await nodes.ask("POST", path, token="auditor", data=b"x", headers=head)
+        await told(answer, f"{path} as {media}", status, None)
     for token in (None, "nobody", "stranger"):
         for path in ("/v1/messages", "/v1/statements"):
             answer = await nodes.ask("POST", path, token=token, json={})
@@ -85,4 +106,4 @@ async def told(answer: Any, asked: str, status: int, field: str | None) -> None:
     assert answer.content_type == "application/problem+json", asked
     problem = await answer.json()
     assert problem["detail"] and problem.get("field") == field, f"{asked}: {text}"
-    assert (field is None) or problem["rule"]
+    assert field is None or problem["rule"]
