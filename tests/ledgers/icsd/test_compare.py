@@ -145,6 +145,12 @@ def _name(rows: Rows) -> None:
     rows.instruments[ISIN] = replace(instrument, name="Junk")
 
 
+def _done(rows: Rows, height: int | None = None, more: bytes = b"") -> None:
+    done = rows.operations["m-1"]
+    assert done is not None
+    rows.operations["m-1"] = done[0] + more, done[1] if height is None else height
+
+
 DAMAGES: dict[str, tuple[Callable[[Rows], Any], set[str]]] = {
     "a holding": (lambda r: _balance(r, Balance(1, 2)), {"balances"}),
     "an impossible one": (lambda r: _balance(r, Balance(-1)), {"balances"}),
@@ -159,7 +165,16 @@ DAMAGES: dict[str, tuple[Callable[[Rows], Any], set[str]]] = {
     "an account is gone": (lambda r: r.accounts.pop(KZ_1), {"accounts"}),
     "an instrument": (_name, {"instruments"}),
     "an instrument is gone": (lambda r: r.instruments.pop(ISIN), {"instruments"}),
-    "an operation": (lambda r: r.operations.update({"m-1": b"\1" * 32}), {"operations"}),
+    "an operation": (lambda r: r.operations.update({"m-1": (b"\1" * 32, 5)}), {"operations"}),
+    "its block": (lambda r: _done(r, height=4), {"operations"}),
+    "an impossible block": (lambda r: _done(r, height=-1), {"operations"}),
+    "its length": (lambda r: _done(r, more=b"x"), {"operations"}),
+    "an operation is gone": (lambda r: r.operations.pop("m-1"), {"operations"}),
+    "one that was not done": (
+        lambda r: r.operations.update({"x": (b"\1" * 32, 5)}),
+        {"operations"},
+    ),
+    "at no height": (lambda r: r.operations.update({"x": (b"\1" * 32, 1 << 62)}), {"operations"}),
     "a sequence": (lambda r: r.sequences.update({"KZ": (99, b"\1" * 32)}), {"sequences"}),  # type: ignore[dict-item]
     "the members": (lambda r: r, {"head"}),
 }
@@ -262,6 +277,8 @@ class Liar(Peer):
             return Rows(place=told.place)
         if self.lie == "other rows" and name.kind == "holders":
             told.balances.update(dict.fromkeys(told.balances, Balance(9)))
+        if self.lie == "other operations":
+            told.operations.update(dict.fromkeys(told.operations, (b"\2" * 32, told.place.height)))
         return told
 
 
@@ -269,13 +286,14 @@ class Liar(Peer):
     "lie",
     [
         *("state", "height", "sequences", "members", "time", "unsigned", "fewer", "nothing there"),
-        *("other sums", "issued", "no rows", "other rows"),
+        *("other sums", "issued", "no rows", "other rows", "other operations"),
     ],
 )
 async def test_a_peer_that_lies_is_caught(world: tuple[Peer, Rows, int], lie: str) -> None:
     peer, rows, height = world
     _balance(rows, Balance(1))
     _owner(rows)
+    rows.operations.clear()
     liar = Liar(peer.chain)
     liar.lie = lie
     with pytest.raises(ForgedProof):
