@@ -95,7 +95,7 @@ class Tables:
             },
             contracts={id: book.contracts.get(id) for id in known.contracts},
             operations={
-                id: None if (digest := digests.get(id)) is None else (digest, heights[id])
+                id: None if (digest := digests.get(id)) is None else (digest, heights.get(id, 0))
                 for id in known.operations
             },
             sequences={registry: self.last(registry) for registry in known.sequences},
