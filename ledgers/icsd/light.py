@@ -142,7 +142,7 @@ def prove_operation(view: View, id: str) -> OperationProof | None:
     if known is None or height is None:
         return None
     done, digests = sorted(view.tables.done[height]), view.book.operations
-    hashes = [operation_hash(each, digests[each] or b"") for each in done]
+    hashes = [operation_hash(each, digests[each] or b"") for each in done]  # none is absent
     position = done.index(id)
     return OperationProof(
         state=view.state,

@@ -11,7 +11,7 @@ from htlc.units import SECOND, AccountId, Duration, Instant
 from ledgers.icsd import tree
 from ledgers.icsd.block import Block, carried
 from ledgers.icsd.client import LightClient
-from ledgers.icsd.compare import Compared, Shown, compare
+from ledgers.icsd.compare import BLOCKS_MAX, OPERATIONS, Compared, Shown, compare
 from ledgers.icsd.descent import Descent, TooDifferent
 from ledgers.icsd.epoch import RegistryId
 from ledgers.icsd.light import Certified
@@ -198,6 +198,34 @@ async def test_what_was_altered_is_found_with_what_is_right_and_nothing_else(
         assert one.certified == getattr(right, one.table).get(one.key)
     if what == "a holding":
         assert (one.home, one.found) == ("KZ", Balance(1, 2))
+
+
+class Patient(Peer):
+    """Notes how many leaves it is asked for the rows of at once."""
+
+    def __init__(self, chain: Watched) -> None:
+        super().__init__(chain)
+        self.asked: list[int] = []
+
+    async def rows(self, height: int, name: TreeName, places: Sequence[bytes]) -> Rows:
+        if name == OPERATIONS:
+            self.asked.append(len(places))
+        return await super().rows(height, name, places)
+
+
+async def test_the_operations_of_many_blocks_are_asked_for_some_blocks_at_a_time() -> None:
+    chain = Watched()
+    furnished(chain)
+    for block in range(BLOCKS_MAX):
+        chain.done("KZ", *(moved("kz-1", "uz-1", 1, f"{block}-{n}") for n in range(3)))
+    rows, height = chain.view.tables.everything(chain.view.place), chain.view.height
+    chain.block()
+    done = dict(rows.operations)
+    rows.operations.clear()
+    peer = Patient(chain)
+    found = await compared(peer, rows, height)
+    assert found.certified.operations == done and len(found.differences) == len(done)
+    assert peer.asked == [BLOCKS_MAX, 2]  # those that furnished it have done some, too
 
 
 def _descended(size: int, wrong: int) -> tuple[int, set[bytes], set[bytes]]:
