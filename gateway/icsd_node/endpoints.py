@@ -106,9 +106,12 @@ async def get_contract(request: web.Request) -> web.Response:
 
 
 async def get_operation(request: web.Request) -> web.Response:
-    """That a transfer, issue or redemption was done, or none of this id: by its digest."""
+    """That a transfer, issue or redemption was done, by its digest, and in which block."""
     view = request.app[NODE].replica.view
     proof = light.prove_operation(view, request.match_info["id"])
+    if proof is None:
+        detail = "no operation of this id was done so far; it may still be, so nothing proves that"
+        raise ProblemError(Kind.NOT_FOUND, detail)
     final = await _proved(request, proof.state, view)
     shown = views.operation_proof(proof)
     return told(wire.ProvedOperation(proof=shown, block=final.block, child=final.child))

@@ -131,8 +131,14 @@ def contract_proof(told: wire.ContractProofJson) -> ContractProof:
 
 @_strict
 def operation_proof(told: wire.OperationProofJson) -> OperationProof:
-    known = None if told.digest is None else _hash(told.digest)
-    return OperationProof(state=_state(told.state), known=known, way=_way(told.way))
+    return OperationProof(
+        state=_state(told.state),
+        known=_hash(told.digest),
+        height=int(told.height),
+        position=int(told.position),
+        path=tuple(map(_hash, told.path)),
+        way=_way(told.way),
+    )
 
 
 @_strict
@@ -159,6 +165,8 @@ def _state(told: wire.StateJson) -> State:
         instruments=int(told.instruments),
         records=_hash(told.records),
         count=int(told.count),
+        operations=_hash(told.operations),
+        done=int(told.done),
         sequences=_hash(told.sequences),
         epochs=_hash(told.epochs),
     )

@@ -123,10 +123,11 @@ _PROOFS: Final = (
     _proof(
         "operations/{id}",
         "proveOperation",
-        "That a transfer, issue or redemption was done, or none of this id",
+        "That a transfer, issue or redemption was done, and in which block",
         handler=endpoints.get_operation,
         parameters=(in_path("id", "Of the operation", NAME, "issue-1"),),
         answers=shown("The digest of its content", wire.ProvedOperation),
+        refusals=(Kind.NOT_FOUND,),
     ),
 )
 

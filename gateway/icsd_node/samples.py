@@ -78,6 +78,8 @@ ISSUE: Final = wire.ProvedIssue(
             instruments="1",
             records=_hash("records"),
             count="12",
+            operations=_hash("operations"),
+            done="2",
             sequences=_hash("sequences"),
             epochs=_hash("epochs"),
         ),

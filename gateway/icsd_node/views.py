@@ -108,6 +108,8 @@ def state(its: State) -> wire.StateJson:
         instruments=str(its.instruments),
         records=its.records.hex(),
         count=str(its.count),
+        operations=its.operations.hex(),
+        done=str(its.done),
         sequences=its.sequences.hex(),
         epochs=its.epochs.hex(),
     )
@@ -119,8 +121,14 @@ def contract_proof(proof: ContractProof) -> wire.ContractProofJson:
 
 
 def operation_proof(proof: OperationProof) -> wire.OperationProofJson:
-    known = None if proof.known is None else proof.known.hex()
-    return wire.OperationProofJson(state=state(proof.state), digest=known, way=_way(proof.way))
+    return wire.OperationProofJson(
+        state=state(proof.state),
+        digest=proof.known.hex(),
+        height=str(proof.height),
+        position=str(proof.position),
+        path=tuple(each.hex() for each in proof.path),
+        way=_way(proof.way),
+    )
 
 
 def _part(part: Part) -> wire.PartJson:

@@ -143,6 +143,8 @@ class StateJson(Told, frozen=True, kw_only=True):
     instruments: Number
     records: Hash
     count: Number
+    operations: Hash
+    done: Annotated[Number, Meta(description="Operations that were done so far")]
     sequences: Hash
     epochs: Hash
 
@@ -195,11 +197,14 @@ class ContractProofJson(Told, frozen=True, kw_only=True):
 
 
 class OperationProofJson(Told, frozen=True, kw_only=True):
-    """The way from the digest of an operation to a state root; null: none was done of this id."""
+    """The way from an operation to the leaf of its block, and from there to a state root."""
 
     state: StateJson
-    digest: Hash | None
-    way: WayJson
+    digest: Annotated[Hash, Meta(description="Of its content")]
+    height: Annotated[Number, Meta(description="Of the block that it was done in")]
+    position: Annotated[Number, Meta(description="In that block, by the order of ids")]
+    path: Annotated[tuple[Hash, ...], Meta(description="To the leaf of the block, bottom first")]
+    way: Annotated[WayJson, Meta(description="From the block to `state.operations`")]
 
 
 class FinalJson(Told, frozen=True, kw_only=True):

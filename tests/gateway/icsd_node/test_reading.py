@@ -22,7 +22,8 @@ def told() -> list[tuple[Any, Any, Callable[[Any], Any], type]]:
     holding = prove_holding(view, AccountId("uz-1"), ISIN)
     assert holding is not None
     contract = prove_contract(view, HtlcId("none"))
-    operation = prove_operation(view, "none")
+    operation = prove_operation(view, next(iter(view.book.operations)))
+    assert operation is not None
     return [
         (holding, views.holding_proof(holding), reading.holding_proof, wire.HoldingProofJson),
         (holding.issue, views.issue_proof(holding.issue), reading.issue_proof, wire.IssueProofJson),
