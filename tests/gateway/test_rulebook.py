@@ -28,7 +28,7 @@ SELLER, BUYER = "SELADEF0XXX", "BUYRFRPPXXX"
 
 
 def member(bic: str, *, attorney: bool) -> MemberSettings:
-    accounts = {"registry": (f"REG-{bic}",), "bank": (f"BANK-{bic}",)}
+    accounts: dict[str, tuple[str, ...]] = {"registry": (f"REG-{bic}",), "bank": (f"BANK-{bic}",)}
     return MemberSettings(
         bic=bic[:8],
         name=bic,
