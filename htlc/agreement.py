@@ -185,7 +185,15 @@ def _two_key(
             execution, cancellation = _both(locks, function)
         lock_by = _lock_by(profile, limits, commit_by)
         legs.append(
-            _agreed(swap.id, leg, execution, cancellation, lock_by, expires_at=far, margin=margin)
+            _agreed(
+                swap.id,
+                leg,
+                lock_by,
+                execution=execution,
+                cancellation=cancellation,
+                expires_at=far,
+                margin=margin,
+            )
         )
     return Agreement(
         settlement=swap.id,
@@ -198,8 +206,14 @@ def _two_key(
 
 
 def _both(locks: Locks, function: HashFunction) -> tuple[Hashlock, Hashlock]:
-    execution = locks(Pair.LEGS, Role.EXECUTION, function)
-    return execution, locks(Pair.LEGS, Role.CANCELLATION, function)
+    execution = _lock(locks, Pair.LEGS, Role.EXECUTION, function)
+    return execution, _lock(locks, Pair.LEGS, Role.CANCELLATION, function)
+
+
+def _lock(locks: Locks, pair: Pair, role: Role, function: HashFunction) -> Hashlock:
+    lock = locks(pair, role, function)
+    assert lock.function == function, "its ledger can open it"
+    return lock
 
 
 def _backstop_margin(profiles: Sequence[LedgerProfile], n: int, limits: Limits) -> Duration:
@@ -251,10 +265,10 @@ def _anchored(
         return _agreed(
             swap.id,
             swap.legs[n],
-            party_lock or locks(pair, Role.EXECUTION, function),
-            None if htlc else locks(pair, Role.CANCELLATION, function),
             _lock_by(profiles[n], limits, commit_by),
             pair=pair,
+            execution=party_lock or _lock(locks, pair, Role.EXECUTION, function),
+            cancellation=None if htlc else _lock(locks, pair, Role.CANCELLATION, function),
             expires_at=expires_at if htlc else None,
             margin=claim if htlc else _NO_MARGIN,
         )
@@ -290,10 +304,10 @@ def _htlc(
         _agreed(
             swap.id,
             leg,
-            _party_lock(swap, profiles[n])
-            or locks(Pair.LEGS, Role.EXECUTION, profiles[n].functions[0]),
-            None,
             _lock_by(profiles[n], limits, commit_by),
+            execution=_party_lock(swap, profiles[n])
+            or _lock(locks, Pair.LEGS, Role.EXECUTION, profiles[n].functions[0]),
+            cancellation=None,
             expires_at=plan.expires_at[n],
             margin=plan.margin[n],
         )
@@ -353,10 +367,10 @@ def _lock_by(profile: LedgerProfile, limits: Limits, commit_by: Instant) -> Inst
 def _agreed(
     settlement: SettlementId,
     leg: Leg,
-    execution: Hashlock,
-    cancellation: Hashlock | None,
     lock_by: Instant,
     *,
+    execution: Hashlock,
+    cancellation: Hashlock | None,
     pair: Pair = Pair.LEGS,
     expires_at: Instant | None = None,
     margin: Duration = _NO_MARGIN,
