@@ -100,7 +100,7 @@ def _interface(
     engine: Engine, desk: Desk, traffic: Traffic, say: Callable[[str], None]
 ) -> web.Application:
     settings = engine.settings
-    return build_app(
+    app = build_app(
         desk,
         sign=engine.connections.sign,
         statements=engine.statements,
@@ -111,8 +111,9 @@ def _interface(
         batch_max=settings.limits.batch_max,
         say=say,
         away=LOST,
-        watch=traffic.watch,
     )
+    app.middlewares.insert(0, traffic.middleware())
+    return app
 
 
 @contextlib.asynccontextmanager

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from aiohttp import HttpVersion11, web
+from aiohttp.typedefs import Middleware
 
 from gateway.http import exchange, idempotency, openapi, problems
 from gateway.http.auth import CHALLENGE, Authentication
@@ -21,8 +22,7 @@ from gateway.telemetry import logs
 from protocols.iso20022.errors import RejectCode
 
 Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Watch = Callable[[str, Endpoint], Endpoint]
-"""Wraps what serves a path (its template): counts and times it."""
+Handler = Endpoint
 
 
 def build_app(
@@ -39,14 +39,10 @@ def build_app(
     heartbeat_seconds: float = HEARTBEAT_SECONDS,
     now: Callable[[], int] = time.time_ns,
     away: tuple[type[Exception], ...] = (),
-    watch: Watch = lambda _, endpoint: endpoint,
 ) -> web.Application:
     """The application over a gateway's services. `say` gets a line for each error of ours; what
     is `away` means that the store cannot be reached: ask again; `sign` puts our signature into an
-    XML message to a member where that is agreed.
-
-    There is no middleware: what surrounds an endpoint is put around it once, not at each request.
-    All that is asked for has an endpoint, so nothing passes them by."""
+    XML message to a member where that is agreed."""
     desk = Desk(
         gateway=gateway,
         statements=statements,
@@ -60,11 +56,10 @@ def build_app(
         say=say,
         closing=asyncio.Event(),
     )
-    app = web.Application(client_max_size=max(body_bytes_max, 1))
-    for path, methods in _served(desk, auth).items():
-        for method, endpoint in methods.items():
-            guarded = watch(path, _with_problems(endpoint, say, away))
-            app.router.add_route(method, path, guarded, expect_handler=_expectation)
+    app = web.Application(
+        middlewares=[_problems_for(say, away)], client_max_size=max(body_bytes_max, 1)
+    )
+    _add(app, desk, auth)
 
     async def close(_: web.Application) -> None:
         desk.closing.set()
@@ -73,8 +68,7 @@ def build_app(
     return app
 
 
-def _served(desk: Desk, auth: Authentication) -> dict[str, dict[str, Endpoint]]:
-    """By path and method, each path with all methods (`*`), and after them all paths."""
+def _add(app: web.Application, desk: Desk, auth: Authentication) -> None:
     served: dict[str, dict[str, Endpoint]] = {}
     for route in ROUTES:
         endpoint = _endpoint(route, desk, auth)
@@ -82,15 +76,17 @@ def _served(desk: Desk, auth: Authentication) -> dict[str, dict[str, Endpoint]]:
             served.setdefault(route.path, {})[method] = endpoint
     description = _always(exchange.json_reply(200, openapi.document()))
     served[openapi.PATH] = {"GET": description, "HEAD": description}
-    for methods in served.values():
-        methods["*"] = _other(tuple(methods))
-    return {**served, "/{path:.*}": {"*": _nowhere}}
+    for path, methods in served.items():
+        for method, endpoint in methods.items():
+            app.router.add_route(method, path, endpoint, expect_handler=_expectation)
+        app.router.add_route("*", path, _other(methods), expect_handler=_expectation)
+    app.router.add_route("*", "/{path:.*}", _nowhere, expect_handler=_expectation)
 
 
 async def _expectation(request: web.Request) -> None:
     """Say 100 to one who waits for it (RFC 9110 section 10.1.1), ignore any other expectation. The
-    library's own answer repeats what it was sent, fails on what is no UTF-8, and is no problem
-    document."""
+    library's own answer repeats what it was sent, fails on what is no UTF-8, and stands outside the
+    middleware."""
     if request.headers["Expect"].lower() == "100-continue" and request.version == HttpVersion11:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # nothing of the answer itself has been written
@@ -101,8 +97,6 @@ async def _nowhere(_: web.Request) -> web.StreamResponse:
 
 
 def _endpoint(route: Route, desk: Desk, auth: Authentication) -> Endpoint:
-    may_be_keyed = route.method == "POST"
-
     async def endpoint(request: web.Request) -> web.StreamResponse:
         principal = auth.principal(request)
         if principal is None:
@@ -113,12 +107,16 @@ def _endpoint(route: Route, desk: Desk, auth: Authentication) -> Endpoint:
             said = f"you ask as {principal.role}; this may be asked as: {roles}"
             raise RequestError(Kind.FORBIDDEN, said, code=RejectCode.XAUT.value)
         call = Call(desk=desk, request=request, principal=principal)
-        if may_be_keyed and idempotency.applies(call):
-            return (await idempotency.once(call, route.handler)).response()
-        answer = await route.handler(call)
+        answer = await _handled(route, call)
         return answer.response() if isinstance(answer, Reply) else answer
 
     return endpoint
+
+
+async def _handled(route: Route, call: Call) -> Reply | web.StreamResponse:
+    if route.method == "POST" and idempotency.applies(call):
+        return await idempotency.once(call, route.handler)
+    return await route.handler(call)
 
 
 def _unknown(request: web.Request) -> RequestError:
@@ -149,14 +147,13 @@ def _other(methods: Iterable[str]) -> Endpoint:
     return endpoint
 
 
-def _with_problems(
-    endpoint: Endpoint, say: Callable[[str], None], away: tuple[type[Exception], ...]
-) -> Endpoint:
+def _problems_for(say: Callable[[str], None], away: tuple[type[Exception], ...]) -> Middleware:
     """Whatever goes wrong becomes a problem document; an error of ours is told to `say` once."""
 
-    async def guarded(request: web.Request) -> web.StreamResponse:
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            return await endpoint(request)
+            return await handler(request)
         except RequestError as error:
             return _response(error.problem, error.headers)
         except web.HTTPException as error:
@@ -168,7 +165,7 @@ def _with_problems(
                 return _away(request, error, say)
             return _internal(request, error, say)
 
-    return guarded
+    return middleware
 
 
 def _response(found: Problem, headers: Mapping[str, str]) -> web.Response:

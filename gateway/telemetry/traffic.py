@@ -1,10 +1,9 @@
-"""Requests to a service: how many, how long, how they ended. The same for every service."""
+"""Requests to a service: how many, how long, how they ended. One middleware for every service."""
 
 import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterator
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
@@ -27,8 +26,8 @@ OTHER: Final = "other"
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
 """Methods shown by their names; a client may invent any other."""
 
-ANYTHING: Final = ("/{path}", "/{path:.*}")
-"""The template of the route that catches what no other one serves, as it is told and as written."""
+ANYTHING: Final = "/{path}"
+"""The template of the route that catches what no other one serves."""
 
 
 class Traffic:
@@ -45,41 +44,34 @@ class Traffic:
 
         @web.middleware
         async def measure(request: web.Request, handler: Handler) -> web.StreamResponse:
-            return await self._measured(route_of(request), handler, request)
+            route, status = route_of(request), 500
+            stream = route.endswith("/stream")
+            begun = time.monotonic()
+            # A connection is one task for many requests: nothing of the one before may stay.
+            caller = trace.read(request.headers.get(trace.HEADER))
+            span = self._span(request, route, caller)
+            trace.CURRENT.set(caller if span is None else spans.trace_of(span))
+            logs.MEMBER.set(None)
+            self._in_flight += 1
+            self.streams += stream
+            try:
+                response = await handler(request)
+                status = response.status
+                return response
+            finally:
+                self._in_flight -= 1
+                self.streams -= stream
+                method = request.method if request.method in METHODS else OTHER
+                seconds = time.monotonic() - begun
+                self._requests[method, route, status] += 1
+                self._seconds[route].observe(seconds)
+                if span is not None and spans.active is not None:
+                    spans.active.request_ended(span, status)
+                if _log.isEnabledFor(logging.DEBUG):
+                    extra = {"status": status, "seconds": round(seconds, 6)}
+                    _log.debug("%s %s", method, route, extra=extra)
 
         return measure
-
-    def watch(self, route: str, handler: Handler) -> Handler:
-        """The same around the handler of one route."""
-        return partial(self._measured, OTHER if route in ANYTHING else route, handler)
-
-    async def _measured(
-        self, route: str, handler: Handler, request: web.Request
-    ) -> web.StreamResponse:
-        status, stream, begun = 500, route.endswith("/stream"), time.monotonic()
-        # A connection is one task for many requests: nothing of the one before may stay.
-        caller = trace.read(request.headers.get(trace.HEADER))
-        span = self._span(request, route, caller)
-        trace.CURRENT.set(caller if span is None else spans.trace_of(span))
-        logs.MEMBER.set(None)
-        self._in_flight += 1
-        self.streams += stream
-        try:
-            response = await handler(request)
-            status = response.status
-            return response
-        finally:
-            self._in_flight -= 1
-            self.streams -= stream
-            method = request.method if request.method in METHODS else OTHER
-            seconds = time.monotonic() - begun
-            self._requests[method, route, status] += 1
-            self._seconds[route].observe(seconds)
-            if span is not None and spans.active is not None:
-                spans.active.request_ended(span, status)
-            if _log.isEnabledFor(logging.DEBUG):
-                extra = {"status": status, "seconds": round(seconds, 6)}
-                _log.debug("%s %s", method, route, extra=extra)
 
     def _span(self, request: web.Request, route: str, caller: trace.Trace | None) -> "Span | None":
         if spans.active is None:
@@ -106,4 +98,4 @@ def route_of(request: web.Request) -> str:
     """The template of the path, which has no ids in it."""
     resource = request.match_info.route.resource
     route = OTHER if resource is None else resource.canonical
-    return OTHER if route in ANYTHING else route
+    return OTHER if route == ANYTHING else route
