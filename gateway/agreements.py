@@ -1,15 +1,15 @@
 """Agreements: a swap written out as the locks that its ledgers will hold, and what they risk."""
 
 from collections.abc import Callable
+from functools import partial
 
 from gateway.vault import Vault
-from htlc.agreement import LedgerProfile, Limits, Locks, Pair, PrincipalRisk, Role, draw_up
+from htlc.agreement import LedgerProfile, Limits, PrincipalRisk, draw_up
 from htlc.downtime import safe_downtime
 from htlc.events import Decided, Decision, Opened, Reason
-from htlc.hashlock import HashFunction, Hashlock
 from htlc.settlement import Settlement
 from htlc.swap import Fault, Swap
-from htlc.units import Duration, LedgerId, SettlementId
+from htlc.units import Duration, LedgerId
 
 Heard = dict[LedgerId, LedgerProfile]
 """Ledgers as they were heard at one moment."""
@@ -44,23 +44,8 @@ class Agreements:
         profiles = {} if heard is None else heard
         if not self._complete(swap, profiles):
             return None
-        drawn = draw_up(swap, profiles, self._limits, self._locks(swap.id))
+        drawn = draw_up(swap, profiles, self._limits, partial(self._vault.lock, swap.id))
         return drawn if isinstance(drawn, tuple) else Opened(agreement=drawn)
-
-    def _locks(self, id: SettlementId) -> Locks:
-        """The vault's locks of one settlement. Legs on ledgers that hash alike share them: each is
-        derived once."""
-        derived: list[tuple[Pair, Role, HashFunction, Hashlock]] = []  # four at most
-
-        def lock(pair: Pair, role: Role, function: HashFunction) -> Hashlock:
-            for its_pair, its_role, its_function, known in derived:
-                if its_pair is pair and its_role is role and its_function == function:
-                    return known
-            made = self._vault.lock(id, pair, role, function)
-            derived.append((pair, role, function, made))
-            return made
-
-        return lock
 
     def safe_downtime(self, state: Settlement) -> Duration | None:
         """How long everything may be down before a principal is at risk; None: however long."""

@@ -23,6 +23,7 @@ from gateway.journal import QUERIES, Journal, Loaded
 from gateway.keys import Keys
 from gateway.live import Live, may_cancel, may_consent
 from gateway.mailbox import Mailboxes
+from gateway.patience import Patience
 from gateway.port import (
     Busy,
     Conflict,
@@ -105,6 +106,7 @@ class Desk(Correspondence):
         self._reachable = reachable
         self._draining = draining
         self._resolutions = Resolutions(pool)
+        self._patience = Patience(ANSWER_SECONDS)
         self.busy: Counter[str] = Counter()  # requests told to come back, by cause
         self.verdicts: Counter[tuple[str, str, str]] = Counter()  # definition, verdict, code
 
@@ -145,8 +147,7 @@ class Desk(Correspondence):
             self.busy["queue"] += 1
             return None
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                return await answer
+            return await self._patience.wait_for(answer)
         except TimeoutError:
             self.busy["database"] += 1
             return None
@@ -219,13 +220,12 @@ class Desk(Correspondence):
             return [item if isinstance(item, Refused) else Busy() for item in judged]
         answers = iter(written)
         taken = [item if isinstance(item, Refused) else next(answers) for item in judged]
-        principal = Principal(name=member, role="member")
-        ids = [item for item in taken if isinstance(item, str)]
-        views = {view.id: view for view in await self._views(ids)}
-        return [
-            await self._consented(principal, views[item]) if isinstance(item, str) else item
-            for item in taken
-        ]
+        views = await self._views([item for item in taken if isinstance(item, str)])
+        shown = {view.id: view for view in views}
+        for view in views:
+            if view.state.phase is Phase.PROPOSED:
+                shown[view.id] = await self._consented(member, view)
+        return [shown[item] if isinstance(item, str) else item for item in taken]
 
     def _proposal(self, member: str, swap: Swap, digest: bytes, heard: Heard) -> Proposal | Refused:
         faults = swaps.check(swap, legs_max=self._legs_max) or self._party_faults(member, swap)
@@ -251,12 +251,11 @@ class Desk(Correspondence):
             return (Fault(field="legs", rule=f"the sender {member} is a party of the swap"),)
         return self._rulebook.swap_faults(swap)
 
-    async def _consented(self, principal: Principal, view: View) -> View:
+    async def _consented(self, member: str, view: View) -> View:
         """Posting the same terms again is consent, where one was missing."""
-        member = MemberId(principal.name)
-        if view.state.phase is not Phase.PROPOSED or member in view.state.consents:
+        if MemberId(member) in view.state.consents:
             return view
-        accepted = await self.accept(principal, view.id)
+        accepted = await self.accept(Principal(name=member, role="member"), view.id)
         return accepted if isinstance(accepted, View) else view
 
     # ------------------------------------------------------------------ reading

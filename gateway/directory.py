@@ -5,6 +5,7 @@ decimals. What they said is stored, so that intake does not depend on which of t
 """
 
 import time
+from typing import Final
 
 import msgspec
 
@@ -17,7 +18,7 @@ from gateway.pairs import (
     Side,
 )
 from htlc.agreement import LedgerProfile
-from htlc.swap import Amount, Party, Swap
+from htlc.swap import Amount, Leg, Party, Swap
 from htlc.units import AccountId, AssetId, Instant, LedgerId, MemberId, Quantity, SettlementId
 from ledgers.port import AssetDescription, Description, LockKind
 from protocols.iso20022.lexical import bic11
@@ -35,12 +36,16 @@ class Directory:
             for ledger, accounts in member.accounts.items()
             for account in accounts
         )
+        #: Members whose payments need no order of their own (standing power of attorney).
+        self.attorneys: Final = frozenset(
+            MemberId(bic) for bic, member in self._members.items() if member.power_of_attorney
+        )
         self.descriptions: dict[LedgerId, Description] = {}
         self.distrusted: dict[str, str] = {}  # ledgers that failed the preflight, and why
         #: What is not reconciled, by ledger and asset (empty: the whole ledger): no new locks.
         self.stopped: set[tuple[str, str]] = set()
         self._assets: dict[tuple[str, AssetId], LedgerId] = {}
-        self._scales: dict[tuple[LedgerId, AssetId], int] = {}
+        self._scales: dict[tuple[str, str], int] = {}  # decimals, by ledger and asset
         self._described: dict[tuple[LedgerId, AssetId], AssetDescription] = {}
         self._profiles: dict[LedgerId, LedgerProfile] = {}  # as at the time they were told
 
@@ -72,8 +77,7 @@ class Directory:
 
     def has_power_of_attorney(self, bic: str) -> bool:
         """Whether the gateway may pay for a member without an order of its own."""
-        member = self.member(bic)
-        return member is not None and member.power_of_attorney
+        return MemberId(bic11(bic)) in self.attorneys
 
     def advise_after(self, bic: str) -> float:
         """Seconds after which a member is told of a state that lasts; at once where reference data
@@ -91,7 +95,7 @@ class Directory:
         return self._ledgers
 
     def scale(self, ledger: str, asset: str) -> int | None:
-        return self._scales.get((LedgerId(ledger), AssetId(asset)))
+        return self._scales.get((ledger, asset))
 
     def asset(self, ledger: str, asset: str) -> AssetDescription:
         """What a ledger told of an asset that it keeps."""
@@ -104,7 +108,7 @@ class Directory:
     def money(self, currency: str) -> tuple[LedgerId, int] | None:
         """The ledger that keeps a currency, and the decimals of its smallest unit there."""
         name = self.keeper("currency", currency)
-        return None if name is None else (name, self._scales[name, AssetId(currency)])
+        return None if name is None else (name, self._scales[name, currency])
 
     def account(self, bic: str, ledger: str, named: str | None) -> AccountId | None:
         """The account named if it is the member's, else its first on that ledger."""
@@ -117,6 +121,18 @@ class Directory:
     def is_account(self, ledger: LedgerId, party: Party) -> bool:
         """Whether the account is this member's, on that ledger."""
         return (ledger, bic11(party.member), party.account) in self._accounts_of
+
+    def knows(self, leg: Leg) -> bool:
+        """Whether nothing that is known here speaks against a leg, as nearly always."""
+        ledger, payer, payee = leg.ledger, leg.payer, leg.payee
+        return (
+            ledger in self._ledgers
+            and ledger not in self.distrusted
+            and (ledger, leg.asset) in self._scales
+            and not self.is_stopped(ledger, leg.asset)
+            and (ledger, payer.member, payer.account) in self._accounts_of
+            and (ledger, payee.member, payee.account) in self._accounts_of
+        )
 
     def owner(self, ledger: LedgerId, account: AccountId) -> MemberId | None:
         """The member whose account it is."""
@@ -216,7 +232,7 @@ class Directory:
         )
 
     def _amount(self, ledger: LedgerId, asset: str, text: str) -> Amount:
-        scale = self._scales[ledger, AssetId(asset)]
+        scale = self._scales[ledger, asset]
         return Amount(
             ledger=ledger, asset=AssetId(asset), quantity=Quantity(minor_units(text, scale))
         )

@@ -1,6 +1,6 @@
 """The gateway's own rules on what is proposed: on instructions, and on agreed swaps."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import assert_never
 
 from msgspec.structs import replace
@@ -101,10 +101,9 @@ class Rulebook:
         )
         return self._reference
 
-    def attorneys(self, payers: Iterable[MemberId]) -> frozenset[MemberId]:
+    def attorneys(self, payers: frozenset[MemberId]) -> frozenset[MemberId]:
         """The payers whose standing power of attorney covers them (reference data)."""
-        has_one = self._directory.has_power_of_attorney
-        return frozenset([payer for payer in payers if has_one(payer)])
+        return payers & self._directory.attorneys
 
     def with_consent_time(self, swap: Swap) -> Swap:
         """A proposal that waits for consent does not wait for ever."""
@@ -114,21 +113,25 @@ class Rulebook:
         return replace(swap, commit_by=Instant(now + self._consent_within))
 
     def swap_faults(self, swap: Swap) -> tuple[Fault, ...]:
-        """What reference data says against a swap. Nearly always nothing: no text is made then."""
+        """What reference data says against a swap."""
         faults: list[Fault] = []
         for n, leg in enumerate(swap.legs):
-            if leg.ledger not in self._directory.ledgers:
-                known = ", ".join(sorted(self._directory.ledgers))
-                faults.append(Fault(field=f"legs[{n}].ledger", rule=f"one of {known}"))
-            elif leg.ledger in self._directory.distrusted:
-                rule = self._directory.distrusted[leg.ledger]
-                faults.append(Fault(field=f"legs[{n}].ledger", rule=rule))
-            else:
-                self._asset_faults(n, leg, faults)
-                for side, party in (("payer", leg.payer), ("payee", leg.payee)):
-                    if not self._directory.is_account(leg.ledger, party):
-                        faults.append(self._stranger(f"legs[{n}].{side}", leg.ledger, party))
+            if not self._directory.knows(leg):
+                self._leg_faults(n, leg, faults)
         return tuple(faults)
+
+    def _leg_faults(self, n: int, leg: Leg, faults: list[Fault]) -> None:
+        if leg.ledger not in self._directory.ledgers:
+            known = ", ".join(sorted(self._directory.ledgers))
+            faults.append(Fault(field=f"legs[{n}].ledger", rule=f"one of {known}"))
+        elif leg.ledger in self._directory.distrusted:
+            rule = self._directory.distrusted[leg.ledger]
+            faults.append(Fault(field=f"legs[{n}].ledger", rule=rule))
+        else:
+            self._asset_faults(n, leg, faults)
+            for side, party in (("payer", leg.payer), ("payee", leg.payee)):
+                if not self._directory.is_account(leg.ledger, party):
+                    faults.append(self._stranger(f"legs[{n}].{side}", leg.ledger, party))
 
     def _asset_faults(self, n: int, leg: Leg, faults: list[Fault]) -> None:
         field = f"legs[{n}].asset"

@@ -72,6 +72,10 @@ class Limits(Value, frozen=True, kw_only=True):
     backstop: Duration | None = None  # optional far expiry of `two_key` legs, after commit_by
 
 
+_NO_MARGIN: Final = Duration(0)
+"""Of a leg without an expiry."""
+
+
 class AgreedLeg(Value, frozen=True, kw_only=True):
     """One leg as its ledger will hold it. `margin` is what must be left before its `expires_at`
     when the key is shown for the first time; 0 without an expiry."""
@@ -81,7 +85,7 @@ class AgreedLeg(Value, frozen=True, kw_only=True):
     payee: MemberId
     terms: Terms
     pair: Pair = Pair.LEGS
-    margin: Duration = Duration(0)
+    margin: Duration = _NO_MARGIN
 
 
 class Agreement(Value, frozen=True, kw_only=True):
@@ -167,27 +171,28 @@ def _two_key(
 ) -> Agreement | tuple[Fault, ...]:
     if stray := _stray_expiries(swap.legs, None):
         return stray
-    far, margins = None, [Duration(0)] * len(profiles)
+    far, margins = None, [_NO_MARGIN] * len(profiles)
     if limits.backstop is not None:
         far = after(commit_by, limits.backstop)
         margins = [_backstop_margin(profiles, n, limits) for n in range(len(profiles))]
-    if near := _backstop_too_near(margins, limits):
-        return near
-    pair, legs = Pair.LEGS, []
-    for n, profile in enumerate(profiles):
-        execution = locks(pair, Role.EXECUTION, profile.functions[0])
-        cancellation = locks(pair, Role.CANCELLATION, profile.functions[0])
+        if near := _backstop_too_near(margins, limits.backstop):
+            return near
+    legs, function = [], profiles[0].functions[0]
+    execution, cancellation = _both(locks, function)
+    for leg, profile, margin in zip(swap.legs, profiles, margins, strict=True):
+        if profile.functions[0] != function:  # legs on ledgers that hash alike share their locks
+            function = profile.functions[0]
+            execution, cancellation = _both(locks, function)
+        lock_by = _lock_by(profile, limits, commit_by)
         legs.append(
             _agreed(
-                swap,
-                n,
-                profile,
-                _lock_by(profile, limits, commit_by),
-                pair=pair,
+                swap.id,
+                leg,
+                lock_by,
                 execution=execution,
                 cancellation=cancellation,
                 expires_at=far,
-                margin=margins[n],
+                margin=margin,
             )
         )
     return Agreement(
@@ -198,6 +203,17 @@ def _two_key(
         risk=PrincipalRisk.RESIDUAL if far else PrincipalRisk.NONE,
         outage_max=limits.recovery if far else None,
     )
+
+
+def _both(locks: Locks, function: HashFunction) -> tuple[Hashlock, Hashlock]:
+    execution = _lock(locks, Pair.LEGS, Role.EXECUTION, function)
+    return execution, _lock(locks, Pair.LEGS, Role.CANCELLATION, function)
+
+
+def _lock(locks: Locks, pair: Pair, role: Role, function: HashFunction) -> Hashlock:
+    lock = locks(pair, role, function)
+    assert lock.function == function, "its ledger can open it"
+    return lock
 
 
 def _backstop_margin(profiles: Sequence[LedgerProfile], n: int, limits: Limits) -> Duration:
@@ -211,12 +227,12 @@ def _backstop_margin(profiles: Sequence[LedgerProfile], n: int, limits: Limits) 
     return Duration(profiles[n].latency.delivery + max(windows))
 
 
-def _backstop_too_near(margins: Sequence[Duration], limits: Limits) -> tuple[Fault, ...]:
+def _backstop_too_near(margins: Sequence[Duration], backstop: Duration) -> tuple[Fault, ...]:
     """Nothing could ever be committed under such a backstop."""
     return tuple(
         Fault(field="backstop", rule=f"lies more than {margin} ns after commit_by (leg {n})")
         for n, margin in enumerate(margins)
-        if limits.backstop is not None and limits.backstop <= margin
+        if backstop <= margin
     )
 
 
@@ -245,18 +261,16 @@ def _anchored(
         pair = Pair.ANCHOR if n == anchor else Pair.LEGS
         function = profiles[n].functions[0]
         htlc = n == anchor and expiring
+        party_lock = _party_lock(swap, profiles[n]) if n == anchor else None
         return _agreed(
-            swap,
-            n,
-            profiles[n],
+            swap.id,
+            swap.legs[n],
             _lock_by(profiles[n], limits, commit_by),
             pair=pair,
-            execution=_party_lock(swap) or locks(pair, Role.EXECUTION, function)
-            if n == anchor
-            else locks(pair, Role.EXECUTION, function),
-            cancellation=None if htlc else locks(pair, Role.CANCELLATION, function),
+            execution=party_lock or _lock(locks, pair, Role.EXECUTION, function),
+            cancellation=None if htlc else _lock(locks, pair, Role.CANCELLATION, function),
             expires_at=expires_at if htlc else None,
-            margin=claim if htlc else Duration(0),
+            margin=claim if htlc else _NO_MARGIN,
         )
 
     return Agreement(
@@ -288,18 +302,16 @@ def _htlc(
         return unsafe
     legs = tuple(
         _agreed(
-            swap,
-            n,
-            profiles[n],
+            swap.id,
+            leg,
             _lock_by(profiles[n], limits, commit_by),
-            pair=Pair.LEGS,
-            execution=_party_lock(swap)
-            or locks(Pair.LEGS, Role.EXECUTION, profiles[n].functions[0]),
+            execution=_party_lock(swap, profiles[n])
+            or _lock(locks, Pair.LEGS, Role.EXECUTION, profiles[n].functions[0]),
             cancellation=None,
             expires_at=plan.expires_at[n],
             margin=plan.margin[n],
         )
-        for n in range(len(swap.legs))
+        for n, leg in enumerate(swap.legs)
     )
     return Agreement(
         settlement=swap.id,
@@ -328,16 +340,19 @@ def _too_near(
 
 def _stray_expiries(legs: Sequence[Leg], anchor: int | None) -> tuple[Fault, ...]:
     return tuple(
-        Fault(field=f"legs[{n}].expires_at", rule="a two-key lock has no expiry of its own")
-        for n, leg in enumerate(legs)
-        if leg.expires_at is not None and n != anchor
+        [
+            Fault(field=f"legs[{n}].expires_at", rule="a two-key lock has no expiry of its own")
+            for n, leg in enumerate(legs)
+            if leg.expires_at is not None and n != anchor
+        ]
     )
 
 
-def _party_lock(swap: Swap) -> Hashlock | None:
+def _party_lock(swap: Swap, profile: LedgerProfile) -> Hashlock | None:
     if swap.secret is None:
         return None
     function = swap.secret.function
+    assert function in profile.functions, "chosen from what the ledger serves"
     return Hashlock(
         algorithm=function.algorithm, encoding=function.encoding, digest=swap.secret.digest
     )
@@ -345,35 +360,34 @@ def _party_lock(swap: Swap) -> Hashlock | None:
 
 def _lock_by(profile: LedgerProfile, limits: Limits, commit_by: Instant) -> Instant:
     """A lock that is not there by then never will be: how soon a refused attempt is over."""
-    return min(after(profile.now, limits.lock_within, profile.latency.skew), commit_by)
+    last = Instant(profile.now + limits.lock_within + profile.latency.skew)
+    return last if last < commit_by else commit_by
 
 
 def _agreed(
-    swap: Swap,
-    n: int,
-    profile: LedgerProfile,
+    settlement: SettlementId,
+    leg: Leg,
     lock_by: Instant,
     *,
-    pair: Pair,
     execution: Hashlock,
     cancellation: Hashlock | None,
-    expires_at: Instant | None,
-    margin: Duration,
+    pair: Pair = Pair.LEGS,
+    expires_at: Instant | None = None,
+    margin: Duration = _NO_MARGIN,
 ) -> AgreedLeg:
-    leg = swap.legs[n]
-    assert execution.function in profile.functions, "chosen from what the ledger serves"
+    payer, payee = leg.payer, leg.payee
     return AgreedLeg(
         ledger=leg.ledger,
-        payer=leg.payer.member,
-        payee=leg.payee.member,
+        payer=payer.member,
+        payee=payee.member,
         pair=pair,
         margin=margin,
         terms=Terms(
-            id=htlc_id(swap.id, leg.leg),
-            settlement=swap.id,
+            id=htlc_id(settlement, leg.leg),
+            settlement=settlement,
             leg=leg.leg,
-            payer=leg.payer.account,
-            payee=leg.payee.account,
+            payer=payer.account,
+            payee=payee.account,
             asset=leg.asset,
             quantity=leg.quantity,
             execution_lock=execution,

@@ -103,13 +103,13 @@ def units(text: str, scale: int) -> int:
     found = _DECIMAL(text)
     if found is None:
         raise Unreadable(QUANTITY.rule)
-    whole, fraction = found[1], found[2] or ""
+    whole, fraction = found.groups("")
     if len(fraction) > scale:
         raise Unreadable(f"the asset has {scale} decimals, not {len(fraction)}: nothing is rounded")
     digits = whole + fraction.ljust(scale, "0")
-    if len(digits.lstrip("0")) > _DIGITS_MAX or int(digits) > QUANTITY_MAX:
+    value = QUANTITY_MAX + 1 if len(digits.lstrip("0")) > _DIGITS_MAX else int(digits)
+    if value > QUANTITY_MAX:
         raise Unreadable("a quantity fits 63 bits in the asset's smallest unit")
-    value = int(digits)
     if value == 0:
         raise Unreadable("a quantity is positive")
     return value

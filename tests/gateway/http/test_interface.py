@@ -267,6 +267,24 @@ async def test_a_client_that_leaves_in_the_middle_is_no_error_of_ours(served: Se
     assert served.said == []
 
 
+@pytest.mark.parametrize(
+    "target", [b"OPTIONS *", b"CONNECT nowhere:80", b"GET /a%0ab", b"GET http://x/nothing"]
+)
+async def test_what_is_no_path_of_ours_is_not_found_in_our_words(
+    served: Served, target: bytes
+) -> None:
+    """No route matches some of these: the library would answer by itself, as plain text."""
+    port = int(served.base.rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(target + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+    head = await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+    await writer.wait_closed()
+    assert head.startswith(b"HTTP/1.1 404 ")
+    assert b"\r\nContent-Type: application/problem+json\r\n" in head
+    assert b"\r\nServer: lockstep\r\n" in head
+
+
 # ---------------------------------------------------------------------- Idempotency-Key
 
 
