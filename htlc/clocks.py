@@ -4,7 +4,7 @@ from collections.abc import Mapping, Set
 from typing import Final
 
 from htlc.commands import Lock, Unlock
-from htlc.leg import ABSENT, EXECUTED, LOCKED, UNSEEN, LegState, LegStatus
+from htlc.leg import ABSENT, EXECUTED, LOCKED, UNSEEN, LegStatus
 from htlc.settlement import EXECUTING, LOCKING, PROPOSED, Settlement
 from htlc.swap import TWO_KEY
 from htlc.units import Duration, Instant, LedgerId, Value
@@ -40,20 +40,15 @@ def wake_at(state: Settlement) -> Instant | None:
     if state.ended:
         return None
     first = None
-    for n, leg in enumerate(state.legs):
-        at = _turn_of(leg, n, state)
+    for leg, agreed in zip(state.legs, state.agreed.legs, strict=True):
+        at = None
+        if leg.status is LOCKED:
+            at = agreed.terms.expires_at  # from when on it can go back by the clock
+        elif leg.status is ABSENT:
+            at = agreed.terms.lock_by  # from when on it cannot be locked any more
         if at is not None and (first is None or at < first):
             first = at
     return first
-
-
-def _turn_of(leg: LegState, n: int, state: Settlement) -> Instant | None:
-    """When a leg cannot be locked any more, or can go back by the clock."""
-    if leg.status is LOCKED:
-        return state.agreed.legs[n].terms.expires_at
-    if leg.status is ABSENT:
-        return state.agreed.legs[n].terms.lock_by
-    return None
 
 
 _Move = tuple[str, tuple[LegStatus, ...], LegStatus]
@@ -75,7 +70,7 @@ def rests(state: Settlement, asked: Set[tuple[int, str]]) -> bool:
         command, before, after = _TO_EXECUTED
     else:
         return False
-    if state.restored or state.cancel_by or state.cancel_ordered:
+    if not asked or state.restored or state.cancel_by or state.cancel_ordered:
         return False
     agreed = state.agreed
     if agreed.protocol is not TWO_KEY or agreed.backstop or agreed.holder is not None:

@@ -404,6 +404,8 @@ def _expired(state: Settlement, n: int) -> Refund | None:
 def _margin_left(state: Settlement, now: Clocks) -> bool:
     """Whether every leg that shows the key first still has its margin, on its ledger's time."""
     agreed = state.agreed
+    if not state.expiring and agreed.anchor is None:
+        return True  # no clock takes a leg back
     for n in agreed.revealers:
         leg = agreed.legs[n]
         if leg.terms.expires_at is None:

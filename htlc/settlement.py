@@ -6,7 +6,7 @@ from typing import Final
 from htlc.agreement import Agreement, PrincipalRisk
 from htlc.events import Decided, Decision, Reason
 from htlc.leg import ENDED, EXECUTED, FINISHED, LOCKED, LegState, LegStatus, learn
-from htlc.swap import TWO_KEY, LockProtocol, Swap
+from htlc.swap import HTLC, TWO_KEY, LockProtocol, Swap
 from htlc.units import MemberId, Value
 
 __all__ = ["ENDED", "FINISHED", "LegState", "LegStatus", "Phase", "Settlement", "learn"]
@@ -104,7 +104,8 @@ class Settlement(Value, frozen=True, kw_only=True):
     @property
     def expiring(self) -> bool:
         """Whether the clock can take legs back after COMMIT: `htlc`, or a backstop."""
-        return self.protocol is LockProtocol.HTLC or self.agreed.backstop
+        agreed = self.agreed
+        return agreed.protocol is HTLC or agreed.backstop
 
     @property
     def anchor(self) -> LegState | None:

@@ -40,6 +40,7 @@ class LockProtocol(StrEnum):
 
 TWO_KEY: Final = LockProtocol.TWO_KEY
 ANCHORED: Final = LockProtocol.ANCHORED
+HTLC: Final = LockProtocol.HTLC
 """For where they are asked for at every turn (the reason is told in `leg`)."""
 
 
