@@ -126,12 +126,7 @@ class Settlement(Value, frozen=True, kw_only=True):
         """Whether the execution key of all legs (`anchored`: of the anchor, which frees the
         followers) is known to have opened a lock: from then on everything due is due at once."""
         index = self.agreed.anchor
-        if index is not None:
-            return self.legs[index].status is EXECUTED
-        for leg in self.legs:  # noqa: SIM110 - `any_executed`, asked at every turn
-            if leg.status is EXECUTED:
-                return True
-        return False
+        return self.any_executed if index is None else self.legs[index].status is EXECUTED
 
     @property
     def cancellable(self) -> bool:
