@@ -12,7 +12,7 @@ from gateway.journal import LOST, QUERIES
 from gateway.sql import Pool
 from gateway.vault import Vault
 from htlc import commands
-from htlc.agreement import Role
+from htlc.agreement import EXECUTION, Role
 from htlc.commands import Command
 from htlc.contract import Terms
 from htlc.keys import may_show
@@ -54,7 +54,7 @@ class Keys:
                 return Lock(terms=terms)
             case commands.Unlock():
                 key = command.key or self.key(state, command.leg, command.role)
-                execution = command.role is Role.EXECUTION
+                execution = command.role is EXECUTION
                 return Execute(id=terms.id, key=key) if execution else Cancel(id=terms.id, key=key)
             case commands.Refund():
                 return Refund(id=terms.id)
@@ -87,5 +87,6 @@ class Keys:
 def held_by_party(state: Settlement, leg: int, role: Role) -> bool:
     """Whether this key is a party's secret, which the vault cannot derive."""
     secret = state.swap.secret
-    lock = state.agreed.legs[leg].terms.execution_lock
-    return role is Role.EXECUTION and secret is not None and lock.digest == secret.digest
+    if secret is None or role is not EXECUTION:
+        return False
+    return state.agreed.legs[leg].terms.execution_lock.digest == secret.digest

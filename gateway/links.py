@@ -174,12 +174,14 @@ class Link:
         return spans.active.begin(f"ledger {name}", "CLIENT", within, about)
 
     def _hand_back(self, batch: Sequence[Task], answers: Sequence[Answer | Unknown]) -> None:
-        heard = [answer for answer in answers if isinstance(answer, Answer)]
-        if heard:
-            self.read(max([answer.at for answer in heard]))
-        for its in heard:
-            if its.refusal is not None:
-                self.refusals[its.refusal] += 1
+        latest = Instant(0)
+        for answer in answers:
+            if isinstance(answer, Answer):
+                if answer.at > latest:
+                    latest = answer.at
+                if answer.refusal is not None:
+                    self.refusals[answer.refusal] += 1
+        self.read(latest)
         self._told(batch, answers)
 
     async def _answers(self, ask: _Ask, batch: Sequence[Task]) -> Sequence[Answer | Unknown]:

@@ -11,8 +11,8 @@ from gateway.journal import Entry, Loaded, Notice, PairEnd, PaymentEnd, PendingP
 from gateway.links import Key
 from htlc.events import Event, Learned
 from htlc.leg import LegStatus
-from htlc.settlement import Phase, Settlement
-from htlc.swap import LockProtocol
+from htlc.settlement import BROKEN, Phase, Settlement
+from htlc.swap import TWO_KEY
 from htlc.units import LedgerId, Value
 from ledgers.trace import Trace
 
@@ -132,13 +132,13 @@ def facts(before: Settlement, after: Settlement) -> tuple[Learned, ...]:
 def must_save(saved: Settlement, state: Settlement) -> bool:
     """Facts that cannot wait for the next record: an end, a break, being frozen, and, where the
     followers depend on it, an execution (a replica that cannot reach that ledger needs to know)."""
-    if state.phase is not saved.phase and (state.ended or state.phase is Phase.BROKEN):
+    if state.phase is not saved.phase and (state.ended or state.phase is BROKEN):
         return True
     if state.restored and state.frozen and not saved.frozen:
         return True  # operators may ask any replica
     return (
         state.agreement is not None
-        and state.protocol is not LockProtocol.TWO_KEY
+        and state.agreement.protocol is not TWO_KEY
         and any(
             now.status is LegStatus.EXECUTED and then.status is not LegStatus.EXECUTED
             for now, then in zip(state.legs, saved.legs, strict=True)

@@ -31,11 +31,10 @@ from gateway.tally import Tally
 from gateway.telemetry import logs
 from gateway.wakes import Wakes
 from htlc import commands
-from htlc.commands import Command
 from htlc.contract import Answer, Refusal, Unknown
 from htlc.coordinator import Clock, decide, evolve, rests, wake_at
 from htlc.events import Answered, Event
-from htlc.settlement import Phase, Settlement
+from htlc.settlement import BROKEN, Settlement
 from htlc.units import LedgerId, SettlementId
 from ledgers.trace import Trace
 
@@ -102,8 +101,8 @@ class Runner:
         """Something may be owed: have it decided."""
         if not self._due:
             self._due_since = time.monotonic()
+            self._wake.set()
         self._due[live.id] = live
-        self._wake.set()
 
     def _let_go(self, live: Live) -> None:
         self._drop(live.id)
@@ -166,7 +165,7 @@ class Runner:
         live.since = now
         if _log.isEnabledFor(logging.DEBUG):
             _log.debug("%s to %s", left, live.phase, extra=about(live))
-        if live.phase is Phase.BROKEN:
+        if live.phase is BROKEN:
             with logs.bound(**about(live)):
                 self._say(f"PAGE: settlement {live.id} is one-legged; saving what can be saved")
 
@@ -191,19 +190,15 @@ class Runner:
         if live.requests and not live.appending:
             self._take_request(live)
         for command in decide(live.state, clocks):
-            self._perform(live, command)
+            if isinstance(command, commands.Record):
+                self._append(live, (command.event,))
+            elif isinstance(command, commands.Open):
+                self._open(live)
+            else:
+                self._send(live, command)
         if not live.appending and must_save(live.saved, live.state):
             self._append(live, ())
         self._schedule(live)
-
-    def _perform(self, live: Live, command: Command) -> None:
-        match command:
-            case commands.Lock() | commands.Unlock() | commands.Refund() | commands.Look():
-                self._send(live, command)
-            case commands.Record():
-                self._append(live, (command.event,))
-            case commands.Open():
-                self._open(live)
 
     def _open(self, live: Live) -> None:
         if not live.appending and (event := self.agreements.opening(live.state)) is not None:

@@ -1,6 +1,6 @@
 """Agreed swaps that came as JSON: what their parties are told (`lockstep.settlement.1`)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
@@ -8,7 +8,7 @@ import msgspec
 from gateway.ids import new_id
 from gateway.journal import Notice
 from gateway.live import NOTHING, Advice
-from htlc.settlement import Phase, Settlement
+from htlc.settlement import BROKEN, PROPOSED, Settlement
 from htlc.swap import Swap
 from htlc.units import Value
 from protocols.iso20022.lexical import instant_text
@@ -51,8 +51,8 @@ def reported(state: Settlement) -> str:
     return "FROZEN" if state.frozen else str(state.phase)
 
 
-def notices(state: Settlement, now: int) -> tuple[Notice, ...]:
-    """The same notice for every party."""
+def notices(state: Settlement, members: Iterable[str], now: int) -> tuple[Notice, ...]:
+    """The same notice for each of these parties."""
     decided, agreement, id = state.decided, state.agreement, state.swap.id
     content = _encoder.encode(
         SettlementNotice(
@@ -79,7 +79,7 @@ def notices(state: Settlement, now: int) -> tuple[Notice, ...]:
                 settlement=id,
                 content=content,
             )
-            for member in sorted(state.swap.parties)
+            for member in members
         ]
     )
 
@@ -107,10 +107,9 @@ def _legs(state: Settlement) -> tuple[LegNotice, ...]:
 
 def proposed(state: Settlement, now: int) -> tuple[Notice, ...]:
     """Payers who have not consented are told that they are asked."""
-    if state.phase is not Phase.PROPOSED:
+    if state.phase is not PROPOSED:
         return ()
-    missing = state.swap.payers - state.consents
-    return tuple(notice for notice in notices(state, now) if notice.member in missing)
+    return notices(state, sorted(state.swap.payers - state.consents), now)
 
 
 class SwapOrigin:
@@ -123,16 +122,15 @@ class SwapOrigin:
         now: Callable[[], int],
         over: Callable[[Settlement], None],
     ) -> None:
-        self.swap = swap
+        self._parties = tuple(sorted(swap.parties))
         self._now = now
         self._over = over
 
     def advise(self, before: Settlement, after: Settlement) -> Advice:
         """One final notice per party; a break is told as well, and is not final."""
-        news = after.ended or after.phase is Phase.BROKEN
-        if not news or after.phase is before.phase:
+        if after.phase is before.phase or not (after.ended or after.phase is BROKEN):
             return NOTHING
-        return Advice(notices=notices(after, self._now()))
+        return Advice(notices=notices(after, self._parties, self._now()))
 
     def ended(self, state: Settlement) -> None:
         self._over(state)

@@ -10,7 +10,7 @@ from typing import Final
 
 from gateway.telemetry import spans
 from htlc.leg import LegStatus
-from htlc.settlement import Phase, Settlement
+from htlc.settlement import PROPOSED, Phase, Settlement
 from htlc.swap import Swap
 from htlc.units import LedgerId, SettlementId
 from ledgers.distribution import Distribution
@@ -51,7 +51,7 @@ class Tally:
             spans.active.phase(state)
         if (seen := self.phases.get(str(phase))) is not None:
             seen.observe(seconds)
-        if phase is Phase.PROPOSED and state.agreement is not None:
+        if phase is PROPOSED and state.agreement is not None:
             self.open(state)
 
     def end(self, state: Settlement, seconds: float) -> None:
@@ -72,9 +72,10 @@ class Tally:
 
     def kind(self, swap: Swap) -> str:
         """Delivery versus payment, payment versus payment (CPMI), or other."""
-        if len(swap.legs) != 2:
+        legs = swap.legs
+        if len(legs) != 2:
             return "other"
-        one, two = [self._kinds.get(leg.ledger) for leg in swap.legs]
+        one, two = self._kinds.get(legs[0].ledger), self._kinds.get(legs[1].ledger)
         if one != two:
             return "dvp"
         return "pvp" if one == "currency" else "other"

@@ -13,7 +13,7 @@ from htlc import choice, schedule
 from htlc.choice import LedgerProfile, choose
 from htlc.contract import Terms
 from htlc.hashlock import HashFunction, Hashlock
-from htlc.swap import Fault, Leg, LockProtocol, Swap
+from htlc.swap import ANCHORED, TWO_KEY, Fault, Leg, LockProtocol, Swap
 from htlc.units import (
     Duration,
     HtlcId,
@@ -63,6 +63,10 @@ class Role(StrEnum):
     CANCELLATION = "cancellation"
 
 
+EXECUTION: Final = Role.EXECUTION
+"""For where it is asked for at every turn (the reason is told in `leg`)."""
+
+
 class Limits(Value, frozen=True, kw_only=True):
     """The time budget of an agreement; configuration."""
 
@@ -103,20 +107,18 @@ class Agreement(Value, frozen=True, kw_only=True):
     @property
     def backstop(self) -> bool:
         """Whether legs of `two_key` carry the optional far expiry."""
-        return self.protocol is LockProtocol.TWO_KEY and self.legs[0].terms.expires_at is not None
+        return self.protocol is TWO_KEY and self.legs[0].terms.expires_at is not None
 
     @property
     def revealers(self) -> tuple[int, ...]:
         """The legs whose execution shows the execution key for the first time."""
-        match self.protocol:
-            case LockProtocol.TWO_KEY:
-                return tuple(range(len(self.legs)))
-            case LockProtocol.ANCHORED:
-                assert self.anchor is not None
-                return (self.anchor,)
-            case LockProtocol.HTLC:
-                expiries = [leg.terms.expires_at or 0 for leg in self.legs]
-                return tuple(i for i, at in enumerate(expiries) if at == min(expiries))
+        if self.protocol is TWO_KEY:
+            return tuple(range(len(self.legs)))
+        if self.protocol is ANCHORED:
+            assert self.anchor is not None
+            return (self.anchor,)
+        expiries = [leg.terms.expires_at or 0 for leg in self.legs]
+        return tuple(i for i, at in enumerate(expiries) if at == min(expiries))
 
 
 TRUSTS: Final = {

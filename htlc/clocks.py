@@ -4,9 +4,9 @@ from collections.abc import Mapping, Set
 from typing import Final
 
 from htlc.commands import Lock, Unlock
-from htlc.leg import EXECUTED, LOCKED
-from htlc.settlement import LegState, LegStatus, Phase, Settlement
-from htlc.swap import LockProtocol
+from htlc.leg import ABSENT, EXECUTED, LOCKED, UNSEEN, LegStatus
+from htlc.settlement import EXECUTING, LOCKING, PROPOSED, Settlement
+from htlc.swap import TWO_KEY
 from htlc.units import Duration, Instant, LedgerId, Value
 
 
@@ -33,34 +33,29 @@ def passed(now: Clocks, ledger: LedgerId, instant: Instant) -> bool | None:
 
 def wake_at(state: Settlement) -> Instant | None:
     """The next instant at which time alone changes what is owed. Scheduling only."""
-    if state.phase is Phase.LOCKING:
+    if state.phase is LOCKING:
         return state.agreed.commit_by
-    if state.phase is Phase.PROPOSED:
+    if state.phase is PROPOSED:
         return state.swap.commit_by
     if state.ended:
         return None
     first = None
-    for n, leg in enumerate(state.legs):
-        at = _turn_of(leg, n, state)
+    for leg, agreed in zip(state.legs, state.agreed.legs, strict=True):
+        at = None
+        if leg.status is LOCKED:
+            at = agreed.terms.expires_at  # from when on it can go back by the clock
+        elif leg.status is ABSENT:
+            at = agreed.terms.lock_by  # from when on it cannot be locked any more
         if at is not None and (first is None or at < first):
             first = at
     return first
 
 
-def _turn_of(leg: LegState, n: int, state: Settlement) -> Instant | None:
-    """When a leg cannot be locked any more, or can go back by the clock."""
-    if leg.status is LOCKED:
-        return state.agreed.legs[n].terms.expires_at
-    if leg.status is LegStatus.ABSENT:
-        return state.agreed.legs[n].terms.lock_by
-    return None
+_Move = tuple[str, tuple[LegStatus, ...], LegStatus]
 
-
-_MOVES: Final = {
-    # phase -> the command that moves a leg on, from what to what
-    Phase.LOCKING: (Lock.__name__, (LegStatus.UNSEEN, LegStatus.ABSENT), LOCKED),
-    Phase.EXECUTING: (Unlock.__name__, (LOCKED,), EXECUTED),
-}
+_TO_LOCKED: Final[_Move] = (Lock.__name__, (UNSEEN, ABSENT), LOCKED)
+_TO_EXECUTED: Final[_Move] = (Unlock.__name__, (LOCKED,), EXECUTED)
+"""The command that moves a leg on, from what to what: while LOCKING, and while EXECUTING."""
 
 
 def rests(state: Settlement, asked: Set[tuple[int, str]]) -> bool:
@@ -69,12 +64,17 @@ def rests(state: Settlement, asked: Set[tuple[int, str]]) -> bool:
 
     Told of `two_key` where no clock takes a leg back, and not after a restore: elsewhere one leg's
     answer may change what is owed of another, or of the journal, at once."""
-    if state.phase not in _MOVES or state.restored or state.cancel_by or state.cancel_ordered:
+    if state.phase is LOCKING:
+        command, before, after = _TO_LOCKED
+    elif state.phase is EXECUTING:
+        command, before, after = _TO_EXECUTED
+    else:
+        return False
+    if not asked or state.restored or state.cancel_by or state.cancel_ordered:
         return False
     agreed = state.agreed
-    if agreed.protocol is not LockProtocol.TWO_KEY or agreed.backstop or agreed.holder is not None:
+    if agreed.protocol is not TWO_KEY or agreed.backstop or agreed.holder is not None:
         return False
-    command, before, after = _MOVES[state.phase]
     arrived = 0
     for n, leg in enumerate(state.legs):
         if leg.status is after:

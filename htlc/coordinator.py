@@ -26,15 +26,16 @@ The clocks are the ledgers' own, estimated between answers. An estimate may only
 showing of a key, or bring on CANCEL; giving up a claim needs the ledger's own answer.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, assert_never
 
 from msgspec.structs import replace
 
-from htlc.agreement import Role
+from htlc.agreement import EXECUTION, Role
 from htlc.clocks import Clock, Clocks, passed, rests, wake_at
 from htlc.commands import Command, Lock, Look, Open, Record, Refund, Unlock
 from htlc.events import (
+    COMMIT,
     Answered,
     CancelRequested,
     Consented,
@@ -49,9 +50,9 @@ from htlc.events import (
     SecretHanded,
 )
 from htlc.keys import may_show
-from htlc.leg import EXECUTED, LOCKED
-from htlc.settlement import ENDED, FINISHED, LegState, LegStatus, Phase, Settlement, learn
-from htlc.swap import LockProtocol
+from htlc.leg import ABSENT, ENDED, EXECUTED, FINISHED, LOCKED, UNSEEN, LegState, LegStatus, learn
+from htlc.settlement import EXECUTING, LOCKING, PROPOSED, UNWINDING, Phase, Settlement
+from htlc.swap import ANCHORED
 from htlc.units import Instant
 
 __all__ = ["Clock", "Clocks", "decide", "evolve", "propose", "rests", "wake_at"]
@@ -70,21 +71,21 @@ def evolve(state: Settlement, event: Event) -> Settlement:
     # The frequent ones first: a class that does not match costs as much as the matching work.
     match event:
         case Answered():
-            agreed = state.agreed.legs[event.leg]
-            learned = learn(state.legs[event.leg], agreed, event.answer)
-            return _advance(_with_leg(state, event.leg, learned))
+            known = state.legs[event.leg]
+            learned = learn(known, state.agreed.legs[event.leg], event.answer)
+            return state if learned is known else _advance(_with_leg(state, event.leg, learned))
         case Decided():
             return _advance(_decided(state, event))
         case Learned():
-            return _advance(_learned(state, event))
+            return _learned(state, event)
         case Proposed():
             raise AssertionError("a settlement is proposed once, by `propose`")
         case Consented():
             return replace(state, consents=state.consents | {event.member})
         case Opened():
-            assert state.phase is Phase.PROPOSED, "a settlement is opened once"
-            legs = (LegState(),) * len(event.agreement.legs)
-            return replace(state, phase=Phase.LOCKING, agreement=event.agreement, legs=legs)
+            assert state.phase is PROPOSED, "a settlement is opened once"
+            legs = (_UNHEARD,) * len(event.agreement.legs)
+            return replace(state, phase=LOCKING, agreement=event.agreement, legs=legs)
         case CancelRequested():
             return replace(
                 state,
@@ -99,13 +100,17 @@ def evolve(state: Settlement, event: Event) -> Settlement:
             assert_never(event)
 
 
+_UNHEARD: Final = LegState()
+"""What is known of every leg at first."""
+
+
 def _decided(state: Settlement, event: Decided) -> Settlement:
     assert state.decided is None, "one decision per settlement"
-    if state.phase is Phase.PROPOSED:
+    if state.phase is PROPOSED:
         assert event.decision is Decision.CANCEL, "nothing is committed before it is open"
         return replace(state, decided=event, phase=Phase.CANCELLED)
-    assert state.phase is Phase.LOCKING, "decided while locking"
-    phase = Phase.EXECUTING if event.decision is Decision.COMMIT else Phase.UNWINDING
+    assert state.phase is LOCKING, "decided while locking"
+    phase = EXECUTING if event.decision is COMMIT else UNWINDING
     return replace(state, decided=event, phase=phase)
 
 
@@ -114,7 +119,7 @@ def _restored(state: Settlement) -> Settlement:
     was read before the restore: its lock, and a COMMIT, may be among the lost records."""
     if state.decided is not None:
         return state
-    legs = (LegState() if leg.status is LegStatus.ABSENT else leg for leg in state.legs)
+    legs = (_UNHEARD if leg.status is ABSENT else leg for leg in state.legs)
     return replace(state, restored=True, legs=tuple(legs))
 
 
@@ -126,31 +131,29 @@ def _learned(state: Settlement, event: Learned) -> Settlement:
         return state
     if known.status is LOCKED and event.known.status not in ENDED:
         return state  # a clock that goes in blocks tells "absent" and "locked" at the same time
-    return _with_leg(state, event.leg, event.known)
+    return _advance(_with_leg(state, event.leg, event.known))
 
 
 def _with_leg(state: Settlement, n: int, leg: LegState) -> Settlement:
-    if leg is state.legs[n]:
-        return state
-    return replace(state, legs=(*state.legs[:n], leg, *state.legs[n + 1 :]))
+    legs = list(state.legs)
+    legs[n] = leg
+    return replace(state, legs=tuple(legs))
 
 
 def _advance(state: Settlement) -> Settlement:
     """Apply the state-triggered transitions until none fits."""
-    while (phase := _next_phase(state)) is not state.phase:
+    while state.phase in _GOING and (phase := _next_phase(state)) is not state.phase:
         state = replace(state, phase=phase)
     return state
 
 
-_GOING: Final = (Phase.EXECUTING, Phase.UNWINDING)
+_GOING: Final = (EXECUTING, UNWINDING)
 """The phases from which what is known of the legs leads on."""
 
 
 def _next_phase(state: Settlement) -> Phase:
-    if state.phase not in _GOING:
-        return state.phase
     executed, finished = _ended(state)
-    if state.phase is _GOING[0] and not finished and executed < len(state.legs):
+    if state.phase is EXECUTING and not finished and executed < len(state.legs):
         return state.phase  # on its way
     if executed and finished:
         return Phase.BROKEN
@@ -158,10 +161,10 @@ def _next_phase(state: Settlement) -> Phase:
         return Phase.SETTLED
     if finished == len(state.legs):
         return Phase.CANCELLED
-    if state.phase is Phase.EXECUTING and _turned_back(state):
-        return Phase.UNWINDING
-    if state.phase is Phase.UNWINDING and _turned_forward(state):
-        return Phase.EXECUTING
+    if state.phase is EXECUTING and _turned_back(state):
+        return UNWINDING
+    if state.phase is UNWINDING and state.key_is_out:  # followed whatever the journal holds
+        return EXECUTING
     return state.phase
 
 
@@ -179,14 +182,9 @@ def _ended(state: Settlement) -> tuple[int, int]:
 def _turned_back(state: Settlement) -> bool:
     """COMMIT, and yet it cannot be carried out: cancelled under COMMIT is legal where a clock can
     take legs back. (`two_key` without one: operators resolved a restored settlement wrongly.)"""
-    if state.protocol is LockProtocol.ANCHORED:
+    if state.protocol is ANCHORED:
         return state.anchor_lost
     return state.any_finished and not state.any_executed
-
-
-def _turned_forward(state: Settlement) -> bool:
-    """The key that decides is out on a ledger: followed whatever the journal holds."""
-    return state.key_is_out
 
 
 # --------------------------------------------------------------------------- commands out
@@ -194,11 +192,12 @@ def _turned_forward(state: Settlement) -> bool:
 
 def decide(state: Settlement, now: Clocks) -> tuple[Command, ...]:
     """Everything owed at this instant."""
-    match state.phase:
-        case Phase.LOCKING:
-            return tuple(_locking(state, now))
-        case Phase.EXECUTING:
-            return tuple(_executions(state, now))
+    phase = state.phase
+    if phase is LOCKING:
+        return tuple(_locking(state, now))
+    if phase is EXECUTING:
+        return tuple(_executions(state, now))
+    match phase:
         case Phase.SETTLED | Phase.CANCELLED:
             return ()
         case Phase.UNWINDING:
@@ -207,10 +206,9 @@ def decide(state: Settlement, now: Clocks) -> tuple[Command, ...]:
             return tuple(_proposed(state, now))
         case Phase.BROKEN:
             # Save what can be saved: forward where the key that decides is out, else back.
-            saved = _executions if state.key_is_out else _unwinding
-            return tuple(saved(state, now))
+            return tuple((_executions if state.key_is_out else _unwinding)(state, now))
         case _:
-            assert_never(state.phase)
+            assert_never(phase)
 
 
 def _proposed(state: Settlement, now: Clocks) -> Iterator[Command]:
@@ -224,36 +222,32 @@ def _proposed(state: Settlement, now: Clocks) -> Iterator[Command]:
         yield Open()
 
 
-def _locking(state: Settlement, now: Clocks) -> Iterator[Command]:
+def _locking(state: Settlement, now: Clocks) -> Sequence[Command]:
     """The first arrow that fits is taken; until one does, ask for what is missing."""
     if (decided := _decision(state, now)) is not None:
-        yield Record(event=decided)
-    elif state.restored and state.protocol is not LockProtocol.ANCHORED:
-        yield from (Look(leg=n) for n in range(len(state.legs)))
-    else:
-        missing = _lockable(state)
-        for n in missing:
-            yield Lock(leg=n)
-        for n in _unheard(state, now):
-            if n not in missing:
-                yield Look(leg=n)
+        return (Record(event=decided),)
+    if state.restored and state.protocol is not ANCHORED:
+        return [Look(leg=n) for n in range(len(state.legs))]
+    missing = _lockable(state)
+    unheard = [n for n in _timed(state) if state.agreed.legs[n].ledger not in now]
+    asked: list[Command] = [Lock(leg=n) for n in missing]
+    return asked + [Look(leg=n) for n in unheard if n not in missing]
 
 
-def _unheard(state: Settlement, now: Clocks) -> list[int]:
-    """The legs whose ledger's time matters and is not known since the start: leg 0's, by which
-    `commit_by` passes, and once all are locked those whose margin is to be left. Ask first."""
-    legs = state.agreed.legs
-    timed = [0]
-    if state.all_locked:
-        expiring = (n for n in state.agreed.revealers if legs[n].terms.expires_at is not None)
-        timed = sorted({0, *expiring})
-    return [n for n in timed if legs[n].ledger not in now]
+def _timed(state: Settlement) -> Sequence[int]:
+    """The legs whose ledger's time matters: leg 0's, by which `commit_by` passes, and once all are
+    locked those whose margin is to be left. Where it is not known since the start: ask first."""
+    if not state.all_locked:
+        return (0,)
+    agreed = state.agreed
+    expiring = (n for n in agreed.revealers if agreed.legs[n].terms.expires_at is not None)
+    return sorted({0, *expiring})
 
 
 def _decision(state: Settlement, now: Clocks) -> Decided | None:
     if state.key_is_out:
-        return Decided(decision=Decision.COMMIT, reason=Reason.EXECUTED_ON_LEDGER)
-    if state.restored and state.protocol is not LockProtocol.ANCHORED:
+        return Decided(decision=COMMIT, reason=Reason.EXECUTED_ON_LEDGER)
+    if state.restored and state.protocol is not ANCHORED:
         return _restored_decision(state)
     agreed = state.agreed
     late = passed(now, agreed.legs[0].ledger, agreed.commit_by)
@@ -263,8 +257,11 @@ def _decision(state: Settlement, now: Clocks) -> Decided | None:
         and not state.cancel_accepted
         and _margin_left(state, now)
     ):
-        return Decided(decision=Decision.COMMIT, reason=Reason.ALL_LOCKED)
+        return _ALL_LOCKED
     return _cancellation(state, late=late is True)
+
+
+_ALL_LOCKED: Final = Decided(decision=COMMIT, reason=Reason.ALL_LOCKED)
 
 
 def _cancellation(state: Settlement, *, late: bool) -> Decided | None:
@@ -293,12 +290,12 @@ def _restored_decision(state: Settlement) -> Decided | None:
         return cancel  # no first reveal; an executed leg is still followed
     # A COMMIT needed every leg finally locked, and a ledger never forgets: with one leg absent
     # there was none. A cancellation key on a ledger says that CANCEL was the decision.
-    if state.any_finished or any(leg.status is LegStatus.ABSENT for leg in state.legs):
+    if state.any_finished or any(leg.status is ABSENT for leg in state.legs):
         return cancel
     return None
 
 
-_LOCKABLE: Final = (LegStatus.UNSEEN, LegStatus.ABSENT)
+_LOCKABLE: Final = (UNSEEN, ABSENT)
 
 
 def _lockable(state: Settlement) -> list[int]:
@@ -309,39 +306,40 @@ def _lockable(state: Settlement) -> list[int]:
     ]
     if state.agreed.holder is None:
         return missing
-    if state.protocol is LockProtocol.ANCHORED:
+    if state.protocol is ANCHORED:
         return [n for n in missing if n != state.agreed.anchor] or missing
     if not missing:
         return []
     return [max(missing, key=lambda n: state.agreed.legs[n].terms.expires_at or 0)]
 
 
-def _executions(state: Settlement, now: Clocks) -> Iterator[Command]:
+def _executions(state: Settlement, now: Clocks) -> Sequence[Command]:
     """After COMMIT, or once a key is out.
 
     Rule 10: before a key is shown for the first time no leg is known to be finished and the margin
     is left, for a claim that is refused has shown the key all the same. Once it is out, every
     other leg is due at once, each until its own expiry."""
     due: tuple[int, ...] = ()
+    legs = state.legs
     if state.key_is_out:
-        due = tuple(range(len(state.legs)))
+        due = tuple(range(len(legs)))
     elif not state.any_finished and _margin_left(state, now):
         due = state.agreed.revealers
-    for n in due:
-        if state.legs[n].status not in ENDED:
-            yield _expired(state, n) or _claim(state, n)
-    if len(due) < len(state.legs):
-        yield from _watch(state, now, skip=due)
+    owed = [_expired(state, n) or _claim(state, n) for n in due if legs[n].status not in ENDED]
+    if len(due) < len(legs):
+        owed += _watch(state, now, skip=due)
+    return owed
 
 
 def _claim(state: Settlement, n: int) -> Command:
     """Execute leg `n`, or watch for its key where a party holds it and has not shown it."""
     key = _seen_key(state, n, EXECUTED) if state.any_executed else None
-    held = state.agreed.holder is not None and n in _party_locked(state)
-    if held and key is None and not state.secret_handed:
-        return Look(leg=n)
-    assert key is not None or may_show(state, n, Role.EXECUTION), "decided, and not yet allowed"
-    return Unlock(leg=n, role=Role.EXECUTION, key=key)
+    if key is None:
+        held = state.agreed.holder is not None and n in _party_locked(state)
+        if held and not state.secret_handed:
+            return Look(leg=n)
+        assert may_show(state, n, EXECUTION), "decided, and not yet allowed"
+    return Unlock(leg=n, role=EXECUTION, key=key)
 
 
 def _seen_key(state: Settlement, n: int, ended: LegStatus) -> bytes | None:
@@ -355,7 +353,7 @@ def _seen_key(state: Settlement, n: int, ended: LegStatus) -> bytes | None:
 
 def _party_locked(state: Settlement) -> tuple[int, ...]:
     """The legs that the party-held secret opens."""
-    if state.protocol is LockProtocol.ANCHORED:
+    if state.protocol is ANCHORED:
         return state.agreed.revealers
     return tuple(range(len(state.legs)))
 
@@ -364,7 +362,7 @@ def _unwinding(state: Settlement, now: Clocks) -> Iterator[Command]:
     opened = tuple(
         Unlock(leg=n, role=Role.CANCELLATION, key=_public_way_back(state, n))
         for n, leg in enumerate(state.legs)
-        if leg.status in (LegStatus.UNSEEN, LOCKED)
+        if leg.status in (UNSEEN, LOCKED)
         and (may_show(state, n, Role.CANCELLATION) or _public_way_back(state, n))
     )
     yield from opened
@@ -374,7 +372,7 @@ def _unwinding(state: Settlement, now: Clocks) -> Iterator[Command]:
 def _public_way_back(state: Settlement, n: int) -> bytes | None:
     """The cancellation key that a ledger has shown. Not in `anchored`: there only the anchor
     says which way the followers go."""
-    if state.protocol is LockProtocol.ANCHORED:
+    if state.protocol is ANCHORED:
         return None
     return _seen_key(state, n, LegStatus.CANCELLED)
 
@@ -388,17 +386,16 @@ def _watch(state: Settlement, now: Clocks, skip: tuple[int, ...]) -> Iterator[Co
         terms = state.agreed.legs[n].terms
         if (refund := _expired(state, n)) is not None:
             yield refund
-        elif leg.status is LegStatus.ABSENT:
+        elif leg.status is ABSENT:
             if passed(now, state.agreed.legs[n].ledger, terms.lock_by) is not False:
                 yield Look(leg=n)
-        elif leg.status is LegStatus.UNSEEN or terms.expires_at is not None:
+        elif leg.status is UNSEEN or terms.expires_at is not None:
             yield Look(leg=n)
 
 
 def _expired(state: Settlement, n: int) -> Refund | None:
     """Owed only when the ledger itself has answered LOCKED at or after the expiry (rule 10)."""
-    expires_at = state.agreed.legs[n].terms.expires_at
-    leg = state.legs[n]
+    leg, expires_at = state.legs[n], state.agreed.legs[n].terms.expires_at
     if expires_at is None or leg.status is not LOCKED or leg.at < expires_at:
         return None
     return Refund(leg=n)
@@ -407,6 +404,8 @@ def _expired(state: Settlement, n: int) -> Refund | None:
 def _margin_left(state: Settlement, now: Clocks) -> bool:
     """Whether every leg that shows the key first still has its margin, on its ledger's time."""
     agreed = state.agreed
+    if not state.expiring and agreed.anchor is None:
+        return True  # no clock takes a leg back
     for n in agreed.revealers:
         leg = agreed.legs[n]
         if leg.terms.expires_at is None:

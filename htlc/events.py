@@ -5,6 +5,7 @@ structs are persisted: only optional fields may be added, at the end, and a tag 
 """
 
 from enum import StrEnum
+from typing import Final
 
 from htlc.agreement import Agreement
 from htlc.contract import Answer, Refusal
@@ -18,6 +19,10 @@ class Decision(StrEnum):
 
     COMMIT = "COMMIT"
     CANCEL = "CANCEL"
+
+
+COMMIT: Final = Decision.COMMIT
+"""For where it is asked for at every turn (the reason is told in `leg`)."""
 
 
 class Reason(StrEnum):

@@ -4,17 +4,17 @@
 mistake in either alone opens nothing.
 """
 
-from htlc.agreement import Role
-from htlc.events import Decision
+from htlc.agreement import EXECUTION, Role
+from htlc.events import COMMIT, Decision
 from htlc.settlement import Settlement
-from htlc.swap import LockProtocol
+from htlc.swap import ANCHORED, LockProtocol
 
 
 def may_show(state: Settlement, leg: int, role: Role) -> bool:
     """Whether the key of `role` for leg number `leg` may leave the vault."""
     if state.agreement is None:
         return False
-    if role is Role.EXECUTION:
+    if role is EXECUTION:
         return _may_execute(state, leg)
     return _may_cancel(state, leg)
 
@@ -23,9 +23,9 @@ def _may_execute(state: Settlement, leg: int) -> bool:
     """COMMIT opens every leg; `anchored`: the anchor only, whose execution opens the followers.
     Where a clock can win the race, an executed leg is followed whatever the journal holds."""
     agreed = state.agreed
-    if agreed.protocol is LockProtocol.ANCHORED and leg != agreed.anchor:
+    if agreed.protocol is ANCHORED and leg != agreed.anchor:
         return state.anchor_executed
-    return state.decision is Decision.COMMIT or (state.expiring and state.key_is_out)
+    return state.decision is COMMIT or (state.expiring and state.key_is_out)
 
 
 def _may_cancel(state: Settlement, leg: int) -> bool:

@@ -23,6 +23,8 @@ class LegStatus(StrEnum):
 
 LOCKED: Final = LegStatus.LOCKED
 EXECUTED: Final = LegStatus.EXECUTED
+UNSEEN: Final = LegStatus.UNSEEN
+ABSENT: Final = LegStatus.ABSENT
 """Asked for some fifty times in the life of a settlement. Python 3.11 takes ten times as long to
 read a member through its enumeration as to compare it."""
 
@@ -72,10 +74,12 @@ def _learn_contract(leg: LegState, agreed: AgreedLeg, answer: Answer, htlc: Htlc
 
 
 def _status(htlc: Htlc) -> LegStatus:
-    match htlc.status:
-        case Status.LOCKED:
-            return LegStatus.LOCKED
-        case Status.EXECUTED:
-            return LegStatus.EXECUTED
-        case Status.CANCELLED:
-            return LegStatus.REFUNDED if htlc.key is None else LegStatus.CANCELLED
+    if htlc.status is _CONTRACT_LOCKED:
+        return LOCKED
+    if htlc.status is _CONTRACT_EXECUTED:
+        return EXECUTED
+    return LegStatus.REFUNDED if htlc.key is None else LegStatus.CANCELLED
+
+
+_CONTRACT_LOCKED: Final = Status.LOCKED
+_CONTRACT_EXECUTED: Final = Status.EXECUTED

@@ -6,7 +6,7 @@ from typing import Final
 from htlc.agreement import Agreement, PrincipalRisk
 from htlc.events import Decided, Decision, Reason
 from htlc.leg import ENDED, EXECUTED, FINISHED, LOCKED, LegState, LegStatus, learn
-from htlc.swap import LockProtocol, Swap
+from htlc.swap import HTLC, TWO_KEY, LockProtocol, Swap
 from htlc.units import MemberId, Value
 
 __all__ = ["ENDED", "FINISHED", "LegState", "LegStatus", "Phase", "Settlement", "learn"]
@@ -24,7 +24,16 @@ class Phase(StrEnum):
     BROKEN = "BROKEN"  # legs ended differently: the announced residual risk came true
 
 
-_ENDS: Final = (Phase.SETTLED, Phase.CANCELLED)
+PROPOSED: Final = Phase.PROPOSED
+LOCKING: Final = Phase.LOCKING
+EXECUTING: Final = Phase.EXECUTING
+UNWINDING: Final = Phase.UNWINDING
+SETTLED: Final = Phase.SETTLED
+CANCELLED: Final = Phase.CANCELLED
+BROKEN: Final = Phase.BROKEN
+"""For where they are asked for at every turn (the reason is told in `leg`)."""
+
+_ENDS: Final = (SETTLED, CANCELLED)
 
 
 class Settlement(Value, frozen=True, kw_only=True):
@@ -66,7 +75,7 @@ class Settlement(Value, frozen=True, kw_only=True):
     @property
     def cancel_accepted(self) -> bool:
         """Every party asked for it, an authority ordered it, or it was never more than proposed."""
-        if self.phase is Phase.PROPOSED:
+        if self.phase is PROPOSED:
             return bool(self.cancel_by) or self.cancel_ordered
         # Asked at every turn, and nearly always nobody has asked for it.
         return self.cancel_ordered or (bool(self.cancel_by) and self.cancel_by >= self.swap.parties)
@@ -95,7 +104,8 @@ class Settlement(Value, frozen=True, kw_only=True):
     @property
     def expiring(self) -> bool:
         """Whether the clock can take legs back after COMMIT: `htlc`, or a backstop."""
-        return self.protocol is LockProtocol.HTLC or self.agreed.backstop
+        agreed = self.agreed
+        return agreed.protocol is HTLC or agreed.backstop
 
     @property
     def anchor(self) -> LegState | None:
@@ -130,9 +140,9 @@ class Settlement(Value, frozen=True, kw_only=True):
     def frozen(self) -> bool:
         """Restored, undecided, all legs locked, no key seen: only evidence helps (rule 17)."""
         return (
-            self.phase is Phase.LOCKING
+            self.phase is LOCKING
             and self.restored
-            and self.protocol is LockProtocol.TWO_KEY
+            and self.protocol is TWO_KEY
             and not self.agreed.backstop
             and self.all_locked
         )
@@ -144,7 +154,7 @@ class Settlement(Value, frozen=True, kw_only=True):
     @property
     def never_locked(self) -> bool:
         """Reported as REJECTED: an end at which no leg of ours ever held a lock."""
-        return self.phase is Phase.CANCELLED and all(
+        return self.phase is CANCELLED and all(
             leg.status in (LegStatus.UNSEEN, LegStatus.UNLOCKED, LegStatus.FOREIGN)
             for leg in self.legs
         )

@@ -38,6 +38,12 @@ class LockProtocol(StrEnum):
     HTLC = "htlc"
 
 
+TWO_KEY: Final = LockProtocol.TWO_KEY
+ANCHORED: Final = LockProtocol.ANCHORED
+HTLC: Final = LockProtocol.HTLC
+"""For where they are asked for at every turn (the reason is told in `leg`)."""
+
+
 class Party(Value, frozen=True, kw_only=True):
     """A member and the account it pays from or is paid to."""
 

@@ -44,6 +44,9 @@ TERMS_MAX: Final = 500_000
 """Contracts whose terms are remembered: more than a gateway has open (200,000 settlements), and the
 terms are held by the settlement anyway. Beyond it the oldest are asked for again."""
 
+_LOCKED: Final = Status.LOCKED
+"""For where it is asked for of every answer (the reason is told in `htlc.leg`)."""
+
 T = TypeVar("T")
 U = TypeVar("U")
 
@@ -84,35 +87,39 @@ class RemoteLedger:
 
     async def _apply(self, operations: Sequence[Operation]) -> Sequence[Answer | Unknown]:
         """One request. The ledger need not tell the terms of contracts if we know all of them."""
-        known = [self._terms_of(operation) for operation in operations]
-        minimal = None not in known or all(
-            terms is not None or isinstance(operation, Issue | Redeem | Transfer)
-            for terms, operation in zip(known, operations, strict=True)
-        )
+        known = self._known(operations)
         content = [operation_json(operation) for operation in operations]
-        answers = await self._ask(
-            "/v1/operations", content, known if minimal else [None] * len(known)
-        )
-        for operation, answer in zip(operations, answers, strict=True):
-            self._remember(operation, answer)
+        answers = await self._ask("/v1/operations", content, known or [None] * len(operations))
+        self._remember(operations, answers)
         return answers
 
-    def _terms_of(self, operation: Operation) -> Terms | None:
-        """The terms that an operation is about, as far as we know that the ledger has them so."""
-        if isinstance(operation, Lock):
-            return operation.terms
-        return self._terms.get(HtlcId(operation.id))
+    def _known(self, operations: Sequence[Operation]) -> Sequence[Terms | None] | None:
+        """The terms that operations are about, as far as we know that the ledger has them so; None
+        if there are some that we do not know."""
+        known: list[Terms | None] = []
+        for operation in operations:
+            if isinstance(operation, Lock):
+                terms: Terms | None = operation.terms
+            else:
+                terms = self._terms.get(HtlcId(operation.id))
+                if terms is None and not isinstance(operation, Issue | Redeem | Transfer):
+                    return None
+            known.append(terms)
+        return known
 
-    def _remember(self, operation: Operation, answer: Answer | Unknown) -> None:
-        """A contract that is found on the terms of our lock: its id names them for ever."""
-        if isinstance(answer, Unknown) or (htlc := answer.htlc) is None:
-            return
-        if htlc.status is not Status.LOCKED:
-            self._terms.pop(htlc.terms.id, None)
-        elif isinstance(operation, Lock):
-            self._terms[htlc.terms.id] = htlc.terms
-            if len(self._terms) > TERMS_MAX:
-                del self._terms[next(iter(self._terms))]
+    def _remember(
+        self, operations: Sequence[Operation], answers: Sequence[Answer | Unknown]
+    ) -> None:
+        """Contracts that are found on the terms of our locks: their ids name them for ever."""
+        for operation, answer in zip(operations, answers, strict=True):
+            if isinstance(answer, Unknown) or (htlc := answer.htlc) is None:
+                continue
+            if htlc.status is not _LOCKED:
+                self._terms.pop(htlc.terms.id, None)
+            elif isinstance(operation, Lock):
+                self._terms[htlc.terms.id] = htlc.terms
+        while len(self._terms) > TERMS_MAX:
+            del self._terms[next(iter(self._terms))]
 
     async def look(self, ids: Sequence[HtlcId]) -> Sequence[Answer | Unknown]:
         """Raises RemoteLedgerError; whatever else goes wrong is Unknown."""
