@@ -19,18 +19,19 @@ RETURNING replica;
 UPDATE replica SET seen_at = '-infinity' WHERE replica = $1;
 
 -- name: take_over_settlements
--- Open settlements of replicas that were not seen for $2 seconds become ours.
+-- Open settlements of replicas that were not seen for $2 seconds become ours. Asked every second: as
+-- an array those replicas are looked up in an index; joined, all that is open was read each time.
 UPDATE settlement SET replica = $1
-WHERE replica IN (
+WHERE replica = ANY (ARRAY(
     SELECT replica FROM replica WHERE replica <> $1 AND seen_at < now() - make_interval(secs => $2)
-)
+))
 RETURNING settlement;
 
 -- name: take_over_pairs
 UPDATE pending_pair SET replica = $1
-WHERE replica IN (
+WHERE replica = ANY (ARRAY(
     SELECT replica FROM replica WHERE replica <> $1 AND seen_at < now() - make_interval(secs => $2)
-)
+))
 RETURNING pair;
 
 -- name: open_settlements

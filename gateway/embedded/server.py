@@ -44,6 +44,9 @@ SETTINGS = {
     "log_timezone": "UTC",
     "synchronous_commit": "on",  # the defaults, said aloud: they are what we promise
     "full_page_writes": "on",
+    # The wheel has pglz only: after a checkpoint, a block took 34 and 65 % more CPU time by it, for
+    # 33 and 49 % less log, and here no standby and no archive reads the log.
+    "wal_compression": "off",
 }
 
 

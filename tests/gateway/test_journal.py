@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -143,3 +144,24 @@ async def test_nothing_of_an_older_epoch_is_written(pool: Pool) -> None:
     assert await pool.fetchval("SELECT count(*) FROM journal") == 1
     assert await pool.fetchval("SELECT count(*) FROM mailbox") == 0
     assert await pool.fetchval("SELECT count(*) FROM settlement WHERE replica IS NOT NULL") == 1
+
+
+@pytest.mark.parametrize("take_over", ["take_over_settlements", "take_over_pairs"])
+async def test_what_others_left_is_found_without_reading_all_that_is_open(
+    pool: Pool, take_over: str
+) -> None:
+    ours, left = await journal(pool, "one"), await journal(pool, "two")
+    await pool.execute(QUERIES["release"], left.replica)
+    await pool.execute(
+        "INSERT INTO settlement (settlement, created_at, replica)"
+        " SELECT gen_random_uuid(), 1, $1 FROM generate_series(1, 5000)",
+        ours.replica,
+    )
+    await pool.execute(
+        "INSERT INTO pending_pair (pair, due_at, attempts, advised, replica)"
+        " SELECT settlement, 1, 1, '', replica FROM settlement"
+    )
+    explain = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "
+    plan = await pool.fetchval(explain + QUERIES[take_over], ours.replica, 30.0)
+    pages = msgspec.json.decode(plan)[0]["Plan"]["Shared Hit Blocks"]
+    assert pages < 20, "5,000 rows are on more than that"
