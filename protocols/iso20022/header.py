@@ -51,11 +51,9 @@ class Related(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dic
     def written(self) -> str:
         """The Rltd element as XML text."""
         return (
-            "<Rltd>"
-            + _parties(self.sender, self.receiver)
-            + f"<BizMsgIdr>{escaped(self.business_message_id, 35)}</BizMsgIdr>"
-            + _kind(self.definition, None)
-            + f"<CreDt>{instant_text(self.created_at)}</CreDt></Rltd>"
+            f"<Rltd>{_parties(self.sender, self.receiver)}"
+            f"{escaped(self.business_message_id, 35)}{_kind(self.definition, None)}"
+            f"{instant_text(self.created_at)}</CreDt></Rltd>"
         )
 
 
@@ -225,33 +223,31 @@ def _created(parts: dict[str, etree._Element]) -> int:
 
 def write(header: Header) -> str:
     """The AppHdr element as XML text, head.001.001.02. A repetition is marked DUPL as well."""
-    service = header.business_service
-    repeated = header.possible_duplicate
+    h, related = header, header.related
     return (
-        f'<AppHdr xmlns="{WRITTEN}">'
-        + _parties(header.sender, header.receiver)
-        + f"<BizMsgIdr>{escaped(header.business_message_id, 35)}</BizMsgIdr>"
-        + _kind(header.definition, service)
-        + f"<CreDt>{instant_text(header.created_at)}</CreDt>"
-        + ("<CpyDplct>DUPL</CpyDplct><PssblDplct>true</PssblDplct>" if repeated else _NOT_REPEATED)
-        + (header.related.written if header.related else "")
-        + "</AppHdr>"
+        f'<AppHdr xmlns="{WRITTEN}">{_parties(h.sender, h.receiver)}'
+        f"{escaped(h.business_message_id, 35)}{_kind(h.definition, h.business_service)}"
+        f"{instant_text(h.created_at)}{_REPEATED if h.possible_duplicate else _NOT_REPEATED}"
+        f"{related.written if related else ''}</AppHdr>"
     )
 
 
-_NOT_REPEATED: Final = "<PssblDplct>false</PssblDplct>"
+_REPEATED: Final = "</CreDt><CpyDplct>DUPL</CpyDplct><PssblDplct>true</PssblDplct>"
+_NOT_REPEATED: Final = "</CreDt><PssblDplct>false</PssblDplct>"
 
 
 @lru_cache(maxsize=4096)  # the same members write to each other all day
 def _parties(sender: str, receiver: str) -> str:
+    """From the sender to where the identifier of the message begins."""
     return (
         f"<Fr><FIId><FinInstnId><BICFI>{escaped(sender)}</BICFI></FinInstnId></FIId></Fr>"
         f"<To><FIId><FinInstnId><BICFI>{escaped(receiver)}</BICFI></FinInstnId></FIId></To>"
+        "<BizMsgIdr>"
     )
 
 
 @lru_cache(maxsize=1024)  # as many as there are definitions, each with its service
 def _kind(definition: str, service: str | None) -> str:
-    return f"<MsgDefIdr>{escaped(definition, 35)}</MsgDefIdr>" + (
-        f"<BizSvc>{escaped(service, 35)}</BizSvc>" if service else ""
-    )
+    """From the end of that identifier to where the time of the message begins."""
+    written = f"<BizSvc>{escaped(service, 35)}</BizSvc>" if service else ""
+    return f"</BizMsgIdr><MsgDefIdr>{escaped(definition, 35)}</MsgDefIdr>{written}<CreDt>"
