@@ -18,12 +18,12 @@ from protocols.iso20022 import header as app_hdr
 from protocols.iso20022.expressions import branch, leaf, literal, optional
 from protocols.iso20022.header import Header
 from protocols.iso20022.instruction import (
+    CUM_EX,
+    DIRECTIONS,
+    MOVEMENTS,
+    PAYMENTS,
+    QUANTITY_TYPES,
     Client,
-    CreditDebit,
-    CumEx,
-    Movement,
-    Payment,
-    QuantityType,
     SettlementInstruction,
     SettlementParties,
 )
@@ -193,13 +193,13 @@ def _instruction(
         sender=sender,
         definition=definition,
         transaction_id=transaction_id,
-        movement=_MOVEMENTS[movement],
-        payment=_PAYMENTS[payment],
+        movement=MOVEMENTS[movement],
+        payment=PAYMENTS[payment],
         common_id=common_id,
         trade_date=date.fromisoformat(traded),
         settlement_date=date.fromisoformat(settles),
         isin=isin,
-        quantity_type=_QUANTITY_TYPES[quantity_type],
+        quantity_type=QUANTITY_TYPES[quantity_type],
         quantity=decimal_text(quantity),
         account_owner=owner,
         safekeeping_account=account,
@@ -208,13 +208,13 @@ def _instruction(
         priority=priority,
         transaction_type=transaction_type,
         opt_out=condition is not None,
-        cum_ex=None if cum_ex is None else _CUM_EX[cum_ex],
+        cum_ex=None if cum_ex is None else CUM_EX[cum_ex],
         partial=partial,
         delivering=_side(*more[:_SIDE_GROUPS]),
         receiving=_side(*more[_SIDE_GROUPS:-3]),
         amount=decimal_text(amount),
         currency=currency,
-        credit_debit=_DIRECTIONS[credit_debit],
+        credit_debit=DIRECTIONS[credit_debit],
     )
 
 
@@ -243,11 +243,3 @@ def _side(
         if client is None
         else Client(bic=client, account=clients_account, processing_id=clients_processing_id),
     )
-
-
-# A dictionary is a third of the price of calling the enumeration.
-_MOVEMENTS: Final = {kind.value: kind for kind in Movement}
-_PAYMENTS: Final = {kind.value: kind for kind in Payment}
-_QUANTITY_TYPES: Final = {kind.value: kind for kind in QuantityType}
-_DIRECTIONS: Final = {kind.value: kind for kind in CreditDebit}
-_CUM_EX: Final = {kind.value: kind for kind in CumEx}
