@@ -3,13 +3,13 @@
 import hashlib
 import hmac
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
 
+from ledgers import openapi
 from ledgers.parties import Principal
-from ledgers.problems import Next, ProblemError
+from ledgers.problems import Kind, Next, ProblemError
 
 TOKEN_LENGTH_MAX: Final = 512
 """A token is 32 random bytes in some notation; longer text is not worth hashing."""
@@ -38,13 +38,15 @@ def authenticate(tokens: Mapping[str, Principal], authorization: str) -> Princip
 
 @web.middleware
 async def authentication(request: web.Request, handler: Next) -> web.StreamResponse:
-    """Nothing is served to somebody unknown, not even which paths there are."""
+    """Nothing is served to somebody unknown but the published description, which is the same
+    everywhere."""
+    if request.path == openapi.PATH:
+        return await handler(request)
     principal = authenticate(request.app[TOKENS], request.headers.get("Authorization", ""))
     if principal is None:
         raise ProblemError(
-            HTTPStatus.UNAUTHORIZED,
-            "unauthorized",
-            "a valid bearer token is needed",
+            Kind.UNAUTHORIZED,
+            "a valid bearer token is needed: send Authorization: Bearer TOKEN",
             headers={"WWW-Authenticate": "Bearer"},
         )
     request[PRINCIPAL] = principal

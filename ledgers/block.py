@@ -20,7 +20,8 @@ from htlc.units import AccountId, AssetId, Instant, LedgerId, Quantity
 from ledgers import merkle
 from ledgers.book import SIDES, Effect, Kind, Side
 from ledgers.port import Fact
-from ledgers.wire import Integer, Name, TermsJson, WireStruct, integer, terms_json
+from ledgers.scalars import Integer, Name
+from ledgers.wire import TermsJson, WireStruct, integer, terms_json
 
 SIGNATURE_TAG: Final = b"lockstep-ledger-block-v1\x00"
 """Before the hash in what is signed: a signature on a block can never pass for one on anything

@@ -8,19 +8,39 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
+from ledgers.described import PROBLEM_JSON, Content, Failure, ProblemKind
 from ledgers.instruments import ReferenceDataError
 from ledgers.port import LedgerUnreachable
 from ledgers.wire import WireError
 
-PROBLEM_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:lockstep:ledger:problem:"
 
 _log = logging.getLogger(__name__)
 _encoder = msgspec.json.Encoder()
 
 
-class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The body of a refusal; `field` names the place and `rule` what it breaks."""
+class Kind(ProblemKind):
+    """What may be wrong with a request to a ledger, or to a registry's node."""
+
+    MALFORMED = ("malformed-json", 400, "The body is no JSON")
+    UNAUTHORIZED = ("unauthorized", 401, "Who asks is not known")
+    FORBIDDEN = ("forbidden", 403, "Not allowed to whom asks")
+    NOT_FOUND = ("not-found", 404, "Not found")
+    NOT_FINAL = ("not-final", 404, "The block is not final here yet")
+    METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "The method is not served here")
+    BEFORE_SNAPSHOT = ("before-snapshot", 410, "From before the snapshot by which it joined")
+    NOT_KEPT = ("not-kept", 410, "The height is not kept any more")
+    NO_SNAPSHOT = ("no-snapshot", 410, "There is no snapshot to give")
+    TOO_LARGE = ("too-large", 413, "Larger than accepted")
+    TOO_MANY = ("too-many", 413, "More members than accepted")
+    UNSUPPORTED = ("unsupported-media-type", 415, "This content type is not accepted here")
+    INVALID = ("invalid-content", 422, "A rule is broken")
+    INTERNAL = ("internal-error", 500, "An error of ours")
+    UNAVAILABLE = ("unavailable", 503, "Away at the moment; ask again")
+
+
+class LedgerProblem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """RFC 9457. `field` names the place and `rule` what it breaks."""
 
     type: str
     title: str
@@ -35,8 +55,7 @@ class ProblemError(Exception):
 
     def __init__(
         self,
-        status: HTTPStatus,
-        name: str,
+        kind: Kind,
         detail: str,
         *,
         field: str = "",
@@ -44,10 +63,10 @@ class ProblemError(Exception):
         headers: dict[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
-        self.problem = Problem(
-            type=TYPE_PREFIX + name,
-            title=status.phrase,
-            status=status,
+        self.problem = LedgerProblem(
+            type=TYPE_PREFIX + kind.value,
+            title=kind.title,
+            status=kind.status,
             detail=detail,
             field=field,
             rule=rule,
@@ -55,20 +74,29 @@ class ProblemError(Exception):
         self.headers = headers or {}
 
 
-def response(error: ProblemError) -> web.Response:
+def failure(kind: Kind) -> Failure:
+    """A kind as the published description has it."""
+    return Failure(
+        type=TYPE_PREFIX + kind.value,
+        title=kind.title,
+        statuses=(kind.status,),
+        contents=(Content(media=PROBLEM_JSON, type=LedgerProblem),),
+    )
+
+
+def response(problem: LedgerProblem, headers: dict[str, str]) -> web.Response:
     return web.Response(
-        status=error.problem.status,
-        body=_encoder.encode(error.problem),
-        content_type=PROBLEM_TYPE,
-        headers=error.headers,
+        status=problem.status,
+        body=_encoder.encode(problem),
+        content_type=PROBLEM_JSON,
+        headers=headers,
     )
 
 
 def bad_field(field: str, rule: str) -> ProblemError:
     """The content breaks a rule at a place that we can name."""
     detail = f"{field}: {rule}" if field else rule
-    status = HTTPStatus.UNPROCESSABLE_ENTITY
-    return ProblemError(status, "invalid-content", detail, field=field, rule=rule)
+    return ProblemError(Kind.INVALID, detail, field=field, rule=rule)
 
 
 def problem_of(error: Exception) -> ProblemError:
@@ -80,22 +108,31 @@ def problem_of(error: Exception) -> ProblemError:
             return bad_field(field, rule)
         case LedgerUnreachable():
             # One second: a restart of PostgreSQL takes less.
-            retry = {"Retry-After": "1"}
-            status = HTTPStatus.SERVICE_UNAVAILABLE
-            return ProblemError(status, "unavailable", str(error), headers=retry)
-        case web.HTTPException():
-            return _of_http(error)
+            return ProblemError(Kind.UNAVAILABLE, str(error), headers={"Retry-After": "1"})
         case _:
             _log.exception("a request failed by our own error", exc_info=error)
-            status = HTTPStatus.INTERNAL_SERVER_ERROR
-            return ProblemError(status, "internal-error", "the request failed by an error of ours")
+            return ProblemError(Kind.INTERNAL, "the request failed by an error of ours")
 
 
-def _of_http(error: web.HTTPException) -> ProblemError:
-    status = HTTPStatus(error.status)
-    allow = error.headers.get("Allow")
-    name = status.phrase.lower().replace(" ", "-")
-    return ProblemError(status, name, error.reason, headers={"Allow": allow} if allow else None)
+_OF_STATUS: Final = {
+    404: (Kind.NOT_FOUND, "there is no such resource"),
+    405: (Kind.METHOD_NOT_ALLOWED, "served are"),
+    413: (Kind.TOO_LARGE, "the body has more bytes than are accepted"),
+}
+
+
+def _of_http(error: web.HTTPException) -> web.Response:
+    """What the HTTP library answers with by itself."""
+    allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+    if error.status in _OF_STATUS:
+        kind, detail = _OF_STATUS[error.status]
+        problem = ProblemError(kind, " ".join([detail, *allow.values()])).problem
+    else:
+        title = HTTPStatus(error.status).phrase
+        problem = LedgerProblem(
+            type="about:blank", title=title, status=error.status, detail=error.reason
+        )
+    return response(problem, allow)
 
 
 Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -106,5 +143,8 @@ async def problems(request: web.Request, handler: Next) -> web.StreamResponse:
     """Outermost: whatever goes wrong below leaves as a problem, never as a traceback."""
     try:
         return await handler(request)
+    except web.HTTPException as error:
+        return _of_http(error)
     except Exception as error:
-        return response(problem_of(error))
+        found = problem_of(error)
+        return response(found.problem, found.headers)

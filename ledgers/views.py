@@ -18,8 +18,9 @@ from ledgers.currency import currency
 from ledgers.hosted import AccountView
 from ledgers.parties import Mandate
 from ledgers.port import AssetDescription, Description, Fact, LockKind, Refusal
+from ledgers.scalars import Cursor, Integer, Name, Uuid
 from ledgers.securities import security
-from ledgers.wire import HtlcJson, Integer, Name, Uuid, WireStruct, htlc_json, htlc_of, integer
+from ledgers.wire import HtlcJson, WireStruct, htlc_json, htlc_of, integer
 
 
 class QueryJson(WireStruct, frozen=True, kw_only=True):
@@ -29,7 +30,9 @@ class QueryJson(WireStruct, frozen=True, kw_only=True):
 
 
 class FactJson(WireStruct, frozen=True, kw_only=True):
-    cursor: str
+    """One effect, as it stands in a block."""
+
+    cursor: Cursor
     at: Integer
     kind: str
     id: str
@@ -41,8 +44,10 @@ class FactJson(WireStruct, frozen=True, kw_only=True):
 
 
 class FactsJson(WireStruct, frozen=True, kw_only=True):
+    """A page of facts. `next` is the cursor to ask with; as asked when there was nothing."""
+
     facts: list[FactJson]
-    next: str  # the cursor to ask with next; as asked when there was nothing
+    next: Cursor
 
 
 class DescriptionJson(
@@ -64,6 +69,8 @@ class DescriptionJson(
 
 
 class MandateJson(WireStruct, frozen=True, kw_only=True, tag="grant", tag_field="op"):
+    """What an owner lets an operator lock of an account: `limit` a lock, `until` an instant."""
+
     account: Name
     operator: Name
     limit: Integer
@@ -71,25 +78,33 @@ class MandateJson(WireStruct, frozen=True, kw_only=True, tag="grant", tag_field=
 
 
 class RevokeJson(WireStruct, frozen=True, kw_only=True, tag="revoke", tag_field="op"):
+    """Takes a mandate back."""
+
     account: Name
     operator: Name
 
 
 class AccountJson(WireStruct, frozen=True, kw_only=True):
+    """An account to be opened."""
+
     account: Name
     owner: Name
 
 
 class SecurityJson(WireStruct, frozen=True, kw_only=True, tag="security", tag_field="kind"):
+    """A security to be defined."""
+
     isin: str
     name: str
-    scale: int
-    quantity_type: str
+    scale: Annotated[int, msgspec.Meta(description="Decimals of its public unit")]
+    quantity_type: Annotated[str, msgspec.Meta(description="Unit or FaceAmt")]
     issuer: Name
     issuer_account: Name
 
 
 class CurrencyJson(WireStruct, frozen=True, kw_only=True, tag="currency", tag_field="kind"):
+    """A currency to be defined (ISO 4217)."""
+
     code: str
     scale: int
     central_bank: Name
@@ -97,12 +112,16 @@ class CurrencyJson(WireStruct, frozen=True, kw_only=True, tag="currency", tag_fi
 
 
 class HoldingJson(WireStruct, frozen=True, kw_only=True):
+    """What an account has of an asset."""
+
     asset: str
-    available: str  # may be negative: a counter-account
+    available: Annotated[str, msgspec.Meta(description="Below zero of a counter-account only")]
     locked: str
 
 
 class AccountViewJson(WireStruct, frozen=True, kw_only=True, omit_defaults=False):
+    """An account as those concerned see it."""
+
     account: str
     owner: str
     blocked: bool
@@ -110,16 +129,31 @@ class AccountViewJson(WireStruct, frozen=True, kw_only=True, omit_defaults=False
     mandates: list[MandateJson]
 
 
+HeaderFields = Annotated[
+    dict[str, str],
+    msgspec.Meta(
+        description="What the hash of the block is over",
+        extra_json_schema={
+            "required": ["ledger", "height", "previous", "root", "count", "at"],
+        },
+    ),
+]
+
+
 class BlockJson(WireStruct, frozen=True, kw_only=True):
-    header: dict[str, str]
+    """A block with its leaves: everything that moved in one batch."""
+
+    header: HeaderFields
     hash: str
     signature: str
     leaves: list[msgspec.Raw]
 
 
 class ProofJson(WireStruct, frozen=True, kw_only=True):
+    """That a posting stands in a signed block (RFC 9162, 2.1.3.2)."""
+
     posting: str
-    header: dict[str, str]
+    header: HeaderFields
     hash: str
     signature: str
     index: str
@@ -128,6 +162,8 @@ class ProofJson(WireStruct, frozen=True, kw_only=True):
 
 
 class BalanceJson(WireStruct, frozen=True, kw_only=True):
+    """What one account has of one asset."""
+
     account: Name
     asset: Name
     available: Annotated[str, msgspec.Meta(pattern="^-?[0-9]{1,19}$")]  # a counter-account: < 0
@@ -135,26 +171,32 @@ class BalanceJson(WireStruct, frozen=True, kw_only=True):
 
 
 class HoldingsJson(WireStruct, frozen=True, kw_only=True):
-    as_of: str
+    """A page of holdings, by account and asset; `as_of` the last posting that is in it."""
+
+    as_of: Cursor
     holdings: list[BalanceJson]
-    next: str | None = None
+    next: Annotated[str | None, msgspec.Meta(description="`after` of the next page")] = None
 
 
 class PlaceJson(WireStruct, frozen=True, kw_only=True, omit_defaults=False):
-    cursor: str  # empty: before every posting
+    """A place in the order of the postings; empty: before every one."""
+
+    cursor: Cursor
 
 
 class PositionJson(WireStruct, frozen=True, kw_only=True):
+    """The totals of one asset."""
+
     asset: str
     issued: str
     available: str
     locked: str
-    difference: str
-    as_of: str = ""
+    difference: Annotated[str, msgspec.Meta(description="Held less issued; 0 as it must be")]
+    as_of: Cursor = ""
 
 
 class OutcomeJson(WireStruct, frozen=True, kw_only=True):
-    """Of one act of administration."""
+    """The outcome of one act of administration."""
 
     done: Literal[True] | None = None
     refusal: Refusal | None = None

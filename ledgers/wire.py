@@ -8,7 +8,7 @@ Bad notation raises `WireError`, which names the field and the rule that it brea
 
 from functools import lru_cache
 from hashlib import sha256
-from typing import Annotated, Final
+from typing import Final
 
 import msgspec
 
@@ -26,13 +26,9 @@ from htlc.units import (
     SettlementId,
     Value,
 )
-from ledgers.names import NAME_PATTERN, UUID_PATTERN, is_leg, is_name, is_uuid
+from ledgers.names import is_leg, is_name, is_uuid
 from ledgers.port import Cancel, Execute, Issue, Lock, Operation, Redeem, Refund, Transfer
-
-Uuid = Annotated[HtlcId, msgspec.Meta(pattern=UUID_PATTERN)]
-Name = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
-Integer = Annotated[str, msgspec.Meta(max_length=19)]  # 2^63 - 1 has 19 digits
-Hex = Annotated[str, msgspec.Meta(max_length=256)]  # a key of a wrong length is still answered
+from ledgers.scalars import Hex, Integer, Name, Uuid
 
 
 class WireError(Exception):
@@ -55,13 +51,17 @@ class WireStruct(
 
 
 class HashlockJson(WireStruct, frozen=True, kw_only=True):
+    """A hash lock: what the 32 bytes that open it must hash to."""
+
     algorithm: Algorithm
     digest: Hex
     encoding: Encoding
 
 
 class TermsJson(WireStruct, frozen=True, kw_only=True):
-    """Names are checked where they are converted: ten patterns in the decoder take five times as
+    """What a lock is on. A ledger that is told a lock again on other terms answers CONFLICT.
+
+    Names are checked where they are converted: ten patterns in the decoder take five times as
     long as the rest of it, and most names come again and again (`names`).
 
     The members of what stands in a leaf (this, `HashlockJson`, `block.Leaf`) are in the order of
@@ -81,24 +81,34 @@ class TermsJson(WireStruct, frozen=True, kw_only=True):
 
 
 class LockJson(WireStruct, frozen=True, kw_only=True, tag="lock", tag_field="op"):
+    """Lock a quantity of the payer's; ledger time must be before `lock_by`."""
+
     terms: TermsJson
 
 
 class ExecuteJson(WireStruct, frozen=True, kw_only=True, tag="execute", tag_field="op"):
+    """Open a lock to its payee with the key; anybody may who has it."""
+
     id: Uuid
     key: Hex
 
 
 class CancelJson(WireStruct, frozen=True, kw_only=True, tag="cancel", tag_field="op"):
+    """Open a lock back to its payer with the key of its cancellation lock."""
+
     id: Uuid
     key: Hex
 
 
 class RefundJson(WireStruct, frozen=True, kw_only=True, tag="refund", tag_field="op"):
+    """Open a lock back to its payer; ledger time must have reached `expires_at`."""
+
     id: Uuid
 
 
 class IssueJson(WireStruct, frozen=True, kw_only=True, tag="issue", tag_field="op"):
+    """Issue a quantity to an account; its issuer's, or the central bank's."""
+
     id: Name
     account: Name
     asset: Name
@@ -106,6 +116,8 @@ class IssueJson(WireStruct, frozen=True, kw_only=True, tag="issue", tag_field="o
 
 
 class RedeemJson(WireStruct, frozen=True, kw_only=True, tag="redeem", tag_field="op"):
+    """Take a quantity out of an account and of existence."""
+
     id: Name
     account: Name
     asset: Name
@@ -113,6 +125,8 @@ class RedeemJson(WireStruct, frozen=True, kw_only=True, tag="redeem", tag_field=
 
 
 class TransferJson(WireStruct, frozen=True, kw_only=True, tag="transfer", tag_field="op"):
+    """Move a quantity from one account to another."""
+
     id: Name
     debit: Name
     credit: Name
@@ -126,7 +140,7 @@ OperationJson = (
 
 
 class HtlcJson(WireStruct, frozen=True, kw_only=True):
-    """`terms` are left out only of a minimal answer, for whoever knows them."""
+    """A contract. `terms` are left out only of a minimal answer, for whoever knows them."""
 
     terms: TermsJson | None = None
     status: Status

@@ -30,7 +30,7 @@ COMMANDS: Final = {
     "audit": "Check that journal, ledgers and mailboxes hold what they must.",
     "simulate": "Play random lives with faults and check every invariant.",
     "bench": "Measure what a settlement costs on this machine.",
-    "openapi": "Print the description of the gateway's HTTP interface.",
+    "openapi": "Print the description of the interface of a gateway, ledger or registry's node.",
 }
 """Each command is the function `command` of its module here."""
 

@@ -59,7 +59,8 @@ def command() -> None:
     """Watch and verify a network; mend or rebuild a registry; begin a new log when one is lost.
 
     `verify` and `watch` are for anybody, and `reconcile` asks a node that runs. For all others stop
-    the registry's node first; FILE is the configuration that it is started with.
+    the registry's node first; FILE is the configuration that it is started with. What a node serves
+    is described at its /openapi.json (`lockstep openapi --of registry`).
     """
 
 

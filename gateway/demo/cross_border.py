@@ -21,6 +21,7 @@ from typing import Final
 import aiohttp
 import asyncpg
 import msgspec
+from msgspec.structs import replace
 
 from gateway.client import GatewayClient, Rejected
 from gateway.config import read
@@ -341,9 +342,12 @@ class _Demonstration:
         node = self._nodes[ALTERED]
         answer = await node.holding_told(wanted.account, wanted.isin)
         more = (wanted.quantity + 100_000_000).to_bytes(8, "big") + bytes(8)
-        answer["proof"]["way"]["end"]["content"] = more.hex()
+        end = answer.proof.way.end
+        assert end is not None, "it holds something"
+        way = replace(answer.proof.way, end=replace(end, content=more.hex()))
+        forged = replace(answer, proof=replace(answer.proof, way=way))
         try:
-            node.checked(answer, wanted.account, wanted.isin)
+            node.checked(forged, wanted.account, wanted.isin)
         except ForgedProof as error:
             return str(error)
         raise AssertionError("a forged proof was believed")

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -12,6 +12,7 @@ from gateway.http import notation, problems
 from gateway.http.problems import Kind, RequestError
 from gateway.http.wire import Problem
 from gateway.port import Conflict, Gateway, Messaging, Principal, Reconciling, Statements
+from ledgers.headers import HEADERS as HEADERS
 from protocols.iso20022.envelope import ACCEPTED
 from protocols.iso20022.errors import RejectCode
 
@@ -24,13 +25,6 @@ ISO_JSON_FORM: Final = f"{ISO_JSON}; form=1"
 
 BODY_SECONDS: Final = 30.0
 """For a body to arrive: 4 MB over 2 Mbit/s takes 16 s; slower is an attack or a dead line."""
-
-HEADERS: Final = {
-    "Cache-Control": "no-store",  # answers belong to one member
-    "Server": "lockstep",  # no versions of libraries
-    "X-Content-Type-Options": "nosniff",
-}
-"""On every answer."""
 
 encode: Final = msgspec.json.Encoder().encode
 
@@ -126,6 +120,8 @@ class MessageCall(msgspec.Struct, frozen=True, kw_only=True):
     async def body(self) -> bytes:
         """The whole body; RequestError if it is too large, encoded, or does not arrive."""
         request, most = self.request, self.desk.body_bytes_max
+        if request.rel_url.raw_query_string:
+            self.query()  # what has a body has no parameters
         if request.headers.get("Content-Encoding", "identity").lower() != "identity":
             # A kilobyte can unpack to a gigabyte.
             raise RequestError(Kind.UNSUPPORTED, "send the body without Content-Encoding")
@@ -236,8 +232,3 @@ def accepts_iso_json(accept: str) -> bool:
         if media == ISO_JSON and parameters.get("form", "1") == "1":
             return parameters.get("q", "1").strip("0.") != ""
     return False
-
-
-def described(value: Any) -> Any:
-    """A value as JSON types, for the description of the interface."""
-    return msgspec.to_builtins(value)

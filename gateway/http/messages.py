@@ -180,7 +180,7 @@ def _admitted(call: MessageCall, item: Item) -> Item:
     if bic11(head.receiver) != bic11(call.desk.bic):
         return ProtocolError(
             RejectCode.XBAH,
-            f"To is {head.receiver}, this gateway is {call.desk.bic}",
+            f"To is {head.receiver}, this is {call.desk.bic}",
             location="/AppHdr/To",
             reference=head.business_message_id,
         )

@@ -23,6 +23,10 @@ class Form(msgspec.Struct, frozen=True):
     def compiled(self) -> re.Pattern[str]:
         return re.compile(self.pattern.removeprefix("^").removesuffix("$"))
 
+    @property
+    def schema(self) -> dict[str, str]:
+        return {"type": "string", "pattern": self.pattern}
+
 
 UUID: Final = Form(
     "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
@@ -53,7 +57,7 @@ REASON: Final = Form(
 )
 CURSOR: Final = Form(
     "^m[0-7][0-9a-f]{15}$",  # below 2**63: what the mailbox counts with
-    "a cursor is one that the gateway gave out",
+    "a cursor is one that was given out here",
 )
 
 _UUID: Final = UUID.compiled().fullmatch

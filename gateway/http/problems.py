@@ -5,9 +5,7 @@ is raises `RequestError`; expected outcomes of the services (a conflict, a denia
 become problems here as well, so that a batch can carry one beside each item.
 """
 
-import re
 from collections.abc import Mapping, Sequence
-from enum import Enum
 from http import HTTPStatus
 from typing import Final, Self
 
@@ -15,27 +13,19 @@ import msgspec
 
 from gateway.http.wire import FieldError, Problem
 from gateway.port import Busy, Conflict, Denied, Refused
+from ledgers.described import PROBLEM_JSON, Content, Failure, ProblemKind
+from ledgers.shape import fault
 from protocols.iso20022.errors import ProtocolError, RejectCode
 
 URN: Final = "urn:lockstep:problem:"
-MEDIA_TYPE: Final = "application/problem+json"
+MEDIA_TYPE: Final = PROBLEM_JSON
 
 RETRY_AFTER_SECONDS: Final = 1
 """Intake drains thousands a second: a client that comes back in a second finds room again."""
 
 
-class Kind(Enum):
-    """A kind of problem: the end of its URN, its status, its title."""
-
-    status: int
-    title: str
-
-    def __new__(cls, name: str, status: int, title: str) -> Self:
-        member = object.__new__(cls)
-        member._value_ = name
-        member.status = status
-        member.title = title
-        return member
+class Kind(ProblemKind):
+    """The gateway's kinds of problems."""
 
     MALFORMED = ("malformed", 400, "The request cannot be read")
     NOT_AUTHENTICATED = ("not-authenticated", 401, "Who asks is not known")
@@ -55,6 +45,16 @@ class Kind(Enum):
 
 STATUSES: Final = {Kind.MESSAGE: tuple(sorted({code.status_hint for code in RejectCode}))}
 """Kinds whose status is not one: that of the reject code."""
+
+
+def failure(kind: Kind, *beside: Content) -> Failure:
+    """A kind as the published description has it; `beside` are other forms of it."""
+    return Failure(
+        type=URN + kind.value,
+        title=kind.title,
+        statuses=STATUSES.get(kind, (kind.status,)),
+        contents=(Content(media=MEDIA_TYPE, type=Problem), *beside),
+    )
 
 
 def problem(
@@ -136,25 +136,14 @@ def outcome(answer: Refused | Conflict | Busy | Denied) -> Problem:
             return problem(Kind.DENIED, answer.why, code=answer.code)
 
 
-_PLACE: Final = re.compile(r"(.*) - at `\$\.?(.*)`", re.DOTALL)
-_MEMBER: Final = re.compile(r"Object (missing required|contains unknown) field `(.*)`", re.DOTALL)
-_MEMBER_RULES: Final = {
-    "missing required": "is required",
-    "contains unknown": "is not known here; nothing is ignored in silence",
-}
 _TEXT_MAX: Final = 200
 """Of a caller's own text that is told back: enough to recognise it."""
 
 
 def shape_error(error: msgspec.ValidationError) -> FieldError:
-    """Where and why JSON does not have the shape of its type, from msgspec's message."""
-    found = _PLACE.fullmatch(str(error))
-    what, place = (found[1], found[2]) if found else (str(error), "")
-    member = _MEMBER.fullmatch(what)
-    if member is None:
-        return FieldError(field=place or "$", rule=what[:_TEXT_MAX])
-    field = f"{place}.{member[2]}" if place else member[2]
-    return FieldError(field=field[:_TEXT_MAX], rule=_MEMBER_RULES[member[1]])
+    """Where and why JSON does not have the shape of its type."""
+    field, rule = fault(error)
+    return FieldError(field=field or "$", rule=rule)
 
 
 def unreadable_json(error: Exception) -> RequestError:

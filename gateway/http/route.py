@@ -1,61 +1,31 @@
-"""What a row of the table of routes holds: who may call, what is sent, what may be answered."""
+"""What a row of the table of routes holds beside its description: who may call, who answers."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Literal
+from typing import Final
 
-import msgspec
 from aiohttp import web
 
-from gateway.http.exchange import Call, Reply
-from gateway.http.problems import Kind
+from gateway.http import exchange
+from gateway.http.exchange import Call, MessageCall, Reply
+from gateway.http.problems import Kind, failure
+from gateway.http.samples import REJECTION_XML
+from ledgers.described import Content, Described, Failure
 
 Handled = Reply | web.StreamResponse
-Place = Literal["query", "header", "path"]
 
 MEMBERS: Final = frozenset({"member"})
 OPERATORS: Final = frozenset({"gateway", "ledger", "central-bank"})
 EVERYBODY: Final = MEMBERS | OPERATORS
 
-
-class Content(msgspec.Struct, frozen=True, kw_only=True):
-    """One form of a body. `type` None is text of a form of its own (XML, events)."""
-
-    media: str
-    type: Any = None
-    example: Any = None
+REJECTION: Final = Content(media=exchange.XML, example=REJECTION_XML)
+"""What is wrong with a message, told as a message."""
 
 
-class Parameter(msgspec.Struct, frozen=True, kw_only=True):
-    name: str
-    place: Place
-    description: str
-    schema: dict[str, Any]
-    required: bool = False
+class Route(Described, frozen=True, kw_only=True):
+    """One row. Problems that every route may answer with are added by `kinds`."""
 
-
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a status means here, and its forms."""
-
-    status: int
-    description: str
-    contents: tuple[Content, ...]
-    location: bool = False
-
-
-class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """One row. Problems that every route may answer with are added by `problems`."""
-
-    method: Literal["GET", "POST", "PUT", "DELETE"]
-    path: str
-    name: str
-    summary: str
-    description: str = ""
     handler: Callable[[Call], Awaitable[Handled]]
     roles: frozenset[str] = EVERYBODY
-    parameters: tuple[Parameter, ...] = ()
-    request: tuple[Content, ...] = ()
-    body_required: bool = True
-    answers: tuple[Answer, ...]
     refusals: tuple[Kind, ...] = ()
     head: bool = False  # answered to HEAD as well
 
@@ -72,3 +42,14 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         )
         keyed = (Kind.CONFLICT,) if self.method == "POST" else ()
         return common + (body if self.request else ()) + keyed + self.refusals
+
+    def failures(self) -> tuple[Failure, ...]:
+        return tuple(
+            failure(kind, *([REJECTION] if kind is Kind.MESSAGE else [])) for kind in self.kinds
+        )
+
+
+class MessageRoute(Route, frozen=True, kw_only=True):
+    """A row that a registry's node has as well."""
+
+    handler: Callable[[MessageCall], Awaitable[Handled]]

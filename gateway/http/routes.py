@@ -4,77 +4,29 @@ A row says who may call, what is sent, and what may be answered, status by statu
 every answer of the application against it.
 """
 
-from typing import Any, Final
+from typing import Final
 
-from gateway.http import (
-    exchange,
-    mailbox,
-    messages,
-    notation,
-    reconciliation,
-    report_wire,
-    settlements,
-    statements,
-    stream,
-    webhooks,
-    wire,
-)
+from gateway.http import mailbox, notation, reconciliation, report_wire, settlements, wire
 from gateway.http import samples as sample
+from gateway.http.message_routes import KEY, MESSAGE_ROUTES
 from gateway.http.problems import Kind
-from gateway.http.route import MEMBERS, OPERATORS, Answer, Content, Parameter, Route
+from gateway.http.route import MEMBERS, OPERATORS, Route
 from ledgers import preference
-
-
-def _json(type: Any, example: Any = None) -> tuple[Content, ...]:
-    return (Content(media=exchange.JSON, type=type, example=example),)
-
-
-def _pattern(form: notation.Form) -> dict[str, Any]:
-    return {"type": "string", "pattern": form.pattern}
-
-
-def _limit(default: int, most: int) -> Parameter:
-    return Parameter(
-        name="limit",
-        place="query",
-        description="Items of a page at most",
-        schema={"type": "integer", "minimum": 1, "maximum": most, "default": default},
-    )
-
+from ledgers.described import Answer, Parameter, json_content, page_limit
 
 _ID: Final = Parameter(
     name="id",
     place="path",
     description="Id of the settlement",
-    schema=_pattern(notation.UUID),
+    schema=notation.UUID.schema,
     required=True,
-)
-_AFTER: Final = Parameter(
-    name="after",
-    place="query",
-    description="Cursor of the last message that is known; without it, from the beginning",
-    schema=_pattern(notation.CURSOR),
 )
 _BEFORE: Final = Parameter(
     name="before",
     place="query",
     description="`next` of the page before",
-    schema=_pattern(notation.UUID),
+    schema=notation.UUID.schema,
 )
-_LAST_EVENT: Final = Parameter(
-    name="Last-Event-ID",
-    place="header",
-    description="Cursor of the last event received; outranks `after`",
-    schema=_pattern(notation.CURSOR),
-)
-_KEY: Final = Parameter(
-    name="Idempotency-Key",
-    place="header",
-    description="JSON posts: the same key and request get the same answer, another request under "
-    "it 409. XML has a key of its own: (Fr, BizMsgIdr)",
-    schema={"type": "string", "minLength": 1, "maxLength": 257},
-)
-
 _PREFER: Final = Parameter(
     name=preference.HEADER,
     place="header",
@@ -85,138 +37,17 @@ _PREFER: Final = Parameter(
 _SHOWN: Final = Answer(
     status=200,
     description="The settlement now",
-    contents=_json(wire.SettlementView, sample.SETTLEMENT),
-)
-
-_WEBHOOK: Final = Answer(
-    status=200,
-    description="The webhook; its secret is not shown",
-    contents=_json(wire.WebhookView, sample.WEBHOOK),
+    contents=json_content(wire.SettlementView, sample.SETTLEMENT),
 )
 
 _RECONCILIATION: Final = Answer(
     status=200,
     description="The last run of each ledger, open breaks, and those lifted within a week",
-    contents=_json(report_wire.ReconciliationView, sample.RECONCILIATION),
+    contents=json_content(report_wire.ReconciliationView, sample.RECONCILIATION),
 )
 
-ROUTES: Final = (
-    Route(
-        method="POST",
-        path="/v1/messages",
-        name="sendMessages",
-        summary="Send ISO 20022 messages",
-        description=messages.DESCRIPTION,
-        handler=messages.send,
-        roles=MEMBERS,
-        parameters=(_KEY,),
-        request=(
-            Content(media=exchange.XML, example=sample.MESSAGE_XML),
-            Content(media=exchange.ISO_JSON_FORM, type=Any, example=sample.MESSAGE_JSON),
-        ),
-        answers=(
-            Answer(
-                status=202,
-                description="Received and kept (batch: one result for each message, in order)",
-                contents=(
-                    Content(media=exchange.XML, example=sample.RECEIPT_XML),
-                    Content(
-                        media=exchange.JSON,
-                        type=wire.MessageTaken | tuple[wire.MessageResult, ...],
-                        example=sample.MESSAGE_TAKEN,
-                    ),
-                ),
-                location=True,
-            ),
-        ),
-        refusals=(Kind.MESSAGE,),
-    ),
-    Route(
-        method="GET",
-        path="/v1/messages",
-        name="readMessages",
-        summary="Read the mailbox",
-        description="`message` stands instead of `xml` where `Accept` names the JSON form "
-        f"(`{exchange.ISO_JSON_FORM}`). Reading takes nothing out.",
-        handler=mailbox.page,
-        roles=MEMBERS,
-        parameters=(_AFTER, _limit(mailbox.PAGE_DEFAULT, mailbox.PAGE_MAX)),
-        answers=(
-            Answer(
-                status=200,
-                description="Messages after the cursor, oldest first",
-                contents=_json(wire.DeliveryPage, sample.PAGE),
-            ),
-        ),
-        head=True,
-    ),
-    Route(
-        method="GET",
-        path="/v1/messages/stream",
-        name="streamMessages",
-        summary="Read the mailbox as it fills",
-        description="Server-sent events: `id` is the cursor, `data` the same object as in a page. "
-        "A comment is sent when nothing else was for a while.",
-        handler=stream.stream,
-        roles=MEMBERS,
-        parameters=(_AFTER, _LAST_EVENT),
-        answers=(
-            Answer(
-                status=200,
-                description="Events, until the connection or the gateway ends",
-                contents=(Content(media=stream.MEDIA_TYPE, example=sample.EVENT),),
-            ),
-        ),
-    ),
-    Route(
-        method="POST",
-        path="/v1/messages/ack",
-        name="acknowledgeMessages",
-        summary="Acknowledge what was received",
-        handler=mailbox.acknowledge,
-        roles=MEMBERS,
-        parameters=(_KEY,),
-        request=_json(wire.Acknowledgement, sample.ACKNOWLEDGEMENT),
-        answers=(
-            Answer(
-                status=200,
-                description="How far the mailbox is acknowledged now; never backwards",
-                contents=_json(wire.Acknowledged, sample.ACKNOWLEDGEMENT),
-            ),
-        ),
-    ),
-    Route(
-        method="PUT",
-        path="/v1/webhooks",
-        name="setWebhook",
-        summary="Have the mailbox delivered",
-        description=webhooks.DESCRIPTION,
-        handler=webhooks.put,
-        roles=MEMBERS,
-        request=_json(wire.WebhookSetting, sample.WEBHOOK_SETTING),
-        answers=(_WEBHOOK,),
-    ),
-    Route(
-        method="GET",
-        path="/v1/webhooks",
-        name="showWebhook",
-        summary="The webhook, and how it does",
-        handler=webhooks.show,
-        roles=MEMBERS,
-        answers=(_WEBHOOK,),
-        refusals=(Kind.NOT_FOUND,),
-        head=True,
-    ),
-    Route(
-        method="DELETE",
-        path="/v1/webhooks",
-        name="removeWebhook",
-        summary="Deliver no more",
-        handler=webhooks.drop,
-        roles=MEMBERS,
-        answers=(_WEBHOOK,),
-        refusals=(Kind.NOT_FOUND,),
-    ),
+ROUTES: Final[tuple[Route, ...]] = (
+    *MESSAGE_ROUTES,
     Route(
         method="POST",
         path="/v1/settlements",
@@ -225,13 +56,13 @@ ROUTES: Final = (
         description=settlements.DESCRIPTION,
         handler=settlements.propose,
         roles=MEMBERS,
-        parameters=(_KEY, _PREFER),
-        request=_json(wire.Proposal | tuple[wire.Proposal, ...], sample.PROPOSAL),
+        parameters=(KEY, _PREFER),
+        request=json_content(wire.Proposal | tuple[wire.Proposal, ...], sample.PROPOSAL),
         answers=(
             Answer(
                 status=202,
                 description="Taken, durably (array: one result for each, in order)",
-                contents=_json(
+                contents=json_content(
                     wire.SettlementView | tuple[wire.SettlementResult, ...], sample.SETTLEMENT
                 ),
                 location=True,
@@ -244,12 +75,12 @@ ROUTES: Final = (
         name="listSettlements",
         summary="List settlements",
         handler=settlements.page,
-        parameters=(_BEFORE, _limit(settlements.PAGE_DEFAULT, settlements.PAGE_MAX)),
+        parameters=(_BEFORE, page_limit(settlements.PAGE_DEFAULT, settlements.PAGE_MAX)),
         answers=(
             Answer(
                 status=200,
                 description="Settlements of the caller, newest first",
-                contents=_json(wire.SettlementPage, sample.SETTLEMENTS),
+                contents=json_content(wire.SettlementPage, sample.SETTLEMENTS),
             ),
         ),
         head=True,
@@ -278,7 +109,7 @@ ROUTES: Final = (
             Answer(
                 status=200,
                 description="Messages in and out, oldest first",
-                contents=_json(wire.Conversation, sample.CONVERSATION),
+                contents=json_content(wire.Conversation, sample.CONVERSATION),
             ),
         ),
         refusals=(Kind.NOT_FOUND,),
@@ -291,8 +122,8 @@ ROUTES: Final = (
         summary="Consent to a proposed settlement, as one of its payers",
         handler=settlements.accept,
         roles=MEMBERS,
-        parameters=(_ID, _KEY),
-        request=_json(wire.Acceptance, {}),
+        parameters=(_ID, KEY),
+        request=json_content(wire.Acceptance, {}),
         body_required=False,
         answers=(_SHOWN,),
         refusals=(Kind.NOT_FOUND, Kind.DENIED),
@@ -303,8 +134,8 @@ ROUTES: Final = (
         name="cancelSettlement",
         summary="Ask for cancellation",
         handler=settlements.cancel,
-        parameters=(_ID, _KEY),
-        request=_json(wire.Cancellation, sample.CANCELLATION),
+        parameters=(_ID, KEY),
+        request=json_content(wire.Cancellation, sample.CANCELLATION),
         answers=(_SHOWN,),
         refusals=(Kind.NOT_FOUND, Kind.DENIED),
     ),
@@ -318,8 +149,8 @@ ROUTES: Final = (
         "the settlement as it is now.",
         handler=settlements.release,
         roles=MEMBERS,
-        parameters=(_ID, _KEY),
-        request=_json(wire.Release, sample.RELEASE),
+        parameters=(_ID, KEY),
+        request=json_content(wire.Release, sample.RELEASE),
         answers=(_SHOWN,),
         refusals=(Kind.NOT_FOUND, Kind.DENIED),
     ),
@@ -333,29 +164,10 @@ ROUTES: Final = (
         "irrevocable; until then the answer shows what was said. An operator may say it anew.",
         handler=settlements.resolve,
         roles=OPERATORS,
-        parameters=(_ID, _KEY),
-        request=_json(wire.Resolving, sample.RESOLVING),
+        parameters=(_ID, KEY),
+        request=json_content(wire.Resolving, sample.RESOLVING),
         answers=(_SHOWN,),
         refusals=(Kind.NOT_FOUND, Kind.DENIED),
-    ),
-    Route(
-        method="POST",
-        path="/v1/statements",
-        name="requestStatements",
-        summary="Ask for statements of one's own accounts",
-        description=statements.DESCRIPTION,
-        handler=statements.state,
-        roles=MEMBERS,
-        parameters=(_KEY,),
-        request=_json(report_wire.StatementRequest, sample.STATEMENT_REQUEST),
-        answers=(
-            Answer(
-                status=202,
-                description="What was made and delivered",
-                contents=_json(report_wire.StatementList, sample.STATEMENTS),
-            ),
-        ),
-        refusals=(Kind.DENIED,),
     ),
     Route(
         method="GET",
@@ -375,8 +187,8 @@ ROUTES: Final = (
         description=reconciliation.DESCRIPTION,
         handler=reconciliation.reconcile,
         roles=OPERATORS,
-        parameters=(_KEY,),
-        request=_json(report_wire.ReconciliationRequest, {}),
+        parameters=(KEY,),
+        request=json_content(report_wire.ReconciliationRequest, {}),
         body_required=False,
         answers=(_RECONCILIATION,),
     ),
@@ -390,7 +202,7 @@ ROUTES: Final = (
             Answer(
                 status=200,
                 description="Each with what it says of itself",
-                contents=_json(wire.LedgerList, sample.LEDGERS),
+                contents=json_content(wire.LedgerList, sample.LEDGERS),
             ),
         ),
         head=True,

@@ -4,18 +4,15 @@ MessagePack: what is served are the very bytes that were signed and archived.
 """
 
 from collections.abc import Sequence
-from http import HTTPStatus
 from typing import Final
 
-import msgspec
 from aiohttp import web
 
 from gateway.icsd_node.remote import Remote
-from ledgers.access import PRINCIPAL
+from gateway.icsd_node.served import STORE, packed, require_follower, require_kept
 from ledgers.icsd.client import Lineage
 from ledgers.icsd.recovery import Begun
-from ledgers.icsd.store import Placed, Store
-from ledgers.problems import ProblemError
+from ledgers.icsd.store import Placed
 from ledgers.wire import integer
 
 ARCHIVE: Final = "/v1/registry/archive"
@@ -25,18 +22,6 @@ LINEAGE: Final = "/v1/registry/lineage"
 BLOCKS_MAX: Final = 500
 BYTES_MAX: Final = 4 << 20
 """Of one page, whichever is reached first; one block at least, which may have more bytes."""
-
-STORE: Final = web.AppKey("archive", Store)
-
-_encode: Final = msgspec.msgpack.Encoder().encode
-
-
-def add(app: web.Application, store: Store) -> None:
-    """Serve the archive."""
-    app[STORE] = store
-    app.router.add_get(ARCHIVE, get_archive)
-    app.router.add_get(BEGUN, get_begun)
-    app.router.add_get(LINEAGE, get_lineage)
 
 
 async def get_archive(request: web.Request) -> web.Response:
@@ -57,25 +42,6 @@ async def get_lineage(request: web.Request) -> web.Response:
     """Every change of the members, with its proof."""
     require_follower(request)
     return packed(await request.app[STORE].lineage())
-
-
-def require_kept(base: int, height: int) -> None:
-    """Raises ProblemError for a block from before the snapshot by which a registry joined."""
-    if height < base:
-        detail = (
-            f"block {height} is not here: this registry joined by a snapshot at height {base} and "
-            "has the blocks since; ask another registry, or join by a snapshot (`registry join`)"
-        )
-        raise ProblemError(HTTPStatus.GONE, "before-snapshot", detail)
-
-
-def require_follower(request: web.Request) -> None:
-    if not request[PRINCIPAL].follows_the_ledger:
-        raise ProblemError(HTTPStatus.FORBIDDEN, "forbidden", "read by operators and supervisors")
-
-
-def packed(content: object) -> web.Response:
-    return web.Response(body=_encode(content), content_type="application/msgpack")
 
 
 class RemoteArchive:

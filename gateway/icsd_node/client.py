@@ -6,12 +6,12 @@ nothing else: neither that a node tells its own book, nor that it tells the netw
 
 import asyncio
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import aiohttp
 import msgspec
 
-from gateway.icsd_node import reading
+from gateway.icsd_node import reading, wire
 from gateway.icsd_node.archive import LINEAGE
 from htlc.contract import Htlc
 from htlc.units import SECOND, AccountId, AssetId, Duration, HtlcId, LedgerId
@@ -20,7 +20,6 @@ from ledgers.icsd.epoch import Epoch
 from ledgers.icsd.light import (
     Certified,
     Follower,
-    HoldingProof,
     check_contract,
     check_holding,
     check_issue,
@@ -28,6 +27,7 @@ from ledgers.icsd.light import (
 )
 from ledgers.icsd.proof import Evidence, is_evidence
 from ledgers.icsd.roots import Issuance
+from ledgers.icsd.rows import Done
 from ledgers.icsd.tree import ForgedProof
 from ledgers.parties import Balance
 from ledgers.port import LedgerUnreachable
@@ -40,6 +40,9 @@ AGE: Final = Duration(60 * SECOND)
 
 PAGE: Final = 100
 """Blocks of one answer, the most there are."""
+
+
+T = TypeVar("T")
 
 
 class Proved(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +62,8 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Absent(Exception):
-    """There is no such account or instrument, or it is not ours to see; the text names it."""
+    """There is no such account, instrument or operation, or it is not ours to see; the text names
+    it."""
 
 
 class RegistryClient:
@@ -93,15 +97,15 @@ class RegistryClient:
 
     async def final(self) -> int:
         """The height up to which the node says that all is final. Raises LedgerUnreachable."""
-        told = await self._ask("/v1/registry/head")
-        return int(told["final"])
+        return reading.height(await self._head())
 
     async def chain(self, through: int) -> list[Certified]:
         """The final blocks up to a height, each checked. Raises ForgedProof, LedgerUnreachable."""
         follower, found = Follower(self._network, self._epoch), list[Certified]()
         while len(found) < through:
             limit = min(PAGE, through - len(found))
-            page = await self._ask(f"/v1/registry/blocks?after={len(found)}&limit={limit}")
+            path = f"/v1/registry/blocks?after={len(found)}&limit={limit}"
+            page = await self._ask(path, list[wire.NetworkBlockJson])
             if not page:
                 raise LedgerUnreachable(f"it has not archived block {len(found) + 1} yet")
             for told in page:
@@ -115,15 +119,14 @@ class RegistryClient:
         told = await self.holding_told(account, isin)
         return self.checked(told, account, isin)
 
-    async def holding_told(self, account: str, isin: str) -> dict[str, Any]:
+    async def holding_told(self, account: str, isin: str) -> wire.ProvedHolding:
         """The answer as it comes."""
-        told: dict[str, Any] = await self._ask(f"/v1/registry/holdings/{account}/{isin}")
-        return told
+        return await self._ask(f"/v1/registry/holdings/{account}/{isin}", wire.ProvedHolding)
 
-    def checked(self, told: dict[str, Any], account: str, isin: str) -> Proved:
+    def checked(self, told: wire.ProvedHolding, account: str, isin: str) -> Proved:
         """What an answer proves. Raises ForgedProof."""
         block = self._final_block(told)
-        proof: HoldingProof = reading.holding_proof(told["proof"])
+        proof = reading.holding_proof(told.proof)
         root = block.certificate.statement.state
         balance = check_holding(proof, AccountId(account), AssetId(isin), root)
         return Proved(balance=balance, block=block)
@@ -134,58 +137,64 @@ class RegistryClient:
 
     async def issue_at(self, isin: str) -> tuple[Issuance, Certified]:
         """The same, and the block that has it."""
-        told = await self._ask(f"/v1/registry/issues/{isin}")
+        told = await self._ask(f"/v1/registry/issues/{isin}", wire.ProvedIssue)
         block = self._final_block(told)
-        proof = reading.issue_proof(told["proof"])
+        proof = reading.issue_proof(told.proof)
         return check_issue(proof, AssetId(isin), block.certificate.statement.state), block
 
     async def contract(self, id: str) -> tuple[Htlc | None, Certified]:
         """A contract as it is, or none, and the block that has it. Raises ForgedProof,
         LedgerUnreachable."""
-        told = await self._ask(f"/v1/registry/contracts/{id}")
+        told = await self._ask(f"/v1/registry/contracts/{id}", wire.ProvedContract)
         block = self._final_block(told)
-        proof = reading.contract_proof(told["proof"])
+        proof = reading.contract_proof(told.proof)
         return check_contract(proof, HtlcId(id), block.certificate.statement.state), block
 
-    async def operation(self, id: str) -> tuple[bytes | None, Certified]:
-        """The digest of an operation that was done, or none, and the block that has it. Raises
-        ForgedProof, LedgerUnreachable."""
-        told = await self._ask(f"/v1/registry/operations/{id}")
+    async def operation(self, id: str) -> tuple[Done, Certified]:
+        """The digest of an operation that was done with the height that it was done at, and the
+        block that has it. Raises Absent: none of this id so far, as the node says, which nothing
+        can prove; ForgedProof, LedgerUnreachable."""
+        try:
+            told = await self._ask(f"/v1/registry/operations/{id}", wire.ProvedOperation)
+        except Absent:
+            raise Absent(f"{self._url}: nothing was done under {id} so far, by its word") from None
         block = self._final_block(told)
-        proof = reading.operation_proof(told["proof"])
+        proof = reading.operation_proof(told.proof)
         return check_operation(proof, id, block.certificate.statement.state), block
 
     async def head(self) -> Head:
         """Where the node says that it stands, with its last final block checked. Raises
         ForgedProof, LedgerUnreachable."""
-        told = await self._ask("/v1/registry/head")
+        told = await self._head()
+        final = reading.final_of(told)
         return Head(
-            registry=str(told["registry"]),
-            final=int(told["final"]),
-            stopped=told.get("stopped"),
-            block=self._final_block(told) if "block" in told else None,
+            registry=told.registry,
+            final=reading.height(told),
+            stopped=told.stopped,
+            block=None if final is None else self._final_block(final),
         )
 
     async def evidence(self) -> list[Evidence]:
         """What registries are convicted of; whatever convicts nobody is left out. Raises
         ForgedProof, LedgerUnreachable."""
-        found = [reading.evidence(told) for told in await self._ask("/v1/registry/evidence")]
+        told = await self._ask("/v1/registry/evidence", list[wire.EvidenceJson])
+        found = map(reading.evidence, told)
         return [
             shown
             for shown in found
             if any(is_evidence(shown, epoch) for epoch in self.members.epochs)
         ]
 
-    def _final_block(self, told: dict[str, Any]) -> Certified:
-        block, child = reading.certified(told["block"]), reading.certified(told["child"])
+    async def _head(self) -> wire.HeadJson:
+        return await self._ask("/v1/registry/head", wire.HeadJson)
+
+    def _final_block(self, told: wire.FinalJson) -> Certified:
+        block, child = reading.certified(told.block), reading.certified(told.child)
         self.members.check_final(block, child)
         return block
 
-    async def _ask(self, path: str) -> Any:
-        try:
-            return msgspec.json.decode(await self._body(self._url + path))
-        except msgspec.DecodeError as error:
-            raise ForgedProof(f"not of the notation: {error}") from None
+    async def _ask(self, path: str, kind: type[T]) -> T:
+        return reading.decoded(await self._body(self._url + path), kind)
 
     async def _body(self, url: str) -> bytes:
         try:

@@ -7,34 +7,48 @@ from typing import Final
 
 from aiohttp import web
 
-from gateway.http import mailbox, messages, statements, stream, webhooks
 from gateway.http.exchange import MessageCall, MessageDesk, Reply, problem_reply
-from gateway.http.messages import MAILBOX
+from gateway.http.message_routes import KEY, MESSAGE_ROUTES
 from gateway.http.problems import Kind, RequestError
+from gateway.http.route import MessageRoute
 from gateway.http.stream import HEARTBEAT_SECONDS
 from gateway.icsd_node.message_room import ACCEPTED, MessageRoom, require_away
 from gateway.port import Principal, Statements
 from gateway.telemetry.logs import Say
 from ledgers.access import PRINCIPAL
+from ledgers.described import Failure
 from ledgers.port import LedgerUnreachable
+from ledgers.problems import Kind as LedgerKind
+from ledgers.problems import failure
 from ledgers.reading import LOST
+from ledgers.route import COMMON
 from ledgers.service import BODY_BYTES_MAX
 from protocols.iso20022.envelope import MESSAGES_MAX
 
-Answer = Callable[[MessageCall], Awaitable[Reply | web.StreamResponse]]
+OTHERWISE: Final = frozenset({Kind.NOT_AUTHENTICATED, Kind.INTERNAL})
+"""Told as a ledger tells it, as on all other routes of a node."""
 
-WEBHOOK: Final = "/v1/webhooks"
 
-ROUTES: Final[tuple[tuple[str, str, Answer], ...]] = (
-    ("POST", MAILBOX, messages.send),
-    ("GET", MAILBOX, mailbox.page),
-    ("POST", f"{MAILBOX}/ack", mailbox.acknowledge),
-    ("GET", f"{MAILBOX}/stream", stream.stream),
-    ("PUT", WEBHOOK, webhooks.put),
-    ("GET", WEBHOOK, webhooks.show),
-    ("DELETE", WEBHOOK, webhooks.drop),
-    ("POST", "/v1/statements", statements.state),
-)
+class NodeRoute(MessageRoute, frozen=True, kw_only=True):
+    """A row of the gateway's table as a node serves it."""
+
+    def failures(self) -> tuple[Failure, ...]:
+        own = (failure(kind) for kind in COMMON if kind is not LedgerKind.INVALID)
+        return (*super().failures(), *own)
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        return tuple(kind for kind in super().kinds if kind not in OTHERWISE)
+
+
+def _as_here(route: MessageRoute) -> NodeRoute:
+    """Without `Idempotency-Key`: what a node takes has ids of its own."""
+    fields = {name: getattr(route, name) for name in route.__struct_fields__}
+    taken = tuple(parameter for parameter in route.parameters if parameter is not KEY)
+    return NodeRoute(**(fields | {"parameters": taken}))
+
+
+ROUTES: Final = tuple(map(_as_here, MESSAGE_ROUTES))
 
 
 def add(
@@ -43,8 +57,10 @@ def add(
     members: Mapping[str, str],
 ) -> None:
     """Serve messages; `members` are the BICs of the tokens' principals."""
-    for method, path, answer in ROUTES:
-        app.router.add_route(method, path, _endpoint(desk, members, answer))
+    for route in ROUTES:
+        endpoint = _endpoint(desk, members, route)
+        for method in (route.method, "HEAD") if route.head else (route.method,):
+            app.router.add_route(method, route.path, endpoint)
 
     async def close(_: web.Application) -> None:
         desk.closing.set()
@@ -72,13 +88,13 @@ def desk_of(
 
 
 def _endpoint(
-    desk: MessageDesk, members: Mapping[str, str], answer: Answer
+    desk: MessageDesk, members: Mapping[str, str], route: MessageRoute
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def endpoint(request: web.Request) -> web.StreamResponse:
         try:
             principal = _member(members, request[PRINCIPAL].name)
             call = MessageCall(desk=desk, request=request, principal=principal)
-            told = await answer(call)
+            told = await route.handler(call)
             return told.response() if isinstance(told, Reply) else told
         except RequestError as error:
             return problem_reply(error.problem).response()

@@ -10,52 +10,33 @@ MessagePack. Heights that are kept are told in the problem (410) of one that is 
 
 import asyncio
 from collections.abc import Sequence
-from http import HTTPStatus
 from typing import Final, TypeVar
 
 import msgspec
 from aiohttp import web
 
-from gateway.icsd_node.archive import packed, require_follower
 from gateway.icsd_node.remote import Remote
+from gateway.icsd_node.served import MSGPACK, NODE, STORE, packed, require_follower
 from ledgers.icsd import tree
 from ledgers.icsd.block import carried
-from ledgers.icsd.compare import Shown
+from ledgers.icsd.compare import Shown, places_max
 from ledgers.icsd.descent import PLACES_MAX
 from ledgers.icsd.entry import NOTHING
 from ledgers.icsd.light import Certified
-from ledgers.icsd.node import Node
 from ledgers.icsd.past import Moment, TreeName, named, tables_of
 from ledgers.icsd.roots import Issuance
 from ledgers.icsd.rows import Rows
-from ledgers.icsd.store import Store
 from ledgers.icsd.tree import Children
-from ledgers.problems import ProblemError
+from ledgers.problems import Kind, ProblemError
 from ledgers.wire import WireError, integer
 
 PATH: Final = "/v1/registry/moments/"
-
-NODE: Final = web.AppKey("moments-node", Node)
-STORE: Final = web.AppKey("moments-store", Store)
 
 _children: Final = msgspec.msgpack.Decoder(tuple[TreeName, list[str]])
 _rows: Final = msgspec.msgpack.Decoder(tuple[TreeName, list[bytes]])
 _keys: Final = msgspec.msgpack.Decoder(list[bytes])
 
 T = TypeVar("T")
-
-
-def add(app: web.Application, node: Node, store: Store) -> None:
-    """Serve the last heights."""
-    app[NODE], app[STORE] = node, store
-    app.router.add_routes(
-        [
-            web.get(PATH + "{height}", get_moment),
-            web.post(PATH + "{height}/children", post_children),
-            web.post(PATH + "{height}/issuances", post_issuances),
-            web.post(PATH + "{height}/rows", post_rows),
-        ]
-    )
 
 
 def _moment(request: web.Request) -> Moment:
@@ -66,13 +47,13 @@ def _moment(request: web.Request) -> Moment:
     height, kept = integer(request.match_info["height"], "height"), node.past.heights
     if height > node.head.final:
         detail = f"height {height} is not final here yet; {node.head.final} is"
-        raise ProblemError(HTTPStatus.NOT_FOUND, "not-final", detail)
+        raise ProblemError(Kind.NOT_FINAL, detail)
     moment = node.past.at(height)
     if moment is None or height == 0:
         first, last = max(1, kept[0]), node.head.final
         kept_here = f"{first} to {last} are" if first <= last else "only later ones will be"
         detail = f"height {height} is not kept: {kept_here}"
-        raise ProblemError(HTTPStatus.GONE, "not-kept", detail)
+        raise ProblemError(Kind.NOT_KEPT, detail)
     return moment
 
 
@@ -97,7 +78,7 @@ async def get_moment(request: web.Request) -> web.Response:
 
 async def post_children(request: web.Request) -> web.Response:
     moment, past = _moment(request), request.app[NODE].past
-    name, places = _read(_children, await request.read())
+    name, places = await _read(request, _children)
     _require_few(places)
     if any(set(place) - {"0", "1"} or len(place) > tree.KEY_BITS for place in places):
         raise WireError("places", "texts of 0 and 1, at most 256 long")
@@ -107,7 +88,7 @@ async def post_children(request: web.Request) -> web.Response:
 
 async def post_issuances(request: web.Request) -> web.Response:
     moment, past = _moment(request), request.app[NODE].past
-    wanted = _read(_keys, await request.read())
+    wanted = await _read(request, _keys)
     _require_few(wanted)
     assets = past.keys(moment, "instruments")
     found = {key: asset for asset in assets if (key := tree.key_of(asset)) in set(wanted)}
@@ -116,26 +97,28 @@ async def post_issuances(request: web.Request) -> web.Response:
 
 async def post_rows(request: web.Request) -> web.Response:
     moment, past = _moment(request), request.app[NODE].past
-    name, wanted = _read(_rows, await request.read())
-    _require_few(wanted)
+    name, wanted = await _read(request, _rows)
+    _require_few(wanted, places_max(name))
     keys = {table: past.keys(moment, table) for table in tables_of(name)}
     # A hash for each row of the book: some seconds of a large one, in which the node goes on.
     found = await asyncio.to_thread(named, name, keys, wanted, moment.place)
     if past.at(moment.place.height) is not moment:
-        raise ProblemError(HTTPStatus.GONE, "not-kept", "the height was given up meanwhile")
+        raise ProblemError(Kind.NOT_KEPT, "the height was given up meanwhile")
     return packed(past.rows(moment, found))
 
 
-def _read(decoder: "msgspec.msgpack.Decoder[T]", body: bytes) -> T:
+async def _read(request: web.Request, decoder: "msgspec.msgpack.Decoder[T]") -> T:
+    if request.content_type != MSGPACK:
+        raise ProblemError(Kind.UNSUPPORTED, f"send {MSGPACK}")
     try:
-        return decoder.decode(body)
+        return decoder.decode(await request.read())
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise WireError("", f"not of the notation: {error}") from None
 
 
-def _require_few(places: Sequence[object]) -> None:
-    if len(places) > PLACES_MAX:
-        raise WireError("places", f"at most {PLACES_MAX}")
+def _require_few(places: Sequence[object], most: int = PLACES_MAX) -> None:
+    if len(places) > most:
+        raise WireError("places", f"at most {most}")
 
 
 class RemotePeer:

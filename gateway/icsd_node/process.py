@@ -10,10 +10,10 @@ import asyncpg
 import msgspec
 
 from gateway.config import ConfigurationError, database, secret
-from gateway.icsd_node import archive, moments, routes, snapshot
 from gateway.icsd_node.front import Front, front_of
 from gateway.icsd_node.locating import located
 from gateway.icsd_node.remote import Remote
+from gateway.icsd_node.service import build_app
 from gateway.icsd_node.settings import NodeProcess
 from gateway.process import health
 from gateway.process.ending import ending
@@ -38,7 +38,6 @@ from ledgers.icsd.stream_setup import self_test
 from ledgers.postgres import open_pool
 from ledgers.ranges import MAILBOX, REGISTRY, Ranges
 from ledgers.reading import LOST
-from ledgers.service import build_app
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,15 +91,10 @@ async def serve(settings: NodeProcess, listening: Listening, ready: Ready, say: 
             RegistrySource(parts.node, parts.log),
         ]
         _watch(state, parts)
-        app = build_app(parts.ledger, settings.principals())
-        routes.add(app, parts.node, parts.store)
-        archive.add(app, parts.store)
-        moments.add(app, parts.node, parts.store)
-        snapshot.add(app, parts.node.me, parts.pool)
+        app = build_app(parts.ledger, settings.principals(), parts.store, parts.pool, parts.front)
         beside = [lag.run(), parts.pulse.run(), ranges.run()]
         if (front := parts.front) is not None:
             sources.append(FrontSource(parts.node.me, front, parts.pool, traffic))
-            front.add(app)
             beside += front.work()
         exposed = exposition(*sources)
         app.middlewares.insert(0, traffic.middleware())

@@ -7,9 +7,10 @@ from typing import Any, Final, TypeVar
 import aiohttp
 import msgspec
 
+from gateway.icsd_node.served import MSGPACK
 from ledgers.icsd.compare import Gone
 from ledgers.icsd.log import LogUnreachable
-from ledgers.problems import Problem
+from ledgers.problems import LedgerProblem
 from ledgers.wire import WireError
 
 SECONDS: Final = 30.0
@@ -65,10 +66,11 @@ class Remote:
         raise LogUnreachable(why)
 
     async def _once(self, method: str, path: str, sent: bytes | None) -> tuple[int, bytes]:
+        form = {} if sent is None else {"Content-Type": MSGPACK}
         async with (
             asyncio.timeout(SECONDS),
             self.session.request(
-                method, self.url + path, data=sent, headers=self.headers
+                method, self.url + path, data=sent, headers=self.headers | form
             ) as response,
         ):
             return response.status, await response.read()
@@ -90,6 +92,6 @@ def problem(url: str, status: int, body: bytes) -> Exception:
 def _detail(body: bytes) -> str:
     """What a problem says; of anything else its beginning."""
     try:
-        return msgspec.json.decode(body, type=Problem).detail
+        return msgspec.json.decode(body, type=LedgerProblem).detail
     except (msgspec.DecodeError, UnicodeDecodeError, WireError):
         return body.decode(errors="replace")[:200]

@@ -1,179 +1,227 @@
-"""What a registry's node tells of the network, beside the contract of every ledger.
+"""The table of what a registry's node serves of the network, beside the contract of every ledger
+(`ledgers.routes`) and messages (`messages.ROUTES`).
 
-Everything here can be checked by whoever knows the first members' keys: headers are chained and
-certified by a quorum of registries, and an answer about the book comes with the way to the root
-that they signed (`ledgers.icsd.light`). Operators and supervisors read it; an owner reads
-proofs of its own holdings.
+A test holds every answer of a node against the description that is made of the three.
 """
 
-import itertools
-from collections.abc import Awaitable, Callable
-from http import HTTPStatus
 from typing import Any, Final
 
-import msgspec
-from aiohttp import web
+from gateway.icsd_node import archive, endpoints, moments, snapshot, wire
+from gateway.icsd_node import samples as sample
+from gateway.icsd_node.served import MSGPACK
+from ledgers.described import Answer, Content, Parameter, page_limit
+from ledgers.problems import Kind
+from ledgers.route import Route
+from ledgers.routes import AFTER_HEIGHT, INTEGER, NAME, in_path, shown
 
-from gateway.icsd_node import views
-from gateway.icsd_node.archive import require_kept
-from htlc.units import AccountId, AssetId, HtlcId
-from ledgers.access import PRINCIPAL
-from ledgers.icsd import light
-from ledgers.icsd.block import carried
-from ledgers.icsd.node import Node
-from ledgers.icsd.proof import State
-from ledgers.icsd.store import Store
-from ledgers.icsd.view import View
-from ledgers.parties import Principal
-from ledgers.port import LedgerUnreachable
-from ledgers.problems import ProblemError
-from ledgers.wire import WireError, integer
+REGISTRY: Final = "/v1/registry"
 
-BLOCKS_MAX: Final = 100
-"""Blocks of one page: 100 headers with their certificates are 100 kB."""
-
-NODE: Final = web.AppKey("node", Node)
-STORE: Final = web.AppKey("store", Store)
-
-_encode = msgspec.json.Encoder().encode
-
-Answering = Callable[[web.Request], Awaitable[web.Response]]
+_ISIN: Final = in_path("isin", "An instrument: an ISIN", NAME, "XS9990000010")
+_HEIGHT: Final = in_path("height", "Of a final block", INTEGER, "7")
+_PROVED: Final = (
+    "Made of the newest block, once it is final: that may take a moment. `block` and `child` show "
+    "that it is; `proof` leads to the state root that a quorum signed. `lockstep registry verify` "
+    "checks all of it."
+)
 
 
-def add(app: web.Application, node: Node, store: Store) -> None:
-    """Serve a node's own routes too."""
-    app[NODE], app[STORE] = node, store
-    routes = {
-        "/v1/registry/head": get_head,
-        "/v1/registry/blocks": get_blocks,
-        "/v1/registry/certificates/{height}": get_certificate,
-        "/v1/registry/issues/{isin}": get_issue,
-        "/v1/registry/epochs": get_epochs,
-        "/v1/registry/evidence": get_evidence,
-    }
-    app.router.add_routes([web.get(path, _followed(answer)) for path, answer in routes.items()])
-    app.router.add_get("/v1/registry/holdings/{account}/{isin}", get_holding)
-    app.router.add_get("/v1/registry/contracts/{id}", get_contract)
-    app.router.add_get("/v1/registry/operations/{id}", get_operation)
-
-
-def _followed(answer: Answering) -> Answering:
-    async def followed(request: web.Request) -> web.Response:
-        if not request[PRINCIPAL].follows_the_ledger:
-            raise ProblemError(
-                HTTPStatus.FORBIDDEN, "forbidden", "read by operators and supervisors"
-            )
-        return await answer(request)
-
-    return followed
-
-
-async def get_head(request: web.Request) -> web.Response:
-    """The last final block, the child that makes it final, and whether the node serves."""
-    node = request.app[NODE]
-    return _json(views.head(node) | await _finality(request, node.head.final))
-
-
-async def get_blocks(request: web.Request) -> web.Response:
-    """Blocks after a height, final ones only, each with the certificate that its child carries."""
-    after = integer(request.query.get("after", "0"), "after")
-    limit = integer(request.query.get("limit", str(BLOCKS_MAX)), "limit")
-    if not 1 <= limit <= BLOCKS_MAX:
-        raise WireError("limit", f"1 to {BLOCKS_MAX}")
-    require_kept(request.app[NODE].head.base, after + 1)
-    archived = await request.app[STORE].blocks(after, limit + 1)
-    final = request.app[NODE].head.final
-    return _json(
-        [
-            views.block(block, carried(child.cut))
-            for block, child in itertools.pairwise(archived)
-            if block.header.height <= final
-        ]
+def _proof(path: str, name: str, summary: str, **row: Any) -> Route:
+    return Route(
+        method="GET",
+        path=f"{REGISTRY}/{path}",
+        name=name,
+        summary=summary,
+        description=_PROVED,
+        **row,
     )
 
 
-async def _finality(request: web.Request, height: int) -> views.Json:
-    """A final block and its child, each with its certificate; nothing at height 0."""
-    store = request.app[STORE]
-    if height == 0:
-        return {}
-    block, child = await store.blocks(height - 1, 2)
-    certificates = await store.certificates([height + 1])
-    return {
-        "block": views.block(block, carried(child.cut)),
-        "child": views.block(child, certificates[0]),
-    }
+def _read(path: str, name: str, summary: str, **row: Any) -> Route:
+    """Of operators and supervisors."""
+    refusals = (Kind.FORBIDDEN, *row.pop("refusals", ()))
+    return Route(
+        method="GET",
+        path=f"{REGISTRY}/{path}",
+        name=name,
+        summary=summary,
+        refusals=refusals,
+        **row,
+    )
 
 
-async def get_holding(request: web.Request) -> web.Response:
-    """What an account holds, with the way to a state that is final. Its owner's, too."""
-    account = AccountId(request.match_info["account"])
-    asset = AssetId(request.match_info["isin"])
-    view = request.app[NODE].replica.view
-    proof = light.prove_holding(view, account, asset)
-    if proof is None or not _may_see(request[PRINCIPAL], view, account):
-        raise ProblemError(HTTPStatus.NOT_FOUND, "not-found", "no such account or instrument")
-    return _json(await _proved(request, views.holding_proof(proof), proof.issue.state, view))
+_NETWORK: Final = (
+    _read(
+        "head",
+        "showHead",
+        "How far the node is, whether it serves, and its last final block",
+        handler=endpoints.get_head,
+        answers=shown("Where it stands", wire.HeadJson, sample.HEAD),
+    ),
+    _read(
+        "blocks",
+        "readNetworkBlocks",
+        "Final blocks from a height on, each with its certificate",
+        handler=endpoints.get_blocks,
+        parameters=(AFTER_HEIGHT, page_limit(endpoints.BLOCKS_MAX, endpoints.BLOCKS_MAX)),
+        answers=shown("Blocks in order", tuple[wire.NetworkBlockJson, ...], (sample.BLOCK,)),
+        refusals=(Kind.BEFORE_SNAPSHOT,),
+    ),
+    _read(
+        "certificates/{height}",
+        "showCertificate",
+        "A quorum's signatures on one block",
+        handler=endpoints.get_certificate,
+        parameters=(_HEIGHT,),
+        answers=shown("The certificate", wire.CertificateJson, sample.CERTIFICATE),
+        refusals=(Kind.NOT_FOUND, Kind.BEFORE_SNAPSHOT),
+    ),
+    _read(
+        "epochs",
+        "showMembers",
+        "The members in force with their keys; the next ones if they are decided",
+        handler=endpoints.get_epochs,
+        answers=shown("One or two", tuple[wire.EpochJson, ...], (sample.EPOCH,)),
+    ),
+    _read(
+        "evidence",
+        "showEvidence",
+        "Proofs against members: two signed messages of which only one may be",
+        handler=endpoints.get_evidence,
+        answers=shown("Empty, as it should be", tuple[wire.EvidenceJson, ...]),
+    ),
+)
+
+_PROOFS: Final = (
+    _proof(
+        "issues/{isin}",
+        "proveIssue",
+        "An instrument over all registries, for operators and supervisors",
+        handler=endpoints.get_issue,
+        parameters=(_ISIN,),
+        answers=shown("What was issued and who holds it", wire.ProvedIssue, sample.ISSUE),
+        refusals=(Kind.FORBIDDEN, Kind.NOT_FOUND),
+    ),
+    _proof(
+        "holdings/{account}/{isin}",
+        "proveHolding",
+        "What an account holds, or that it holds nothing; its owner may ask too",
+        handler=endpoints.get_holding,
+        parameters=(in_path("account", "An account", NAME, "kz-1"), _ISIN),
+        answers=shown("The holding", wire.ProvedHolding),
+        refusals=(Kind.NOT_FOUND,),
+    ),
+    _proof(
+        "contracts/{id}",
+        "proveContract",
+        "A contract as it is, or that there is none; for anybody who knows the id",
+        handler=endpoints.get_contract,
+        parameters=(
+            in_path("id", "Of the contract", NAME, "0192f3c4-5d6e-7f80-9a1b-2c3d4e5f6071"),
+        ),
+        answers=shown("The contract", wire.ProvedContract),
+    ),
+    _proof(
+        "operations/{id}",
+        "proveOperation",
+        "That a transfer, issue or redemption was done, and in which block",
+        handler=endpoints.get_operation,
+        parameters=(in_path("id", "Of the operation", NAME, "issue-1"),),
+        answers=shown("The digest of its content", wire.ProvedOperation),
+        refusals=(Kind.NOT_FOUND,),
+    ),
+)
 
 
-def _may_see(by: Principal, view: View, account: AccountId) -> bool:
-    known = view.book.accounts.get(account)
-    return by.follows_the_ledger or (known is not None and known.owner == by.name)
+def _packed(description: str, media: str = MSGPACK) -> tuple[Answer, ...]:
+    contents = (Content(media=media, binary=True),)
+    return (Answer(status=200, description=description, contents=contents),)
 
 
-async def get_issue(request: web.Request) -> web.Response:
-    """An instrument as the whole network holds it, with the way to a state that is final."""
-    view = request.app[NODE].replica.view
-    proof = light.prove_issue(view, AssetId(request.match_info["isin"]))
-    if proof is None:
-        raise ProblemError(HTTPStatus.NOT_FOUND, "not-found", "no such instrument")
-    return _json(await _proved(request, views.issue_proof(proof), proof.state, view))
+_AFTER: Final = Parameter(
+    name="after",
+    place="query",
+    description="Height of the last block that is known",
+    schema=INTEGER,
+)
+_MSGPACK: Final = (Content(media=MSGPACK, binary=True),)
+_KEPT: Final = (Kind.FORBIDDEN, Kind.NOT_FINAL, Kind.NOT_KEPT)
 
 
-async def get_contract(request: web.Request) -> web.Response:
-    """A contract as it is, or that there is none, with the way to a state that is final. Anyone's
-    who knows the id, as contracts are looked up."""
-    view = request.app[NODE].replica.view
-    proof = light.prove_contract(view, HtlcId(request.match_info["id"]))
-    return _json(await _proved(request, views.contract_proof(proof), proof.state, view))
+def _moment(what: str, name: str, summary: str, **row: Any) -> Route:
+    return Route(
+        method="POST",
+        path=f"{moments.PATH}{{height}}/{what}",
+        name=name,
+        summary=summary,
+        parameters=(_HEIGHT,),
+        request=_MSGPACK,
+        answers=_packed("MessagePack (`ledgers/icsd/README.md`)"),
+        refusals=_KEPT,
+        **row,
+    )
 
 
-async def get_operation(request: web.Request) -> web.Response:
-    """That a transfer, issue or redemption was done, or none of this id: by its digest."""
-    view = request.app[NODE].replica.view
-    proof = light.prove_operation(view, request.match_info["id"])
-    return _json(await _proved(request, views.operation_proof(proof), proof.state, view))
+_FOR_REGISTRIES: Final = (
+    _read(
+        "archive",
+        "readArchive",
+        "Certified blocks as they were read from the log, for other registries",
+        handler=archive.get_archive,
+        parameters=(_AFTER,),
+        answers=_packed("Blocks in order, as MessagePack"),
+        refusals=(Kind.BEFORE_SNAPSHOT,),
+    ),
+    _read(
+        "begun",
+        "readBegun",
+        "Epochs that people began when a log was lost",
+        handler=archive.get_begun,
+        answers=_packed("Epochs in order, as MessagePack"),
+    ),
+    _read(
+        "lineage",
+        "readLineage",
+        "Every change of the members, with what decided it",
+        handler=archive.get_lineage,
+        answers=_packed("Changes in order, as MessagePack"),
+    ),
+    _read(
+        "snapshot",
+        "readSnapshot",
+        "The book at the last final height, streamed; one at a time, else 503",
+        handler=snapshot.get_snapshot,
+        answers=_packed("Records of MessagePack after their lengths", "application/octet-stream"),
+        refusals=(Kind.NO_SNAPSHOT,),
+    ),
+    Route(
+        method="GET",
+        path=f"{moments.PATH}{{height}}",
+        name="showMoment",
+        summary="What a quorum signed of one of the last heights, and its parts",
+        handler=moments.get_moment,
+        parameters=(_HEIGHT,),
+        answers=_packed("MessagePack (`ledgers/icsd/README.md`)"),
+        refusals=_KEPT,
+    ),
+    _moment(
+        "children",
+        "readChildren",
+        "What stands at places of a tree",
+        handler=moments.post_children,
+    ),
+    _moment(
+        "issuances",
+        "readIssuances",
+        "The instruments whose leaves these are",
+        handler=moments.post_issuances,
+    ),
+    _moment(
+        "rows",
+        "readRows",
+        "The rows of the book whose leaves these are",
+        handler=moments.post_rows,
+    ),
+)
 
-
-async def _proved(request: web.Request, proof: views.Json, state: State, view: View) -> views.Json:
-    """The proof, made of the head, once the head is final: a block is made for that if need be."""
-    node, height = request.app[NODE], view.height
-    await node.reach(view.at, height)
-    found = await _finality(request, height)
-    if found["block"]["statement"]["state"] != state.root.hex():
-        raise LedgerUnreachable("the head was replaced meanwhile; ask again")
-    return {"proof": proof} | found
-
-
-async def get_certificate(request: web.Request) -> web.Response:
-    height = integer(request.match_info["height"], "height")
-    require_kept(request.app[NODE].head.base, height)
-    found = await request.app[STORE].certificates([height])
-    if not found:
-        raise ProblemError(HTTPStatus.NOT_FOUND, "not-found", f"height {height} is not certified")
-    return _json(views.certificate(found[0]))
-
-
-async def get_epochs(request: web.Request) -> web.Response:
-    """The members in force, and the next ones if they are decided."""
-    view = request.app[NODE].replica.view
-    epochs = [epoch for epoch in (view.epoch, view.following) if epoch is not None]
-    return _json([views.epoch(epoch) for epoch in epochs])
-
-
-async def get_evidence(request: web.Request) -> web.Response:
-    return _json([views.evidence(shown) for shown in await request.app[STORE].evidence()])
-
-
-def _json(content: Any) -> web.Response:
-    return web.Response(body=_encode(content), content_type="application/json")
+ROUTES: Final = (*_NETWORK, *_PROOFS, *_FOR_REGISTRIES)
+"""In the order of the published description."""

@@ -16,16 +16,15 @@ import asyncpg
 import msgspec
 from aiohttp import web
 
-from gateway.icsd_node.archive import require_follower
 from gateway.icsd_node.remote import Remote, problem
+from gateway.icsd_node.served import NODE, require_follower
 from htlc.units import Instant
 from ledgers.icsd.compare import Gone
-from ledgers.icsd.epoch import RegistryId
 from ledgers.icsd.log import LogUnreachable
 from ledgers.icsd.rows import Rows
 from ledgers.icsd.snapshot import Opening, Stood, taken
 from ledgers.port import LedgerUnreachable
-from ledgers.problems import ProblemError
+from ledgers.problems import Kind, ProblemError
 from ledgers.views import BlockJson
 
 PATH: Final = "/v1/registry/snapshot"
@@ -37,16 +36,15 @@ SILENCE_SECONDS: Final = 30.0
 """Without a byte: the other registry, or the line, is gone."""
 
 POOL: Final = web.AppKey("snapshot-pool", asyncpg.Pool)
-REGISTRY: Final = web.AppKey("snapshot-registry", str)
 ONE: Final = web.AppKey("snapshot-one", asyncio.Lock)
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 
-def add(app: web.Application, registry: RegistryId, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
-    """Serve snapshots, one at a time: each holds a transaction for as long as it is read."""
-    app[REGISTRY], app[POOL], app[ONE] = registry, pool, asyncio.Lock()
-    app.router.add_get(PATH, get_snapshot)
+def keep(app: web.Application, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    """What snapshots are read from, one at a time: each holds a transaction for as long as it is
+    read."""
+    app[POOL], app[ONE] = pool, asyncio.Lock()
 
 
 async def get_snapshot(request: web.Request) -> web.StreamResponse:
@@ -56,10 +54,10 @@ async def get_snapshot(request: web.Request) -> web.StreamResponse:
         raise LedgerUnreachable("another registry is given a snapshot; ask again")
     async with lock:
         try:
-            async with taken(request.app[POOL], RegistryId(request.app[REGISTRY])) as snapshot:
+            async with taken(request.app[POOL], request.app[NODE].me) as snapshot:
                 return await _stream(request, *snapshot)
         except Gone as error:
-            raise ProblemError(HTTPStatus.GONE, "no-snapshot", str(error)) from None
+            raise ProblemError(Kind.NO_SNAPSHOT, str(error)) from None
 
 
 async def _stream(

@@ -7,7 +7,6 @@ blocks (`ledgers.block`), identical but for the signature, which is its own.
 
 import asyncio
 from collections.abc import Sequence
-from http import HTTPStatus
 from typing import TypeVar
 
 import asyncpg
@@ -33,7 +32,7 @@ from ledgers.port import (
     Refusal,
     Unknown,
 )
-from ledgers.problems import ProblemError
+from ledgers.problems import Kind, ProblemError
 from ledgers.reading import Reader
 
 Value = TypeVar("Value")
@@ -160,8 +159,7 @@ class RegistryLedger:
     def _gone(self) -> ProblemError:
         head = self.node.head
         return ProblemError(
-            HTTPStatus.GONE,
-            "before-snapshot",
+            Kind.BEFORE_SNAPSHOT,
             f"this registry joined by a snapshot at height {head.base}: what was posted up to "
             f"{head.base_cursor} is told by the other registries",
         )

@@ -12,9 +12,10 @@ import tomli_w
 from aiohttp.test_utils import TestServer
 
 from gateway.cli import run
-from gateway.icsd_node import archive, moments, routes, snapshot
+from gateway.icsd_node import snapshot
 from gateway.icsd_node.locating import located
 from gateway.icsd_node.remote import Remote
+from gateway.icsd_node.service import build_app, document
 from ledgers.access import token_digest
 from ledgers.block import place
 from ledgers.icsd.hosted import RegistryLedger
@@ -26,7 +27,7 @@ from ledgers.icsd.store import Store
 from ledgers.parties import Balance, Principal, Role
 from ledgers.postgres import open_pool
 from ledgers.problems import ProblemError
-from ledgers.service import build_app
+from tests.described import watch
 from tests.ledgers.icsd.registries import (
     KEYS,
     NAMES,
@@ -58,6 +59,18 @@ TOKEN = "auditor"
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock()
+
+
+@asynccontextmanager
+async def history(
+    server: str, clock: ManualClock
+) -> AsyncIterator[tuple[list[Registry], list[RegistryLedger]]]:
+    """Four registries that have done something, all alive and of one mind."""
+    four = await registries(server, clock)
+    async with all_alive(four) as ledgers:
+        await some_history(ledgers, clock)
+        await agree(ledgers)
+        yield four, ledgers
 
 
 def configured(
@@ -104,23 +117,18 @@ async def served(ledger: RegistryLedger, registry: Registry) -> AsyncIterator[st
     """A registry's HTTP service; its URL."""
     auditor = Principal(name="auditor", role=Role.SUPERVISOR)
     async with await open_pool(registry.dsn) as pool:
-        app = build_app(ledger, {token_digest(TOKEN): auditor})
-        routes.add(app, ledger.node, Store(pool))
-        archive.add(app, Store(pool))
-        moments.add(app, ledger.node, Store(pool))
-        snapshot.add(app, ledger.node.me, pool)
+        app = build_app(ledger, {token_digest(TOKEN): auditor}, Store(pool), pool)
+        wrong = watch(app, document(takes_messages=False))
         async with TestServer(app) as server:
             yield str(server.make_url("/"))
+    assert wrong == [], "every answer is as the node's description has it"
 
 
 async def test_an_altered_book_is_shown_and_mended(
     postgres_server: str, clock: ManualClock, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    four = await registries(postgres_server, clock)
-    async with all_alive(four) as ledgers:
-        await some_history(ledgers, clock)
-        await agree(ledgers)
-    config = configured(four[0], tmp_path)
+    async with history(postgres_server, clock) as (four, _):
+        config = configured(four[0], tmp_path)
     assert await call("check", "--config", config) == 0
     connection = await asyncpg.connect(four[0].dsn)
     await connection.execute("UPDATE balances SET available = 7 WHERE account = $1", BOB_ACCOUNT)
@@ -134,10 +142,7 @@ async def test_an_altered_book_is_shown_and_mended(
 async def test_an_altered_book_is_compared_with_another_registry_and_mended(
     postgres_server: str, clock: ManualClock, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    four = await registries(postgres_server, clock)
-    async with all_alive(four) as ledgers:
-        await some_history(ledgers, clock)
-        await agree(ledgers)
+    async with history(postgres_server, clock) as (four, ledgers):
         final = ledgers[0].node.head.final
     config, token = configured(four[1], tmp_path), tmp_path / "token"
     token.write_text(TOKEN)
@@ -179,10 +184,10 @@ async def test_an_altered_book_is_compared_with_another_registry_and_mended(
 async def test_a_registry_that_stopped_finds_where_its_book_differs(
     postgres_server: str, clock: ManualClock
 ) -> None:
-    four = await registries(postgres_server, clock)
-    async with all_alive(four) as ledgers, aiohttp.ClientSession() as session:
-        await some_history(ledgers, clock)
-        await agree(ledgers)
+    async with (
+        history(postgres_server, clock) as (four, ledgers),
+        aiohttp.ClientSession() as session,
+    ):
         wrong = ledgers[1].node
         for account, more in ((BOB_ACCOUNT, 5), (ALICE_ACCOUNT, -5)):
             balances, key = wrong.replica.view.book.balances, (account, EUR)
@@ -206,14 +211,10 @@ async def test_a_registry_that_stopped_finds_where_its_book_differs(
 async def test_a_lost_database_is_rebuilt_over_http(
     postgres_server: str, clock: ManualClock, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    four = await registries(postgres_server, clock)
-    async with all_alive(four) as ledgers:
-        await some_history(ledgers, clock)
-        await agree(ledgers)
+    async with history(postgres_server, clock) as (four, _):
+        config, token = configured(four[1], tmp_path), tmp_path / "token"
     await databases(postgres_server, [four[1].name])
-    token = tmp_path / "token"
     token.write_text(TOKEN)
-    config = configured(four[1], tmp_path)
     async with all_alive([four[0], *four[2:]]) as three:
         async with served(three[0], four[0]) as url:
             source = ("--from", url, "--token-file", str(token))
@@ -244,12 +245,9 @@ async def test_a_registry_joins_by_a_snapshot_which_may_not_be_altered(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    four = await registries(postgres_server, clock)
-    async with all_alive(four) as ledgers:
-        await some_history(ledgers, clock)
-        await agree(ledgers)
+    async with history(postgres_server, clock) as (four, _):
+        config, token = configured(four[1], tmp_path), tmp_path / "token"
     await databases(postgres_server, [four[1].name])
-    config, token = configured(four[1], tmp_path), tmp_path / "token"
     token.write_text(TOKEN)
     async with all_alive([four[0], *four[2:]]) as three:
         async with served(three[0], four[0]) as url:
@@ -312,10 +310,7 @@ async def its_history_begins_with_the_snapshot(
 async def test_a_new_log_is_begun_when_the_old_one_is_lost(
     postgres_server: str, clock: ManualClock, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    four = await registries(postgres_server, clock)
-    async with all_alive(four) as ledgers:
-        await some_history(ledgers, clock)
-        await agree(ledgers)
+    async with history(postgres_server, clock) as (four, ledgers):
         before = await moved(ledgers[0])
     configs = [configured(each, tmp_path) for each in four[:3]]
     stops = [tmp_path / f"{name}.stop" for name in NAMES[:3]]

@@ -11,9 +11,10 @@ import aiohttp
 import msgspec
 import pytest
 import tomli_w
+from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.icsd_node import routes, views
+from gateway.icsd_node import endpoints, views
 from gateway.icsd_node.remote import Remote
 from gateway.icsd_node.supervision import Fault, Sight, Supervision
 from gateway.process.sockets import opened
@@ -103,7 +104,7 @@ async def test_anybody_verifies_and_a_supervisor_follows_everything(
             assert await seen.call("verify", urls, "holding", ALICE_ACCOUNT, "EUR") == 1
             assert "does not lead to this root" in seen.err
         with monkeypatch.context() as lies:
-            lies.setattr(routes.light, "prove_contract", lambda view, id: _forged(view, id))
+            lies.setattr(endpoints.light, "prove_contract", lambda view, id: _forged(view, id))
             assert await seen.call("verify", urls, "settlement", str(terms.id)) == 1
             assert "otherwise than it is told" in seen.err
         ledgers[1].node.stopped = "somebody pulled the plug"
@@ -130,11 +131,10 @@ _HOLDING_PROOF = views.holding_proof
 def _richer(proof: Any) -> Any:
     """The holding, with somebody else's leaf at its end."""
     told = _HOLDING_PROOF(proof)
-    told["way"]["end"]["sum"] = "9"
-    return told
+    return replace(told, way=replace(told.way, end=replace(told.way.end, sum="9")))
 
 
-_PROVE_CONTRACT = routes.light.prove_contract
+_PROVE_CONTRACT = endpoints.light.prove_contract
 
 
 def _forged(view: Any, id: Any) -> Any:
@@ -150,10 +150,11 @@ async def _verify(seen: Seen, urls: Sequence[str], transferred: str, contract: s
     assert await seen.call("verify", urls, "settlement", contract) == 0, seen.err + seen.out
     assert f"{contract} is LOCKED" in seen.out
     assert await seen.call("verify", urls, "transfer", transferred) == 0
-    assert f"{transferred} was done" in seen.out
-    for what in ("transfer", "settlement"):
-        assert await seen.call("verify", urls[:1], what, "0" * 8) == 1
-        assert "0" * 8 in seen.out and "proved by block" in seen.err
+    assert f"{transferred} was done by block " in seen.out
+    assert await seen.call("verify", urls[:1], "settlement", "0" * 8) == 1
+    assert "0" * 8 in seen.out and "proved by block" in seen.err
+    assert await seen.call("verify", urls[:1], "transfer", "0" * 8) == 1
+    assert "nothing was done under 00000000 so far" in seen.err and not seen.out
     assert await seen.call("verify", urls, "issue", "nothing") == 1
     assert "no such thing" in seen.err
     assert await seen.call("verify", urls, "--age", "1", "issue", "EUR") == 1

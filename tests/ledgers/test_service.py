@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from ledgers.access import authenticate, token_digest
+from ledgers.endpoints import OPERATIONS_MAX
 from ledgers.parties import Principal, Role
 from ledgers.port import LedgerUnreachable, Lock
-from ledgers.service import BODY_BYTES_MAX, OPERATIONS_MAX, build_app
+from ledgers.service import BODY_BYTES_MAX, build_app, document
 from ledgers.wire import operation_json
+from tests.described import Published
 from tests.ledgers.vectors import VECTOR_IDS
 from tests.ledgers.worlds import (
     ALICE,
@@ -33,6 +35,7 @@ from tests.ledgers.worlds import (
 )
 
 TOKENS = {token_digest(f"token-{one.name}"): one for one in PRINCIPALS}
+PUBLISHED = Published(document())
 EXECUTE = {"op": "execute", "id": VECTOR_IDS[0], "key": "00" * 32}
 ISSUE = {"op": "issue", "id": "x", "account": "a", "asset": "EUR", "quantity": "1"}
 
@@ -52,6 +55,7 @@ class Client:
             body = await response.read()
             kind = "application/json" if response.status == 200 else "application/problem+json"
             assert response.content_type == kind, body
+            PUBLISHED.check(method, response.url.path, response.status, response.headers, body)
             return response.status, json.loads(body)
 
     async def get(self, path: str, by: Principal = GATEWAY, **query: Any) -> Any:
@@ -227,7 +231,7 @@ def test_only_the_digest_of_a_token_is_known() -> None:
     ("operation", "field"),
     [
         ({"op": "nothing"}, "[0].op"),
-        ({}, "[0]"),
+        ({}, "[0].op"),
         ([], "[0]"),
         (EXECUTE | {"id": EXECUTE["id"].upper().replace("0000-4000", "0000-4A00")}, "[0].id"),
         (EXECUTE | {"id": 5}, "[0].id"),
@@ -236,7 +240,7 @@ def test_only_the_digest_of_a_token_is_known() -> None:
         (EXECUTE | {"key": "zz"}, "[0].key"),
         (EXECUTE | {"key": "00 00"}, "[0].key"),
         (EXECUTE | {"key": None}, "[0].key"),
-        (EXECUTE | {"more": 1}, "[0]"),
+        (EXECUTE | {"more": 1}, "[0].more"),
         (ISSUE | {"quantity": 1}, "[0].quantity"),
         (ISSUE | {"quantity": "-1"}, "[0].quantity"),
         (ISSUE | {"quantity": "+1"}, "[0].quantity"),
@@ -333,6 +337,23 @@ async def test_a_key_of_a_wrong_length_is_an_answer_and_no_problem() -> None:
         assert all(answer["htlc"]["status"] == "LOCKED" for answer in answers)
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "field", "rule"),
+    [
+        ("/v1/contracts/query", {"ids": ["x"]}, "ids[0]", "a UUID in lower case"),
+        ("/v1/contracts/query", {}, "ids", "is required"),
+        ("/v1/mandates", [{"op": "grant"}], "[0].account", "is required"),
+        ("/v1/operations", [EXECUTE | {"m": 1}], "[0].m", "is not known here"),
+        ("/v1/accounts", [{"account": "a b", "owner": "x"}], "[0].account", "1 to 64 visible"),
+    ],
+)
+async def test_rules_are_told_in_words(path: str, body: Any, field: str, rule: str) -> None:
+    async with serving(await memory_world()) as client:
+        status, problem = await client.ask("POST", path, json=body)
+        assert (status, problem["field"]) == (422, field)
+        assert problem["rule"].startswith(rule)
+
+
 async def test_too_much_is_told() -> None:
     async with serving(await memory_world()) as client:
         many = json.dumps([EXECUTE] * (OPERATIONS_MAX + 1)).encode()
@@ -373,6 +394,13 @@ async def test_unknown_paths_methods_and_parameters_are_told() -> None:
             assert status == 422 and problem["field"], path
         status, problem = await client.ask("GET", "/v1/accounts/alice-1/facts?after=1.0&until=x")
         assert status == 422 and problem["field"] == "until"
+        for path, rule in (
+            ("/v1/cursor", "is required"),
+            ("/v1/cursor?before=1&before=2", "given more than once"),
+            ("/v1/description?x=1", "no such parameter; there is none here"),
+        ):
+            status, problem = await client.ask("GET", path)
+            assert (status, problem["rule"]) == (422, rule), path
 
 
 async def test_bad_reference_data_is_told_by_its_field() -> None:

@@ -1,16 +1,16 @@
 """A client that holds every answer against the published description of the interface."""
 
 import json
-import re
 from typing import Any
 
 import aiohttp
 import msgspec
-from jsonschema import Draft202012Validator
 
 from gateway.http import openapi
+from tests.described import Published
 
 DOCUMENT = openapi.document()
+PUBLISHED = Published(DOCUMENT)
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,40 +65,5 @@ class Client:
             answer = Answer(
                 status=response.status, headers=dict(response.headers), body=await response.read()
             )
-        check(method, path.partition("?")[0], answer)
+        PUBLISHED.check(method, path.partition("?")[0], answer.status, answer.headers, answer.body)
         return answer
-
-
-def check(method: str, path: str, answer: Answer) -> None:
-    """Fails for an answer that the description does not have."""
-    operation = _operation(method, path)
-    if operation is None:
-        return
-    assert str(answer.status) in operation["responses"], (
-        f"{method} {path}: {answer.status} is not described: {answer.body[:300]!r}"
-    )
-    response = operation["responses"][str(answer.status)]
-    assert answer.media in response["content"], f"{answer.media} is not described"
-    if answer.media.endswith("json"):
-        errors = list(
-            _validator(response["content"][answer.media]["schema"]).iter_errors(answer.json)
-        )
-        assert not errors, errors[0]
-    for name in response.get("headers", {}):
-        if name != "Location" or not isinstance(_maybe(answer), list):
-            assert name in answer.headers or answer.media == "application/xml", name
-
-
-def _maybe(answer: Answer) -> Any:
-    return answer.json if answer.media.endswith("json") else None
-
-
-def _operation(method: str, path: str) -> Any:
-    for template, methods in DOCUMENT["paths"].items():
-        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path):
-            return methods.get(method.lower())
-    return None
-
-
-def _validator(schema: dict[str, Any]) -> Draft202012Validator:
-    return Draft202012Validator({**schema, "components": DOCUMENT["components"]})

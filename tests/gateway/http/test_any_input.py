@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gateway.http import exchange, samples
 from gateway.http.routes import ROUTES
-from tests.gateway.http.client import Answer, check
+from tests.gateway.http.client import PUBLISHED, Answer
 from tests.gateway.http.conftest import BATCH_MAX, ID, proposal, serve
 from tests.gateway.http.fake import SELLER, FakeGateway
 
@@ -75,7 +75,7 @@ class Server:
         )
         assert answer.status < 500, answer.text
         assert self.said == []
-        check(method, path.partition("?")[0], answer)
+        PUBLISHED.check(method, path.partition("?")[0], answer.status, answer.headers, answer.body)
         return answer
 
 

@@ -15,14 +15,15 @@ from gateway.calendars import CalendarSettings
 from gateway.client import GatewayClient
 from gateway.config import StatementSettings, WebhookSettings
 from gateway.icsd_node.front import Front, front_of
+from gateway.icsd_node.service import build_app, document
 from gateway.icsd_node.settings import Correspondents, MemberSettings, MessageSettings
 from htlc.hashlock import HashFunction
 from htlc.units import SECOND, AccountId, AssetId
 from ledgers.access import token_digest
 from ledgers.icsd.epoch import RegistryId
 from ledgers.icsd.hosted import RegistryLedger
+from ledgers.icsd.store import Store
 from ledgers.parties import Balance, Principal, Role
-from ledgers.service import build_app
 from protocols.iso20022 import envelope, render, semt013, sese023
 from protocols.iso20022.envelope import Enveloped
 from protocols.iso20022.errors import RejectCode
@@ -37,6 +38,7 @@ from protocols.iso20022.instruction import (
 from protocols.iso20022.lock_block import HashAlgorithm, HashLock, LegExpiry, LockBlock
 from protocols.iso20022.positions import Position, PositionInstruction, Posting
 from protocols.iso20022.schemas import namespace_of, validate
+from tests.described import watch
 from tests.ledgers.icsd.registries import Registry, agree, serving
 from tests.ledgers.worlds import START, TEST_KEY, ManualClock
 
@@ -44,7 +46,12 @@ DEPOSITORIES = {"DE": "CSDADEFFXXX", "FR": "CSDBFRPPXXX", "KZ": "CSDKKZKAXXX", "
 CUSTODIAN, OTHER = "CUSTKZKAXXX", "BANKUZ22XXX"
 MEMBER = Principal(name="KZ-9943e6", role=Role.OWNER)
 STRANGER = Principal(name="KZ-0aa1f0", role=Role.OWNER)
-TOKENS = {token_digest("custodian"): MEMBER, token_digest("stranger"): STRANGER}
+AUDITOR = Principal(name="auditor", role=Role.SUPERVISOR)
+TOKENS = {
+    token_digest("custodian"): MEMBER,
+    token_digest("stranger"): STRANGER,
+    token_digest("auditor"): AUDITOR,
+}
 ISIN = AssetId("XS9990000010")
 FIRST, SECOND_ACCOUNT, ABROAD = AccountId("kz-1"), AccountId("kz-2"), AccountId("uz-1")
 DAY = date(2023, 11, 14)  # of `START`, UTC
@@ -65,6 +72,20 @@ class Desk:
         self.ledger = ledger
         self.front = front
         self._client = client
+
+    @property
+    def app(self) -> web.Application:
+        return self._client.app
+
+    async def ask(
+        self, method: str, path: str, *, token: str | None = "custodian", **options: Any
+    ) -> Any:
+        """Any request; the answer as it comes, read."""
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        headers |= options.pop("headers", {})
+        answer = await self._client.request(method, path, headers=headers, **options)
+        await answer.read()
+        return answer
 
     async def send(self, body: str | bytes, token: str = "custodian", **headers: str) -> Any:
         sent = body if isinstance(body, bytes) else body.encode()
@@ -132,14 +153,15 @@ async def desk_of(
     )
     front = front_of(ledger, ledger.pool, TEST_KEY, settings, known, clock)
     await front.begin()
-    app: web.Application = build_app(ledger, TOKENS)
-    front.add(app)
+    app = build_app(ledger, TOKENS, Store(ledger.pool), ledger.pool, front)
+    wrong = watch(app, document())
     work = [asyncio.create_task(each) for each in front.work()] if works else []
     async with TestClient(TestServer(app)) as client:
         yield Desk(ledger, front, client)
     for task in work:
         task.cancel()
     await asyncio.gather(*work, return_exceptions=True)
+    assert wrong == [], "every answer is as the node's description has it"
 
 
 @contextlib.asynccontextmanager

@@ -14,10 +14,10 @@ import aiohttp
 from aiohttp.test_utils import TestServer
 
 from gateway.embedded import Cluster, temporary_directory
-from gateway.icsd_node import archive, moments, snapshot
 from gateway.icsd_node.archive import RemoteArchive
 from gateway.icsd_node.moments import RemotePeer
 from gateway.icsd_node.remote import Remote
+from gateway.icsd_node.service import build_app
 from gateway.icsd_node.snapshot import RemoteSnapshot
 from htlc.units import AccountId, AssetId, Quantity
 from ledgers.access import token_digest
@@ -30,7 +30,6 @@ from ledgers.icsd.start import Identity
 from ledgers.icsd.store import Store, prepare
 from ledgers.port import Issue, Transfer
 from ledgers.postgres import open_pool
-from ledgers.service import build_app
 from tests.ledgers.icsd.registries import AT_ONCE, KEYS, NAMES, Registry, network, serving
 from tests.ledgers.worlds import (
     ALICE,
@@ -95,10 +94,8 @@ async def measure(cluster: Cluster, transfers: int) -> None:
     async with giver.alive() as ledger, aiohttp.ClientSession() as session:
         await serving(ledger.node)
         await history(ledger, clock, transfers)
-        app = build_app(ledger, {token_digest(TOKEN): SUPERVISOR})
-        archive.add(app, Store(ledger.pool))
-        moments.add(app, ledger.node, Store(ledger.pool))
-        snapshot.add(app, names[0], ledger.pool)
+        tokens = {token_digest(TOKEN): SUPERVISOR}
+        app = build_app(ledger, tokens, Store(ledger.pool), ledger.pool)
         async with (
             TestServer(app) as server,
             await open_pool(cluster.dsn("joined")) as joined,
