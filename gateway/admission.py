@@ -163,30 +163,36 @@ class Admission:
 
         What one batch makes known of an instruction is one message: that it is accepted, that it is
         matched or alone, and why it does not settle yet, where that is so."""
-        matched = {
-            side.id: advice for pair in self.pairs for side, advice in self._matched(pair, waits)
+        told = {
+            side.id: advice
+            for pair in self.pairs
+            if (wait := waits.get(pair.id)) is not None
+            for side, advice in pair.told_waiting(wait.codes, failing=wait.failing, text=wait.text)
         }
         for _, side, _ in self._sides:
-            advice = matched.pop(side.id, None) or self._alone(side)
-            self._tell(side, msgspec.structs.replace(advice, processing=self._accepted(side)))
-        for id, advice in matched.items():  # the sides that came in earlier batches
-            self._tell(self._earlier[id].side, advice)
+            self._tell(side, self._advice(side, told, self._accepted(side)))
+        new = {side.id for _, side, _ in self._sides}
+        for pair in self.pairs:
+            for side, _ in pair.sides:
+                if side.id not in new:  # it came in an earlier batch
+                    self._tell(side, self._advice(side, told))
         for id, waiting in self._earlier.items():
             if waiting.alleged and id in self._paired:
                 self.notices.append(allegements.removed(waiting.side, self._now))
         for waiting, reason in self._nearer_now():
             self._tell(waiting.side, _umtchd(waiting.side, reason))
 
-    def _matched(
-        self, pair: Pair, waits: Mapping[str, Wait]
-    ) -> Iterable[tuple[Side, StatusAdvice]]:
-        wait = waits.get(pair.id)
-        if wait is None:
-            return [(side, _mtchd(side, other)) for side, other in pair.sides]
-        return pair.told_waiting(wait.codes, failing=wait.failing, text=wait.text)
-
-    def _alone(self, side: Side) -> StatusAdvice:
-        return _umtchd(side, self._missed.get(side.id, UnmatchedReason.CMIS))
+    def _advice(
+        self,
+        side: Side,
+        told: Mapping[str, StatusAdvice],
+        processing: ProcessingStatus | None = None,
+    ) -> StatusAdvice:
+        if (advice := told.get(side.id)) is not None:
+            return msgspec.structs.replace(advice, processing=processing)
+        if (pair := self._paired.get(side.id)) is not None:
+            return _mtchd(side, pair.other(side), processing)
+        return _umtchd(side, self._missed.get(side.id, UnmatchedReason.CMIS), processing)
 
     def _accepted(self, side: Side) -> ProcessingStatus:
         return _ACCEPTED_LATE if self._late(side.instruction) else _ACCEPTED
@@ -240,17 +246,21 @@ _ACCEPTED_LATE: Final = ProcessingStatus(
 _MATCHED: Final = MatchingStatus(status=Matching.MATCHED)
 
 
-def _mtchd(side: Side, other: Side) -> StatusAdvice:
+def _mtchd(side: Side, other: Side, processing: ProcessingStatus | None) -> StatusAdvice:
     return StatusAdvice(
         references=references(side, other),
+        processing=processing,
         matching=_MATCHED,
         details=TransactionDetails.of(side.instruction),
     )
 
 
-def _umtchd(side: Side, reason: UnmatchedReason) -> StatusAdvice:
+def _umtchd(
+    side: Side, reason: UnmatchedReason, processing: ProcessingStatus | None = None
+) -> StatusAdvice:
     return StatusAdvice(
         references=references(side),
+        processing=processing,
         matching=_unmatched(reason),
         details=TransactionDetails.of(side.instruction),
     )

@@ -111,16 +111,21 @@ def compare(
 
     Empty: they match. The movement and credit/debit are one field: DELN.
     """
-    pairs = _mandatory(x, y) + _money(x, y, tolerance) + _additional(x, y) + _optional(x, y)
-    return tuple(reason for reason, agrees in pairs if not agrees)
+    pairs = (
+        *_mandatory(x, y),
+        *_parties(x, y),
+        *_money(x, y, tolerance),
+        *_additional(x, y),
+        *_optional(x, y),
+    )
+    return tuple([reason for reason, agrees in pairs if not agrees])
 
 
 _Fields = tuple[tuple[Reason, bool], ...]
 
 
 def _mandatory(x: SettlementInstruction, y: SettlementInstruction) -> _Fields:
-    xd, xr, yd, yr = x.delivering, x.receiving, y.delivering, y.receiving
-    quantity = (x.quantity_type, x.quantity) == (y.quantity_type, y.quantity)
+    quantity = x.quantity_type is y.quantity_type and x.quantity == y.quantity
     return (
         (Reason.FRAP, x.payment is y.payment),
         (Reason.DELN, _opposite(x, y)),
@@ -128,10 +133,21 @@ def _mandatory(x: SettlementInstruction, y: SettlementInstruction) -> _Fields:
         (Reason.DQUA, quantity),
         (Reason.DTRD, x.trade_date == y.trade_date),
         (Reason.DDAT, x.settlement_date == y.settlement_date),
+    )
+
+
+def _parties(x: SettlementInstruction, y: SettlementInstruction) -> _Fields:
+    """Depositories and parties are mandatory, their clients optional."""
+    xd, xr, yd, yr = x.delivering, x.receiving, y.delivering, y.receiving
+    if xd == yd and xr == yr:
+        return ()  # nearly always: both sides write them alike
+    return (
         (Reason.DEPT, bic11(xd.depository) == bic11(yd.depository)),
         (Reason.DEPT, bic11(xr.depository) == bic11(yr.depository)),
         (Reason.ICAG, bic11(xd.party1) == bic11(yd.party1)),
         (Reason.ICAG, bic11(xr.party1) == bic11(yr.party1)),
+        (Reason.ICUS, _same_client(xd.party2, yd.party2)),
+        (Reason.ICUS, _same_client(xr.party2, yr.party2)),
     )
 
 
@@ -160,11 +176,13 @@ def _money(x: SettlementInstruction, y: SettlementInstruction, tolerance: Tolera
 
 def _within(x: SettlementInstruction, y: SettlementInstruction, tolerance: Tolerance) -> bool:
     """The band is chosen by the deliverer's amount."""
+    if x.amount == y.amount:
+        return True
     delivered = Decimal((x if x.movement is Movement.DELI else y).amount or 0)
     for band in tolerance.get(x.currency or "", ()):
         if band.up_to is None or delivered <= band.up_to:
             return _difference(x, y) <= band.difference
-    return x.amount == y.amount
+    return False
 
 
 def _difference(x: SettlementInstruction, y: SettlementInstruction) -> Decimal:
@@ -179,10 +197,7 @@ def _additional(x: SettlementInstruction, y: SettlementInstruction) -> _Fields:
 
 
 def _optional(x: SettlementInstruction, y: SettlementInstruction) -> _Fields:
-    xd, xr, yd, yr = x.delivering, x.receiving, y.delivering, y.receiving
     return (
-        (Reason.ICUS, _same_client(xd.party2, yd.party2)),
-        (Reason.ICUS, _same_client(xr.party2, yr.party2)),
         *_accounts(x, y),
         (Reason.IIND, _blank_or_equal(x.common_id, y.common_id)),
         (Reason.HTLM, _same_terms(x, y)),
@@ -248,6 +263,8 @@ def best(
         if not _same_side(instruction, c.instruction)
     ]
     matches = [c for reasons, c in compared if not reasons]
+    if len(matches) == 1:
+        return _matched(instruction, matches[0])
     if matches:
         return _matched(instruction, min(matches, key=lambda c: _nearness(instruction, c)))
     near = [(reasons[0], c) for reasons, c in compared if len(reasons) == 1]
@@ -262,9 +279,9 @@ def _same_side(x: SettlementInstruction, y: SettlementInstruction) -> bool:
 
     A party that moves between its own accounts sends both sides, and may mistake their direction.
     """
-    within = bic11(x.delivering.party1) == bic11(x.receiving.party1)
-    same_sender = bic11(x.sender) == bic11(y.sender)
-    return same_sender and x.movement is y.movement and not within
+    if x.movement is not y.movement or bic11(x.sender) != bic11(y.sender):
+        return False
+    return bic11(x.delivering.party1) != bic11(x.receiving.party1)
 
 
 def _matched(instruction: SettlementInstruction, candidate: Candidate) -> Matched:

@@ -4,7 +4,8 @@ Text is put together, not a tree: a status advice is written in a few microsecon
 each settlement.
 """
 
-from functools import lru_cache
+from functools import cache, lru_cache
+from typing import Final
 
 from protocols.iso20022.currencies import minor_units
 from protocols.iso20022.instruction import (
@@ -12,6 +13,7 @@ from protocols.iso20022.instruction import (
     CashAccountKind,
     Client,
     ProprietaryCode,
+    QuantityType,
     SettlementParties,
 )
 from protocols.iso20022.lexical import escaped, padded
@@ -24,7 +26,14 @@ def tag(name: str, text: str | None, length_max: int = 350) -> str:
 
 def account(kind: AccountKind, identifier: str | None) -> str:
     """The safekeeping account in the element that named it."""
-    return f"<{kind}><Id>{escaped(identifier, 140)}</Id></{kind}>" if identifier else ""
+    if not identifier:
+        return ""
+    begins, ends = _ACCOUNTS[kind]
+    return f"{begins}{escaped(identifier, 140)}{ends}"
+
+
+# To format a member of an enumeration takes longer than to find it.
+_ACCOUNTS: Final = {kind: (f"<{kind}><Id>", f"</Id></{kind}>") for kind in AccountKind}
 
 
 def cash_account(kind: CashAccountKind, identifier: str | None) -> str:
@@ -88,8 +97,25 @@ def settlement_amount(
     """Amount and direction, written with the minor units of its currency (ISO 4217)."""
     if amount is None or currency is None or credit_debit is None:
         return ""
-    text = padded(amount, minor_units(currency) or 0)
+    begins, scale, ends = _around_amount(name, currency, credit_debit)
+    return f"{begins}{padded(amount, scale)}{ends}"
+
+
+@lru_cache(maxsize=1024)  # two directions of each currency, in a few elements
+def _around_amount(name: str, currency: str, credit_debit: str) -> tuple[str, int, str]:
     return (
-        f'<{name}><Amt Ccy="{escaped(currency)}">{text}</Amt>'
-        f"<CdtDbtInd>{credit_debit}</CdtDbtInd></{name}>"
+        f'<{name}><Amt Ccy="{escaped(currency)}">',
+        minor_units(currency) or 0,
+        f"</Amt><CdtDbtInd>{credit_debit}</CdtDbtInd></{name}>",
     )
+
+
+def quantity(name: str, kind: QuantityType, amount: str) -> str:
+    """So much of a security."""
+    begins, ends = _around_quantity(name, kind)
+    return f"{begins}{amount}{ends}"
+
+
+@cache  # as many as there are kinds, in two elements
+def _around_quantity(name: str, kind: QuantityType) -> tuple[str, str]:
+    return f"<{name}><Qty><{kind}>", f"</{kind}></Qty></{name}>"

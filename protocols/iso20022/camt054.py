@@ -31,15 +31,14 @@ def write(entry: CashEntry, head: Header) -> str:
 
 
 def _entry(e: CashEntry) -> str:
-    booked = instant_text(e.booked_at)
+    booked, amount = instant_text(e.booked_at), money("Amt", e.amount, e.currency)
+    direction = f"<CdtDbtInd>{e.credit_debit.value}</CdtDbtInd>"
     return (
-        f"<Ntry><NtryRef>1</NtryRef>{money('Amt', e.amount, e.currency)}"
-        f"<CdtDbtInd>{e.credit_debit}</CdtDbtInd><Sts><Cd>BOOK</Cd></Sts>"
+        f"<Ntry><NtryRef>1</NtryRef>{amount}{direction}<Sts><Cd>BOOK</Cd></Sts>"
         f"<BookgDt><DtTm>{booked}</DtTm></BookgDt><ValDt><Dt>{booked[:10]}</Dt></ValDt>"
         f"<AcctSvcrRef>{escaped(e.servicer_ref, 35)}</AcctSvcrRef>"
         f"<BkTxCd>{bank_transaction_code(e.kind)}</BkTxCd>"
-        f"<NtryDtls><TxDtls>{_references(e)}{money('Amt', e.amount, e.currency)}"
-        f"<CdtDbtInd>{e.credit_debit}</CdtDbtInd>"
+        f"<NtryDtls><TxDtls>{_references(e)}{amount}{direction}"
         + (f"<FinInstrmId>{tag('ISIN', e.isin)}</FinInstrmId>" if e.isin else "")
         + (lock_block.write(e.lock, _PLACE) if e.lock else "")
         + "</TxDtls></NtryDtls></Ntry>"

@@ -12,11 +12,13 @@ import msgspec
 from lxml import etree
 
 from protocols.iso20022 import header as app_hdr
+from protocols.iso20022 import sese023_plain
 from protocols.iso20022.errors import ProtocolError, RejectCode
 from protocols.iso20022.header import Header
+from protocols.iso20022.instruction import SettlementInstruction
 from protocols.iso20022.schemas import BIZMSG, ISO, SUPL, local_name, namespace_of
 from protocols.iso20022.schemas import validate as validate_tree
-from protocols.iso20022.xml import canonical, digest, parse
+from protocols.iso20022.xml import BODY_BYTES_MAX, canonical, digest, parse
 
 #: Messages of one batch; as many as one request may carry settlements.
 MESSAGES_MAX: Final = 500
@@ -56,14 +58,29 @@ class Enveloped(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     header: Header
     definition: str  # of the Document's namespace, for example sese.023.001.11
-    app_hdr: etree._Element
-    document: etree._Element
     raw: bytes
+    #: AppHdr and Document; or this message in XML, from which they are made when they are asked.
+    source: tuple[etree._Element, etree._Element] | bytes
+    #: What the document says, where that is known already: then it is valid against its schema.
+    plain: SettlementInstruction | None = None
+
+    @cached_property
+    def _parts(self) -> tuple[etree._Element, etree._Element]:
+        source = self.source
+        return _parts(parse(source)) if isinstance(source, bytes) else source
+
+    @property
+    def app_hdr(self) -> etree._Element:
+        return self._parts[0]
+
+    @property
+    def document(self) -> etree._Element:
+        return self._parts[1]
 
     @cached_property
     def digest(self) -> bytes:
         """Tells equal content (see `xml.digest`): of a message that comes again. Hardly any does,
-        and this is a third of what it costs to split one, so nobody asks before."""
+        and this costs more than to split one, so nobody asks before."""
         return digest(self.document)
 
 
@@ -72,6 +89,8 @@ def split(body: bytes) -> tuple[Enveloped | ProtocolError, ...]:
 
     Raises ProtocolError where the whole body is bad: XSIZ, XWEL, XDTD, or an alone message's own.
     """
+    if len(body) <= BODY_BYTES_MAX and (plain := _plain(body)) is not None:
+        return plain
     root = parse(body)
     if root.tag != _BATCH:
         return (_enveloped(root, body),)
@@ -82,6 +101,25 @@ def split(body: bytes) -> tuple[Enveloped | ProtocolError, ...]:
             location="/BizMsgs",
         )
     return tuple(_in_batch(item, place) for place, item in enumerate(root, start=1))
+
+
+def _plain(body: bytes) -> tuple[Enveloped, ...] | None:
+    """The messages of a body of instructions that are written as nearly all are."""
+    messages = sese023_plain.split(body, messages_max=MESSAGES_MAX, bytes_max=MESSAGE_BYTES_MAX)
+    if messages is None:
+        return None
+    return tuple(
+        [
+            Enveloped(
+                header=header,
+                definition=instruction.definition,
+                raw=raw,
+                source=raw,
+                plain=instruction,
+            )
+            for header, instruction, raw in messages
+        ]
+    )
 
 
 def _in_batch(item: etree._Element, place: int) -> Enveloped | ProtocolError:
@@ -121,17 +159,23 @@ def _enveloped(root: etree._Element, raw: bytes) -> Enveloped:
     return Enveloped(
         header=header,
         definition=namespace.rpartition(":")[2],
-        app_hdr=element,
-        document=document,
         raw=raw,
+        source=(element, document),
     )
 
 
 def content_digest(raw: bytes) -> bytes:
     """The digest of a message in XML that was split before (`Enveloped.raw`)."""
-    root = parse(raw)
+    return digest(_parts(parse(raw))[1])
+
+
+def _parts(root: etree._Element) -> tuple[etree._Element, etree._Element]:
+    """AppHdr and Document of a message that was split before."""
     parts = [(local_name(child), child) for child in root]
-    return digest(_only(root, parts, "Document", RejectCode.XSDV))
+    return (
+        _only(root, parts, "AppHdr", RejectCode.XBAH),
+        _only(root, parts, "Document", RejectCode.XSDV),
+    )
 
 
 def _only(
@@ -153,6 +197,8 @@ def validate(enveloped: Enveloped, accepted: frozenset[str] = ACCEPTED) -> None:
     Supplementary data of a namespace we do not know is kept and not judged.
     """
     try:
+        if enveloped.plain is not None and enveloped.definition in accepted:
+            return
         _check_version(enveloped, accepted)
         namespace = namespace_of(enveloped.document)
         validate_tree(enveloped.document, namespace, RejectCode.XSDV)

@@ -11,6 +11,16 @@ import msgspec
 from lxml import etree
 
 from protocols.iso20022.errors import ProtocolError, RejectCode
+from protocols.iso20022.expressions import (
+    BIC,
+    BOOLEAN,
+    SPACE,
+    TEXT35,
+    branch,
+    leaf,
+    literal,
+    optional,
+)
 from protocols.iso20022.lexical import boolean, escaped, instant, instant_text
 from protocols.iso20022.schemas import BIZMSG, ISO, namespace_of, validate
 from protocols.iso20022.versions import Emits
@@ -41,11 +51,9 @@ class Related(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dic
     def written(self) -> str:
         """The Rltd element as XML text."""
         return (
-            "<Rltd>"
-            + _parties(self.sender, self.receiver)
-            + f"<BizMsgIdr>{escaped(self.business_message_id, 35)}</BizMsgIdr>"
-            + _kind(self.definition, None)
-            + f"<CreDt>{instant_text(self.created_at)}</CreDt></Rltd>"
+            f"<Rltd>{_parties(self.sender, self.receiver)}"
+            f"{escaped(self.business_message_id, 35)}{_kind(self.definition, None)}"
+            f"{instant_text(self.created_at)}</CreDt></Rltd>"
         )
 
 
@@ -82,23 +90,27 @@ def identifier(element: etree._Element) -> str | None:
     return text.strip()[:35] or None if text else None
 
 
-_PARTY: Final = (
-    r"<FIId>\s*<FinInstnId>\s*<BICFI>([A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}(?:[A-Z0-9]{3})?)</BICFI>"
-    r"\s*</FinInstnId>\s*</FIId>"
+def _party(side: str) -> str:
+    return branch(side, branch("FIId", branch("FinInstnId", leaf("BICFI", BIC))))
+
+
+#: AppHdr as nearly all write it; `of_plain` makes a header of its groups.
+APP_HDR: Final = branch(
+    "AppHdr",
+    _party("Fr"),
+    _party("To"),
+    leaf("BizMsgIdr", TEXT35),
+    leaf("MsgDefIdr", TEXT35),
+    optional(leaf("BizSvc", TEXT35)),
+    leaf("CreDt", r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(?:\.[0-9]{1,9})?Z)"),
+    optional(leaf("PssblDplct", BOOLEAN)),
+    namespace=literal(ISO) + r"head\.001\.001\.0[234]",
 )
-_TEXT: Final = r"([ -%'-;=?-~]{1,35})"  # printable ASCII without markup: within Max35Text
+GROUPS: Final = 7
+"""Of that expression."""
+
 _PLAIN: Final = re.compile(
-    rf"""(?:<\?xml[^>]*\?>\s*)?<BizMsg\ xmlns="{re.escape(BIZMSG)}">
-    \s*<AppHdr\ xmlns="{re.escape(ISO)}head\.001\.001\.0[234]">
-    \s*<Fr>\s*{_PARTY}\s*</Fr>
-    \s*<To>\s*{_PARTY}\s*</To>
-    \s*<BizMsgIdr>{_TEXT}</BizMsgIdr>
-    \s*<MsgDefIdr>{_TEXT}</MsgDefIdr>
-    \s*(?:<BizSvc>{_TEXT}</BizSvc>)?
-    \s*<CreDt>(\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{{1,9}})?Z)</CreDt>
-    \s*(?:<PssblDplct>(true|false)</PssblDplct>)?
-    \s*</AppHdr>""",
-    re.VERBOSE | re.ASCII,
+    rf'(?:<\?xml[^>]*\?>{SPACE})?<BizMsg xmlns="{literal(BIZMSG)}">{SPACE}{APP_HDR}'
 )
 _PLAIN_CHARACTERS: Final = 1500  # twice what the longest has that is not spread over many lines
 
@@ -109,9 +121,19 @@ def plain(raw: bytes) -> Header | None:
 
     Whatever the expression takes, the schemas take; without them it costs a fifth."""
     found = _PLAIN.match(raw[:_PLAIN_CHARACTERS].decode("latin-1"))
-    if found is None:
-        return None
-    sender, receiver, identifier, definition, service, created, repeated = found.groups()
+    return None if found is None else of_plain(*found.groups())
+
+
+def of_plain(
+    sender: str,
+    receiver: str,
+    identifier: str,
+    definition: str,
+    service: str | None,
+    created: str,
+    repeated: str | None,
+) -> Header | None:
+    """The header that `APP_HDR` has found; None if its time is none."""
     try:
         created_at = instant(created)
     except ValueError:
@@ -201,33 +223,31 @@ def _created(parts: dict[str, etree._Element]) -> int:
 
 def write(header: Header) -> str:
     """The AppHdr element as XML text, head.001.001.02. A repetition is marked DUPL as well."""
-    service = header.business_service
-    repeated = header.possible_duplicate
+    h, related = header, header.related
     return (
-        f'<AppHdr xmlns="{WRITTEN}">'
-        + _parties(header.sender, header.receiver)
-        + f"<BizMsgIdr>{escaped(header.business_message_id, 35)}</BizMsgIdr>"
-        + _kind(header.definition, service)
-        + f"<CreDt>{instant_text(header.created_at)}</CreDt>"
-        + ("<CpyDplct>DUPL</CpyDplct><PssblDplct>true</PssblDplct>" if repeated else _NOT_REPEATED)
-        + (header.related.written if header.related else "")
-        + "</AppHdr>"
+        f'<AppHdr xmlns="{WRITTEN}">{_parties(h.sender, h.receiver)}'
+        f"{escaped(h.business_message_id, 35)}{_kind(h.definition, h.business_service)}"
+        f"{instant_text(h.created_at)}{_REPEATED if h.possible_duplicate else _NOT_REPEATED}"
+        f"{related.written if related else ''}</AppHdr>"
     )
 
 
-_NOT_REPEATED: Final = "<PssblDplct>false</PssblDplct>"
+_REPEATED: Final = "</CreDt><CpyDplct>DUPL</CpyDplct><PssblDplct>true</PssblDplct>"
+_NOT_REPEATED: Final = "</CreDt><PssblDplct>false</PssblDplct>"
 
 
 @lru_cache(maxsize=4096)  # the same members write to each other all day
 def _parties(sender: str, receiver: str) -> str:
+    """From the sender to where the identifier of the message begins."""
     return (
         f"<Fr><FIId><FinInstnId><BICFI>{escaped(sender)}</BICFI></FinInstnId></FIId></Fr>"
         f"<To><FIId><FinInstnId><BICFI>{escaped(receiver)}</BICFI></FinInstnId></FIId></To>"
+        "<BizMsgIdr>"
     )
 
 
 @lru_cache(maxsize=1024)  # as many as there are definitions, each with its service
 def _kind(definition: str, service: str | None) -> str:
-    return f"<MsgDefIdr>{escaped(definition, 35)}</MsgDefIdr>" + (
-        f"<BizSvc>{escaped(service, 35)}</BizSvc>" if service else ""
-    )
+    """From the end of that identifier to where the time of the message begins."""
+    written = f"<BizSvc>{escaped(service, 35)}</BizSvc>" if service else ""
+    return f"</BizMsgIdr><MsgDefIdr>{escaped(definition, 35)}</MsgDefIdr>{written}<CreDt>"

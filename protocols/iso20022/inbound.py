@@ -47,4 +47,4 @@ def family(definition: str) -> str:
 
 def decode(enveloped: Enveloped) -> Content:
     """The content of a message that `envelope.validate` has accepted."""
-    return DECODERS[family(enveloped.definition)](enveloped)
+    return enveloped.plain or DECODERS[family(enveloped.definition)](enveloped)

@@ -61,6 +61,16 @@ class CashAccountKind(StrEnum):
     WALLET = "BlckChainCshWllt"  # sese.023.001.12 and later only
 
 
+# By their codes: a dictionary is a third of the price of calling the enumeration, and two readers
+# stand on the hot path.
+MOVEMENTS: Final = {kind.value: kind for kind in Movement}
+PAYMENTS: Final = {kind.value: kind for kind in Payment}
+QUANTITY_TYPES: Final = {kind.value: kind for kind in QuantityType}
+DIRECTIONS: Final = {kind.value: kind for kind in CreditDebit}
+CUM_EX: Final = {kind.value: kind for kind in CumEx}
+CASH_ACCOUNTS: Final = {kind.value: kind for kind in CashAccountKind}
+
+
 class ProprietaryCode(Value, frozen=True, kw_only=True):
     """A code that someone other than ISO 20022 defines (GenericIdentification30)."""
 

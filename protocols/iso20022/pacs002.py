@@ -27,7 +27,7 @@ def write(status: PaymentStatus, head: Header) -> str:
         f"<MsgId>{escaped(head.business_message_id, 35)}</MsgId>"
         f"<CreDtTm>{instant_text(head.created_at)}</CreDtTm></GrpHdr><TxInfAndSts>"
         + original(s.payment)
-        + f"<TxSts>{s.status}</TxSts>"
+        + f"<TxSts>{s.status.value}</TxSts>"
         + _reason(s)
         + effective
         + tag("ClrSysRef", s.market_tx, 35)

@@ -14,15 +14,19 @@ from protocols.iso20022 import lock_block
 from protocols.iso20022.codes import RejectionReason
 from protocols.iso20022.envelope import Enveloped
 from protocols.iso20022.instruction import (
+    CASH_ACCOUNTS,
+    CUM_EX,
+    DIRECTIONS,
+    MOVEMENTS,
     NO_DATE,
+    PAYMENTS,
+    QUANTITY_TYPES,
     AccountKind,
     CashAccountKind,
     Client,
     CreditDebit,
     CumEx,
     Link,
-    Movement,
-    Payment,
     ProprietaryCode,
     QuantityType,
     SettlementInstruction,
@@ -36,14 +40,6 @@ from protocols.iso20022.sese023_write import encode
 __all__ = ["decode", "encode"]
 
 ROOT: Final = "/Document/SctiesSttlmTxInstr"
-
-_CUM_EX: Final = {"CCPN": CumEx.CUM, "XCPN": CumEx.EX}
-# A dictionary is a third of the price of calling the enumeration, and this is the hot path.
-_QUANTITY_TYPES: Final = {kind.value: kind for kind in QuantityType}
-_MOVEMENTS: Final = {kind.value: kind for kind in Movement}
-_PAYMENTS: Final = {kind.value: kind for kind in Payment}
-_DIRECTIONS: Final = {kind.value: kind for kind in CreditDebit}
-_CASH_ACCOUNTS: Final = {kind.value: kind for kind in CashAccountKind}
 
 _Children = dict[str, etree._Element]
 
@@ -81,8 +77,8 @@ class _Reading:
             sender=self._header.sender,
             definition=self._definition,
             transaction_id=_text(root["TxId"]),
-            movement=_MOVEMENTS[_text(kind["SctiesMvmntTp"])],
-            payment=_PAYMENTS[_text(kind["Pmt"])],
+            movement=MOVEMENTS[_text(kind["SctiesMvmntTp"])],
+            payment=PAYMENTS[_text(kind["Pmt"])],
             common_id=_optional(kind.get("CmonId")),
             trade_date=self._date(trade.get("TradDt"), "TradDt", RejectionReason.DTRD),
             settlement_date=self._date(trade["SttlmDt"], "SttlmDt", RejectionReason.DDAT),
@@ -153,7 +149,7 @@ class _Reading:
             self._fault(RejectionReason.DQUA, f"{field}/{self._name(choice[0])}", rule)
             return QuantityType.AMORTISED, "0"
         leaf = choice[0][0]
-        kind = _QUANTITY_TYPES[self._name(leaf)]
+        kind = QUANTITY_TYPES[self._name(leaf)]
         return kind, self._decimal(leaf, RejectionReason.DQUA, field)
 
     def _decimal(self, leaf: etree._Element, code: RejectionReason, field: str) -> str:
@@ -173,7 +169,7 @@ class _Reading:
     def _cash_account(self, choice: etree._Element | None) -> tuple[CashAccountKind, str | None]:
         if choice is None:
             return CashAccountKind.PROPRIETARY, None
-        kind = _CASH_ACCOUNTS[self._name(choice[0])]
+        kind = CASH_ACCOUNTS[self._name(choice[0])]
         leaf = choice[0][0] if kind is CashAccountKind.WALLET else choice[0]
         return kind, _text(leaf)
 
@@ -207,8 +203,8 @@ class _Reading:
 
     def _cum_ex(self, trade: etree._Element) -> CumEx | None:
         for code in self._codes(trade, "TradTxCond"):
-            if code in _CUM_EX:
-                return _CUM_EX[code]
+            if code in CUM_EX:
+                return CUM_EX[code]
         return None
 
     def _parties(self, element: etree._Element | None, name: str) -> SettlementParties:
@@ -262,7 +258,7 @@ class _Reading:
         parts = self._children(element)
         amount = self._decimal(parts["Amt"], RejectionReason.DMON, "SttlmAmt/Amt")
         currency = str(parts["Amt"].get("Ccy"))
-        return amount, currency, _DIRECTIONS[_text(parts["CdtDbtInd"])]
+        return amount, currency, DIRECTIONS[_text(parts["CdtDbtInd"])]
 
     def _links(self) -> Iterator[Link]:
         for linkage in self._root.iterchildren(self._ns + "Lnkgs"):

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from protocols.iso20022 import lock_block
+from protocols.iso20022 import blocks, lock_block
 from protocols.iso20022.advice import (
     Matching,
     Processing,
@@ -65,14 +65,13 @@ def _matching(advice: StatusAdvice, issuer: str) -> str:
 
 
 def _details(d: TransactionDetails) -> str:
+    quantity = blocks.quantity("SttlmQty", d.quantity_type, d.quantity)
+    amount = settlement_amount("SttlmAmt", d.amount, d.currency, d.credit_debit)
     return (
-        "<TxDtls>"
-        + account(d.account_kind, d.account)
-        + f"<FinInstrmId><ISIN>{escaped(d.isin)}</ISIN></FinInstrmId>"
-        f"<SttlmQty><Qty><{d.quantity_type}>{d.quantity}</{d.quantity_type}></Qty></SttlmQty>"
-        + settlement_amount("SttlmAmt", d.amount, d.currency, d.credit_debit)
-        + f"<SttlmDt><Dt><Dt>{d.settlement_date}</Dt></Dt></SttlmDt>"
-        f"<SctiesMvmntTp>{d.movement}</SctiesMvmntTp><Pmt>{d.payment}</Pmt>"
+        f"<TxDtls>{account(d.account_kind, d.account)}"
+        f"<FinInstrmId><ISIN>{escaped(d.isin)}</ISIN></FinInstrmId>{quantity}{amount}"
+        f"<SttlmDt><Dt><Dt>{d.settlement_date.isoformat()}</Dt></Dt></SttlmDt>"
+        f"<SctiesMvmntTp>{d.movement.value}</SctiesMvmntTp><Pmt>{d.payment.value}</Pmt>"
         f"<SttlmParams>{transaction_type(d.transaction_type, d.proprietary_type)}</SttlmParams>"
         "</TxDtls>"
     )

@@ -8,6 +8,7 @@ from protocols.iso20022.blocks import (
     account,
     cash_account,
     parties,
+    quantity,
     settlement_amount,
     tag,
     transaction_type,
@@ -26,8 +27,8 @@ def write(confirmation: Confirmation) -> str:
     return (
         f'<Document xmlns="{ISO}{DEFINITION}"><SctiesSttlmTxConf>'
         + _identification(confirmation)
-        + f"<TradDtls><TradDt><Dt><Dt>{i.trade_date}</Dt></Dt></TradDt>"
-        f"<SttlmDt><Dt><Dt>{i.settlement_date}</Dt></Dt></SttlmDt>"
+        + f"<TradDtls><TradDt><Dt><Dt>{i.trade_date.isoformat()}</Dt></Dt></TradDt>"
+        f"<SttlmDt><Dt><Dt>{i.settlement_date.isoformat()}</Dt></Dt></SttlmDt>"
         f"<FctvSttlmDt><Dt><DtTm>{instant_text(confirmation.effective_at)}</DtTm></Dt></FctvSttlmDt>"
         f"</TradDtls><FinInstrmId><ISIN>{escaped(i.isin)}</ISIN></FinInstrmId>"
         + _position(i)
@@ -49,7 +50,7 @@ def _identification(confirmation: Confirmation) -> str:
         + tag("AcctSvcrTxId", ids.servicer_tx, 35)
         + tag("MktInfrstrctrTxId", ids.market_tx, 35)
         + tag("CtrPtyMktInfrstrctrTxId", ids.counterparty_market_tx, 35)
-        + f"<SctiesMvmntTp>{i.movement}</SctiesMvmntTp><Pmt>{i.payment}</Pmt>"
+        + f"<SctiesMvmntTp>{i.movement.value}</SctiesMvmntTp><Pmt>{i.payment.value}</Pmt>"
         + tag("CmonId", ids.common_id, 35)
         + "</TxIdDtls>"
     )
@@ -59,8 +60,8 @@ def _position(i: SettlementInstruction) -> str:
     # A cash wallet has no element of its own before sese.025.001.12; the lock block names the leg.
     wallet = i.cash_account_kind is CashAccountKind.WALLET
     return (
-        f"<QtyAndAcctDtls><SttldQty><Qty><{i.quantity_type}>{i.quantity}</{i.quantity_type}></Qty>"
-        "</SttldQty>"
+        "<QtyAndAcctDtls>"
+        + quantity("SttldQty", i.quantity_type, i.quantity)
         + account(i.account_kind, i.safekeeping_account)
         + ("" if wallet else cash_account(i.cash_account_kind, i.cash_account))
         + "</QtyAndAcctDtls>"
