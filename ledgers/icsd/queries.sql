@@ -89,9 +89,8 @@ put_contracts AS (
     ON CONFLICT (id) DO UPDATE
     SET status = excluded.status, ended_at = excluded.ended_at, key = excluded.key
 ),
-put_operations AS (
+put_operations AS ( -- each is done once, and becomes final once
     INSERT INTO operations (id, digest) SELECT id, digest FROM unnest($22::operations[])
-    ON CONFLICT (id) DO NOTHING
 ),
 put_sequences AS (
     INSERT INTO sequences (registry, sequence, hash)
