@@ -27,6 +27,7 @@ from gateway.telemetry.lag import LoopLag
 from gateway.telemetry.process import ProcessSource, exposition
 from gateway.telemetry.traffic import Traffic
 from htlc.units import LedgerId
+from ledgers.ranges import GATEWAY, Ranges
 
 CANCEL_SECONDS: Final = 1.0
 """For the engine to end once it is cancelled: some milliseconds, unless its database hangs."""
@@ -75,11 +76,14 @@ async def _serving(
     """Engine, interface and metrics; the engine's task. The metrics end last but one, so that
     probes see to the end what goes on."""
     desk, traffic, lag = desk_of(engine), Traffic(), LoopLag()
+    ranges = Ranges(engine.pool, GATEWAY, say)
     exposed = exposition(
-        ProcessSource("gateway", health=state, pool=engine.pool, lag=lag, traffic=traffic),
+        ProcessSource(
+            "gateway", health=state, pool=engine.pool, ranges=ranges, lag=lag, traffic=traffic
+        ),
         GatewaySource(engine, desk, traffic),
     )
-    async with _engine(engine) as work, _measured(lag):
+    async with _engine(engine, ranges) as work, _measured(lag):
         runners = [
             await serve_app(health.build_app(state, exposed, lambda: lag.last), metrics),
             await serve_app(_interface(engine, desk, traffic, say), listen),
@@ -113,10 +117,10 @@ def _interface(
 
 
 @contextlib.asynccontextmanager
-async def _engine(engine: Engine) -> "AsyncIterator[asyncio.Task[None]]":
+async def _engine(engine: Engine, ranges: Ranges) -> "AsyncIterator[asyncio.Task[None]]":
     """The engine's task, over when the block is left. A statement that is cancelled waits for its
     server; where that one hangs, the connections are cut."""
-    work = asyncio.create_task(run_engine(engine), name="engine")
+    work = asyncio.create_task(_run(engine, ranges), name="engine")
     try:
         yield work
     finally:
@@ -125,6 +129,12 @@ async def _engine(engine: Engine) -> "AsyncIterator[asyncio.Task[None]]":
         if not work.done():
             engine.pool.terminate()
             await asyncio.wait({work})
+
+
+async def _run(engine: Engine, ranges: Ranges) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(run_engine(engine))
+        group.create_task(ending(ranges.run()))
 
 
 async def run_engine(engine: Engine) -> None:

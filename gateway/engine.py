@@ -23,7 +23,7 @@ from gateway.desk import Desk
 from gateway.directory import Directory, now_ns
 from gateway.end_of_day import EndOfDay
 from gateway.epoch import JournalError
-from gateway.forgetting import upkeep
+from gateway.forgetting import Forgetting
 from gateway.ids import new_id
 from gateway.intake import Intake
 from gateway.jobs import AttemptJob, Done, Job, MessageJob, SwapJob, answer
@@ -352,7 +352,7 @@ class Engine:
             self.statements.run(),
             self.reconciliation.run(),
             self._end_of_day().run(),
-            *upkeep(self.pool, self._say),
+            Forgetting(self.pool, self._say).run(),
             listener.run(dsn, self._heard, self._say),
             *(self.acquaintance.run(name) for name in self.links),
         )

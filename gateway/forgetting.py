@@ -5,14 +5,13 @@ has lost it. Nothing else in the database is ever removed by a gateway.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from gateway.journal import LOST, QUERIES
 from gateway.port import Conflict
 from gateway.sql import Pool
-from ledgers.ranges import GATEWAY, Ranges
 
 KEEP: Final = timedelta(days=7)
 """A client that was stopped over a long weekend, and asks again on Tuesday, gets its answer."""
@@ -37,14 +36,6 @@ async def remember(
         if row["digest"] != digest:
             return Conflict(what=f"Idempotency-Key {key} came with another body before")
         return row["status"], row["answer"]
-
-
-def upkeep(
-    pool: Pool, say: Callable[[str], None]
-) -> tuple[Coroutine[Any, Any, None], Coroutine[Any, Any, None]]:
-    """What the database of a gateway needs from time to time, to be run beside everything else:
-    what is short-lived is removed, what stays for ever gets its next range."""
-    return Forgetting(pool, say).run(), Ranges(pool, GATEWAY, say).run()
 
 
 class Forgetting:

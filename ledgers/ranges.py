@@ -174,19 +174,24 @@ class Ranges:
         self._pool = pool
         self._histories = histories
         self._say = say
+        self.late = {history.table: False for history in histories}
+        """Whether the last look could not make a range that was due."""
 
     async def run(self) -> None:
         """Look again and again until cancelled."""
         while True:
             for history in self._histories:
-                await self._keep_ahead(history)
+                await self.keep_ahead(history)
             await asyncio.sleep(PERIOD_SECONDS)
 
-    async def _keep_ahead(self, history: History) -> None:
+    async def keep_ahead(self, history: History) -> None:
+        """Make the ranges that are due, or say why not."""
         try:
             while name := await self.make_next(history):
                 _log.debug("%s has a new range, %s", history.table, name)
+            self.late[history.table] = False
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            self.late[history.table] = True
             self._say(
                 f"no new range for {history.table} yet, rows go into {history.table}_rest "
                 f"meanwhile: {error!r}"

@@ -79,8 +79,16 @@ async def serve(settings: NodeProcess, listening: Listening, ready: Ready, say: 
     people can decide what is next, and they want to look."""
     state, lag, traffic = health.Health(), LoopLag(), Traffic()
     async with _parts(settings) as parts, asyncio.TaskGroup() as group:
+        ranges = Ranges(parts.pool, (*REGISTRY, MAILBOX), say)
         sources: list[Source] = [
-            ProcessSource("registry", health=state, pool=parts.pool, lag=lag, traffic=traffic),
+            ProcessSource(
+                "registry",
+                health=state,
+                pool=parts.pool,
+                ranges=ranges,
+                lag=lag,
+                traffic=traffic,
+            ),
             RegistrySource(parts.node, parts.log),
         ]
         _watch(state, parts)
@@ -89,7 +97,6 @@ async def serve(settings: NodeProcess, listening: Listening, ready: Ready, say: 
         archive.add(app, parts.store)
         moments.add(app, parts.node, parts.store)
         snapshot.add(app, parts.node.me, parts.pool)
-        ranges = Ranges(parts.pool, (*REGISTRY, MAILBOX), say)
         beside = [lag.run(), parts.pulse.run(), ranges.run()]
         if (front := parts.front) is not None:
             sources.append(FrontSource(parts.node.me, front, parts.pool, traffic))

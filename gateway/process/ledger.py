@@ -112,8 +112,11 @@ async def serve(
     async with _ledger(settings, seal) as (ledger, pool), asyncio.TaskGroup() as group:
         pulse = Pulse(ledger.touch, (LedgerUnreachable,))
         state.checks["database"] = pulse.check
+        ranges = Ranges(pool, LEDGER, say)
         exposed = exposition(
-            ProcessSource("ledger", health=state, pool=pool, lag=lag, traffic=traffic),
+            ProcessSource(
+                "ledger", health=state, pool=pool, ranges=ranges, lag=lag, traffic=traffic
+            ),
             LedgerSource(ledger),
         )
         service = build_app(ledger, settings.principals())
@@ -122,7 +125,7 @@ async def serve(
             await serve_app(health.build_app(state, exposed, lambda: lag.last), listening[1]),
             await serve_app(service, listening[0]),
         ]
-        work = (pulse.run(), lag.run(), Ranges(pool, LEDGER, say).run())
+        work = (pulse.run(), lag.run(), ranges.run())
         beside = [group.create_task(ending(each)) for each in work]
         state.started = True
         ready()

@@ -56,7 +56,7 @@ class Watch:
         state.started = True
         state.checks["looks"] = self._check
         answers = exposition(
-            ProcessSource("supervisor", health=state, pool=None, lag=lag, traffic=Traffic()),
+            ProcessSource("supervisor", health=state, lag=lag, traffic=Traffic()),
             self._source,
         )
         measuring = asyncio.create_task(lag.run(), name="lag")

@@ -45,6 +45,12 @@ DATABASE_UP = _gauge(
     "lockstep_database_up",
     "1 if the database has taken a write within 3 s, and no batch waits for longer.",
 )
+HISTORY_RANGE_LATE = _gauge(
+    "lockstep_history_range_late",
+    "1 if a table's next range was due at the last look and could not be made: once the last range "
+    "is full, rows go into TABLE_rest.",
+    "table",
+)
 HTTP_REQUESTS = _counter(
     "lockstep_http_requests_total",
     "Requests answered, by the template of their path (other: none of ours) and their status.",

@@ -17,6 +17,7 @@ from gateway.sql import Pool
 from gateway.telemetry import families, logs, metrics
 from gateway.telemetry.lag import LoopLag
 from gateway.telemetry.traffic import Traffic
+from ledgers.ranges import Ranges
 
 REFRESH_SECONDS: Final = 2.0
 """For what must be asked from the database at a scrape; without it, the last figures stand. A
@@ -36,12 +37,20 @@ class ProcessSource:
     """What is told of any process of ours."""
 
     def __init__(
-        self, component: str, *, health: Health, pool: "Pool | None", lag: LoopLag, traffic: Traffic
+        self,
+        component: str,
+        *,
+        health: Health,
+        lag: LoopLag,
+        traffic: Traffic,
+        pool: "Pool | None" = None,
+        ranges: Ranges | None = None,
     ) -> None:
-        """Without a `pool` the process has no database."""
+        """Without a `pool` the process has no database, and with it no history in `ranges`."""
         self._component = component
         self._health = health
         self._pool = pool
+        self._ranges = ranges
         self._lag = lag
         self._traffic = traffic
 
@@ -61,6 +70,11 @@ class ProcessSource:
         if self._pool is not None:
             yield families.number(metrics.DATABASE_UP, conditions["database"].ok)
             yield from _pooled(self._pool)
+        if self._ranges is not None:
+            late = self._ranges.late.items()
+            yield families.numbers(
+                metrics.HISTORY_RANGE_LATE, *(((name,), is_) for name, is_ in late)
+            )
         yield from self._traffic.collect()
         yield families.numbers(
             metrics.LOG_RECORDS, *(((level,), n) for level, n in logs.counted.items())

@@ -139,6 +139,15 @@ PROGRESS: Final = (
         description="{{ $value }} members of the {{ $labels.job }}.",
     ),
     Alert(
+        alert="LockstepHistoryRangeLate",
+        # Days before the range is needed at any load but the highest; nothing fails even then.
+        expr="max by (job, table) (lockstep_history_range_late) > 0",
+        lasts="1h",
+        severity="ticket",
+        summary="The next range of a table's history cannot be made",
+        description="{{ $labels.table }} of the {{ $labels.job }}.",
+    ),
+    Alert(
         alert="LockstepPersonWanted",
         expr='sum by (job, instance) (increase(lockstep_log_records_total{level="critical"}[10m]))'
         " > 0",

@@ -1,8 +1,11 @@
-"""A queue that is emptied in batches: order, limit, and several takers."""
+"""A queue that is emptied in batches: order, limit, several takers, and when it waits for more."""
 
 import asyncio
 
-from gateway.gathering import Gathering
+import pytest
+
+from gateway import gathering
+from gateway.gathering import MANY, Gathering
 
 
 async def test_what_has_gathered_is_taken_at_once_in_order_and_up_to_a_limit() -> None:
@@ -47,3 +50,74 @@ async def test_a_taker_that_goes_takes_nothing_with_it() -> None:
     await asyncio.wait({gone})
     assert gone.cancelled()
     assert await queue.take(1) == [1]
+
+
+@pytest.fixture
+def moments(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The moments that were waited for more; they pass at once."""
+    waited: list[float] = []
+
+    class Time:
+        Event = asyncio.Event
+
+        @staticmethod
+        async def sleep(seconds: float) -> None:
+            waited.append(seconds)
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(gathering, "asyncio", Time)
+    return waited
+
+
+async def test_an_idle_system_waits_for_nothing(moments: list[float]) -> None:
+    queue: Gathering[int] = Gathering()
+    for n in range(3 * MANY):
+        queue.put(n)
+        assert await queue.take(100) == [n]
+    assert moments == []
+
+
+async def test_after_a_large_batch_one_moment_is_waited_for_more(moments: list[float]) -> None:
+    queue: Gathering[int] = Gathering()
+    for n in range(MANY):
+        queue.put(n)
+    assert len(await queue.take(100)) == MANY
+    assert moments == [], "the first one cannot know"
+
+    queue.put(1)
+    next_one = asyncio.create_task(queue.take(100))
+    await asyncio.sleep(0)
+    queue.put(2)
+    assert await next_one == [1, 2]
+    assert moments == [gathering.GATHER_SECONDS]
+
+    queue.put(3)
+    assert await queue.take(100) == [3], "that batch was small: nobody else is on the way"
+    assert len(moments) == 1
+
+
+async def test_a_batch_that_is_full_goes_at_once(moments: list[float]) -> None:
+    queue: Gathering[int] = Gathering()
+    for n in range(3 * MANY):
+        queue.put(n)
+    for _ in range(3):
+        assert len(await queue.take(MANY)) == MANY
+    assert moments == []
+
+
+async def test_who_waited_in_vain_waits_again(moments: list[float]) -> None:
+    """Two takers wait for the same moment, and the first takes all: the second must not come back
+    with nothing, nor with the first item that comes then."""
+    queue: Gathering[int] = Gathering()
+    for n in range(MANY):
+        queue.put(n)
+    await queue.take(100)
+    for n in range(MANY):
+        queue.put(n)
+    both = [asyncio.create_task(queue.take(100)) for _ in range(2)]
+    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    assert [task.done() for task in both] == [True, False]
+    queue.put(7)
+    queue.put(8)
+    assert await both[1] == [7, 8]
+    assert len(moments) == 3

@@ -263,6 +263,14 @@ CASES = (
         fires="37m",
     ),
     Case(
+        alert="LockstepHistoryRangeLate",
+        series={
+            'lockstep_history_range_late{job="ledger",instance="a",table="postings"}': "0x5 1x90"
+        },
+        quiet="1h",
+        fires="1h7m",
+    ),
+    Case(
         alert="LockstepGatewayDown",
         series={'up{job="gateway",instance="a"}': "1x5 0x30", 'up{job="ledger"}': "1x30"},
         quiet="5m",

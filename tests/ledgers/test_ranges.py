@@ -74,6 +74,21 @@ async def test_replicas_that_make_the_same_range_make_one(dsn: str) -> None:
         assert sorted(name for name in made if name) == ["postings_1", "postings_2"]
 
 
+async def test_a_range_that_cannot_be_made_is_told_until_it_is(dsn: str) -> None:
+    async with postgres_world(dsn), asyncpg.create_pool(dsn, min_size=2, max_size=2) as pool:
+        said: list[str] = []
+        keeper = Ranges(pool, LEDGER, said.append)
+        async with pool.acquire() as reader, reader.transaction():
+            await reader.fetch("SELECT * FROM postings_rest")  # holds its lock to the end
+            await keeper.keep_ahead(LEDGER[0])
+            assert keeper.late == {"postings": True, "movements": False}
+        assert len(said) == 1
+        assert "no new range for postings yet" in said[0]
+        await keeper.keep_ahead(LEDGER[0])
+        assert keeper.late == {"postings": False, "movements": False}
+        assert len(said) == 1
+
+
 async def test_blocks_go_on_over_the_end_of_a_range(dsn: str) -> None:
     async with postgres_world(dsn) as world, asyncpg.create_pool(dsn, min_size=1) as pool:
         await narrow(pool)

@@ -36,6 +36,7 @@ LABELS = {
         "code",
         "member",
         "registry",
+        "table",
     ),
 }
 """Each of them has few values, known from code or configuration. A new one needs that thought."""
