@@ -20,7 +20,8 @@ LEG_PATTERN: Final = r"^[A-Z0-9]{1,8}\Z"
 NAME_CHARACTERS_MAX: Final = 64
 
 _uuid = re.compile(UUID_PATTERN).match
-_name = lru_cache(maxsize=65_536)(re.compile(NAME_PATTERN).match)
+_id = re.compile(NAME_PATTERN).match
+_name = lru_cache(maxsize=65_536)(_id)
 _leg = re.compile(LEG_PATTERN).match
 """Accounts and assets come again and again: what was found of one is kept (about 20 MB)."""
 
@@ -32,6 +33,11 @@ def is_uuid(text: str) -> bool:
 def is_name(text: str) -> bool:
     # What is too long is not kept: it may be megabytes.
     return len(text) <= NAME_CHARACTERS_MAX and _name(text) is not None
+
+
+def is_id(text: str) -> bool:
+    """As `is_name`, for what comes once, such as an operation's: nothing is kept of it."""
+    return _id(text) is not None
 
 
 def is_leg(text: str) -> bool:

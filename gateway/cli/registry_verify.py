@@ -111,7 +111,8 @@ async def command(
     transfer ID            that a transfer, issue or redemption was done
 
     Each registry is asked; each answer must verify, and blocks of one height must be the same.
-    Exits with 1, and the reason, if anything does not verify or is proved not to be there.
+    Exits with 1, and the reason, if anything does not verify or is not there. That something is not
+    there is proved, too, but for a transfer, which may be done the next moment.
     """
     ask = _question(what, ids)
     with failing(ForgedProof, LedgerUnreachable, StaleHead, Absent):
@@ -246,8 +247,7 @@ def _told(contract: Htlc) -> str:
 
 
 async def _transfer(client: RegistryClient, id: str) -> tuple[dict[str, Any], str, bool, Certified]:
-    digest, block = await client.operation(id)
-    if digest is None:
-        return {"id": id}, f"no transfer, issue or redemption {id} was done", False, block
-    what = {"id": id, "digest": digest.hex()}
-    return what, f"{id} was done; the digest of its content is {digest.hex()}", True, block
+    (digest, height), block = await client.operation(id)
+    what = {"id": id, "digest": digest.hex(), "height": str(height)}
+    text = f"{id} was done by block {height}; the digest of its content is {digest.hex()}"
+    return what, text, True, block

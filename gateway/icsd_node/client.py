@@ -28,6 +28,7 @@ from ledgers.icsd.light import (
 )
 from ledgers.icsd.proof import Evidence, is_evidence
 from ledgers.icsd.roots import Issuance
+from ledgers.icsd.rows import Done
 from ledgers.icsd.tree import ForgedProof
 from ledgers.parties import Balance
 from ledgers.port import LedgerUnreachable
@@ -59,7 +60,8 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Absent(Exception):
-    """There is no such account or instrument, or it is not ours to see; the text names it."""
+    """There is no such account, instrument or operation, or it is not ours to see; the text names
+    it."""
 
 
 class RegistryClient:
@@ -147,10 +149,14 @@ class RegistryClient:
         proof = reading.contract_proof(told["proof"])
         return check_contract(proof, HtlcId(id), block.certificate.statement.state), block
 
-    async def operation(self, id: str) -> tuple[bytes | None, Certified]:
-        """The digest of an operation that was done, or none, and the block that has it. Raises
-        ForgedProof, LedgerUnreachable."""
-        told = await self._ask(f"/v1/registry/operations/{id}")
+    async def operation(self, id: str) -> tuple[Done, Certified]:
+        """The digest of an operation that was done with the height that it was done at, and the
+        block that has it. Raises Absent: none of this id so far, as the node says, which nothing
+        can prove; ForgedProof, LedgerUnreachable."""
+        try:
+            told = await self._ask(f"/v1/registry/operations/{id}")
+        except Absent:
+            raise Absent(f"{self._url}: nothing was done under {id} so far, by its word") from None
         block = self._final_block(told)
         proof = reading.operation_proof(told["proof"])
         return check_operation(proof, id, block.certificate.statement.state), block

@@ -20,7 +20,7 @@ from gateway.icsd_node.archive import packed, require_follower
 from gateway.icsd_node.remote import Remote
 from ledgers.icsd import tree
 from ledgers.icsd.block import carried
-from ledgers.icsd.compare import Shown
+from ledgers.icsd.compare import Shown, places_max
 from ledgers.icsd.descent import PLACES_MAX
 from ledgers.icsd.entry import NOTHING
 from ledgers.icsd.light import Certified
@@ -117,7 +117,7 @@ async def post_issuances(request: web.Request) -> web.Response:
 async def post_rows(request: web.Request) -> web.Response:
     moment, past = _moment(request), request.app[NODE].past
     name, wanted = _read(_rows, await request.read())
-    _require_few(wanted)
+    _require_few(wanted, places_max(name))
     keys = {table: past.keys(moment, table) for table in tables_of(name)}
     # A hash for each row of the book: some seconds of a large one, in which the node goes on.
     found = await asyncio.to_thread(named, name, keys, wanted, moment.place)
@@ -133,9 +133,9 @@ def _read(decoder: "msgspec.msgpack.Decoder[T]", body: bytes) -> T:
         raise WireError("", f"not of the notation: {error}") from None
 
 
-def _require_few(places: Sequence[object]) -> None:
-    if len(places) > PLACES_MAX:
-        raise WireError("places", f"at most {PLACES_MAX}")
+def _require_few(places: Sequence[object], most: int = PLACES_MAX) -> None:
+    if len(places) > most:
+        raise WireError("places", f"at most {most}")
 
 
 class RemotePeer:

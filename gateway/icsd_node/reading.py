@@ -127,10 +127,12 @@ def contract_proof(told: dict[str, Any]) -> ContractProof:
 
 @_strict
 def operation_proof(told: dict[str, Any]) -> OperationProof:
-    digest = told["digest"]
     return OperationProof(
         state=_state(told["state"]),
-        known=None if digest is None else _hash(digest),
+        known=_hash(told["digest"]),
+        height=int(told["height"]),
+        position=int(told["position"]),
+        path=tuple(map(_hash, told["path"])),
         way=_way(told["way"]),
     )
 
@@ -159,6 +161,8 @@ def _state(told: dict[str, Any]) -> State:
         instruments=int(told["instruments"]),
         records=_hash(told["records"]),
         count=int(told["count"]),
+        operations=_hash(told["operations"]),
+        done=int(told["done"]),
         sequences=_hash(told["sequences"]),
         epochs=_hash(told["epochs"]),
     )

@@ -139,9 +139,12 @@ async def get_contract(request: web.Request) -> web.Response:
 
 
 async def get_operation(request: web.Request) -> web.Response:
-    """That a transfer, issue or redemption was done, or none of this id: by its digest."""
+    """That a transfer, issue or redemption was done, by its digest, and in which block."""
     view = request.app[NODE].replica.view
     proof = light.prove_operation(view, request.match_info["id"])
+    if proof is None:
+        detail = "no operation of this id was done so far; it may still be, so nothing proves that"
+        raise ProblemError(HTTPStatus.NOT_FOUND, "not-found", detail)
     return _json(await _proved(request, views.operation_proof(proof), proof.state, view))
 
 

@@ -103,6 +103,8 @@ def state(its: State) -> Json:
         "instruments": str(its.instruments),
         "records": its.records.hex(),
         "count": str(its.count),
+        "operations": its.operations.hex(),
+        "done": str(its.done),
         "sequences": its.sequences.hex(),
         "epochs": its.epochs.hex(),
     }
@@ -114,8 +116,14 @@ def contract_proof(proof: ContractProof) -> Json:
 
 
 def operation_proof(proof: OperationProof) -> Json:
-    known = None if proof.known is None else proof.known.hex()
-    return {"state": state(proof.state), "digest": known, "way": _way(proof.way)}
+    return {
+        "state": state(proof.state),
+        "digest": proof.known.hex(),
+        "height": str(proof.height),
+        "position": str(proof.position),
+        "path": [each.hex() for each in proof.path],
+        "way": _way(proof.way),
+    }
 
 
 def _part(part: Part) -> Json:

@@ -26,6 +26,8 @@ from ledgers.icsd.roots import (
     Roots,
     holding_leaf,
     issuance_leaf,
+    operation_leaves,
+    operation_place,
     record_leaf,
     records,
 )
@@ -36,6 +38,10 @@ from ledgers.parties import Balance
 
 INSTRUMENTS: Final = TreeName("instruments")
 RECORDS_TREE: Final = TreeName("records")
+OPERATIONS: Final = TreeName("operations")
+
+BLOCKS_MAX: Final = 16
+"""Blocks whose operations one question asks for: some megabytes where they are full."""
 
 HEAD: Final = "head"
 """The table with the place at which the book stands."""
@@ -140,6 +146,7 @@ class _Comparison:
     async def run(self) -> Compared:
         self._sequences()
         await self._records()
+        await self._operations()
         await self._instruments()
         for table, key, right in strays(self._own, self._mended):
             if (table, key) not in self._wrong:
@@ -173,9 +180,10 @@ class _Comparison:
         """The certified rows of the leaves that the other side has."""
         there = Rows(place=self._shown.place)
         wanted = [key for key, (_, theirs) in found.items() if theirs is not None]
-        for start in range(0, len(wanted), PLACES_MAX):
+        at_once = places_max(name)
+        for start in range(0, len(wanted), at_once):
             self._questions += 1
-            told = await self._peer.rows(self._height, name, wanted[start : start + PLACES_MAX])
+            told = await self._peer.rows(self._height, name, wanted[start : start + at_once])
             for table in TABLES:
                 getattr(there, table).update(getattr(told, table))
         return there
@@ -195,6 +203,21 @@ class _Comparison:
             mine = [k for k in getattr(self._own, table) if tree.key_of(record(k)) in found]
             for key in right.keys() | set(mine):
                 self._note(table, key, right.get(key))
+
+    async def _operations(self) -> None:
+        state = self._shown.state
+        found = await self._descend(OPERATIONS, state.operations, state.done)
+        if not found:
+            return
+        right = (await self._rows(OPERATIONS, found)).operations
+        _require_shown(found, operation_leaves(right))
+        mine = [
+            id
+            for id, done in self._own.operations.items()
+            if done is not None and operation_place(done) in found
+        ]
+        for id in right.keys() | set(mine):
+            self._note("operations", id, right.get(id))
 
     # --- holdings --------------------------------------------------------------------------------
 
@@ -259,6 +282,11 @@ class _Comparison:
                 yield Difference(table=table, key=key, found=found, certified=right, home=home)
 
 
+def places_max(name: TreeName) -> int:
+    """Leaves of a tree whose rows one question may ask for."""
+    return BLOCKS_MAX if name == OPERATIONS else PLACES_MAX
+
+
 def _there(row: Any) -> Any:
     """A row that says "nothing" is as none."""
     return None if row in (0, Balance()) else row
@@ -302,7 +330,8 @@ def state_of(rows: Rows) -> State:
 def _own_tree(roots: Roots, name: TreeName) -> Tree:
     if name.kind == "holders":
         return roots.holders.get(name.asset, {}).get(name.registry)
-    return roots.instruments if name.kind == "instruments" else roots.records
+    found: Tree = getattr(roots, name.kind)
+    return found
 
 
 def trees(rows: Rows) -> Roots:
@@ -312,6 +341,7 @@ def trees(rows: Rows) -> Roots:
         found.hold(asset, registry, balances)
     found.list(dict(_issuances(rows, found)))
     found.record(records(rows))
+    found.do(rows.operations)
     return found
 
 

@@ -14,6 +14,7 @@ import msgspec
 
 from htlc.contract import Htlc
 from htlc.units import AccountId, AssetId, HtlcId, LedgerId
+from ledgers import merkle
 from ledgers.icsd import tree
 from ledgers.icsd.entry import NOTHING, Certificate, Hash
 from ledgers.icsd.epoch import Epoch, RegistryId
@@ -33,8 +34,10 @@ from ledgers.icsd.roots import (
     balance_of,
     contract_record,
     homed_content,
-    operation_record,
+    operation_hash,
+    operation_place,
 )
+from ledgers.icsd.rows import Done
 from ledgers.icsd.tree import ForgedProof
 from ledgers.icsd.view import View
 from ledgers.parties import Balance
@@ -78,11 +81,14 @@ class ContractProof(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OperationProof(msgspec.Struct, frozen=True, kw_only=True):
-    """That an issue, redemption or transfer was done, or that none of this id was."""
+    """That an issue, redemption or transfer was done, and by which block."""
 
     state: State
-    known: bytes | None  # the digest of its content
-    way: tree.Proof  # from it to `state.records`
+    known: bytes  # the digest of its content
+    height: int  # of the block
+    position: int  # among what the block did, in the order of the ids
+    path: tuple[bytes, ...]  # from it to the block's leaf, bottom first (RFC 6962, 2.1.1)
+    way: tree.Proof  # from there to `state.operations`
 
 
 class EpochProof(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,10 +136,22 @@ def prove_contract(view: View, id: HtlcId) -> ContractProof:
     return ContractProof(state=view.state, contract=view.book.contracts.get(id), way=way)
 
 
-def prove_operation(view: View, id: str) -> OperationProof:
-    """Of any id, too."""
-    way = tree.prove(view.roots.records, tree.key_of(operation_record(id, None)[0]))
-    return OperationProof(state=view.state, known=view.book.operations.get(id), way=way)
+def prove_operation(view: View, id: str) -> OperationProof | None:
+    """None: nothing of this id was done so far, which is not proved. It may be the next moment."""
+    known, height = view.book.operations.get(id), view.tables.heights.get(id)
+    if known is None or height is None:
+        return None
+    done, digests = sorted(view.tables.done[height]), view.book.operations
+    hashes = [operation_hash(each, digests[each] or b"") for each in done]  # none is absent
+    position = done.index(id)
+    return OperationProof(
+        state=view.state,
+        known=known,
+        height=height,
+        position=position,
+        path=tuple(merkle.inclusion_proof(hashes, position)),
+        way=tree.prove(view.roots.operations, operation_place((known, height))),
+    )
 
 
 def prove_epochs(view: View) -> EpochProof:
@@ -145,8 +163,7 @@ def prove_epochs(view: View) -> EpochProof:
 
 def check_issue(proof: IssueProof, asset: AssetId, root: Hash) -> Issuance:
     """The instrument as the certified state `root` has it. Raises ForgedProof."""
-    if proof.state.root != root:
-        raise ForgedProof("the parts of the state are not those that were certified")
+    _check_parts(proof.state, root)
     state, key = proof.state, tree.key_of(asset)
     leaf = tree.verify(proof.way, key, state.holdings, state.instruments)
     if leaf is None or leaf.content != proof.issuance.content or proof.issuance.asset != asset:
@@ -179,16 +196,27 @@ def check_contract(proof: ContractProof, id: HtlcId, root: Hash) -> Htlc | None:
     return proof.contract
 
 
-def check_operation(proof: OperationProof, id: str, root: Hash) -> bytes | None:
-    """The digest of the operation that the certified state `root` knows under this id: it was done.
-    Raises ForgedProof."""
-    _check_record(operation_record(id, proof.known), proof.way, proof.state, root)
-    return proof.known
+def check_operation(proof: OperationProof, id: str, root: Hash) -> Done:
+    """The digest of the operation that was done under this id by the certified state `root`, and
+    the height of the block that did it. Raises ForgedProof."""
+    _check_parts(proof.state, root)
+    state, done = proof.state, (proof.known, proof.height)
+    leaf = tree.verify(proof.way, operation_place(done), state.operations, state.done)
+    hashed = operation_hash(id, proof.known)
+    if leaf is None or not merkle.verify_inclusion(
+        hashed, proof.position, leaf.sum, proof.path, leaf.content
+    ):
+        raise ForgedProof(f"the operation {id} is otherwise than it is told here")
+    return done
+
+
+def _check_parts(state: State, root: Hash) -> None:
+    if state.root != root:
+        raise ForgedProof("the parts of the state are not those that were certified")
 
 
 def _check_record(record: Record, way: tree.Proof, state: State, root: Hash) -> None:
-    if state.root != root:
-        raise ForgedProof("the parts of the state are not those that were certified")
+    _check_parts(state, root)
     name, content = record
     leaf = tree.verify(way, tree.key_of(name), state.records, state.count)
     if (None if leaf is None else leaf.content) != content:
@@ -197,8 +225,7 @@ def _check_record(record: Record, way: tree.Proof, state: State, root: Hash) -> 
 
 def check_epochs(proof: EpochProof, root: Hash) -> Epoch | None:
     """Who was decided to follow, by the certified state `root`. Raises ForgedProof."""
-    if proof.state.root != root:
-        raise ForgedProof("the parts of the state are not those that were certified")
+    _check_parts(proof.state, root)
     if epochs_hash(proof.epoch, proof.following) != proof.state.epochs:
         raise ForgedProof("these are not the members that were certified")
     return proof.following

@@ -23,10 +23,10 @@ from ledgers.icsd.roots import (
     Issuance,
     Roots,
     account_record,
+    block_place,
     contract_record,
     instrument_record,
     mandate_record,
-    operation_record,
 )
 from ledgers.icsd.rows import Place, Rows
 from ledgers.icsd.tree import Tree
@@ -46,8 +46,8 @@ Holders = Mapping[RegistryId, Tree]
 
 
 class TreeName(msgspec.Struct, frozen=True, array_like=True):
-    """One of the trees of the book: "instruments", "records", or the "holders" of an instrument at
-    a registry."""
+    """One of the trees of the book: "instruments", "records", "operations", or the "holders" of an
+    instrument at a registry."""
 
     kind: str
     asset: AssetId = AssetId("")
@@ -61,6 +61,7 @@ class Moment(msgspec.Struct, kw_only=True):
     state: State
     instruments: Tree
     records: Tree
+    operations: Tree
     before: Rows | None = None  # rows as the next block found them
     holders: dict[AssetId, Holders] = msgspec.field(default_factory=dict)  # trees, the same
 
@@ -83,6 +84,7 @@ class Past:
             state=view.state,
             instruments=roots.instruments,
             records=roots.records,
+            operations=roots.operations,
         )
 
     def note(self, block: Block) -> None:
@@ -133,7 +135,10 @@ class Past:
         """A tree as it was; an empty one if there is none of this name."""
         if name.kind == "holders":
             return self._holders_at(moment, name.asset).get(name.registry)
-        return {"instruments": moment.instruments, "records": moment.records}.get(name.kind)
+        if name.kind not in ("instruments", "records", "operations"):
+            return None
+        found: Tree = getattr(moment, name.kind)
+        return found
 
     def _holders_at(self, moment: Moment, asset: AssetId) -> Holders:
         for later in self._from(moment):
@@ -177,8 +182,11 @@ class Past:
         return found
 
     def keys(self, moment: Moment, table: str) -> list[Any]:
-        """The keys of all rows of a table that there are, or were since."""
+        """The keys of all rows of a table that there are, or were since; of operations the heights
+        of the blocks that did them, each with their ids."""
         tables = self._view.tables
+        if table == "operations":
+            return list(tables.done.items())
         now: dict[Any, Any] = getattr(tables.book, table)
         found = dict.fromkeys(now)
         for later in self._from(moment):
@@ -208,7 +216,6 @@ RECORDS: Final[Mapping[str, Callable[[Any], str]]] = {
     "instruments": lambda asset: instrument_record(asset, None)[0],
     "mandates": lambda key: mandate_record(key, None)[0],
     "contracts": lambda id: contract_record(id, None)[0],
-    "operations": lambda id: operation_record(id, None)[0],
 }
 """Of each table with records, the name of a row's record by the row's key."""
 
@@ -223,6 +230,11 @@ def named(
         there = [id for id in keys["accounts"] if tree.key_of(id) in wanted]
         found.balances.update(dict.fromkeys([(id, name.asset) for id in there]))
         return found
+    if name.kind == "operations":
+        for height, done in keys["operations"]:
+            if block_place(height) in wanted:
+                found.operations.update(dict.fromkeys(done))
+        return found
     for table, record in RECORDS.items():
         at = [key for key in keys[table] if tree.key_of(record(key)) in wanted]
         getattr(found, table).update(dict.fromkeys(at))
@@ -231,4 +243,4 @@ def named(
 
 def tables_of(name: TreeName) -> Sequence[str]:
     """The tables that `named` looks through."""
-    return ("accounts",) if name.kind == "holders" else tuple(RECORDS)
+    return {"holders": ("accounts",), "operations": ("operations",)}.get(name.kind, tuple(RECORDS))

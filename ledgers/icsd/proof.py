@@ -75,12 +75,14 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
     """The parts of a state root: `sequences` and `epochs` are hashes over small lists, the other
-    two are trees (`roots`), each with the number of its leaves."""
+    three are trees (`roots`), each with its total."""
 
     holdings: Hash  # per instrument: issuer, issued amount, and what each registry's holders have
     instruments: int
-    records: Hash  # accounts, mandates, instruments, contracts, operations done
+    records: Hash  # accounts, mandates, instruments, contracts
     count: int
+    operations: Hash  # issues, redemptions and transfers done, by block
+    done: int
     sequences: Hash  # per registry: the last bundle
     epochs: Hash  # the members, and those of the next epoch if it is decided
 
@@ -91,6 +93,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
             "instruments": str(self.instruments),
             "records": self.records.hex(),
             "count": str(self.count),
+            "operations": self.operations.hex(),
+            "done": str(self.done),
             "sequences": self.sequences.hex(),
             "epochs": self.epochs.hex(),
         }

@@ -90,7 +90,8 @@ put_contracts AS (
     SET status = excluded.status, ended_at = excluded.ended_at, key = excluded.key
 ),
 put_operations AS ( -- each is done once, and becomes final once
-    INSERT INTO operations (id, digest) SELECT id, digest FROM unnest($22::operations[])
+    INSERT INTO operations (id, digest, height)
+    SELECT id, digest, height FROM unnest($22::operations[])
 ),
 put_sequences AS (
     INSERT INTO sequences (registry, sequence, hash)
@@ -138,7 +139,7 @@ SELECT id, settlement, leg, payer, payee, asset, quantity, execution_function, e
 FROM contracts;
 
 -- name: load_operations
-SELECT id, digest FROM operations;
+SELECT id, digest, height FROM operations;
 
 -- name: load_sequences
 SELECT registry, sequence, hash FROM sequences;

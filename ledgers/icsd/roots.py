@@ -10,12 +10,21 @@ Above, one tree over the instruments, whose content is the digest of an `Issuanc
 how much, and root and total of each registry's tree beside its omnibus account. So a few hashes
 show that an issue is whole, and some 20 more that somebody holds a part of it.
 
-Records: one tree over everything else of the book, key SHA-256 of `kind:name`, content a digest,
-sum 1. A snapshot of the book from anybody can be checked against the two roots.
+Records: one tree over what else there is in the book, key SHA-256 of `kind:name`, content a digest,
+sum 1.
+
+Operations done: only ever added, so they stand in the order of the blocks, and what is new costs
+the same whatever there was before. One tree over the blocks that did any:
+
+    key      bit length of the height in 1 byte, the height from its first bit on, zero bytes
+    sum      how many it did
+    content  root of the Merkle tree (RFC 6962) over digest and id of each, in the order of the ids
+
+A snapshot of the book from anybody can be checked against the three roots.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import starmap
 from typing import Final
@@ -25,10 +34,11 @@ import msgspec
 from htlc.canonical import canonical, digest
 from htlc.contract import Htlc
 from htlc.units import AccountId, AssetId
+from ledgers import merkle
 from ledgers.icsd import tree
 from ledgers.icsd.entry import Hash
 from ledgers.icsd.epoch import RegistryId
-from ledgers.icsd.rows import Rows
+from ledgers.icsd.rows import Done, Rows
 from ledgers.icsd.tree import Leaf, Tree
 from ledgers.instruments import Instrument
 from ledgers.parties import Account, Balance, Mandate
@@ -138,10 +148,6 @@ def contract_record(id: str, contract: Htlc | None) -> "Record":
     return f"contract:{id}", None if contract is None else digest(htlc_json(contract))
 
 
-def operation_record(id: str, known: bytes | None) -> "Record":
-    return f"operation:{id}", None if known is None else hashlib.sha256(known).digest()
-
-
 Holding = tuple[AccountId, Balance | None]
 
 Record = tuple[str, bytes | None]
@@ -159,13 +165,55 @@ def records(rows: Rows) -> Iterable[Record]:
         yield mandate_record(key, mandate)
     for contract_id, contract in rows.contracts.items():
         yield contract_record(contract_id, contract)
-    for operation_id, known in rows.operations.items():
-        yield operation_record(operation_id, known)
 
 
 def _text_digest(record: Instrument | Mandate) -> bytes:
     fields = {name: str(value) for name, value in msgspec.structs.asdict(record).items()}
     return hashlib.sha256(canonical(fields)).digest()
+
+
+# --- operations done -----------------------------------------------------------------------------
+
+HEIGHT_BITS_MAX: Final = 63
+"""Of a height, as the database holds it."""
+
+DIGEST_BYTES: Final = 32
+"""Of the digest of an operation (`ledgers.wire.operation_digest`)."""
+
+NOWHERE: Final = b"\xff" * 32
+"""No height has this place: operations that are impossible stand there, so that they are found."""
+
+
+def block_place(height: int) -> bytes:
+    """The place of what the block at a height has done. The bit length comes first, so that the
+    leading zeros of a number of fixed length are no empty levels, to be hashed by every block."""
+    bits = height.bit_length()
+    return (bits << 248 | height << 248 - bits).to_bytes(32, "big")
+
+
+def operation_place(done: Done) -> bytes:
+    """The place of the block that did an operation, as a row says it."""
+    digest, height = done
+    is_possible = len(digest) == DIGEST_BYTES and 0 < height < 1 << HEIGHT_BITS_MAX
+    return block_place(height) if is_possible else NOWHERE
+
+
+def operation_hash(id: str, digest: bytes) -> bytes:
+    """The leaf of an operation in the tree of its block."""
+    return merkle.leaf_hash(digest + id.encode())
+
+
+def operation_leaves(operations: Mapping[str, Done | None]) -> dict[bytes, Leaf]:
+    """By their keys, the leaves of the blocks that did these operations: all of each block."""
+    blocks: dict[bytes, list[bytes]] = {}
+    for id in sorted(operations):
+        if (done := operations[id]) is not None:
+            blocks.setdefault(operation_place(done), []).append(done[0] + id.encode())
+    return {key: _block_leaf(key, done) for key, done in blocks.items()}
+
+
+def _block_leaf(key: bytes, done: Sequence[bytes]) -> Leaf:
+    return tree.leaf(key, len(done), merkle.root(merkle.leaf_hashes(done)))
 
 
 # --- the trees -----------------------------------------------------------------------------------
@@ -178,6 +226,7 @@ class Roots:
         self.holders: dict[AssetId, dict[RegistryId, Tree]] = {}
         self.instruments: Tree = None
         self.records: Tree = None
+        self.operations: Tree = None
 
     def hold(
         self,
@@ -204,6 +253,14 @@ class Roots:
 
     def record(self, records: Iterable[Record]) -> None:
         self.records = tree.update(self.records, dict(starmap(record_leaf, records)))
+
+    def do(self, operations: Mapping[str, Done | None]) -> None:
+        """Enter the operations of whole blocks."""
+        self.operations = tree.update(self.operations, operation_leaves(operations))
+
+    def undo(self, height: int) -> None:
+        """Take out what the last block did."""
+        self.operations = tree.update(self.operations, {block_place(height): None})
 
     def issuance(
         self,

@@ -37,6 +37,10 @@ class Homed(msgspec.Struct, frozen=True, kw_only=True):
     home: RegistryId
 
 
+Done = tuple[bytes, int]
+"""The digest of an operation that was done, and the height of the block that did it."""
+
+
 class Rows(msgspec.Struct, frozen=True, kw_only=True):
     """Some rows of the book, as they are (or were) at `place`."""
 
@@ -47,7 +51,7 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
     balances: dict[tuple[AccountId, AssetId], Balance | None] = msgspec.field(default_factory=dict)
     omnibus: dict[tuple[AssetId, RegistryId], int] = msgspec.field(default_factory=dict)
     contracts: dict[HtlcId, Htlc | None] = msgspec.field(default_factory=dict)
-    operations: dict[str, bytes | None] = msgspec.field(default_factory=dict)
+    operations: dict[str, Done | None] = msgspec.field(default_factory=dict)
     sequences: dict[RegistryId, tuple[int, Hash]] = msgspec.field(default_factory=dict)
 
 
@@ -57,6 +61,8 @@ class Tables:
     def __init__(self, book: Book) -> None:
         self.book = book
         self.homes: dict[AccountId, RegistryId] = {}
+        self.heights: dict[str, int] = {}  # of the blocks that did the operations of the book
+        self.done: dict[int, list[str]] = {}  # the same by height; all of a block or none
         self.omnibus: dict[AssetId, dict[RegistryId, int]] = {}
         self.sequences: dict[RegistryId, tuple[int, Hash]] = {}
 
@@ -68,9 +74,15 @@ class Tables:
         """Sequence and hash of the last bundle of a registry."""
         return self.sequences.get(registry, (0, NOTHING))
 
+    def did(self, height: int, operations: Iterable[str]) -> None:
+        """The block at this height has done these operations."""
+        if done := list(operations):
+            self.done[height] = done
+            self.heights.update(dict.fromkeys(done, height))
+
     def now(self, known: Rows, place: Place) -> Rows:
         """The same rows as `known` has, as they are now."""
-        book = self.book
+        book, digests, heights = self.book, self.book.operations, self.heights
         return Rows(
             place=place,
             accounts={id: self.homed(id) for id in known.accounts},
@@ -82,7 +94,10 @@ class Tables:
                 for asset, registry in known.omnibus
             },
             contracts={id: book.contracts.get(id) for id in known.contracts},
-            operations={id: book.operations.get(id) for id in known.operations},
+            operations={
+                id: None if (digest := digests.get(id)) is None else (digest, heights.get(id, 0))
+                for id in known.operations
+            },
             sequences={registry: self.last(registry) for registry in known.sequences},
         )
 
@@ -112,11 +127,20 @@ class Tables:
         _set_all(book.mandates, rows.mandates)
         _set_all(book.balances, rows.balances)
         _set_all(book.contracts, rows.contracts)
-        _set_all(book.operations, rows.operations)
+        for operation_id, done in rows.operations.items():
+            self._put_operation(operation_id, done)
         for (asset, registry), quantity in rows.omnibus.items():
             _set(self.omnibus.setdefault(asset, {}), registry, quantity or None)
         for registry, last in rows.sequences.items():
             _set(self.sequences, registry, last if last[0] else None)
+
+    def _put_operation(self, id: str, done: Done | None) -> None:
+        if done is not None:
+            self.book.operations[id], self.heights[id] = done
+            self.done.setdefault(done[1], []).append(id)
+        elif id in self.heights:  # its block is undone, with all that it did
+            del self.book.operations[id]
+            self.done.pop(self.heights.pop(id), None)
 
 
 K = TypeVar("K")
@@ -154,7 +178,7 @@ class Touched:
             id = htlc.terms.id
             before.contracts.setdefault(id, book.contracts.get(id))
         else:
-            before.operations.setdefault(effect.id, book.operations.get(effect.id))
+            before.operations[effect.id] = None  # once, so it was not there
         for registry in registries:
             held = self._tables.omnibus.get(asset, {}).get(registry, 0)
             before.omnibus.setdefault((asset, registry), held)

@@ -93,7 +93,7 @@ def book_values(changed: Rows) -> list[Values]:
         [(*key, b.available, b.locked) for key, b in changed.balances.items() if b is not None],
         [(*key, quantity) for key, quantity in changed.omnibus.items()],
         [rows.contract_values(htlc) for htlc in _there(changed.contracts)],
-        [(id, digest) for id, digest in changed.operations.items() if digest is not None],
+        [(id, *done) for id, done in changed.operations.items() if done is not None],
         [(name, *last) for name, last in changed.sequences.items()],
     ]
 
@@ -149,6 +149,6 @@ def book(place: Place, found: Mapping[str, Iterable[rows.Row]]) -> Rows:
             for row in found["omnibus"]
         },
         contracts={HtlcId(str(row["id"])): rows.htlc(row) for row in found["contracts"]},
-        operations={row["id"]: row["digest"] for row in found["operations"]},
+        operations={row["id"]: (row["digest"], row["height"]) for row in found["operations"]},
         sequences={row["registry"]: (row["sequence"], row["hash"]) for row in found["sequences"]},
     )

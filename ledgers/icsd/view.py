@@ -125,6 +125,7 @@ class View:
         self.epoch, self.following = work.epoch, work.following
         header = self._header(messages, cut)
         self.height, self.head, self.at = cut.height, header.hash, cut.at
+        self.tables.did(self.height, work.touched.before.operations)
         changes = self.tables.now(work.touched.before, self.place)
         issuances = self._replant(changes)
         # What a block has done leaves every issue whole, or it was done wrong.
@@ -166,6 +167,7 @@ class View:
         """Back to before the last block: it was never final, and its epoch is lost."""
         assert block.header.hash == self.head, "the last block is undone first"
         self._put(block.before)
+        self.roots.undo(block.header.height)
 
     def begin(self, epoch: Epoch) -> None:
         """The next block is the first of an epoch that a quorum has begun (`recovery`)."""
@@ -193,6 +195,7 @@ class View:
         issuances = {asset: self.issuance(asset) for asset in assets}
         self.roots.list(issuances)
         self.roots.record(roots.records(rows))
+        self.roots.do(rows.operations)
         return issuances.values()
 
     def _hold(self, rows: Rows) -> None:
@@ -223,12 +226,14 @@ def committed(
     following: Epoch | None,
 ) -> State:
     """The parts of a state root."""
-    instruments, records = roots.instruments, roots.records
+    instruments, records, operations = roots.instruments, roots.records, roots.operations
     return State(
         holdings=Hash(tree.root(instruments)),
         instruments=tree.total(instruments),
         records=Hash(tree.root(records)),
         count=tree.total(records),
+        operations=Hash(tree.root(operations)),
+        done=tree.total(operations),
         sequences=sequences_hash(sequences),
         epochs=epochs_hash(epoch, following),
     )

@@ -372,7 +372,7 @@ async def test_a_mailbox_that_ends_before_its_head(copy: Copy) -> None:
         ),
         (
             "registry",
-            "INSERT INTO operations VALUES ('never-posted', 'x')",
+            "INSERT INTO operations (id, digest) VALUES ('never-posted', 'x')",
             Check.OPERATION,
             "never-posted: expected a posting",
         ),

@@ -11,7 +11,7 @@ from htlc.units import SECOND, AccountId, Duration, Instant
 from ledgers.icsd import tree
 from ledgers.icsd.block import Block, carried
 from ledgers.icsd.client import LightClient
-from ledgers.icsd.compare import Compared, Shown, compare
+from ledgers.icsd.compare import BLOCKS_MAX, OPERATIONS, Compared, Shown, compare
 from ledgers.icsd.descent import Descent, TooDifferent
 from ledgers.icsd.epoch import RegistryId
 from ledgers.icsd.light import Certified
@@ -145,6 +145,12 @@ def _name(rows: Rows) -> None:
     rows.instruments[ISIN] = replace(instrument, name="Junk")
 
 
+def _done(rows: Rows, height: int | None = None, more: bytes = b"") -> None:
+    done = rows.operations["m-1"]
+    assert done is not None
+    rows.operations["m-1"] = done[0] + more, done[1] if height is None else height
+
+
 DAMAGES: dict[str, tuple[Callable[[Rows], Any], set[str]]] = {
     "a holding": (lambda r: _balance(r, Balance(1, 2)), {"balances"}),
     "an impossible one": (lambda r: _balance(r, Balance(-1)), {"balances"}),
@@ -159,7 +165,16 @@ DAMAGES: dict[str, tuple[Callable[[Rows], Any], set[str]]] = {
     "an account is gone": (lambda r: r.accounts.pop(KZ_1), {"accounts"}),
     "an instrument": (_name, {"instruments"}),
     "an instrument is gone": (lambda r: r.instruments.pop(ISIN), {"instruments"}),
-    "an operation": (lambda r: r.operations.update({"m-1": b"\1" * 32}), {"operations"}),
+    "an operation": (lambda r: r.operations.update({"m-1": (b"\1" * 32, 5)}), {"operations"}),
+    "its block": (lambda r: _done(r, height=4), {"operations"}),
+    "an impossible block": (lambda r: _done(r, height=-1), {"operations"}),
+    "its length": (lambda r: _done(r, more=b"x"), {"operations"}),
+    "an operation is gone": (lambda r: r.operations.pop("m-1"), {"operations"}),
+    "one that was not done": (
+        lambda r: r.operations.update({"x": (b"\1" * 32, 5)}),
+        {"operations"},
+    ),
+    "at no height": (lambda r: r.operations.update({"x": (b"\1" * 32, 1 << 62)}), {"operations"}),
     "a sequence": (lambda r: r.sequences.update({"KZ": (99, b"\1" * 32)}), {"sequences"}),  # type: ignore[dict-item]
     "the members": (lambda r: r, {"head"}),
 }
@@ -183,6 +198,34 @@ async def test_what_was_altered_is_found_with_what_is_right_and_nothing_else(
         assert one.certified == getattr(right, one.table).get(one.key)
     if what == "a holding":
         assert (one.home, one.found) == ("KZ", Balance(1, 2))
+
+
+class Patient(Peer):
+    """Notes how many leaves it is asked for the rows of at once."""
+
+    def __init__(self, chain: Watched) -> None:
+        super().__init__(chain)
+        self.asked: list[int] = []
+
+    async def rows(self, height: int, name: TreeName, places: Sequence[bytes]) -> Rows:
+        if name == OPERATIONS:
+            self.asked.append(len(places))
+        return await super().rows(height, name, places)
+
+
+async def test_the_operations_of_many_blocks_are_asked_for_some_blocks_at_a_time() -> None:
+    chain = Watched()
+    furnished(chain)
+    for block in range(BLOCKS_MAX):
+        chain.done("KZ", *(moved("kz-1", "uz-1", 1, f"{block}-{n}") for n in range(3)))
+    rows, height = chain.view.tables.everything(chain.view.place), chain.view.height
+    chain.block()
+    done = dict(rows.operations)
+    rows.operations.clear()
+    peer = Patient(chain)
+    found = await compared(peer, rows, height)
+    assert found.certified.operations == done and len(found.differences) == len(done)
+    assert peer.asked == [BLOCKS_MAX, 2]  # those that furnished it have done some, too
 
 
 def _descended(size: int, wrong: int) -> tuple[int, set[bytes], set[bytes]]:
@@ -262,6 +305,8 @@ class Liar(Peer):
             return Rows(place=told.place)
         if self.lie == "other rows" and name.kind == "holders":
             told.balances.update(dict.fromkeys(told.balances, Balance(9)))
+        if self.lie == "other operations":
+            told.operations.update(dict.fromkeys(told.operations, (b"\2" * 32, told.place.height)))
         return told
 
 
@@ -269,13 +314,14 @@ class Liar(Peer):
     "lie",
     [
         *("state", "height", "sequences", "members", "time", "unsigned", "fewer", "nothing there"),
-        *("other sums", "issued", "no rows", "other rows"),
+        *("other sums", "issued", "no rows", "other rows", "other operations"),
     ],
 )
 async def test_a_peer_that_lies_is_caught(world: tuple[Peer, Rows, int], lie: str) -> None:
     peer, rows, height = world
     _balance(rows, Balance(1))
     _owner(rows)
+    rows.operations.clear()
     liar = Liar(peer.chain)
     liar.lie = lie
     with pytest.raises(ForgedProof):

@@ -13,8 +13,10 @@ from ledgers.icsd.light import (
     check_final,
     check_holding,
     check_issue,
+    check_operation,
     prove_holding,
     prove_issue,
+    prove_operation,
 )
 from ledgers.icsd.roots import Part
 from ledgers.icsd.tree import ForgedProof
@@ -141,6 +143,41 @@ def test_a_different_issue_is_found_out(chain: Chain) -> None:
     forged = replace(made, issuance=replace(made.issuance, parts=parts, issued=1_001))
     with pytest.raises(ForgedProof, match="stands otherwise"):
         check_issue(forged, ISIN, root(chain))
+
+
+def test_an_operation_is_proved_with_its_block(chain: Chain) -> None:
+    for id in ("m-1", "m-2"):
+        made = prove_operation(chain.view, id)
+        assert made is not None
+        height = chain.view.height - 1
+        assert check_operation(made, id, root(chain)) == (chain.view.book.operations[id], height)
+
+
+def test_an_operation_that_was_not_done_is_not_proved(chain: Chain) -> None:
+    assert prove_operation(chain.view, "m-3") is None
+    chain.view.undo(chain.blocks.pop())
+    chain.view.undo(chain.blocks.pop())
+    assert prove_operation(chain.view, "m-1") is None
+
+
+@pytest.mark.parametrize(
+    ("id", "forge"),
+    [
+        ("m-2", {}),
+        ("m-1", {"known": bytes(32)}),
+        ("m-1", {"known": b""}),
+        ("m-1", {"position": 1}),
+        ("m-1", {"path": ()}),
+        ("m-1", {"height": 1}),
+        ("m-1", {"height": -1}),
+        ("m-1", {"height": 1 << 40}),
+    ],
+)
+def test_another_operation_is_found_out(chain: Chain, id: str, forge: dict[str, object]) -> None:
+    made = prove_operation(chain.view, "m-1")
+    assert made is not None
+    with pytest.raises(ForgedProof):
+        check_operation(replace(made, **forge), id, root(chain))
 
 
 def test_a_chain_is_followed_to_its_head(chain: Chain) -> None:

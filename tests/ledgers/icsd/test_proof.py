@@ -145,7 +145,16 @@ def test_a_block_is_final_with_the_child_that_carries_its_certificate() -> None:
 
 
 def test_every_part_of_a_header_and_a_state_is_in_its_hash() -> None:
-    state = State(holdings=ONE, instruments=1, records=ONE, count=1, sequences=ONE, epochs=ONE)
+    state = State(
+        holdings=ONE,
+        instruments=1,
+        records=ONE,
+        count=1,
+        operations=ONE,
+        done=1,
+        sequences=ONE,
+        epochs=ONE,
+    )
     changes: dict[str, object] = {"network": "x", "previous": TWO, "operations": ONE}
     changes |= {name: 9 for name in ("epoch", "height", "count", "at")} | {"certificate": ONE}
     assert changes.keys() == set(HEADER.__struct_fields__)

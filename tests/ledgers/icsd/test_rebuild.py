@@ -75,6 +75,8 @@ def identity(registry: Registry, clock: ManualClock) -> Identity:
     return Identity(registry=registry.name, key=KEYS[registry.name], clock=clock)
 
 
+ONE_OPERATION = "WHERE id = (SELECT min(id) FROM operations)"
+
 # --- repair --------------------------------------------------------------------------------------
 
 
@@ -86,6 +88,11 @@ def identity(registry: Registry, clock: ManualClock) -> Identity:
         ("DELETE FROM contracts WHERE status = 'EXECUTED'", "contracts"),
         ("UPDATE accounts SET owner = 'mallory' WHERE id = 'alice-1'", "accounts"),
         ("DELETE FROM mandates WHERE account = 'alice-1'", "mandates"),
+        ("INSERT INTO operations VALUES ('invented', sha256('x'), 3)", "operations"),
+        (f"DELETE FROM operations {ONE_OPERATION}", "operations"),
+        (f"UPDATE operations SET height = -height {ONE_OPERATION}", "operations"),
+        (f"UPDATE operations SET height = height + 1 {ONE_OPERATION}", "operations"),
+        (f"UPDATE operations SET digest = sha256(digest) {ONE_OPERATION}", "operations"),
     ],
 )
 async def test_altered_rows_are_found_named_and_mended(

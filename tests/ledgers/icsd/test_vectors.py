@@ -92,9 +92,8 @@ def verify_signatures(network: Any, block: Any) -> bytes:
 # --- proofs --------------------------------------------------------------------------------------
 
 
-def climbed(way: Any, name: str) -> tuple[bytes, int, bytes | None]:
-    """Root and total that a way leads to, and the content at its end if that is the name's."""
-    key = sha256(name.encode())
+def climbed(way: Any, key: bytes) -> tuple[bytes, int, bytes | None]:
+    """Root and total that a way leads to, and the content at its end if that is the key's."""
     end, node, total = way.get("end"), bytes(32), 0
     if end is not None:
         total = int(end["sum"])
@@ -116,33 +115,71 @@ def held(proof: Any, state_root: str) -> tuple[int, int]:
     """What the account has, available and locked. Raises unless the proof leads to the state."""
     state, issuance = proof["issue"]["state"], proof["issue"]["issuance"]
     assert sha256(b"lockstep-icsd-state-v1\x00", canonical(state)).hex() == state_root
-    root, count, content = climbed(proof["issue"]["way"], issuance["asset"])
+    root, count, content = climbed(proof["issue"]["way"], sha256(issuance["asset"].encode()))
     assert (root.hex(), str(count)) == (state["holdings"], state["instruments"])
     parts = [
         [p["registry"], p["root"], p["held"], p.get("omnibus", "0")] for p in issuance["parts"]
     ]
     assert content == sha256(canonical(issuance | {"parts": parts}))
     assert int(issuance["issued"]) == sum(int(part[2]) for part in parts)
-    root, count, content = climbed(proof["home"], f"account:{proof['account']}")
+    root, count, content = climbed(proof["home"], sha256(f"account:{proof['account']}".encode()))
     assert (root.hex(), str(count)) == (state["records"], state["count"])
     assert content == sha256(canonical({"home": proof["registry"], "account": proof["content"]}))
     part = next(p for p in parts if p[0] == proof["registry"])
-    root, total, content = climbed(proof["way"], proof["account"])
+    root, total, content = climbed(proof["way"], sha256(proof["account"].encode()))
     assert (root.hex(), str(total)) == (part[1], part[2])
     if content is None:
         return 0, 0
     return int.from_bytes(content[:8], "big"), int.from_bytes(content[8:], "big")
 
 
+def was_done(proof: Any, id: str, state_root: str) -> int:
+    """The height of the block that did it. Raises unless the proof leads to the state."""
+    state, height = proof["state"], int(proof["height"])
+    assert sha256(b"lockstep-icsd-state-v1\x00", canonical(state)).hex() == state_root
+    bits = bin(height)[2:]
+    key = int(f"{len(bits):08b}{bits:0<248}", 2).to_bytes(32, "big")
+    root, count, content = climbed(proof["way"], key)
+    assert (root.hex(), str(count)) == (state["operations"], state["done"])
+    node = sha256(b"\x00", bytes.fromhex(proof["digest"]), id.encode())
+    size, position = int(proof["way"]["end"]["sum"]), int(proof["position"])
+    assert content == audited(node, position, size, [bytes.fromhex(n) for n in proof["path"]])
+    return height
+
+
+def audited(node: bytes, position: int, size: int, path: list[bytes]) -> bytes:
+    """The root that an audit path leads to (RFC 6962, 2.1.1), from its top down."""
+    if size == 1:
+        assert not path
+        return node
+    split = 1
+    while 2 * split < size:
+        split *= 2
+    if position < split:
+        return sha256(b"\x01", audited(node, position, split, path[:-1]), path[-1])
+    return sha256(b"\x01", path[-1], audited(node, position - split, size - split, path[:-1]))
+
+
 def test_the_blocks_are_one_chain_that_a_quorum_signed() -> None:
     verify(VECTORS)
-    assert VECTORS["blocks"][-1]["answers"][0]["refusal"] == "NOT_AUTHORISED"
-    assert VECTORS["blocks"][-1]["ignored"] == [["1", "wrong-sequence"]]
+    assert VECTORS["blocks"][-2]["answers"][0]["refusal"] == "NOT_AUTHORISED"
+    assert VECTORS["blocks"][-2]["ignored"] == [["1", "wrong-sequence"]]
 
 
 def test_the_holdings_are_proved() -> None:
     state = VECTORS["blocks"][-1]["statement"]["state"]
-    assert [held(proof, state) for proof in VECTORS["proofs"]] == [(400, 0), (0, 0)]
+    assert [held(proof, state) for proof in VECTORS["proofs"]] == [(415, 0), (0, 0)]
+
+
+def test_the_operations_are_proved() -> None:
+    height, state = len(VECTORS["blocks"]), VECTORS["blocks"][-1]["statement"]["state"]
+    proofs = VECTORS["operations"]
+    assert {id: was_done(proof, id, state) for id, proof in proofs.items()} == {
+        "more-2": height,
+        "more-5": height,
+    }
+    with pytest.raises(AssertionError):
+        was_done(proofs["more-2"], "more-5", state)
 
 
 @pytest.mark.parametrize("place", ["messages", "answers", "hash", "signatures"])

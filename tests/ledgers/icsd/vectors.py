@@ -1,8 +1,8 @@
 """Makes the published vectors of the registry network: `python -m tests.ledgers.icsd.vectors`.
 
-Blocks as a node archives them, what was answered, the parts of each state, and two proofs, in the
-notation in which a node tells them over HTTP. The keys are SHA-256 of the registries' names;
-nothing else must ever use them.
+Blocks as a node archives them, what was answered, the parts of each state, and proofs of two
+holdings and of two operations, in the notation in which a node tells them over HTTP. The keys are
+SHA-256 of the registries' names; nothing else must ever use them.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from gateway.icsd_node import views
 from htlc.units import AccountId
 from ledgers.icsd.block import Block
 from ledgers.icsd.entry import Certificate, Statement
-from ledgers.icsd.light import prove_holding
+from ledgers.icsd.light import prove_holding, prove_operation
 from ledgers.icsd.proof import result_bytes
 from tests.ledgers.icsd.network import (
     FOUR,
@@ -35,9 +35,11 @@ def vectors() -> dict[str, Any]:
     theft = chain.pens[KZ].bundle(moved("uz-1", "kz-1", 1, "theft"))
     stale = chain.pens[KZ].bundle(moved("kz-1", "uz-1", 1, "stale"), sequence=1)
     chain.block(theft, stale)
+    chain.done(KZ, *(moved("kz-1", "uz-1", n, f"more-{n}") for n in range(1, 6)))
     epoch = chain.view.epoch
     proofs = [prove_holding(chain.view, AccountId(name), ISIN) for name in ("uz-1", "uz-2")]
-    assert None not in proofs
+    done = {id: prove_operation(chain.view, id) for id in ("more-2", "more-5")}
+    assert None not in (*proofs, *done.values())
     return {
         "network": NETWORK,
         "epoch": {
@@ -47,6 +49,9 @@ def vectors() -> dict[str, Any]:
         },
         "blocks": [_block(block) for block in chain.blocks],
         "proofs": [views.holding_proof(proof) for proof in proofs if proof is not None],
+        "operations": {
+            id: views.operation_proof(proof) for id, proof in done.items() if proof is not None
+        },
     }
 
 
