@@ -7,6 +7,8 @@ from typing import Final, TypeAlias
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
+from ledgers import arrays
+
 Record: TypeAlias = asyncpg.Record
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
@@ -53,6 +55,7 @@ def octets(items: Sequence[bytes | None]) -> str:
 @contextlib.asynccontextmanager
 async def open_pool(dsn: str, replica: str) -> AsyncIterator[Pool]:
     """Connections of one replica."""
+    arrays.quicken()
     pool = await asyncpg.create_pool(
         dsn,
         min_size=2,

@@ -30,7 +30,7 @@ from typing import Any, Final
 import asyncpg
 
 from htlc.units import AccountId, HtlcId, Instant
-from ledgers import store
+from ledgers import arrays, store
 from ledgers.administration import Act
 from ledgers.batch import Reply, Request, Statistics, Writer
 from ledgers.block import Block, Proof, Seal
@@ -80,6 +80,7 @@ SERVER_SETTINGS: Final = {
 
 async def open_pool(dsn: str, *, connections: int = 4) -> "asyncpg.Pool[asyncpg.Record]":
     """A pool for one ledger: one connection writes, the others read."""
+    arrays.quicken()
     return await asyncpg.create_pool(
         dsn,
         min_size=1,

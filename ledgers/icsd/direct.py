@@ -1,10 +1,13 @@
-"""The log's client library, with what it reads passed on at once.
+"""The log's client library, with what it reads passed on at once, and what it sends sent at once.
 
 The library gives each subscription a queue and a task of its own, through which every message goes;
 a registry hears eight messages a block, and its process does nothing that such a queue could wait
-for. So `Direct` calls whoever listens from where the message is read. It replaces one method of the
-library that is not public: its version is pinned (`pyproject.toml`), and the tests of the log would
-fail with another.
+for. So `Direct` calls whoever listens from where the message is read. What is sent the library
+leaves to another task, which comes after everything else that is ready: a cut or a vote, for which
+the whole network waits, then lies there while this process encodes a block for its database.
+
+Two methods of the library are replaced that are not public: its version is pinned
+(`pyproject.toml`), and the tests of the log would fail with another.
 """
 
 from collections.abc import Callable, Mapping
@@ -53,6 +56,14 @@ class Direct(Client):
         if subscription is not None:
             told = headers_of(headers) if headers else NOTHING
             self._hears[subscription.subject](Sent(subject.decode(errors="replace"), data, told))
+
+    async def _flush_pending(self, force_flush: bool = False) -> None:  # noqa: ARG002  # as it is called
+        """To the socket, or to the transport's buffer if that is full: bounded by what is under way
+        on a link, which is given up within seconds if nothing of it arrives."""
+        transport = self._transport
+        if self.is_connected and transport is not None and self._pending:
+            unsent, self._pending, self._pending_data_size = self._pending, [], 0
+            transport.writelines(unsent)
 
 
 def headers_of(raw: bytes) -> dict[str, str]:

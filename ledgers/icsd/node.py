@@ -231,6 +231,7 @@ class Node:
             while step := self._step():
                 await self._store.write(step)
                 self._done(step)
+                await asyncio.sleep(0)  # a vote, a bundle, a cut leave before the next is encoded
 
     def _take(self) -> None:
         """Apply what has come, for a while."""

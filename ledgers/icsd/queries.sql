@@ -89,10 +89,9 @@ put_contracts AS (
     ON CONFLICT (id) DO UPDATE
     SET status = excluded.status, ended_at = excluded.ended_at, key = excluded.key
 ),
-put_operations AS (
+put_operations AS ( -- each is done once, and becomes final once
     INSERT INTO operations (id, digest, height)
     SELECT id, digest, height FROM unnest($22::operations[])
-    ON CONFLICT (id) DO NOTHING
 ),
 put_sequences AS (
     INSERT INTO sequences (registry, sequence, hash)

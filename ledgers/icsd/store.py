@@ -234,6 +234,7 @@ class Store:
                 equal = " AND ".join(f"{c}::text = ${n}" for n, c in enumerate(columns, 1))
                 one = key if isinstance(key, tuple) else (key,)
                 await connection.execute(f"DELETE FROM {table} WHERE {equal}", *one)  # noqa: S608
+            await connection.execute("DELETE FROM operations")  # a step writes new ones only
             await connection.execute(QUERIES["write_step"], *values)
 
     async def unfinal(self, final: int) -> list[tuple[Archived, int]]:

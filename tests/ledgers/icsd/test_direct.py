@@ -1,6 +1,40 @@
-"""What is read of the headers that a server of the log sends."""
+"""When what is sent to the log leaves, and what is read of the headers that its server sends."""
 
-from ledgers.icsd.direct import STATUS, headers_of
+import asyncio
+import socket
+
+from ledgers.icsd.direct import STATUS, Direct, headers_of
+
+GREETING = b'INFO {"server_id":"A","version":"2.10.0","max_payload":1048576,"headers":true}\r\n'
+PATIENCE_SECONDS = 5.0
+
+
+async def _connected(client: Direct, listening: socket.socket) -> socket.socket:
+    """The server's end of the connection."""
+    port = listening.getsockname()[1]
+    connecting = asyncio.create_task(
+        client.connect(servers=[f"nats://127.0.0.1:{port}"], allow_reconnect=False)
+    )
+    peer, _ = await asyncio.to_thread(listening.accept)
+    peer.settimeout(PATIENCE_SECONDS)
+    peer.sendall(GREETING)
+    said = b""
+    while b"PING" not in said:
+        said += await asyncio.to_thread(peer.recv, 1000)
+    peer.sendall(b"PONG\r\n")
+    await connecting
+    return peer
+
+
+async def test_what_is_sent_is_on_its_way_before_anything_else_is_done() -> None:
+    client = Direct()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(PATIENCE_SECONDS)
+        with await _connected(client, listening) as peer:
+            for number in range(3):
+                await client.publish("vote.A", b"%d" % number)
+                assert peer.recv(1000) == b"PUB vote.A  1\r\n%d\r\n" % number
+            await client.close()
 
 
 def test_headers_are_read_as_they_stand_and_the_last_of_a_name_counts() -> None:
