@@ -1,6 +1,7 @@
 """A queue that is emptied in batches: order, limit, several takers, and when it waits for more."""
 
 import asyncio
+from typing import ClassVar
 
 import pytest
 
@@ -55,18 +56,18 @@ async def test_a_taker_that_goes_takes_nothing_with_it() -> None:
 @pytest.fixture
 def moments(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The moments that were waited for more; they pass at once."""
-    waited: list[float] = []
 
     class Time:
         Event = asyncio.Event
+        waited: ClassVar[list[float]] = []
 
-        @staticmethod
-        async def sleep(seconds: float) -> None:
-            waited.append(seconds)
+        @classmethod
+        async def sleep(cls, seconds: float) -> None:
+            cls.waited.append(seconds)
             await asyncio.sleep(0)
 
     monkeypatch.setattr(gathering, "asyncio", Time)
-    return waited
+    return Time.waited
 
 
 async def test_an_idle_system_waits_for_nothing(moments: list[float]) -> None:
@@ -77,23 +78,45 @@ async def test_an_idle_system_waits_for_nothing(moments: list[float]) -> None:
     assert moments == []
 
 
-async def test_after_a_large_batch_one_moment_is_waited_for_more(moments: list[float]) -> None:
+async def after_a_large_batch() -> Gathering[int]:
     queue: Gathering[int] = Gathering()
     for n in range(MANY):
         queue.put(n)
     assert len(await queue.take(100)) == MANY
+    return queue
+
+
+async def test_after_a_large_batch_one_moment_is_waited_for_more(moments: list[float]) -> None:
+    queue = await after_a_large_batch()
     assert moments == [], "the first one cannot know"
-
     queue.put(1)
-    next_one = asyncio.create_task(queue.take(100))
-    await asyncio.sleep(0)
-    queue.put(2)
-    assert await next_one == [1, 2]
+    assert await queue.take(100) == [1]
     assert moments == [gathering.GATHER_SECONDS]
-
-    queue.put(3)
-    assert await queue.take(100) == [3], "that batch was small: nobody else is on the way"
+    queue.put(2)
+    assert await queue.take(100) == [2], "that batch was small: nobody else is on the way"
     assert len(moments) == 1
+
+
+async def test_as_long_as_more_comes_it_waits_up_to_a_limit(
+    moments: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = await after_a_large_batch()
+    arriving = [*[5] * 3, 1]
+
+    class Busy(list[float]):
+        def append(self, seconds: float) -> None:
+            super().append(seconds)
+            for _ in range(arriving.pop(0) if arriving else 0):
+                queue.put(1)
+
+    monkeypatch.setattr(gathering.asyncio, "waited", Busy())
+    queue.put(1)
+    assert len(await queue.take(100)) == 17, "one more of 16 is not worth another moment"
+    assert not arriving
+
+    arriving = [200] * 100
+    queue.put(1)
+    assert len(await queue.take(10**6)) == 1 + 200 * gathering.GATHER_MOMENTS
 
 
 async def test_a_batch_that_is_full_goes_at_once(moments: list[float]) -> None:
@@ -108,10 +131,7 @@ async def test_a_batch_that_is_full_goes_at_once(moments: list[float]) -> None:
 async def test_who_waited_in_vain_waits_again(moments: list[float]) -> None:
     """Two takers wait for the same moment, and the first takes all: the second must not come back
     with nothing, nor with the first item that comes then."""
-    queue: Gathering[int] = Gathering()
-    for n in range(MANY):
-        queue.put(n)
-    await queue.take(100)
+    queue = await after_a_large_batch()
     for n in range(MANY):
         queue.put(n)
     both = [asyncio.create_task(queue.take(100)) for _ in range(2)]
