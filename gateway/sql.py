@@ -40,7 +40,7 @@ SEPARATOR: Final = "\x1e"
 def column(items: Sequence[str | int | None]) -> str:
     """One column of a batch, as the statements read it: `items($1)`.
 
-    asyncpg asks three abstract classes about each element of an array; of a text nobody asks. An
+    asyncpg looks at each element of an array (`ledgers.arrays`), and at a text as a whole. An
     empty text would come out as NULL: no column that is written so has one."""
     text = SEPARATOR.join(["" if item is None else str(item) for item in items])
     assert text.count(SEPARATOR) == max(len(items) - 1, 0), "no item holds the separator"
