@@ -224,7 +224,7 @@ class Store:
         return tables.book(place, {n: await self._fetch(f"load_{n}") for n in tables.TABLES})
 
     async def put_book(self, head: Head, book: Rows, wrong: Sequence[tuple[str, Any]]) -> None:
-        """Write the book as it must be, after the rows that are wrong (table and key) are gone."""
+        """Write rows as they must be, after those that are wrong (table and key) are gone."""
         step = Step(head=msgspec.structs.replace(head, step=head.step + 1))
         values = _values(step)
         values[BOOK] = tables.book_values(book)
@@ -234,7 +234,10 @@ class Store:
                 equal = " AND ".join(f"{c}::text = ${n}" for n, c in enumerate(columns, 1))
                 one = key if isinstance(key, tuple) else (key,)
                 await connection.execute(f"DELETE FROM {table} WHERE {equal}", *one)  # noqa: S608
-            await connection.execute("DELETE FROM operations")  # a step writes new ones only
+            # A step writes new ones only.
+            await connection.execute(
+                "DELETE FROM operations WHERE id = ANY ($1)", list(book.operations)
+            )
             await connection.execute(QUERIES["write_step"], *values)
 
     async def unfinal(self, final: int) -> list[tuple[Archived, int]]:
