@@ -210,7 +210,8 @@ class Link:
         # There is no public way to close without waiting for unsent data to leave.
         writer = getattr(self._client._transport, "_io_writer", None)
         if writer is not None:
-            writer.transport.abort()
+            with suppress(AttributeError):  # Python 3.11.2, where it is closed already
+                writer.transport.abort()
 
     def _on_reply(self, message: Sent) -> None:
         asked = self._asked.get(message.subject.rpartition(".")[2])

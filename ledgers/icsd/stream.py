@@ -349,6 +349,8 @@ class JetStreamLog:
     async def _connected(self, deadline: float) -> Link:
         """Raises LogUnreachable."""
         assert self._keeping is not None, "a closed log is not used"
+        if self._keeping.done():
+            self._keeping.result()  # raises: an error of ours, and nobody connects any more
         try:
             async with asyncio.timeout_at(deadline):
                 while self._link is None:
