@@ -120,7 +120,7 @@ def _interface(
 async def _engine(engine: Engine, ranges: Ranges) -> "AsyncIterator[asyncio.Task[None]]":
     """The engine's task, over when the block is left. A statement that is cancelled waits for its
     server; where that one hangs, the connections are cut."""
-    work = asyncio.create_task(_run(engine, ranges), name="engine")
+    work = asyncio.create_task(run_engine(engine, ranges), name="engine")
     try:
         yield work
     finally:
@@ -131,18 +131,13 @@ async def _engine(engine: Engine, ranges: Ranges) -> "AsyncIterator[asyncio.Task
             await asyncio.wait({work})
 
 
-async def _run(engine: Engine, ranges: Ranges) -> None:
-    async with asyncio.TaskGroup() as group:
-        group.create_task(run_engine(engine))
-        group.create_task(ending(ranges.run()))
-
-
-async def run_engine(engine: Engine) -> None:
-    """The engine and the delivery of its mailboxes, until cancelled."""
+async def run_engine(engine: Engine, ranges: Ranges) -> None:
+    """The engine, the delivery of its mailboxes, and room for its history, until cancelled."""
     letterhead = Letterhead(bic=engine.settings.bic, sign=engine.connections.sign)
     async with asyncio.TaskGroup() as group:
         group.create_task(engine.run())
         group.create_task(ending(engine.webhooks.run(mailbox.writer(letterhead))))
+        group.create_task(ending(ranges.run()))
 
 
 class Letterhead(msgspec.Struct, frozen=True, kw_only=True):

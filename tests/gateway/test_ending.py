@@ -11,6 +11,7 @@ from gateway import app
 from gateway.engine import Engine
 from gateway.process.ending import ending
 from gateway.tellers import Tellers
+from ledgers.ranges import Ranges
 
 
 class LostError(Exception):
@@ -82,7 +83,7 @@ class Hanging:
 
 async def test_webhooks_that_lose_their_database_do_not_keep_a_gateway_from_its_end() -> None:
     engine = Hanging()
-    task = asyncio.create_task(app.run_engine(cast(Engine, engine)))
+    task = asyncio.create_task(app.run_engine(cast(Engine, engine), cast(Ranges, engine)))
     await asyncio.sleep(0.01)
     task.cancel()
     await asyncio.wait({task})
