@@ -28,9 +28,7 @@ class Begin(Protocol):
 class AgreedSwaps:
     """Opens swaps that came as JSON; whoever posts the same terms again is told the same id."""
 
-    def __init__(
-        self, pool: Pool, journal: Journal, *, begin: Begin, origin: Callable[[Swap], Origin]
-    ) -> None:
+    def __init__(self, pool: Pool, journal: Journal, *, begin: Begin, origin: Origin) -> None:
         self._pool = pool
         self._journal = journal
         self._begin = begin
@@ -91,7 +89,7 @@ class AgreedSwaps:
         opening, started = self._begin(
             Proposed(swap=swap, consents=tuple(sorted(proposal.consents))),
             proposal.opened,
-            self._origin(swap),
+            self._origin,
             digest=proposal.digest,
         )
         return n, opening, started

@@ -40,7 +40,7 @@ class Openers(msgspec.Struct, frozen=True, kw_only=True):
     #: The event that opens a settlement at once, if everything is known for it.
     opening: Callable[[Settlement], Event | None]
     pair_origin: Callable[[MatchedPair, PendingPair, Standing], Origin]
-    swap_origin: Callable[[Swap], Origin]
+    swap_origin: Origin
     #: Notices to payers who have not consented yet.
     proposed: Callable[[Settlement, int], tuple[Notice, ...]]
     #: Whether a member has given the gateway a power of attorney.

@@ -218,7 +218,7 @@ class Engine:
             agreements=self.agreements,
             member_of=self.directory.owner,
             quiet_after=_quiet_after(self.settings),
-            adopt=lambda lost: self.runner.adopt(lost, self.origins.swap(lost.state.swap)),
+            adopt=lambda lost: self.runner.adopt(lost, self.origins.swaps),
             over=self._mark_all,
             say=self._say,
         )
@@ -271,7 +271,7 @@ class Engine:
             attorney=self.directory.has_power_of_attorney,
             with_consent_time=lambda swap: self.rulebook.with_consent_time(swap),
             keeper=self.directory.money,
-            swap_origin=self.origins.swap,
+            swap_origin=self.origins.swaps,
             proposed=swaps.proposed,
             new_id=new_id,
             now=now_ns,

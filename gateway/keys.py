@@ -13,7 +13,7 @@ from gateway.sql import Pool
 from gateway.vault import Vault
 from htlc import commands
 from htlc.agreement import EXECUTION, Role
-from htlc.commands import Command
+from htlc.commands import ToLedger
 from htlc.contract import Terms
 from htlc.keys import may_show
 from htlc.settlement import Settlement
@@ -35,7 +35,7 @@ class Keys:
         """Durable when it returns; the caller has asked whether it opens the lock."""
         await self._pool.execute(QUERIES["keep_secret"], id, self._vault.seal(id, preimage))
 
-    def is_unread(self, state: Settlement, command: Command, then: Callable[[], None]) -> bool:
+    def is_unread(self, state: Settlement, command: ToLedger, then: Callable[[], None]) -> bool:
         """Whether a command needs a party's secret that was handed over and is not read yet; then
         it is being read, and `then` is called afterwards."""
         if not isinstance(command, commands.Unlock) or command.key is not None:
@@ -47,7 +47,7 @@ class Keys:
             self._reading[id] = asyncio.create_task(self._read(id, then))
         return True
 
-    def operation(self, state: Settlement, command: Command, terms: Terms) -> Operation | None:
+    def operation(self, state: Settlement, command: ToLedger, terms: Terms) -> Operation | None:
         """What carries a command out on its ledger, with its key; None is a look."""
         match command:
             case commands.Lock():
@@ -58,7 +58,7 @@ class Keys:
                 return Execute(id=terms.id, key=key) if execution else Cancel(id=terms.id, key=key)
             case commands.Refund():
                 return Refund(id=terms.id)
-            case _:
+            case commands.Look():
                 return None
 
     def key(self, state: Settlement, leg: int, role: Role) -> bytes:

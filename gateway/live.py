@@ -51,6 +51,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     check: Callable[[Settlement], str | None]
     answer: "asyncio.Future[str | None]"
 
+    def tell(self, text: str | None) -> None:
+        """Answer it, unless whoever asked has gone."""
+        if not self.answer.done():
+            self.answer.set_result(text)
+
 
 HOLD_FIRST: Final = 0.02
 HOLD_MAX: Final = 1.0

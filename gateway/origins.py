@@ -19,12 +19,11 @@ from gateway.pending import PendingPairs
 from gateway.positions import PositionMessages
 from gateway.swaps import SwapOrigin
 from htlc.settlement import Phase, Settlement
-from htlc.swap import Swap
 from htlc.units import seconds
 
 
 class Origins:
-    """Makes the origin of each settlement of one gateway process."""
+    """Tells the origin of each settlement of one gateway process."""
 
     def __init__(
         self,
@@ -34,6 +33,8 @@ class Origins:
         positions: PositionMessages,
         pending: Callable[[], PendingPairs],
     ) -> None:
+        #: Of every swap that its parties agreed on by themselves.
+        self.swaps = positions.beside(SwapOrigin(now=now_ns, over=self._over), None)
         self._matching = matching
         self._days = days
         self._mailboxes = mailboxes
@@ -54,10 +55,6 @@ class Origins:
         )
         return self._positions.beside(origin, pair.market_reference)
 
-    def swap(self, swap: Swap) -> Origin:
-        """A swap that its parties agreed on by themselves."""
-        return self._positions.beside(SwapOrigin(swap, now=now_ns, over=self._over), None)
-
     def loaded(
         self,
         item: Loaded,
@@ -68,7 +65,7 @@ class Origins:
         """Of a settlement found in the journal, with the pairs, what they wait for, and how they
         are paid."""
         if item.pair is None:
-            return self.swap(item.state.swap)
+            return self.swaps
         assert item.attempt is not None, "a pair's settlement is one of its attempts"
         wait = waits.get(item.pair)
         if wait is not None:  # as it stood before this attempt

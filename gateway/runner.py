@@ -32,6 +32,7 @@ from gateway.tally import Tally
 from gateway.telemetry import logs
 from gateway.wakes import Wakes
 from htlc import commands
+from htlc.commands import ToLedger
 from htlc.contract import Answer, Refusal, Unknown
 from htlc.coordinator import Clock, decide, evolve, rests, wake_at
 from htlc.events import Answered, Event
@@ -112,7 +113,7 @@ class Runner:
     def _let_go(self, live: Live) -> None:
         self._drop(live.id)
         for request in live.requests:
-            self._answer(live, request)
+            request.tell(request.check(live.state))
         if live.state.phase is not live.phase:
             self._moved(live)
         self._keys.forget(live.id)
@@ -133,8 +134,7 @@ class Runner:
             return
         self.tally.relinquish(id)
         for request in live.requests:
-            if not request.answer.done():
-                request.answer.set_result(elsewhere.ASK_AGAIN)
+            request.tell(elsewhere.ASK_AGAIN)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -223,11 +223,7 @@ class Runner:
         if not live.appending and (event := self.agreements.opening(live.state)) is not None:
             self._append(live, (event,))
 
-    def _send(
-        self,
-        live: Live,
-        command: commands.Lock | commands.Unlock | commands.Refund | commands.Look,
-    ) -> None:
+    def _send(self, live: Live, command: ToLedger) -> None:
         key = (command.leg, type(command).__name__)
         if key in live.in_flight or (live.held and live.is_held(key)):
             return
@@ -355,9 +351,9 @@ class Runner:
         else:  # a fact has come meanwhile
             for event in append.events:
                 live.state = evolve(live.state, event)
-        if append.request is not None and not append.request.answer.done():
-            append.request.answer.set_result(None)
-        if live.saved.ended:
+        if append.request is not None:
+            append.request.tell(None)
+        if append.entry.ended:
             self._let_go(live)
         else:
             self.mark(live)
@@ -406,15 +402,11 @@ class Runner:
 
     def _take_request(self, live: Live) -> None:
         request = live.requests.pop(0)
-        if request.check(live.state) is not None:
-            self._answer(live, request)
+        if (refused := request.check(live.state)) is not None:
+            request.tell(refused)
             self.mark(live)  # there may be more of them
         else:
             self._append(live, (request.event,), request)
-
-    def _answer(self, live: Live, request: Request) -> None:
-        if not request.answer.done():
-            request.answer.set_result(request.check(live.state))
 
     def changed_elsewhere(self, id: SettlementId) -> None:
         """Another replica has written into a journal of ours: read it."""

@@ -9,7 +9,6 @@ from gateway.ids import new_id
 from gateway.journal import Notice
 from gateway.live import NOTHING, Advice
 from htlc.settlement import BROKEN, PROPOSED, Settlement
-from htlc.swap import Swap
 from htlc.units import Value
 from protocols.iso20022.lexical import instant_text
 
@@ -113,16 +112,9 @@ def proposed(state: Settlement, now: int) -> tuple[Notice, ...]:
 
 
 class SwapOrigin:
-    """Tells the parties of an agreed swap how it ended (`live.Origin`)."""
+    """Tells the parties of agreed swaps how theirs ended (`live.Origin`): one for all of them."""
 
-    def __init__(
-        self,
-        swap: Swap,
-        *,
-        now: Callable[[], int],
-        over: Callable[[Settlement], None],
-    ) -> None:
-        self._parties = tuple(sorted(swap.parties))
+    def __init__(self, *, now: Callable[[], int], over: Callable[[Settlement], None]) -> None:
         self._now = now
         self._over = over
 
@@ -130,7 +122,7 @@ class SwapOrigin:
         """One final notice per party; a break is told as well, and is not final."""
         if after.phase is before.phase or not (after.ended or after.phase is BROKEN):
             return NOTHING
-        return Advice(notices=notices(after, self._parties, self._now()))
+        return Advice(notices=notices(after, sorted(after.swap.parties), self._now()))
 
     def ended(self, state: Settlement) -> None:
         self._over(state)

@@ -47,4 +47,7 @@ class Look(Value, frozen=True, kw_only=True):
     leg: int
 
 
-Command = Open | Record | Lock | Unlock | Refund | Look
+ToLedger = Lock | Unlock | Refund | Look
+"""What is carried out on the ledger of its leg."""
+
+Command = Open | Record | ToLedger

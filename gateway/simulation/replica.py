@@ -222,7 +222,7 @@ class Replica:
         for event in events:
             after = evolve(after, event)
         known = facts(case.saved, case.state) if case.saved.legs else ()
-        origin = SwapOrigin(case.state.swap, now=lambda: world.now, over=lambda _: None)
+        origin = SwapOrigin(now=lambda: world.now, over=lambda _: None)
         notices = origin.advise(case.saved, after).notices
         written = (*known, *events)
         if not world.journal.append(

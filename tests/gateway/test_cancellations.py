@@ -151,8 +151,8 @@ async def test_an_attempt_under_way_is_cancelled_before_commit_and_denied_after_
 
     bank.trusted = True
     original = bank.put
-    bank.put = lambda task: (  # type: ignore[method-assign]
-        None if isinstance(task.operation, Execute) else original(task)
+    bank.put = lambda tasks: original(  # type: ignore[method-assign]
+        [task for task in tasks if not isinstance(task.operation, Execute)]
     )
     deliver, receive = both()
     await send(running, deliver)
@@ -176,7 +176,7 @@ async def test_a_request_of_one_side_is_answered_when_the_attempt_settles(
     async with system(dsns, tmp_path, lock_within_seconds=30.0) as made, made.gateway() as running:
         bank, lives = running.engine.links[LedgerId("bank")], running.engine.runner.lives
         original = bank.put
-        bank.put = lambda task: None  # type: ignore[method-assign]
+        bank.put = lambda tasks: None  # type: ignore[method-assign]
         deliver, receive = both()
         await send(running, deliver)
         await send(running, receive)
