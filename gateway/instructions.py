@@ -238,7 +238,7 @@ async def _store_instructions(connection: Connection, rows: Sequence[Instruction
         column([row.side.id for row in rows]),
         column([row.arrival.member for row in rows]),
         column([row.arrival.instruction.transaction_id for row in rows]),
-        column([row.arrival.key[1] for row in rows]),
+        column([row.arrival.message_id for row in rows]),
         column([row.arrival.received_at for row in rows]),
         octets([row.keys.a for row in rows]),
         octets([row.keys.b for row in rows]),

@@ -30,16 +30,16 @@ _Key = tuple[SettlementId, str, str]
 
 
 class _Since:
-    """Where the locks of an attempt stand, since when (monotonic), and the members for whom a time
-    is set to look whether they still do."""
+    """Since when (monotonic) the locks of an attempt stand as they do, whom its pair tells, and
+    those of them for whom a time is set to look where they stand."""
 
-    __slots__ = ("at", "live", "members", "stage")
+    __slots__ = ("at", "awaiting", "live", "members")
 
-    def __init__(self, live: Live, stage: Stage, at: float) -> None:
+    def __init__(self, live: Live, members: frozenset[str]) -> None:
         self.live = live
-        self.stage = stage
-        self.at = at
-        self.members: set[str] = set()
+        self.at = 0.0
+        self.members = members
+        self.awaiting: set[str] = set()
 
 
 class Due(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,20 +78,19 @@ class Lasting:
 
     def changed(self, live: Live) -> None:
         """Something about a lock of this attempt is new, or is learned after a start."""
-        origin = pair_origin(live.origin)
-        if origin is None or (now := stage(live.state)) is None:
-            return
         since = self._since.get(live.id)
         if since is None:
-            since = self._since[live.id] = _Since(live, now, time.monotonic())
-        else:
-            since.live, since.stage, since.at = live, now, time.monotonic()
-        for member in origin.pair.members - since.members:
+            origin = pair_origin(live.origin)
+            if origin is None:
+                return
+            since = self._since[live.id] = _Since(live, origin.pair.members)
+        since.live, since.at = live, time.monotonic()
+        for member in since.members - since.awaiting:
             self._wait(since, member)
 
     def _wait(self, since: _Since, member: str) -> None:
         """Once for each member: a state that has changed when its time comes is waited for anew."""
-        since.members.add(member)
+        since.awaiting.add(member)
         due_at = since.at + self._after(member)
         if not self._waiting or due_at < self._waiting[0][0]:
             self._sooner.set()
@@ -126,16 +125,16 @@ class Lasting:
         now, due = time.monotonic(), []
         while self._waiting and self._waiting[0][0] <= now:
             *_, since, member = heapq.heappop(self._waiting)
-            since.members.discard(member)
-            if not since.members:
+            since.awaiting.discard(member)
+            if not since.awaiting:
                 self._since.pop(since.live.id, None)
             if not self._open_here(since.live):
                 continue
             if since.at + self._after(member) > now:
                 self._since[since.live.id] = since
                 self._wait(since, member)
-            elif stage(since.live.state) is since.stage:
-                due.append(Due(live=since.live, member=member, stage=since.stage))
+            elif (stands := stage(since.live.state)) is not None:
+                due.append(Due(live=since.live, member=member, stage=stands))
         return due
 
     async def _tell(self, due: Sequence[Due]) -> None:
