@@ -1,5 +1,6 @@
 """What is known about one leg: folded from its ledger's answers, and only ever growing."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final
 
@@ -70,16 +71,27 @@ def _learn_contract(leg: LegState, agreed: AgreedLeg, answer: Answer, htlc: Htlc
     at = answer.at if answer.at > leg.at else leg.at
     if htlc.terms != agreed.terms:
         return LegState(status=LegStatus.FOREIGN, at=at, refusal=Refusal.CONFLICT)
-    return LegState(status=_status(htlc), at=at, ended_at=htlc.ended_at, key=htlc.key)
-
-
-def _status(htlc: Htlc) -> LegStatus:
     if htlc.status is _CONTRACT_LOCKED:
-        return LOCKED
-    if htlc.status is _CONTRACT_EXECUTED:
-        return EXECUTED
-    return LegStatus.REFUNDED if htlc.key is None else LegStatus.CANCELLED
+        status = LOCKED
+    elif htlc.status is _CONTRACT_EXECUTED:
+        status = EXECUTED
+    else:
+        status = LegStatus.REFUNDED if htlc.key is None else LegStatus.CANCELLED
+    return LegState(status=status, at=at, ended_at=htlc.ended_at, key=htlc.key)
 
 
 _CONTRACT_LOCKED: Final = Status.LOCKED
 _CONTRACT_EXECUTED: Final = Status.EXECUTED
+
+
+def ends(legs: Iterable[LegState]) -> tuple[int, int, int]:
+    """How many legs are executed, how many have finished without, and how many have not ended."""
+    executed = finished = going = 0
+    for leg in legs:
+        if leg.status is EXECUTED:
+            executed += 1
+        elif leg.status in FINISHED:
+            finished += 1
+        else:
+            going += 1
+    return executed, finished, going
