@@ -71,6 +71,8 @@ def rests(state: Settlement, asked: Set[tuple[int, str]]) -> bool:
         command, before, after = _TO_EXECUTED
     else:
         return False
+    if not asked:
+        return False
     waiting = False
     for n, leg in enumerate(state.legs):
         if leg.status is after:

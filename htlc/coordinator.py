@@ -52,9 +52,9 @@ from htlc.events import (
 from htlc.keys import may_show
 from htlc.leg import (
     ABSENT,
-    ENDED,
     EXECUTED,
     FINISHED,
+    GOING,
     LOCKED,
     UNSEEN,
     LegState,
@@ -92,9 +92,10 @@ def evolve(state: Settlement, event: Event) -> Settlement:
     # The frequent ones first: a class that does not match costs as much as the matching work.
     match event:
         case Answered():
-            known = state.legs[event.leg]
-            learned = learn(known, state.agreed.legs[event.leg], event.answer)
-            return state if learned is known else _with_leg(state, event.leg, learned)
+            n, agreed = event.leg, state.agreement
+            assert agreed is not None, "ledgers are asked when it is open"
+            learned = learn(state.legs[n], agreed.legs[n], event.answer)
+            return state if learned is state.legs[n] else _with_leg(state, agreed, n, learned)
         case Decided():
             return _decided(state, event)
         case Learned():
@@ -148,18 +149,19 @@ def _learned(state: Settlement, event: Learned) -> Settlement:
     """A fact from the journal is as good as the answer it was folded from; what has since ended,
     or was read at a later time, is known better already."""
     known = state.legs[event.leg]
-    if known.status in ENDED or known.at > event.known.at:
+    if known.status not in GOING or known.at > event.known.at:
         return state
-    if known.status is LOCKED and event.known.status not in ENDED:
+    if known.status is LOCKED and event.known.status in GOING:
         return state  # a clock that goes in blocks tells "absent" and "locked" at the same time
-    return _with_leg(state, event.leg, event.known)
+    return _with_leg(state, state.agreed, event.leg, event.known)
 
 
-def _with_leg(state: Settlement, n: int, leg: LegState) -> Settlement:
-    legs = (*state.legs[:n], leg, *state.legs[n + 1 :])
-    phase = state.phase
+def _with_leg(state: Settlement, agreed: Agreement, n: int, leg: LegState) -> Settlement:
+    changed = list(state.legs)
+    changed[n] = leg
+    legs, phase = tuple(changed), state.phase
     if phase is EXECUTING or phase is UNWINDING:
-        phase = _led_on(phase, state.agreed, legs)
+        phase = _led_on(phase, agreed, legs)
     return replace(state, legs=legs, phase=phase)
 
 
@@ -216,12 +218,12 @@ def _proposed(state: Settlement, now: Clocks) -> Iterator[Command]:
 
 def _locking(state: Settlement, now: Clocks) -> Sequence[Command]:
     """The first arrow that fits is taken; until one does, ask for what is missing."""
-    if (decided := _decision(state, now)) is not None:
+    missing, amiss = _unlocked(state.legs)
+    if (decided := _decision(state, now, missing, amiss=amiss)) is not None:
         return (Record(event=decided),)
-    agreed, legs = state.agreed, state.legs
+    agreed = state.agreed
     if state.restored and agreed.protocol is not ANCHORED:
-        return [Look(leg=n) for n in range(len(legs))]
-    missing = [n for n, leg in enumerate(legs) if leg.status in _LOCKABLE and leg.refusal is None]
+        return [Look(leg=n) for n in range(len(state.legs))]
     if agreed.holder is not None:
         missing = _one_by_one(agreed, missing)
     asked: list[Command] = [Lock(leg=n) for n in missing]
@@ -229,6 +231,20 @@ def _locking(state: Settlement, now: Clocks) -> Sequence[Command]:
         if leg.ledger not in now and n not in missing and _is_timed(state, n):
             asked.append(Look(leg=n))
     return asked
+
+
+def _unlocked(legs: Sequence[LegState]) -> tuple[list[int], bool]:
+    """The legs that are to be locked; and whether there is one that is neither that nor locked:
+    executed, finished, or lastingly refused."""
+    missing, amiss = [], False
+    for n, leg in enumerate(legs):
+        if leg.status is LOCKED:
+            continue
+        if leg.status in _LOCKABLE and leg.refusal is None:
+            missing.append(n)
+        else:
+            amiss = True
+    return missing, amiss
 
 
 _LOCKABLE: Final = (UNSEEN, ABSENT)
@@ -245,26 +261,27 @@ def _one_by_one(agreed: Agreement, missing: list[int]) -> list[int]:
 def _is_timed(state: Settlement, n: int) -> bool:
     """Whether the time of leg `n`'s ledger matters: leg 0's, by which `commit_by` passes, and once
     all are locked those whose margin is to be left."""
+    if n == 0 or not state.all_locked:
+        return n == 0
     agreed = state.agreed
-    expires = n in agreed.revealers and agreed.legs[n].terms.expires_at is not None
-    return n == 0 or (expires and state.all_locked)
+    return n in agreed.revealers and agreed.legs[n].terms.expires_at is not None
 
 
-def _decision(state: Settlement, now: Clocks) -> Decided | None:
-    agreed, all_locked = state.agreed, state.all_locked
-    if not all_locked and state.key_is_out:
+def _decision(state: Settlement, now: Clocks, missing: list[int], *, amiss: bool) -> Decided | None:
+    agreed = state.agreed
+    if amiss and state.key_is_out:
         return Decided(decision=COMMIT, reason=Reason.EXECUTED_ON_LEDGER)
     if state.restored and agreed.protocol is not ANCHORED:
         return _restored_decision(state)
     late = passed(now, agreed.legs[0].ledger, agreed.commit_by)
-    if not all_locked:
-        if (decided := _fallen(state)) is not None:
-            return decided
-    elif late is False and not state.cancel_accepted and _margin_left(agreed, now):
+    cancelled = state.cancel_accepted
+    if late is False and not (missing or amiss or cancelled) and _margin_left(agreed, now):
         return _ALL_LOCKED
+    if amiss and (decided := _fallen(state)) is not None:
+        return decided
     if late:
         return Decided(decision=Decision.CANCEL, reason=Reason.COMMIT_BY_PASSED)
-    if state.cancel_accepted:
+    if cancelled:
         return Decided(decision=Decision.CANCEL, reason=Reason.CANCEL_ACCEPTED)
     return None
 
@@ -315,18 +332,17 @@ def _executions(state: Settlement, now: Clocks) -> Sequence[Command]:
         due = range(len(legs))
     elif not finished and _margin_left(agreed, now):
         due = agreed.revealers
-    owed = [_claim(state, n, shown=executed > 0) for n in due if legs[n].status not in ENDED]
+    owed = [_claim(state, agreed, n) for n in due if legs[n].status in GOING]
     if len(due) < len(legs):
         owed += _watch(state, now, skip=due)
     return owed
 
 
-def _claim(state: Settlement, n: int, *, shown: bool) -> Command:
+def _claim(state: Settlement, agreed: Agreement, n: int) -> Command:
     """Execute leg `n`, or watch for its key where a party holds it and has not shown it."""
-    agreed = state.agreed
     if _expired(state.legs[n], agreed.legs[n]):
         return Refund(leg=n)
-    key = _seen_key(state, n, EXECUTED) if shown else None
+    key = _seen_key(state, n, EXECUTED)
     if key is None:
         if agreed.holder is not None and n in _party_locked(agreed) and not state.secret_handed:
             return Look(leg=n)
@@ -336,9 +352,8 @@ def _claim(state: Settlement, n: int, *, shown: bool) -> Command:
 
 def _seen_key(state: Settlement, n: int, ended: LegStatus) -> bytes | None:
     """The key of leg `n`'s pair that a ledger has shown when it ended a leg so: it is public."""
-    agreed = state.agreed.legs
     for m, leg in enumerate(state.legs):
-        if leg.status is ended and agreed[m].pair is agreed[n].pair:
+        if leg.status is ended and state.agreed.legs[m].pair is state.agreed.legs[n].pair:
             return leg.key
     return None
 
@@ -371,7 +386,7 @@ def _watch(state: Settlement, now: Clocks, skip: Sequence[int]) -> Iterator[Comm
     """What others and time may bring: a lock that can expire is looked at (its key may appear, its
     refund may fall due), and so is a leg that is absent once nothing can be locked any more."""
     for n, (leg, agreed) in enumerate(zip(state.legs, state.agreed.legs, strict=True)):
-        if leg.status in ENDED or n in skip:
+        if leg.status not in GOING or n in skip:
             continue
         if _expired(leg, agreed):
             yield Refund(leg=n)

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Final
 
 from htlc.agreement import AgreedLeg
-from htlc.contract import LASTING, Answer, Htlc, Refusal, Status
+from htlc.contract import LASTING, Answer, Refusal, Status
 from htlc.units import Instant, Value
 
 
@@ -35,6 +35,9 @@ member of an enumeration is found in it by identity, and hashed by Python code."
 
 ENDED = (EXECUTED, *FINISHED)
 
+GOING: Final = (LOCKED, UNSEEN, ABSENT)
+"""Not ended. What is asked for most comes first: a tuple is searched from there."""
+
 
 class LegState(Value, frozen=True, kw_only=True, omit_defaults=True):
     """What the ledger of a leg has told: `at` is the latest ledger time it was read at, `key` the
@@ -52,22 +55,13 @@ def learn(leg: LegState, agreed: AgreedLeg, answer: Answer) -> LegState:
 
     Facts only grow: an answer that was overtaken on its way (older than what is known) changes
     nothing, and one that is not final is no fact at all."""
-    if not answer.final or leg.status in ENDED:
+    if not answer.final or leg.status not in GOING:
         return leg
     if answer.refusal is not None and answer.refusal is Refusal.OVERLOADED:
         return leg  # an overloaded ledger has not looked: it does not say that there is no contract
-    if answer.htlc is not None:
-        return _learn_contract(leg, agreed, answer, answer.htlc)
-    if leg.status is LOCKED:
-        return leg
-    refusal = answer.refusal if answer.refusal in LASTING else leg.refusal
-    at = max(leg.at, answer.at)
-    if answer.at >= agreed.terms.lock_by:
-        return LegState(status=LegStatus.UNLOCKED, at=at, refusal=refusal)
-    return LegState(status=LegStatus.ABSENT, at=at, refusal=refusal)
-
-
-def _learn_contract(leg: LegState, agreed: AgreedLeg, answer: Answer, htlc: Htlc) -> LegState:
+    htlc = answer.htlc
+    if htlc is None:
+        return leg if leg.status is LOCKED else _absent(leg, agreed, answer)
     at = answer.at if answer.at > leg.at else leg.at
     if htlc.terms != agreed.terms:
         return LegState(status=LegStatus.FOREIGN, at=at, refusal=Refusal.CONFLICT)
@@ -80,6 +74,15 @@ def _learn_contract(leg: LegState, agreed: AgreedLeg, answer: Answer, htlc: Htlc
     return LegState(status=status, at=at, ended_at=htlc.ended_at, key=htlc.key)
 
 
+def _absent(leg: LegState, agreed: AgreedLeg, answer: Answer) -> LegState:
+    """There is no contract: from `lock_by` on there never will be."""
+    refusal = answer.refusal if answer.refusal in LASTING else leg.refusal
+    at = max(leg.at, answer.at)
+    if answer.at >= agreed.terms.lock_by:
+        return LegState(status=LegStatus.UNLOCKED, at=at, refusal=refusal)
+    return LegState(status=LegStatus.ABSENT, at=at, refusal=refusal)
+
+
 _CONTRACT_LOCKED: Final = Status.LOCKED
 _CONTRACT_EXECUTED: Final = Status.EXECUTED
 
@@ -88,10 +91,10 @@ def ends(legs: Iterable[LegState]) -> tuple[int, int, int]:
     """How many legs are executed, how many have finished without, and how many have not ended."""
     executed = finished = going = 0
     for leg in legs:
-        if leg.status is EXECUTED:
-            executed += 1
-        elif leg.status in FINISHED:
-            finished += 1
-        else:
+        if leg.status in GOING:
             going += 1
+        elif leg.status is EXECUTED:
+            executed += 1
+        else:
+            finished += 1
     return executed, finished, going
