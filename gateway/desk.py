@@ -99,6 +99,7 @@ class Desk(Correspondence):
         self._intake = intake
         self._releases = Releases(keys, self._runner)
         self._directory = directory
+        self.scale = directory.scale
         self._rulebook = rulebook
         self._connections = connections
         self._open_max = open_max
@@ -406,6 +407,3 @@ class Desk(Correspondence):
             )
             for name, access in self._directory.ledgers.items()
         ]
-
-    def scale(self, ledger: str, asset: str) -> int | None:
-        return self._directory.scale(ledger, asset)
