@@ -80,7 +80,7 @@ _NO_MARGIN: Final = Duration(0)
 """Of a leg without an expiry."""
 
 
-class AgreedLeg(Value, frozen=True, kw_only=True):
+class AgreedLeg(Value, frozen=True, kw_only=True, omit_defaults=True):
     """One leg as its ledger will hold it. `margin` is what must be left before its `expires_at`
     when the key is shown for the first time; 0 without an expiry."""
 
@@ -92,8 +92,9 @@ class AgreedLeg(Value, frozen=True, kw_only=True):
     margin: Duration = _NO_MARGIN
 
 
-class Agreement(Value, frozen=True, kw_only=True):
-    """Everything that is fixed once a settlement is open."""
+class Agreement(Value, frozen=True, kw_only=True, omit_defaults=True):
+    """Everything that is fixed once a settlement is open. It is journalled, and with `omit_defaults`
+    holds what was said (as every event does)."""
 
     settlement: SettlementId
     protocol: LockProtocol
