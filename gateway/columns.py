@@ -1,16 +1,13 @@
 """What the journal writes, as the columns that its statements take: a list for each."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-import msgspec
-
+from gateway import records
 from htlc.units import SettlementId
 
 if TYPE_CHECKING:
     from gateway.journal import Entry, Notice, Opening
-
-_lines: Final = msgspec.json.Encoder().encode_lines
 
 
 def party_columns(openings: "Sequence[Opening]") -> tuple[Sequence[object], ...]:
@@ -28,8 +25,7 @@ def entry_columns(entries: "Sequence[Entry]") -> tuple[Sequence[object], ...]:
         [entry.sequence for entry in entries],
         [entry.decision for entry in entries],
         [entry.phase for entry in entries],
-        # A line each, and no JSON holds a line feed (RFC 8259, section 7).
-        _lines([entry.events for entry in entries]).decode().split("\n")[:-1],
+        records.texts([entry.events for entry in entries]),
     )
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Final, Self
 
 import asyncpg
-import msgspec
 
+from gateway import records
 from gateway.columns import entry_columns, notice_columns, party_columns, posting
 from gateway.epoch import Epoch, SupersededError, superseded
 from gateway.sql import Connection, Executor, Pool, Record
@@ -43,8 +43,6 @@ raise: nothing is wrong with what was written; its outcome is unknown, and it is
 
 CHANNEL: Final = "lockstep_journal"
 """Where replicas tell each other of requests that they wrote. Polling guarantees, this wakes."""
-
-_events = msgspec.json.Decoder(tuple[Event, ...])
 
 
 class Notice(Value, frozen=True, kw_only=True):
@@ -364,7 +362,7 @@ async def current_epoch(connection: Executor) -> Epoch:
 
 
 def _fold(before: Loaded | None, row: Record) -> Loaded:
-    events = _events.decode(row["events"])
+    events = records.events(row["events"])
     if before is None:
         assert isinstance(events[0], Proposed), "a journal begins with a proposal"
         state, events = propose(events[0]), events[1:]

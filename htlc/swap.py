@@ -51,7 +51,7 @@ class Party(Value, frozen=True, kw_only=True):
     account: AccountId
 
 
-class Leg(Value, frozen=True, kw_only=True):
+class Leg(Value, frozen=True, kw_only=True, omit_defaults=True):
     """One transfer. `expires_at` is only for parties who want to set an expiry of their own."""
 
     leg: LegId
@@ -71,7 +71,7 @@ class PartySecret(Value, frozen=True, kw_only=True):
     digest: bytes
 
 
-class Swap(Value, frozen=True, kw_only=True):
+class Swap(Value, frozen=True, kw_only=True, omit_defaults=True):
     """What everyone who pays has to consent to. `commit_by` is an instant of leg 0's ledger."""
 
     id: SettlementId
