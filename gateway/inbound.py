@@ -8,7 +8,7 @@ from typing import Final
 
 from gateway.journal import QUERIES
 from gateway.port import Taken
-from gateway.sql import Connection, column
+from gateway.sql import Connection
 from htlc.units import Value
 from protocols.iso20022 import envelope, inbound, json_form
 from protocols.iso20022.advice import Receipt
@@ -93,8 +93,8 @@ async def known(connection: Connection, arrivals: Sequence[Arrival]) -> Inbox:
     """What the store knows under the keys of these arrivals."""
     rows = await connection.fetch(
         QUERIES["known_inbound"],
-        column([arrival.member for arrival in arrivals]),
-        column([arrival.message_id for arrival in arrivals]),
+        [arrival.member for arrival in arrivals],
+        [arrival.message_id for arrival in arrivals],
     )
     return Inbox(
         {
@@ -115,12 +115,12 @@ async def store(connection: Connection, arrivals: Sequence[Arrival]) -> None:
         return
     await connection.execute(
         QUERIES["store_inbound"],
-        column([arrival.member for arrival in arrivals]),
-        column([arrival.message_id for arrival in arrivals]),
-        column([arrival.received_at for arrival in arrivals]),
-        column([arrival.id for arrival in arrivals]),
+        [arrival.member for arrival in arrivals],
+        [arrival.message_id for arrival in arrivals],
+        [arrival.received_at for arrival in arrivals],
+        [arrival.id for arrival in arrivals],
         [arrival.enveloped.raw for arrival in arrivals],
-        column([arrival.enveloped.definition for arrival in arrivals]),
+        [arrival.enveloped.definition for arrival in arrivals],
     )
 
 
