@@ -75,7 +75,7 @@ class Vault:
     def _derive(self, *context: str) -> bytes:
         # HKDF-Expand of one block: T(1) = HMAC(PRK, info | 0x01).
         inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(("/".join(context) + "\x01").encode())
+        inner.update(f"{'/'.join(context)}\x01".encode())
         outer.update(inner.digest())
         return outer.digest()
 

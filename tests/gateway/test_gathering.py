@@ -14,10 +14,21 @@ async def test_what_has_gathered_is_taken_at_once_in_order_and_up_to_a_limit() -
     for n in range(5):
         queue.put(n)
     assert await queue.take(3) == [0, 1, 2]
-    queue.put(5)
-    assert len(queue) == 3
-    assert await queue.take(10) == [3, 4, 5]
+    queue.put(5, 6)
+    assert len(queue) == 4
+    assert await queue.take(10) == [3, 4, 5, 6]
     assert len(queue) == 0
+
+
+async def test_a_taker_is_not_woken_for_nothing() -> None:
+    queue: Gathering[int] = Gathering()
+    taker = asyncio.create_task(queue.take(1))
+    await asyncio.sleep(0)
+    queue.put()
+    await asyncio.sleep(0)
+    assert not queue._there.is_set()
+    queue.put(1)
+    assert await taker == [1]
 
 
 async def test_of_several_takers_each_item_comes_to_one() -> None:
