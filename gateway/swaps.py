@@ -8,7 +8,7 @@ import msgspec
 from gateway.ids import new_id
 from gateway.journal import Notice
 from gateway.live import NOTHING, Advice
-from htlc.settlement import BROKEN, PROPOSED, Settlement
+from htlc.settlement import BROKEN, CANCELLED, PROPOSED, SETTLED, Settlement
 from htlc.swap import Swap
 from htlc.units import Value
 from protocols.iso20022.lexical import instant_text
@@ -100,7 +100,7 @@ def _legs(state: Settlement) -> tuple[LegNotice, ...]:
                 contract=agreed.terms.id,
                 ended_at=None if leg.ended_at is None else instant_text(leg.ended_at),
             )
-            for leg, agreed in zip(state.legs, state.agreed.legs, strict=True)
+            for leg, agreed in zip(state.legs, state.agreement.legs, strict=True)
         ]
     )
 
@@ -110,6 +110,10 @@ def proposed(state: Settlement, now: int) -> tuple[Notice, ...]:
     if state.phase is not PROPOSED:
         return ()
     return notices(state, sorted(state.swap.payers - state.consents), now)
+
+
+_TOLD: Final = (SETTLED, CANCELLED, BROKEN)
+"""The phases that are news to a party."""
 
 
 class SwapOrigin:
@@ -128,7 +132,7 @@ class SwapOrigin:
 
     def advise(self, before: Settlement, after: Settlement) -> Advice:
         """One final notice per party; a break is told as well, and is not final."""
-        if after.phase is before.phase or not (after.ended or after.phase is BROKEN):
+        if after.phase is before.phase or after.phase not in _TOLD:
             return NOTHING
         return Advice(notices=notices(after, self._parties, self._now()))
 

@@ -61,6 +61,7 @@ from htlc.leg import (
     LegStatus,
     ends,
     learn,
+    unlocked,
 )
 from htlc.settlement import (
     BROKEN,
@@ -218,7 +219,7 @@ def _proposed(state: Settlement, now: Clocks) -> Iterator[Command]:
 
 def _locking(state: Settlement, now: Clocks) -> Sequence[Command]:
     """The first arrow that fits is taken; until one does, ask for what is missing."""
-    missing, amiss = _unlocked(state.legs)
+    missing, amiss = unlocked(state.legs)
     if (decided := _decision(state, now, missing, amiss=amiss)) is not None:
         return (Record(event=decided),)
     agreed = state.agreed
@@ -233,29 +234,12 @@ def _locking(state: Settlement, now: Clocks) -> Sequence[Command]:
     return asked
 
 
-def _unlocked(legs: Sequence[LegState]) -> tuple[list[int], bool]:
-    """The legs that are to be locked; and whether there is one that is neither that nor locked:
-    executed, finished, or lastingly refused."""
-    missing, amiss = [], False
-    for n, leg in enumerate(legs):
-        if leg.status is LOCKED:
-            continue
-        if leg.status in _LOCKABLE and leg.refusal is None:
-            missing.append(n)
-        else:
-            amiss = True
-    return missing, amiss
-
-
-_LOCKABLE: Final = (UNSEEN, ABSENT)
-
-
 def _one_by_one(agreed: Agreement, missing: list[int]) -> list[int]:
     """The legs to ask for now where a party holds the secret: the anchor after all followers
     (rule 8), `htlc` legs in descending order of expiry (rule 12)."""
     if agreed.protocol is ANCHORED:
         return [n for n in missing if n != agreed.anchor] or missing
-    return sorted(missing, key=lambda n: agreed.legs[n].terms.expires_at or 0)[-1:]
+    return sorted(missing, key=lambda n: agreed.legs[n].terms.expires_at or 0, reverse=True)[:1]
 
 
 def _is_timed(state: Settlement, n: int) -> bool:
@@ -268,6 +252,7 @@ def _is_timed(state: Settlement, n: int) -> bool:
 
 
 def _decision(state: Settlement, now: Clocks, missing: list[int], *, amiss: bool) -> Decided | None:
+    """What to record now; None: wait. `missing` and `amiss` as `leg.unlocked` tells them."""
     agreed = state.agreed
     if amiss and state.key_is_out:
         return Decided(decision=COMMIT, reason=Reason.EXECUTED_ON_LEDGER)
