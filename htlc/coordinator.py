@@ -99,16 +99,16 @@ def evolve(state: Settlement, event: Event) -> Settlement:
             return state if learned is state.legs[n] else _with_leg(state, agreed, n, learned)
         case Decided():
             return _decided(state, event)
+        case Opened():
+            assert state.phase is PROPOSED, "a settlement is opened once"
+            legs = (_UNHEARD,) * len(event.agreement.legs)
+            return replace(state, phase=LOCKING, agreement=event.agreement, legs=legs)
         case Learned():
             return _learned(state, event)
         case Proposed():
             raise AssertionError("a settlement is proposed once, by `propose`")
         case Consented():
             return replace(state, consents=state.consents | {event.member})
-        case Opened():
-            assert state.phase is PROPOSED, "a settlement is opened once"
-            legs = (_UNHEARD,) * len(event.agreement.legs)
-            return replace(state, phase=LOCKING, agreement=event.agreement, legs=legs)
         case CancelRequested():
             return replace(
                 state,
