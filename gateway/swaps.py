@@ -15,6 +15,8 @@ from protocols.iso20022.lexical import instant_text
 
 DEFINITION: Final = "lockstep.settlement.1"
 
+_TOLD: Final = (SETTLED, CANCELLED, BROKEN)
+
 _encoder = msgspec.json.Encoder()
 
 
