@@ -114,10 +114,6 @@ def proposed(state: Settlement, now: int) -> tuple[Notice, ...]:
     return notices(state, sorted(state.swap.payers - state.consents), now)
 
 
-_TOLD: Final = (SETTLED, CANCELLED, BROKEN)
-"""The phases that are news to a party."""
-
-
 class SwapOrigin:
     """Tells the parties of an agreed swap how it ended (`live.Origin`)."""
 
