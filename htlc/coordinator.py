@@ -94,7 +94,7 @@ def evolve(state: Settlement, event: Event) -> Settlement:
     match event:
         case Answered():
             n, agreed = event.leg, state.agreement
-            assert agreed is not None, "ledgers are asked when it is open"
+            assert agreed is not None, "ledgers are asked once it is open"
             learned = learn(state.legs[n], agreed.legs[n], event.answer)
             return state if learned is state.legs[n] else _with_leg(state, agreed, n, learned)
         case Decided():
@@ -131,7 +131,7 @@ def _decided(state: Settlement, event: Decided) -> Settlement:
     assert state.decided is None, "one decision per settlement"
     if state.phase is PROPOSED:
         assert event.decision is Decision.CANCEL, "nothing is committed before it is open"
-        return replace(state, decided=event, phase=Phase.CANCELLED)
+        return replace(state, decided=event, phase=CANCELLED)
     assert state.phase is LOCKING, "decided while locking"
     phase = EXECUTING if event.decision is COMMIT else UNWINDING
     return replace(state, decided=event, phase=_led_on(phase, state.agreed, state.legs))
