@@ -101,7 +101,7 @@ def _legs(state: Settlement) -> tuple[LegNotice, ...]:
                 contract=agreed.terms.id,
                 ended_at=None if leg.ended_at is None else instant_text(leg.ended_at),
             )
-            for leg, agreed in zip(state.legs, state.agreed.legs, strict=True)
+            for leg, agreed in zip(state.legs, state.agreement.legs, strict=True)
         ]
     )
 

@@ -37,7 +37,7 @@ class Tally:
 
     def open(self, state: Settlement) -> None:
         """A settlement was opened: its agreement is in the journal."""
-        self.opened[self.kind(state.swap), str(state.protocol)] += 1
+        self.opened[self.kind(state.swap), str(state.agreed.protocol)] += 1
 
     def adopt(self, state: Settlement, created_at: int, trace: Trace | None) -> Trace | None:
         """A settlement has been taken on; the trace that what is done for it belongs to."""
@@ -59,7 +59,7 @@ class Tally:
         kind, outcome = self.kind(state.swap), outcome_of(state)
         if spans.active is not None:
             spans.active.settlement_over(state.swap.id, outcome)
-        protocol = str(state.protocol) if state.agreement is not None else "none"
+        protocol = str(state.agreement.protocol) if state.agreement is not None else "none"
         reason = str(state.decided.reason) if state.decided is not None else "NONE"
         self.ended[kind, protocol, outcome, reason] += 1
         self.durations[kind, outcome].observe(seconds)

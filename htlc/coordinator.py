@@ -61,6 +61,7 @@ from htlc.leg import (
     LegStatus,
     ends,
     learn,
+    unlocked,
 )
 from htlc.settlement import (
     BROKEN,
@@ -93,21 +94,21 @@ def evolve(state: Settlement, event: Event) -> Settlement:
     match event:
         case Answered():
             n, agreed = event.leg, state.agreement
-            assert agreed is not None, "ledgers are asked when it is open"
+            assert agreed is not None, "ledgers are asked once it is open"
             learned = learn(state.legs[n], agreed.legs[n], event.answer)
             return state if learned is state.legs[n] else _with_leg(state, agreed, n, learned)
         case Decided():
             return _decided(state, event)
+        case Opened():
+            assert state.phase is PROPOSED, "a settlement is opened once"
+            legs = (_UNHEARD,) * len(event.agreement.legs)
+            return replace(state, phase=LOCKING, agreement=event.agreement, legs=legs)
         case Learned():
             return _learned(state, event)
         case Proposed():
             raise AssertionError("a settlement is proposed once, by `propose`")
         case Consented():
             return replace(state, consents=state.consents | {event.member})
-        case Opened():
-            assert state.phase is PROPOSED, "a settlement is opened once"
-            legs = (_UNHEARD,) * len(event.agreement.legs)
-            return replace(state, phase=LOCKING, agreement=event.agreement, legs=legs)
         case CancelRequested():
             return replace(
                 state,
@@ -130,7 +131,7 @@ def _decided(state: Settlement, event: Decided) -> Settlement:
     assert state.decided is None, "one decision per settlement"
     if state.phase is PROPOSED:
         assert event.decision is Decision.CANCEL, "nothing is committed before it is open"
-        return replace(state, decided=event, phase=Phase.CANCELLED)
+        return replace(state, decided=event, phase=CANCELLED)
     assert state.phase is LOCKING, "decided while locking"
     phase = EXECUTING if event.decision is COMMIT else UNWINDING
     return replace(state, decided=event, phase=_led_on(phase, state.agreed, state.legs))
@@ -218,7 +219,7 @@ def _proposed(state: Settlement, now: Clocks) -> Iterator[Command]:
 
 def _locking(state: Settlement, now: Clocks) -> Sequence[Command]:
     """The first arrow that fits is taken; until one does, ask for what is missing."""
-    missing, amiss = _unlocked(state.legs)
+    missing, amiss = unlocked(state.legs)
     if (decided := _decision(state, now, missing, amiss=amiss)) is not None:
         return (Record(event=decided),)
     agreed = state.agreed
@@ -233,29 +234,12 @@ def _locking(state: Settlement, now: Clocks) -> Sequence[Command]:
     return asked
 
 
-def _unlocked(legs: Sequence[LegState]) -> tuple[list[int], bool]:
-    """The legs that are to be locked; and whether there is one that is neither that nor locked:
-    executed, finished, or lastingly refused."""
-    missing, amiss = [], False
-    for n, leg in enumerate(legs):
-        if leg.status is LOCKED:
-            continue
-        if leg.status in _LOCKABLE and leg.refusal is None:
-            missing.append(n)
-        else:
-            amiss = True
-    return missing, amiss
-
-
-_LOCKABLE: Final = (UNSEEN, ABSENT)
-
-
 def _one_by_one(agreed: Agreement, missing: list[int]) -> list[int]:
     """The legs to ask for now where a party holds the secret: the anchor after all followers
     (rule 8), `htlc` legs in descending order of expiry (rule 12)."""
     if agreed.protocol is ANCHORED:
         return [n for n in missing if n != agreed.anchor] or missing
-    return sorted(missing, key=lambda n: agreed.legs[n].terms.expires_at or 0)[-1:]
+    return sorted(missing, key=lambda n: agreed.legs[n].terms.expires_at or 0, reverse=True)[:1]
 
 
 def _is_timed(state: Settlement, n: int) -> bool:
@@ -268,6 +252,7 @@ def _is_timed(state: Settlement, n: int) -> bool:
 
 
 def _decision(state: Settlement, now: Clocks, missing: list[int], *, amiss: bool) -> Decided | None:
+    """What to record now; None: wait. `missing` and `amiss` as `leg.unlocked` tells them."""
     agreed = state.agreed
     if amiss and state.key_is_out:
         return Decided(decision=COMMIT, reason=Reason.EXECUTED_ON_LEDGER)

@@ -87,6 +87,20 @@ _CONTRACT_LOCKED: Final = Status.LOCKED
 _CONTRACT_EXECUTED: Final = Status.EXECUTED
 
 
+def unlocked(legs: Iterable[LegState]) -> tuple[list[int], bool]:
+    """The numbers of the legs that are still to be locked; and whether there is one that is neither
+    that nor locked: executed, finished, or lastingly refused."""
+    missing, amiss = [], False
+    for n, leg in enumerate(legs):
+        if leg.status is LOCKED:
+            continue
+        if leg.status in GOING and leg.refusal is None:
+            missing.append(n)
+        else:
+            amiss = True
+    return missing, amiss
+
+
 def ends(legs: Iterable[LegState]) -> tuple[int, int, int]:
     """How many legs are executed, how many have finished without, and how many have not ended."""
     executed = finished = going = 0

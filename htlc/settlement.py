@@ -82,24 +82,15 @@ class Settlement(Value, frozen=True, kw_only=True):
 
     @property
     def all_locked(self) -> bool:
-        for leg in self.legs:  # noqa: SIM110 - asked at every turn; a generator takes thrice as long
-            if leg.status is not LOCKED:
-                return False
-        return True
+        return all(leg.status is LOCKED for leg in self.legs)
 
     @property
     def any_executed(self) -> bool:
-        for leg in self.legs:  # noqa: SIM110 - as above
-            if leg.status is EXECUTED:
-                return True
-        return False
+        return any(leg.status is EXECUTED for leg in self.legs)
 
     @property
     def any_finished(self) -> bool:
-        for leg in self.legs:  # noqa: SIM110 - as above
-            if leg.status in FINISHED:
-                return True
-        return False
+        return any(leg.status in FINISHED for leg in self.legs)
 
     @property
     def expiring(self) -> bool:

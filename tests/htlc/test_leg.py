@@ -7,7 +7,7 @@ from htlc.contract import Refusal, Status
 from htlc.coordinator import evolve, propose
 from htlc.events import Decided, Decision, Proposed, Reason, Restored
 from htlc.keys import may_show
-from htlc.leg import LegState, LegStatus
+from htlc.leg import EXECUTED, FINISHED, GOING, LegState, LegStatus, ends, unlocked
 from htlc.settlement import Phase
 from htlc.units import Instant
 from tests.htlc import samples
@@ -65,3 +65,19 @@ def test_a_withdrawn_proposal_keeps_its_decision() -> None:
     decision = Decided(decision=Decision.CANCEL, reason=Reason.COMMIT_BY_PASSED)
     ended = evolve(proposed, decision)
     assert (ended.phase, ended.decided) == (Phase.CANCELLED, decision)
+
+
+def test_a_leg_is_going_on_or_executed_or_finished_without() -> None:
+    assert sorted((*GOING, EXECUTED, *FINISHED)) == sorted(LegStatus)
+    legs = [LegState(status=status) for status in LegStatus]
+    assert ends(legs) == (1, len(FINISHED), len(GOING))
+
+
+def test_what_is_still_to_be_locked_and_what_is_amiss() -> None:
+    refused = Refusal.INSUFFICIENT_BALANCE
+    for status in LegStatus:
+        missing = [1] if status in (LegStatus.UNSEEN, LegStatus.ABSENT) else []
+        first, leg = LegState(status=LegStatus.LOCKED), LegState(status=status)
+        assert unlocked([first, leg]) == (missing, not missing and status is not LegStatus.LOCKED)
+        again = replace(leg, refusal=refused)  # a lock that is there was not refused in the end
+        assert unlocked([first, again]) == ([], status is not LegStatus.LOCKED)

@@ -1,8 +1,10 @@
 """Each arrow of the settlement's phases, and the five of LOCKING in their order."""
 
+import itertools
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
 from htlc.agreement import Role
 from htlc.clocks import wake_at
@@ -14,12 +16,14 @@ from htlc.events import (
     Consented,
     Decided,
     Decision,
+    Learned,
     Opened,
     Proposed,
     Reason,
     Restored,
     SecretHanded,
 )
+from htlc.leg import LegState, LegStatus
 from htlc.settlement import Phase, Settlement
 from htlc.units import Instant, MemberId
 from tests.htlc.samples import (
@@ -328,3 +332,21 @@ def test_a_proposals_commit_by_is_an_instant_of_the_ledger_of_its_first_leg() ->
     early, late = clocks(state, 1_999), clocks(state, 2_000)
     assert Record in map(type, decide(state, {first: late[first], second: early[second]}))
     assert Record not in map(type, decide(state, {first: early[first], second: late[second]}))
+
+
+@pytest.mark.parametrize(
+    "opened", [two_key(), backstop(), anchored(), htlc(), two_key(cross_swap())]
+)
+def test_the_phase_that_what_is_known_leads_to_leads_no_further(opened: Settlement) -> None:
+    """Every state that the legs of a decided settlement can be in."""
+    led = set()
+    for statuses in itertools.product(LegStatus, repeat=len(opened.legs)):
+        legs = tuple(LegState(status=status) for status in statuses)
+        for decision in Decision:
+            state = decided(replace(opened, legs=legs), decision)
+            led.add((decision, state.phase))
+            for n, leg in enumerate(legs):  # told once more, it changes nothing
+                assert evolve(state, Learned(leg=n, known=leg)) == state
+    going = {Phase.EXECUTING, Phase.UNWINDING}
+    ends = {Phase.SETTLED, Phase.CANCELLED, Phase.BROKEN}
+    assert led == {(decision, phase) for decision in Decision for phase in going | ends}
