@@ -188,7 +188,6 @@ def _lock(book: Book, terms: Terms, by: Principal, at: Instant) -> Effect | Refu
         _unauthorised(book, terms, by, at)
         or (None if book.profile.serves(terms) else Refusal.TERMS_REFUSED)
         or _unpostable(book, terms.payer, terms.payee, terms.asset, terms.quantity)
-        or _blocked(book, terms.payer)
     )
     if refusal:
         return refusal
@@ -218,22 +217,16 @@ def _end(
     known = book.contracts.get(operation.id)
     if known is None:
         return Refusal.UNKNOWN_CONTRACT
-    kind, after = _ended(known, operation, at)
+    match operation:
+        case Execute(key=key):
+            kind, after = Kind.EXECUTE, contract.execute(known, key, at)
+        case Cancel(key=key):
+            kind, after = Kind.CANCEL, contract.cancel(known, key, at)
+        case _:
+            kind, after = Kind.REFUND, contract.refund(known, at)
     if isinstance(after, Refusal):
         return after
     return None if after is known else _contract_effect(kind, after, by, at)
-
-
-def _ended(
-    known: Htlc, operation: Execute | Cancel | Refund, at: Instant
-) -> tuple[Kind, Htlc | Refusal]:
-    match operation:
-        case Execute(key=key):
-            return Kind.EXECUTE, contract.execute(known, key, at)
-        case Cancel(key=key):
-            return Kind.CANCEL, contract.cancel(known, key, at)
-        case Refund():
-            return Kind.REFUND, contract.refund(known, at)
 
 
 def _contract_effect(kind: Kind, htlc: Htlc, by: Principal, at: Instant) -> Effect:
@@ -296,10 +289,8 @@ def _transfer(
     authorised = account is None or account.owner == by.name
     if not authorised and not _within_one_owner(book, operation, by, at):
         return Refusal.NOT_AUTHORISED
-    refusal = (
-        _unnameable(operation.id)
-        or _unpostable(book, debit, credit, asset, operation.quantity)
-        or _blocked(book, debit)
+    refusal = _unnameable(operation.id) or _unpostable(
+        book, debit, credit, asset, operation.quantity
     )
     if refusal:
         return refusal
@@ -368,14 +359,10 @@ def _unpostable(
         return Refusal.UNKNOWN_ASSET
     if instrument.counter in (debit, credit):
         return Refusal.TERMS_REFUSED
-    if book.accounts.get(debit) is None or book.accounts.get(credit) is None:
-        return Refusal.UNKNOWN_ACCOUNT
-    return None
-
-
-def _blocked(book: Book, debit: AccountId) -> Refusal | None:
     account = book.accounts.get(debit)
-    return Refusal.ACCOUNT_BLOCKED if account is not None and account.blocked else None
+    if account is None or book.accounts.get(credit) is None:
+        return Refusal.UNKNOWN_ACCOUNT
+    return Refusal.ACCOUNT_BLOCKED if account.blocked else None
 
 
 # --- posting -------------------------------------------------------------------------------------

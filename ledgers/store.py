@@ -92,19 +92,18 @@ class Needs:
                 case Lock(terms=terms):
                     self.locks.add(terms.id)
                     self.mandates.add((terms.payer, by.name))
-                    self._add_account(terms.payer, terms.asset)
-                    self._add_account(terms.payee, terms.asset)
+                    self._add_entry(terms.payer, terms.payee, terms.asset)
                 case Transfer(id=id, debit=debit, credit=credit, asset=asset):
                     self.operations.add(id)
                     self.mandates.add((debit, by.name))
-                    self._add_account(debit, asset)
-                    self._add_account(credit, asset)
+                    self._add_entry(debit, credit, asset)
                 case (
                     Issue(id=id, account=account, asset=asset)
                     | Redeem(id=id, account=account, asset=asset)
                 ):
                     self.operations.add(id)
-                    self._add_account(account, asset)
+                    self.accounts.add(account)
+                    self.balances.add((account, asset))
                     if asset in book.instruments:
                         self.balances.add((book.instruments[asset].counter, asset))
                 case _:
@@ -123,16 +122,15 @@ class Needs:
             case _:
                 self.accounts.add(act.account)
 
-    def _add_account(self, account: AccountId, asset: AssetId) -> None:
-        self.accounts.add(account)
-        self.balances.add((account, asset))
+    def _add_entry(self, debit: AccountId, credit: AccountId, asset: AssetId) -> None:
+        self.accounts.update((debit, credit))
+        self.balances.update(((debit, asset), (credit, asset)))
 
     def add_contract(self, contract: Htlc | None) -> None:
         """What ending the contract will touch."""
         if contract is not None:
             terms = contract.terms
-            self.balances.add((terms.payer, terms.asset))
-            self.balances.add((terms.payee, terms.asset))
+            self.balances.update(((terms.payer, terms.asset), (terms.payee, terms.asset)))
 
 
 async def load(session: Session, book: Book, needs: Needs) -> None:

@@ -6,6 +6,7 @@ content, so the notation serves the HTTP contract, the leaves of blocks and the 
 Bad notation raises `WireError`, which names the field and the rule that it breaks.
 """
 
+from binascii import unhexlify
 from functools import lru_cache
 from hashlib import sha256
 from typing import Final
@@ -26,7 +27,7 @@ from htlc.units import (
     SettlementId,
     Value,
 )
-from ledgers.names import is_leg, is_name, is_uuid
+from ledgers.names import are_terms, is_leg, is_name, is_uuid
 from ledgers.port import Cancel, Execute, Issue, Lock, Operation, Redeem, Refund, Transfer
 from ledgers.scalars import Hex, Integer, Name, Uuid
 
@@ -175,7 +176,7 @@ def integer(text: str, field: str) -> int:
 def octets(text: str, field: str) -> bytes:
     """Lower-case hex. The round trip refuses every second spelling."""
     try:
-        value = bytes.fromhex(text)
+        value = unhexlify(text)
     except ValueError:
         raise WireError(field, "lower-case hex") from None
     if value.hex() != text:
@@ -191,7 +192,7 @@ def _hashlock(wire: HashlockJson, field: str) -> Hashlock:
 
 def terms_of(wire: TermsJson) -> Terms:
     cancellation, expires = wire.cancellation_lock, wire.expires_at
-    if not _well_named(wire):
+    if not are_terms(wire.id, wire.settlement, wire.leg, wire.payer, wire.payee, wire.asset):
         raise _misnamed(wire)
     return Terms(
         id=wire.id,
@@ -207,17 +208,6 @@ def terms_of(wire: TermsJson) -> Terms:
         else _hashlock(cancellation, "terms.cancellation_lock.digest"),
         lock_by=Instant(integer(wire.lock_by, "terms.lock_by")),
         expires_at=None if expires is None else Instant(integer(expires, "terms.expires_at")),
-    )
-
-
-def _well_named(wire: TermsJson) -> bool:
-    return (
-        is_uuid(wire.id)
-        and is_uuid(wire.settlement)
-        and is_leg(wire.leg)
-        and is_name(wire.payer)
-        and is_name(wire.payee)
-        and is_name(wire.asset)
     )
 
 
