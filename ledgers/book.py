@@ -146,11 +146,9 @@ def answer(
     book: Book, operation: Operation, outcome: Effect | Refusal | None, at: Instant
 ) -> Answer:
     """What is told: the contract as it IS, also beside a refusal."""
-    match outcome:
-        case Effect(htlc=htlc):
-            return Answer(at=at, htlc=htlc)
-        case _:
-            return Answer(at=at, htlc=_standing(book, operation), refusal=outcome)
+    if isinstance(outcome, Effect):
+        return Answer(at=at, htlc=outcome.htlc)
+    return Answer(at=at, htlc=_standing(book, operation), refusal=outcome)
 
 
 def _standing(book: Book, operation: Operation) -> Htlc | None:
@@ -167,8 +165,8 @@ def _standing(book: Book, operation: Operation) -> Htlc | None:
 def judge(book: Book, operation: Operation, by: Principal, at: Instant) -> Effect | Refusal | None:
     """What the operation would do, why it is not done, or None if it was done before."""
     match operation:
-        case Lock(terms=terms):
-            return _lock(book, terms, by, at)
+        case Lock():
+            return _lock(book, operation.terms, by, at)
         case Execute() | Cancel() | Refund():
             return _end(book, operation, by, at)
         case Transfer():
@@ -218,10 +216,10 @@ def _end(
     if known is None:
         return Refusal.UNKNOWN_CONTRACT
     match operation:
-        case Execute(key=key):
-            kind, after = Kind.EXECUTE, contract.execute(known, key, at)
-        case Cancel(key=key):
-            kind, after = Kind.CANCEL, contract.cancel(known, key, at)
+        case Execute():
+            kind, after = Kind.EXECUTE, contract.execute(known, operation.key, at)
+        case Cancel():
+            kind, after = Kind.CANCEL, contract.cancel(known, operation.key, at)
         case _:
             kind, after = Kind.REFUND, contract.refund(known, at)
     if isinstance(after, Refusal):

@@ -89,7 +89,8 @@ class Needs:
     def add_operations(self, book: Book, by: Principal, operations: Iterable[Operation]) -> None:
         for operation in operations:
             match operation:
-                case Lock(terms=terms):
+                case Lock():
+                    terms = operation.terms
                     self.locks.add(terms.id)
                     self.mandates.add((terms.payer, by.name))
                     self._add_entry(terms.payer, terms.payee, terms.asset)

@@ -230,14 +230,14 @@ _UUID_RULE: Final = "a UUID in lower case"
 def operation_of(wire: OperationJson) -> Operation:
     """The operation that `wire` spells; raises WireError."""
     match wire:
-        case LockJson(terms=terms):
-            return Lock(terms=terms_of(terms))
-        case ExecuteJson(id=id, key=key):
-            return Execute(id=id, key=octets(key, "key"))
-        case CancelJson(id=id, key=key):
-            return Cancel(id=id, key=octets(key, "key"))
-        case RefundJson(id=id):
-            return Refund(id=id)
+        case LockJson():
+            return Lock(terms=terms_of(wire.terms))
+        case ExecuteJson():
+            return Execute(id=wire.id, key=octets(wire.key, "key"))
+        case CancelJson():
+            return Cancel(id=wire.id, key=octets(wire.key, "key"))
+        case RefundJson():
+            return Refund(id=wire.id)
         case TransferJson(id=id, debit=debit, credit=credit, asset=asset):
             quantity = Quantity(integer(wire.quantity, "quantity"))
             return Transfer(
@@ -316,14 +316,14 @@ def terms_json(terms: Terms) -> TermsJson:
 
 def operation_json(operation: Operation) -> OperationJson:
     match operation:
-        case Lock(terms=terms):
-            return LockJson(terms=terms_json(terms))
-        case Execute(id=id, key=key):
-            return ExecuteJson(id=id, key=key.hex())
-        case Cancel(id=id, key=key):
-            return CancelJson(id=id, key=key.hex())
-        case Refund(id=id):
-            return RefundJson(id=id)
+        case Lock():
+            return LockJson(terms=terms_json(operation.terms))
+        case Execute():
+            return ExecuteJson(id=operation.id, key=operation.key.hex())
+        case Cancel():
+            return CancelJson(id=operation.id, key=operation.key.hex())
+        case Refund():
+            return RefundJson(id=operation.id)
         case Transfer(id=id, debit=debit, credit=credit, asset=asset, quantity=quantity):
             return TransferJson(
                 id=id, debit=debit, credit=credit, asset=asset, quantity=str(quantity)
