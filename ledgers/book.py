@@ -91,6 +91,8 @@ SIDES: Final[dict[Kind, tuple[Side, Side]]] = {
 """From which side of the debited account to which side of the credited one."""
 
 _AVAILABLE: Final = Side.AVAILABLE  # a member of an enumeration is found by way of its class
+_LOCK: Final = Kind.LOCK
+_EXECUTE: Final = Kind.EXECUTE
 
 
 class Effect(Value, frozen=True, kw_only=True):
@@ -194,7 +196,7 @@ def _lock(book: Book, terms: Terms, by: Principal, at: Instant) -> Effect | Refu
         return made
     if book.balance(terms.payer, terms.asset).available < terms.quantity:
         return Refusal.INSUFFICIENT_BALANCE
-    return _contract_effect(Kind.LOCK, made, by, at)
+    return _contract_effect(_LOCK, made, by, at)
 
 
 def _unauthorised(book: Book, terms: Terms, by: Principal, at: Instant) -> Refusal | None:
@@ -215,16 +217,22 @@ def _end(
     known = book.contracts.get(operation.id)
     if known is None:
         return Refusal.UNKNOWN_CONTRACT
-    match operation:
-        case Execute():
-            kind, after = Kind.EXECUTE, contract.execute(known, operation.key, at)
-        case Cancel():
-            kind, after = Kind.CANCEL, contract.cancel(known, operation.key, at)
-        case _:
-            kind, after = Kind.REFUND, contract.refund(known, at)
+    kind, after = _ended(known, operation, at)
     if isinstance(after, Refusal):
         return after
     return None if after is known else _contract_effect(kind, after, by, at)
+
+
+def _ended(
+    known: Htlc, operation: Execute | Cancel | Refund, at: Instant
+) -> tuple[Kind, Htlc | Refusal]:
+    match operation:
+        case Execute():
+            return _EXECUTE, contract.execute(known, operation.key, at)
+        case Cancel():
+            return Kind.CANCEL, contract.cancel(known, operation.key, at)
+        case Refund():
+            return Kind.REFUND, contract.refund(known, at)
 
 
 def _contract_effect(kind: Kind, htlc: Htlc, by: Principal, at: Instant) -> Effect:
@@ -235,7 +243,7 @@ def _contract_effect(kind: Kind, htlc: Htlc, by: Principal, at: Instant) -> Effe
         by=by.name,
         at=at,
         debit=terms.payer,
-        credit=terms.payee if kind is Kind.EXECUTE else terms.payer,
+        credit=terms.payee if kind is _EXECUTE else terms.payer,
         asset=terms.asset,
         quantity=terms.quantity,
         htlc=htlc,

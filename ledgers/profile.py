@@ -26,7 +26,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         kind = LockKind.HTLC if cancellation is None else LockKind.TWO_KEY
         return (
             kind in self.lock_kinds
-            and (kind is LockKind.TWO_KEY or terms.expires_at is not None)
+            and (cancellation is not None or terms.expires_at is not None)
             and self._hashes(terms.execution_lock)
             and (cancellation is None or self._hashes(cancellation))
             and cancellation != terms.execution_lock

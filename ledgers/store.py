@@ -3,6 +3,7 @@
 Everything is set-based: the number of statements does not depend on the number of operations.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -289,12 +290,12 @@ def movement_rows(effects: Iterable[Effect], height: int) -> list[tuple[Any, ...
 
 
 def _positions(effects: Iterable[Effect]) -> dict[AccountId, list[int]]:
-    positions: dict[AccountId, list[int]] = {}
+    positions: dict[AccountId, list[int]] = defaultdict(list)
     for position, effect in enumerate(effects):
         debit, credit = effect.debit, effect.credit
-        positions.setdefault(debit, []).append(position)
+        positions[debit].append(position)
         if credit != debit:
-            positions.setdefault(credit, []).append(position)
+            positions[credit].append(position)
     return positions
 
 
