@@ -42,7 +42,7 @@ from htlc import contract
 from htlc.contract import Answer, Htlc, Refusal, Terms
 from htlc.units import QUANTITY_MAX, AccountId, AssetId, HtlcId, Instant, Quantity, Value
 from ledgers.instruments import Instrument
-from ledgers.names import is_id
+from ledgers.names import is_name
 from ledgers.parties import Account, Balance, Mandate, Principal, Role
 from ledgers.port import (
     Cancel,
@@ -347,7 +347,7 @@ def _issuance_entry(
 
 
 def _unnameable(operation_id: str) -> Refusal | None:
-    return None if is_id(operation_id) else Refusal.TERMS_REFUSED
+    return None if is_name(operation_id) else Refusal.TERMS_REFUSED
 
 
 # --- what locks and transfers have in common -----------------------------------------------------

@@ -102,12 +102,12 @@ class RemoteLedger:
             else self._terms.get(HtlcId(operation.id))
             for operation in operations
         ]
-        if all(known) or all(
-            terms or isinstance(operation, Issue | Redeem | Transfer)
+        if not all(known) and any(
+            terms is None and not isinstance(operation, Issue | Redeem | Transfer)
             for terms, operation in zip(known, operations, strict=True)
         ):
-            return known
-        return None
+            return None
+        return known
 
     def _remember(self, answers: Sequence[Answer | Unknown]) -> None:
         """The terms of open contracts: their ids name them for ever."""

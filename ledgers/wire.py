@@ -62,8 +62,8 @@ class HashlockJson(WireStruct, frozen=True, kw_only=True):
 class TermsJson(WireStruct, frozen=True, kw_only=True):
     """What a lock is on. A ledger that is told a lock again on other terms answers CONFLICT.
 
-    Names are checked where they are converted: ten patterns in the decoder take five times as
-    long as the rest of it, and most names come again and again (`names`).
+    Names are checked where they are converted, by one expression: a pattern for each in the
+    decoder takes five times as long as the rest of it.
 
     The members of what stands in a leaf (this, `HashlockJson`, `block.Leaf`) are in the order of
     RFC 8785, so that encoding them need not sort them (`block.leaf`)."""
