@@ -125,14 +125,17 @@ class Needs:
                 self.accounts.add(act.account)
 
     def _add_entry(self, debit: AccountId, credit: AccountId, asset: AssetId) -> None:
-        self.accounts.update((debit, credit))
-        self.balances.update(((debit, asset), (credit, asset)))
+        self.accounts.add(debit)
+        self.accounts.add(credit)
+        self.balances.add((debit, asset))
+        self.balances.add((credit, asset))
 
     def add_contract(self, contract: Htlc | None) -> None:
         """What ending the contract will touch."""
         if contract is not None:
             terms = contract.terms
-            self.balances.update(((terms.payer, terms.asset), (terms.payee, terms.asset)))
+            self.balances.add((terms.payer, terms.asset))
+            self.balances.add((terms.payee, terms.asset))
 
 
 async def load(session: Session, book: Book, needs: Needs) -> None:
