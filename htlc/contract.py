@@ -18,6 +18,7 @@ refusal is therefore a fact like any other: ALREADY_EXECUTED to a cancel tells t
 """
 
 from enum import StrEnum
+from typing import Final
 
 from htlc.hashlock import Hashlock
 from htlc.units import AccountId, AssetId, HtlcId, Instant, LegId, Quantity, SettlementId, Value
@@ -121,50 +122,56 @@ class Unknown(Value, frozen=True, kw_only=True):
     why: str = ""
 
 
+_LOCKED: Final = Status.LOCKED
+_EXECUTED: Final = Status.EXECUTED
+_CANCELLED: Final = Status.CANCELLED
+"""For where they are asked for of every operation (the reason is told in `htlc.leg`)."""
+
+
 def lock(terms: Terms, at: Instant) -> Htlc | Refusal:
     """Make the lock. Balances, accounts and authority are the ledger's own business (`book`)."""
     if at >= terms.lock_by:
         return Refusal.TOO_LATE
-    return Htlc(terms=terms, status=Status.LOCKED, locked_at=at)
+    return Htlc(terms=terms, status=_LOCKED, locked_at=at)
 
 
 def execute(htlc: Htlc, key: bytes, at: Instant) -> Htlc | Refusal:
     """Claim for the payee. A replay with the right key finds the contract as it left it."""
-    if htlc.status is Status.CANCELLED:
+    if htlc.status is _CANCELLED:
         return Refusal.ALREADY_CANCELLED
-    if htlc.status is Status.EXECUTED:
+    if htlc.status is _EXECUTED:
         return htlc if key == htlc.key else Refusal.ALREADY_EXECUTED
     if not htlc.terms.execution_lock.opens(key):
         return Refusal.WRONG_KEY
     if htlc.terms.expires_at is not None and at >= htlc.terms.expires_at:
         return Refusal.EXPIRED
-    return _end(htlc, Status.EXECUTED, key, at)
+    return _end(htlc, _EXECUTED, key, at)
 
 
 def cancel(htlc: Htlc, key: bytes, at: Instant) -> Htlc | Refusal:
     """Open the lock back to the payer, at any time, with the cancellation key."""
-    if htlc.status is Status.EXECUTED:
+    if htlc.status is _EXECUTED:
         return Refusal.ALREADY_EXECUTED
-    if htlc.status is Status.CANCELLED:
+    if htlc.status is _CANCELLED:
         return htlc if key == htlc.key else Refusal.ALREADY_CANCELLED
     if htlc.terms.cancellation_lock is None:
         return Refusal.NO_CANCELLATION_LOCK
     if not htlc.terms.cancellation_lock.opens(key):
         return Refusal.WRONG_KEY
-    return _end(htlc, Status.CANCELLED, key, at)
+    return _end(htlc, _CANCELLED, key, at)
 
 
 def refund(htlc: Htlc, at: Instant) -> Htlc | Refusal:
     """Give an expired lock back to the payer."""
-    if htlc.status is Status.EXECUTED:
+    if htlc.status is _EXECUTED:
         return Refusal.ALREADY_EXECUTED
-    if htlc.status is Status.CANCELLED:
+    if htlc.status is _CANCELLED:
         return htlc if htlc.key is None else Refusal.ALREADY_CANCELLED
     if htlc.terms.expires_at is None:
         return Refusal.NO_EXPIRY
     if at < htlc.terms.expires_at:
         return Refusal.NOT_EXPIRED
-    return _end(htlc, Status.CANCELLED, None, at)
+    return _end(htlc, _CANCELLED, None, at)
 
 
 def _end(htlc: Htlc, status: Status, key: bytes | None, at: Instant) -> Htlc:

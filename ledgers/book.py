@@ -42,7 +42,7 @@ from htlc import contract
 from htlc.contract import Answer, Htlc, Refusal, Terms
 from htlc.units import QUANTITY_MAX, AccountId, AssetId, HtlcId, Instant, Quantity, Value
 from ledgers.instruments import Instrument
-from ledgers.names import is_id
+from ledgers.names import is_name
 from ledgers.parties import Account, Balance, Mandate, Principal, Role
 from ledgers.port import (
     Cancel,
@@ -91,6 +91,8 @@ SIDES: Final[dict[Kind, tuple[Side, Side]]] = {
 """From which side of the debited account to which side of the credited one."""
 
 _AVAILABLE: Final = Side.AVAILABLE  # a member of an enumeration is found by way of its class
+_LOCK: Final = Kind.LOCK
+_EXECUTE: Final = Kind.EXECUTE
 
 
 class Effect(Value, frozen=True, kw_only=True):
@@ -146,11 +148,9 @@ def answer(
     book: Book, operation: Operation, outcome: Effect | Refusal | None, at: Instant
 ) -> Answer:
     """What is told: the contract as it IS, also beside a refusal."""
-    match outcome:
-        case Effect(htlc=htlc):
-            return Answer(at=at, htlc=htlc)
-        case _:
-            return Answer(at=at, htlc=_standing(book, operation), refusal=outcome)
+    if isinstance(outcome, Effect):
+        return Answer(at=at, htlc=outcome.htlc)
+    return Answer(at=at, htlc=_standing(book, operation), refusal=outcome)
 
 
 def _standing(book: Book, operation: Operation) -> Htlc | None:
@@ -167,8 +167,8 @@ def _standing(book: Book, operation: Operation) -> Htlc | None:
 def judge(book: Book, operation: Operation, by: Principal, at: Instant) -> Effect | Refusal | None:
     """What the operation would do, why it is not done, or None if it was done before."""
     match operation:
-        case Lock(terms=terms):
-            return _lock(book, terms, by, at)
+        case Lock():
+            return _lock(book, operation.terms, by, at)
         case Execute() | Cancel() | Refund():
             return _end(book, operation, by, at)
         case Transfer():
@@ -188,7 +188,6 @@ def _lock(book: Book, terms: Terms, by: Principal, at: Instant) -> Effect | Refu
         _unauthorised(book, terms, by, at)
         or (None if book.profile.serves(terms) else Refusal.TERMS_REFUSED)
         or _unpostable(book, terms.payer, terms.payee, terms.asset, terms.quantity)
-        or _blocked(book, terms.payer)
     )
     if refusal:
         return refusal
@@ -197,7 +196,7 @@ def _lock(book: Book, terms: Terms, by: Principal, at: Instant) -> Effect | Refu
         return made
     if book.balance(terms.payer, terms.asset).available < terms.quantity:
         return Refusal.INSUFFICIENT_BALANCE
-    return _contract_effect(Kind.LOCK, made, by, at)
+    return _contract_effect(_LOCK, made, by, at)
 
 
 def _unauthorised(book: Book, terms: Terms, by: Principal, at: Instant) -> Refusal | None:
@@ -228,10 +227,10 @@ def _ended(
     known: Htlc, operation: Execute | Cancel | Refund, at: Instant
 ) -> tuple[Kind, Htlc | Refusal]:
     match operation:
-        case Execute(key=key):
-            return Kind.EXECUTE, contract.execute(known, key, at)
-        case Cancel(key=key):
-            return Kind.CANCEL, contract.cancel(known, key, at)
+        case Execute():
+            return _EXECUTE, contract.execute(known, operation.key, at)
+        case Cancel():
+            return Kind.CANCEL, contract.cancel(known, operation.key, at)
         case Refund():
             return Kind.REFUND, contract.refund(known, at)
 
@@ -244,7 +243,7 @@ def _contract_effect(kind: Kind, htlc: Htlc, by: Principal, at: Instant) -> Effe
         by=by.name,
         at=at,
         debit=terms.payer,
-        credit=terms.payee if kind is Kind.EXECUTE else terms.payer,
+        credit=terms.payee if kind is _EXECUTE else terms.payer,
         asset=terms.asset,
         quantity=terms.quantity,
         htlc=htlc,
@@ -296,10 +295,8 @@ def _transfer(
     authorised = account is None or account.owner == by.name
     if not authorised and not _within_one_owner(book, operation, by, at):
         return Refusal.NOT_AUTHORISED
-    refusal = (
-        _unnameable(operation.id)
-        or _unpostable(book, debit, credit, asset, operation.quantity)
-        or _blocked(book, debit)
+    refusal = _unnameable(operation.id) or _unpostable(
+        book, debit, credit, asset, operation.quantity
     )
     if refusal:
         return refusal
@@ -350,7 +347,7 @@ def _issuance_entry(
 
 
 def _unnameable(operation_id: str) -> Refusal | None:
-    return None if is_id(operation_id) else Refusal.TERMS_REFUSED
+    return None if is_name(operation_id) else Refusal.TERMS_REFUSED
 
 
 # --- what locks and transfers have in common -----------------------------------------------------
@@ -368,14 +365,10 @@ def _unpostable(
         return Refusal.UNKNOWN_ASSET
     if instrument.counter in (debit, credit):
         return Refusal.TERMS_REFUSED
-    if book.accounts.get(debit) is None or book.accounts.get(credit) is None:
-        return Refusal.UNKNOWN_ACCOUNT
-    return None
-
-
-def _blocked(book: Book, debit: AccountId) -> Refusal | None:
     account = book.accounts.get(debit)
-    return Refusal.ACCOUNT_BLOCKED if account is not None and account.blocked else None
+    if account is None or book.accounts.get(credit) is None:
+        return Refusal.UNKNOWN_ACCOUNT
+    return Refusal.ACCOUNT_BLOCKED if account.blocked else None
 
 
 # --- posting -------------------------------------------------------------------------------------

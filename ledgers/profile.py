@@ -9,7 +9,7 @@ from htlc.contract import Terms
 from htlc.hashlock import DIGEST_BYTES, HashFunction, Hashlock
 from htlc.trials import Trial
 from htlc.units import QUANTITY_MAX
-from ledgers.names import is_leg, is_uuid
+from ledgers.names import are_ids
 from ledgers.port import LockKind
 
 
@@ -26,7 +26,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         kind = LockKind.HTLC if cancellation is None else LockKind.TWO_KEY
         return (
             kind in self.lock_kinds
-            and (kind is LockKind.TWO_KEY or terms.expires_at is not None)
+            and (cancellation is not None or terms.expires_at is not None)
             and self._hashes(terms.execution_lock)
             and (cancellation is None or self._hashes(cancellation))
             and cancellation != terms.execution_lock
@@ -53,7 +53,5 @@ def _well_formed(terms: Terms) -> bool:
     return (
         0 <= terms.lock_by <= QUANTITY_MAX
         and 0 <= expires_at <= QUANTITY_MAX
-        and is_uuid(terms.id)
-        and is_uuid(terms.settlement)
-        and is_leg(terms.leg)
+        and are_ids(terms.id, terms.settlement, terms.leg)
     )

@@ -71,7 +71,7 @@ class RemoteLedger:
         self._url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         self._minimal = {**self._headers, preference.HEADER: preference.MINIMAL}
-        self._terms: dict[HtlcId, Terms] = {}  # of open contracts that we have locked
+        self._terms: dict[HtlcId, Terms] = {}  # of open contracts
 
     async def describe(self) -> Description:
         """Raises LedgerUnreachable, RemoteLedgerError."""
@@ -90,34 +90,35 @@ class RemoteLedger:
         known = self._known(operations)
         content = [operation_json(operation) for operation in operations]
         answers = await self._ask("/v1/operations", content, known or [None] * len(operations))
-        self._remember(operations, answers)
+        self._remember(answers)
         return answers
 
     def _known(self, operations: Sequence[Operation]) -> Sequence[Terms | None] | None:
         """The terms that operations are about, as far as we know that the ledger has them so; None
         if there are some that we do not know."""
-        known: list[Terms | None] = []
-        for operation in operations:
-            if isinstance(operation, Lock):
-                terms: Terms | None = operation.terms
-            else:
-                terms = self._terms.get(HtlcId(operation.id))
-                if terms is None and not isinstance(operation, Issue | Redeem | Transfer):
-                    return None
-            known.append(terms)
+        known = [
+            operation.terms
+            if isinstance(operation, Lock)
+            else self._terms.get(HtlcId(operation.id))
+            for operation in operations
+        ]
+        if not all(known) and any(
+            terms is None and not isinstance(operation, Issue | Redeem | Transfer)
+            for terms, operation in zip(known, operations, strict=True)
+        ):
+            return None
         return known
 
-    def _remember(
-        self, operations: Sequence[Operation], answers: Sequence[Answer | Unknown]
-    ) -> None:
-        """Contracts that are found on the terms of our locks: their ids name them for ever."""
-        for operation, answer in zip(operations, answers, strict=True):
+    def _remember(self, answers: Sequence[Answer | Unknown]) -> None:
+        """The terms of open contracts: their ids name them for ever."""
+        for answer in answers:
             if isinstance(answer, Unknown) or (htlc := answer.htlc) is None:
                 continue
-            if htlc.status is not _LOCKED:
-                self._terms.pop(htlc.terms.id, None)
-            elif isinstance(operation, Lock):
-                self._terms[htlc.terms.id] = htlc.terms
+            terms = htlc.terms
+            if htlc.status is _LOCKED:
+                self._terms[terms.id] = terms
+            else:
+                self._terms.pop(terms.id, None)
         while len(self._terms) > TERMS_MAX:
             del self._terms[next(iter(self._terms))]
 

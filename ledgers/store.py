@@ -3,6 +3,7 @@
 Everything is set-based: the number of statements does not depend on the number of operations.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -89,22 +90,22 @@ class Needs:
     def add_operations(self, book: Book, by: Principal, operations: Iterable[Operation]) -> None:
         for operation in operations:
             match operation:
-                case Lock(terms=terms):
+                case Lock():
+                    terms = operation.terms
                     self.locks.add(terms.id)
                     self.mandates.add((terms.payer, by.name))
-                    self._add_account(terms.payer, terms.asset)
-                    self._add_account(terms.payee, terms.asset)
+                    self._add_entry(terms.payer, terms.payee, terms.asset)
                 case Transfer(id=id, debit=debit, credit=credit, asset=asset):
                     self.operations.add(id)
                     self.mandates.add((debit, by.name))
-                    self._add_account(debit, asset)
-                    self._add_account(credit, asset)
+                    self._add_entry(debit, credit, asset)
                 case (
                     Issue(id=id, account=account, asset=asset)
                     | Redeem(id=id, account=account, asset=asset)
                 ):
                     self.operations.add(id)
-                    self._add_account(account, asset)
+                    self.accounts.add(account)
+                    self.balances.add((account, asset))
                     if asset in book.instruments:
                         self.balances.add((book.instruments[asset].counter, asset))
                 case _:
@@ -123,9 +124,11 @@ class Needs:
             case _:
                 self.accounts.add(act.account)
 
-    def _add_account(self, account: AccountId, asset: AssetId) -> None:
-        self.accounts.add(account)
-        self.balances.add((account, asset))
+    def _add_entry(self, debit: AccountId, credit: AccountId, asset: AssetId) -> None:
+        self.accounts.add(debit)
+        self.accounts.add(credit)
+        self.balances.add((debit, asset))
+        self.balances.add((credit, asset))
 
     def add_contract(self, contract: Htlc | None) -> None:
         """What ending the contract will touch."""
@@ -290,12 +293,12 @@ def movement_rows(effects: Iterable[Effect], height: int) -> list[tuple[Any, ...
 
 
 def _positions(effects: Iterable[Effect]) -> dict[AccountId, list[int]]:
-    positions: dict[AccountId, list[int]] = {}
+    positions: dict[AccountId, list[int]] = defaultdict(list)
     for position, effect in enumerate(effects):
         debit, credit = effect.debit, effect.credit
-        positions.setdefault(debit, []).append(position)
+        positions[debit].append(position)
         if credit != debit:
-            positions.setdefault(credit, []).append(position)
+            positions[credit].append(position)
     return positions
 
 
