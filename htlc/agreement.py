@@ -97,8 +97,8 @@ class AgreedLeg(Value, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Agreement(Value, frozen=True, kw_only=True, omit_defaults=True):
-    """Everything that is fixed once a settlement is open. It is journalled, and with `omit_defaults`
-    holds what was said (as every event does)."""
+    """Everything that is fixed once a settlement is open. `omit_defaults`: a journal record holds
+    what was said (as every event does)."""
 
     settlement: SettlementId
     protocol: LockProtocol
