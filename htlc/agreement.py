@@ -189,12 +189,11 @@ def _two_key(
         if profile.functions[0] != function:  # legs on ledgers that hash alike share their locks
             function = profile.functions[0]
             execution, cancellation = _both(locks, function)
-        lock_by = _lock_by(profile, limits, commit_by)
         legs.append(
             _agreed(
                 swap.id,
                 swap.legs[n],
-                lock_by,
+                _lock_by(profile, limits, commit_by),
                 execution=execution,
                 cancellation=cancellation,
                 expires_at=far,
