@@ -97,8 +97,8 @@ class AgreedLeg(Value, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Agreement(Value, frozen=True, kw_only=True, omit_defaults=True):
-    """Everything that is fixed once a settlement is open. `omit_defaults`: a journal record holds
-    what was said (as every event does)."""
+    """Everything that is fixed once a settlement is open. It is journalled, with `omit_defaults` as
+    every event: what was said."""
 
     settlement: SettlementId
     protocol: LockProtocol

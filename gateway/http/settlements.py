@@ -28,7 +28,8 @@ DESCRIPTION: Final = (
     "or accepted them, or has given a power of attorney. The id makes it idempotent: the same "
     "terms again get the settlement as it is now, other terms under the same id 409 (XDUP). An "
     "array is ordered, not atomic: the whole is 202, and each proposal has its own status in its "
-    "place, with `Prefer: return=minimal` without the settlement as it is: id and state only."
+    "place. With `Prefer: return=minimal` one proposal, or each of an array, is answered with the "
+    "result alone: status, id and state, without the settlement as it is."
 )
 
 PAGE_DEFAULT: Final = 50
@@ -62,17 +63,22 @@ async def propose(call: Call) -> Reply:
     (outcome,) = await _take(call, [_item(call, _sender(call), decoded(_one, body))])
     if isinstance(outcome, wire.Problem):
         return problem_reply(outcome)
-    shown = views.settlement(outcome, call.gateway.scale)
-    return json_reply(202, shown, Location=f"/v1/settlements/{shown.id}")
+    location = f"/v1/settlements/{outcome.id}"
+    if _wants_minimal(call):
+        return json_reply(202, _minimal(outcome), Location=location, **_APPLIED)
+    return json_reply(202, views.settlement(outcome, call.gateway.scale), Location=location)
 
 
 async def _propose_many(call: Call, body: bytes) -> Reply:
     outcomes = await _take(call, _batch(call, body))
-    wanted = call.request.headers.get(preference.HEADER)
-    if preference.wants_minimal(wanted):
+    if _wants_minimal(call):
         return json_reply(202, [_minimal(outcome) for outcome in outcomes], **_APPLIED)
     scale = call.gateway.scale
     return json_reply(202, [_result(outcome, scale) for outcome in outcomes])
+
+
+def _wants_minimal(call: Call) -> bool:
+    return preference.wants_minimal(call.request.headers.get(preference.HEADER))
 
 
 def _batch(call: Call, body: bytes) -> list[Item]:

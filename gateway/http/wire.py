@@ -272,8 +272,9 @@ class SettlementView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SettlementResult(Value, frozen=True, kw_only=True, omit_defaults=True):
-    """The answer to one item of an array: what a request of its own would have been answered; or
-    its `id` and `state` alone, where no more is asked for (`Prefer: return=minimal`)."""
+    """The answer to one item of an array: what a request of its own would have been answered. Where
+    no more is asked for (`Prefer: return=minimal`), `id` and `state` alone, and so is the answer to
+    a request of its own."""
 
     status: int
     id: Uuid | None = None

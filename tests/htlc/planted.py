@@ -88,7 +88,7 @@ def one_hash_on_anchor_and_followers(plant: Plant) -> None:
 
 def followers_before_the_anchor(plant: Plant) -> None:
     plant.setattr(Agreement, "revealers", property(lambda self: tuple(range(len(self.legs)))))
-    plant.setattr(keys, "_may_execute", lambda state, leg: state.decision is Decision.COMMIT)
+    plant.setattr(keys, "_may_execute", lambda state, *_: state.decision is Decision.COMMIT)
 
 
 def silence_taken_for_absence(plant: Plant) -> None:
