@@ -7,6 +7,7 @@ and its supervisor starts it again; recovery is the normal path, so nothing is l
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -254,7 +255,7 @@ class Engine:
             in_flight_max=LINK_IN_FLIGHT,
             told=lambda tasks, answers: self.runner.told(tasks, answers),
             say=self._say,
-            stopped=lambda asset: self.directory.is_stopped(name, asset),
+            stopped=partial(self.directory.is_stopped, name),
         )
 
     def _time(self, name: LedgerId) -> Instant | None:
