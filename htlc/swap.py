@@ -74,7 +74,8 @@ class PartySecret(Value, frozen=True, kw_only=True):
 class Swap(Value, frozen=True, kw_only=True, omit_defaults=True):
     """What everyone who pays has to consent to. `commit_by` is an instant of leg 0's ledger.
 
-    `omit_defaults`: its digest is over what was said, and stays when there is more to be said."""
+    `omit_defaults`: a digest over it is over what was said, and stays the same when a later release
+    lets more be said."""
 
     id: SettlementId
     legs: tuple[Leg, ...]
