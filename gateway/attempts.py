@@ -198,6 +198,8 @@ class Attempts:
                 state, requests = cancellations.asked(state, cancelling)
                 events += requests
             notices = (*notices, *origin.advise(before, state).notices)
+        else:
+            notices = (*notices, *asked.proposed(state, now))
         entry = Entry(
             settlement=proposed.swap.id,
             sequence=1,
@@ -205,7 +207,7 @@ class Attempts:
             phase=state.phase,
             decision=state.decision,
             ended=state.ended,
-            notices=(*notices, *asked.proposed(state, now)),
+            notices=notices,
             pending=pending,
         )
         opening = Opening(

@@ -228,7 +228,10 @@ class Desk(Correspondence):
         return [shown[item] if isinstance(item, str) else item for item in taken]
 
     def _proposal(self, member: str, swap: Swap, digest: bytes, heard: Heard) -> Proposal | Refused:
-        faults = swaps.check(swap, legs_max=self._legs_max) or self._party_faults(member, swap)
+        faults = swaps.check(swap, legs_max=self._legs_max)
+        if not faults and not swap.has_party(member):
+            faults = (Fault(field="legs", rule=f"the sender {member} is a party of the swap"),)
+        faults = faults or self._rulebook.swap_faults(swap)
         if faults:
             return Refused(faults=faults)
         payers = swap.payers
@@ -245,11 +248,6 @@ class Desk(Correspondence):
             consents=consents,
             opened=drawn if agreed else None,
         )
-
-    def _party_faults(self, member: str, swap: Swap) -> tuple[Fault, ...]:
-        if not swap.has_party(member):
-            return (Fault(field="legs", rule=f"the sender {member} is a party of the swap"),)
-        return self._rulebook.swap_faults(swap)
 
     async def _consented(self, member: str, view: View) -> View:
         """Posting the same terms again is consent, where one was missing."""

@@ -126,7 +126,7 @@ class Directory:
         """Whether nothing that is known here speaks against a leg, as nearly always."""
         ledger, payer, payee = leg.ledger, leg.payer, leg.payee
         return (
-            (ledger, leg.asset) in self._scales
+            (ledger, leg.asset) in self._scales  # learnt of configured ledgers only
             and ledger not in self.distrusted
             and not (self.stopped and self.is_stopped(ledger, leg.asset))
             and (ledger, payer.member, payer.account) in self._accounts_of

@@ -64,7 +64,9 @@ class Role(StrEnum):
 
 
 EXECUTION: Final = Role.EXECUTION
-"""For where it is asked for at every turn (the reason is told in `leg`)."""
+CANCELLATION: Final = Role.CANCELLATION
+LEGS: Final = Pair.LEGS
+"""For where they are asked for at every turn (the reason is told in `leg`)."""
 
 
 class Limits(Value, frozen=True, kw_only=True):
@@ -75,6 +77,8 @@ class Limits(Value, frozen=True, kw_only=True):
     recovery: Duration  # outage that an `htlc` settlement survives after the first claim
     backstop: Duration | None = None  # optional far expiry of `two_key` legs, after commit_by
 
+
+_NO_RISK: Final = PrincipalRisk.NONE
 
 _NO_MARGIN: Final = Duration(0)
 """Of a leg without an expiry."""
@@ -157,13 +161,11 @@ def draw_up(
     commit_by = swap.commit_by or Instant(first.now + limits.commit_within)
     if commit_by <= first.now + first.latency.skew:
         return (Fault(field="commit_by", rule="lies in the future of the ledger of the first leg"),)
-    match protocol:
-        case LockProtocol.TWO_KEY:
-            return _two_key(swap, profiles, limits, commit_by, locks)
-        case LockProtocol.ANCHORED:
-            return _anchored(swap, profiles, limits, commit_by, locks)
-        case LockProtocol.HTLC:
-            return _htlc(swap, profiles, limits, commit_by, locks)
+    if protocol is TWO_KEY:
+        return _two_key(swap, profiles, limits, commit_by, locks)
+    if protocol is ANCHORED:
+        return _anchored(swap, profiles, limits, commit_by, locks)
+    return _htlc(swap, profiles, limits, commit_by, locks)
 
 
 def _two_key(
@@ -187,12 +189,11 @@ def _two_key(
         if profile.functions[0] != function:  # legs on ledgers that hash alike share their locks
             function = profile.functions[0]
             execution, cancellation = _both(locks, function)
-        lock_by = _lock_by(profile, limits, commit_by)
         legs.append(
             _agreed(
                 swap.id,
                 swap.legs[n],
-                lock_by,
+                _lock_by(profile, limits, commit_by),
                 execution=execution,
                 cancellation=cancellation,
                 expires_at=far,
@@ -201,17 +202,17 @@ def _two_key(
         )
     return Agreement(
         settlement=swap.id,
-        protocol=LockProtocol.TWO_KEY,
+        protocol=TWO_KEY,
         legs=tuple(legs),
         commit_by=commit_by,
-        risk=PrincipalRisk.RESIDUAL if far else PrincipalRisk.NONE,
-        outage_max=limits.recovery if far else None,
+        risk=_NO_RISK if far is None else PrincipalRisk.RESIDUAL,
+        outage_max=None if far is None else limits.recovery,
     )
 
 
 def _both(locks: Locks, function: HashFunction) -> tuple[Hashlock, Hashlock]:
-    execution = _lock(locks, Pair.LEGS, Role.EXECUTION, function)
-    return execution, _lock(locks, Pair.LEGS, Role.CANCELLATION, function)
+    execution = _lock(locks, LEGS, EXECUTION, function)
+    return execution, _lock(locks, LEGS, CANCELLATION, function)
 
 
 def _lock(locks: Locks, pair: Pair, role: Role, function: HashFunction) -> Hashlock:

@@ -44,6 +44,11 @@ class Encoding(StrEnum):
     __hash__ = str.__hash__
 
 
+SHA256: Final = Algorithm.SHA256
+RAW: Final = Encoding.RAW
+"""For where they are asked for at every turn (the reason is told in `leg`)."""
+
+
 class HashFunction(Value, frozen=True, kw_only=True):
     """How a ledger turns a preimage into a digest."""
 
@@ -84,10 +89,10 @@ class Hashlock(Value, frozen=True, kw_only=True):
 
 
 def _digest(algorithm: Algorithm, encoding: Encoding, preimage: bytes) -> bytes:
-    text = preimage if encoding is Encoding.RAW else preimage.hex().encode("ascii")
+    text = preimage if encoding is RAW else preimage.hex().encode("ascii")
+    if algorithm is SHA256:
+        return hashlib.sha256(text).digest()
     match algorithm:
-        case Algorithm.SHA256:
-            return hashlib.sha256(text).digest()
         case Algorithm.SM3:
             digest = hashes.Hash(hashes.SM3())
             digest.update(text)

@@ -74,7 +74,8 @@ class PartySecret(Value, frozen=True, kw_only=True):
 class Swap(Value, frozen=True, kw_only=True, omit_defaults=True):
     """What everyone who pays has to consent to. `commit_by` is an instant of leg 0's ledger.
 
-    `omit_defaults`: its digest is over what was said, and stays when there is more to be said."""
+    `omit_defaults`: a digest over it is over what was said, and stays the same when a later release
+    lets more be said."""
 
     id: SettlementId
     legs: tuple[Leg, ...]
@@ -110,46 +111,47 @@ def check(swap: Swap, *, legs_max: int) -> tuple[Fault, ...]:
     """Every fault in the shape of a swap; empty if it is sound."""
     if not 2 <= len(swap.legs) <= legs_max:
         return (Fault(field="legs", rule=f"a swap has 2 to {legs_max} legs"),)
-    faults: list[Fault] = []
-    names: list[LegId] = []
-    for n, leg in enumerate(swap.legs):
-        _look_at(n, leg, faults)
-        if leg.leg in names:
-            rule = f"{leg.leg} names another leg already"
-            faults.append(Fault(field=f"legs[{n}].leg", rule=rule))
-        names.append(leg.leg)
+    faults = _leg_faults(swap.legs)
     if swap.commit_by is not None and not 0 < swap.commit_by <= INSTANT_MAX:
         faults.append(Fault(field="commit_by", rule=_INSTANT_RULE))
     if swap.secret is not None and swap.secret.holder not in swap.parties:
         faults.append(Fault(field="secret.holder", rule="the holder is a party of the swap"))
     if swap.secret is not None and len(swap.secret.digest) != DIGEST_BYTES:
         faults.append(Fault(field="secret.digest", rule=f"a digest has {DIGEST_BYTES} bytes"))
-    return tuple(faults) if faults else _connection_faults(swap.legs)
+    if faults or _is_exchange(swap.legs):
+        return tuple(faults)
+    return _connection_faults(swap.legs)
 
 
 _INSTANT_RULE: Final = "an instant lies after 1970 and before 2262"
 
 
-def _look_at(n: int, leg: Leg, faults: list[Fault]) -> None:
-    """Note the faults of a leg by itself. Nearly all have none: nothing is made up for those."""
-    if not _LEG_ID.fullmatch(leg.leg):
-        rule = "a leg is named by 1 to 8 capitals and digits"
-        faults.append(Fault(field=f"legs[{n}].leg", rule=rule))
-    if not 1 <= leg.quantity <= QUANTITY_MAX:
-        rule = "a quantity is positive and fits 63 bits"
-        faults.append(Fault(field=f"legs[{n}].quantity", rule=rule))
-    if leg.payer.member == leg.payee.member:
-        rule = "nobody pays a leg to itself"
-        faults.append(Fault(field=f"legs[{n}].payee.member", rule=rule))
-    if leg.expires_at is not None and not 0 < leg.expires_at <= INSTANT_MAX:
-        faults.append(Fault(field=f"legs[{n}].expires_at", rule=_INSTANT_RULE))
+def _leg_faults(legs: Sequence[Leg]) -> list[Fault]:
+    """What is wrong with legs by themselves. Nearly always nothing: nothing is made up for that."""
+    faults: list[Fault] = []
+    names: list[LegId] = []
+    for n, leg in enumerate(legs):
+        if not _LEG_ID.fullmatch(leg.leg):
+            rule = "a leg is named by 1 to 8 capitals and digits"
+            faults.append(Fault(field=f"legs[{n}].leg", rule=rule))
+        if leg.leg in names:
+            rule = f"{leg.leg} names another leg already"
+            faults.append(Fault(field=f"legs[{n}].leg", rule=rule))
+        names.append(leg.leg)
+        if not 1 <= leg.quantity <= QUANTITY_MAX:
+            rule = "a quantity is positive and fits 63 bits"
+            faults.append(Fault(field=f"legs[{n}].quantity", rule=rule))
+        if leg.payer.member == leg.payee.member:
+            rule = "nobody pays a leg to itself"
+            faults.append(Fault(field=f"legs[{n}].payee.member", rule=rule))
+        if leg.expires_at is not None and not 0 < leg.expires_at <= INSTANT_MAX:
+            faults.append(Fault(field=f"legs[{n}].expires_at", rule=_INSTANT_RULE))
+    return faults
 
 
 def _connection_faults(legs: Sequence[Leg]) -> tuple[Fault, ...]:
     """The arcs that spoil strong connection: a payee with no way back to its payer, or a part of
     the swap that has nothing to do with the first leg."""
-    if _is_exchange(legs):
-        return ()
     dead_ends = tuple(
         Fault(
             field=f"legs[{n}]",

@@ -75,7 +75,7 @@ async def test_other_content_under_the_same_id_is_a_conflict(served: Served) -> 
 
 
 async def test_the_digest_is_over_the_swap_that_is_meant(served: Served) -> None:
-    """Written out: it is stored, and must not change when what is not said could be said."""
+    """Written out, for it is stored: the same terms must have it in the next release as well."""
     await served.seller.ask("POST", "/v1/settlements", changed("legs.1.quantity", "998750"))
     digest, _ = served.fake.settlements[ID]
     meant = (
