@@ -108,7 +108,7 @@ def _endpoint(route: Route, desk: Desk, auth: Authentication) -> Endpoint:
             raise RequestError(Kind.FORBIDDEN, said, code=RejectCode.XAUT.value)
         call = Call(desk=desk, request=request, principal=principal)
         answer = await _handled(route, call)
-        return answer.response() if isinstance(answer, Reply) else answer
+        return answer.answer(request) if isinstance(answer, Reply) else answer
 
     return endpoint
 
