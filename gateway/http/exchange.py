@@ -136,16 +136,17 @@ class MessageCall(msgspec.Struct, kw_only=True):
         request, most = self.request, self.desk.body_bytes_max
         if request.rel_url.raw_query_string:
             self.query()  # what has a body has no parameters
-        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        headers = request.headers
+        if "Content-Encoding" in headers and headers["Content-Encoding"].lower() != "identity":
             # A kilobyte can unpack to a gigabyte.
             raise RequestError(Kind.UNSUPPORTED, "send the body without Content-Encoding")
-        if (request.content_length or 0) > most:
-            raise too_large(most)
         if request.content.is_eof():  # it came with its head, as nearly all do: nothing to wait for
             body = request.content.read_nowait()
-            if len(body) > most:  # in pieces: its length was not told
+            if len(body) > most:
                 raise too_large(most)
             return body
+        if (request.content_length or 0) > most:
+            raise too_large(most)
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 return await request.read()
@@ -160,8 +161,7 @@ class MessageCall(msgspec.Struct, kw_only=True):
 
     async def json_body(self) -> bytes:
         """The bytes of a JSON body; its content type is asked before it is read."""
-        media, parameters = self.media
-        if media != JSON or not is_utf8(parameters):
+        if not is_json(self.request.headers.get("Content-Type", "")):
             raise RequestError(Kind.UNSUPPORTED, f"send {JSON}, in UTF-8")
         return await self.body()
 
@@ -234,6 +234,13 @@ def media_type(header: str) -> tuple[str, Mapping[str, str]]:
     return name.strip().lower(), {
         key.strip().lower(): value.strip().strip('"') for key, _, value in pairs
     }
+
+
+@lru_cache(maxsize=256)
+def is_json(header: str) -> bool:
+    """Whether a content type is JSON in the one encoding that JSON is exchanged in (RFC 8259)."""
+    media, parameters = media_type(header)
+    return media == JSON and is_utf8(parameters)
 
 
 def is_utf8(parameters: Mapping[str, str]) -> bool:

@@ -54,13 +54,9 @@ def _second_text(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
+@lru_cache(maxsize=4096)  # one instant stands in several places of a message, and in its answers
 def instant_text(at: int) -> str:
     """xs:dateTime of an instant in nanoseconds: UTC, `Z`, a fraction only where there is one."""
-    return _instant_text(at)
-
-
-@lru_cache(maxsize=4096)  # one instant stands in several places of a message, and in its answers
-def _instant_text(at: int) -> str:
     second, fraction = divmod(at, NANOSECONDS)
     if fraction == 0:
         return _second_text(second) + "Z"
