@@ -13,7 +13,7 @@ from gateway.fx_admission import OpenTrade, TradeRow, Trades
 from gateway.fx_pairs import FxPair, FxSide
 from gateway.inbound import NEAR_MAX, Arrival
 from gateway.journal import QUERIES, deliver
-from gateway.sql import Connection, Record, column, octets
+from gateway.sql import Connection, Record
 from protocols import fx_matching
 from protocols.iso20022.fx import FxTrade
 from protocols.iso20022.header import related_of
@@ -38,15 +38,15 @@ async def known(connection: Connection, trades: Sequence[tuple[str, FxTrade]], n
     """What the store knows about trades of these members."""
     references = await connection.fetch(
         QUERIES["known_references"],
-        column([member for member, _ in trades]),
-        column([trade.transaction_id for _, trade in trades]),
+        [member for member, _ in trades],
+        [trade.transaction_id for _, trade in trades],
     )
     keys = [fx_matching.keys(trade) for _, trade in trades]
     waiting = await connection.fetch(
         QUERIES["candidates"],
-        octets([key.a for key in keys]),
-        octets([key.b for key in keys]),
-        column([member for member, _ in trades]),
+        [key.a for key in keys],
+        [key.b for key in keys],
+        [member for member, _ in trades],
         NEAR_MAX,
     )
     return Trades(
@@ -121,7 +121,7 @@ async def store(
     if updates := list(trades.updates()):
         await connection.execute(
             QUERIES["update_instructions"],
-            *(column(values) for values in zip(*updates, strict=True)),
+            *zip(*updates, strict=True),
         )
     await deliver(connection, trades.notices)
     return trades.pairs, {notice.member for notice in trades.notices}
@@ -130,16 +130,16 @@ async def store(
 async def _store(connection: Connection, rows: Sequence[TradeRow]) -> None:
     await connection.execute(
         QUERIES["store_instructions"],
-        column([row.side.id for row in rows]),
-        column([row.side.member for row in rows]),
-        column([row.side.instruction.transaction_id for row in rows]),
-        column([row.message_id for row in rows]),
-        column([row.entered_at for row in rows]),
-        octets([row.keys.a for row in rows]),
-        octets([row.keys.b for row in rows]),
-        column([row.pair for row in rows]),
-        column([row.ended for row in rows]),
-        column([row.advised for row in rows]),
-        column([row.side.related.stored for row in rows]),
-        column([_encoder.encode(row.side.instruction).decode() for row in rows]),
+        [row.side.id for row in rows],
+        [row.side.member for row in rows],
+        [row.side.instruction.transaction_id for row in rows],
+        [row.message_id for row in rows],
+        [row.entered_at for row in rows],
+        [row.keys.a for row in rows],
+        [row.keys.b for row in rows],
+        [row.pair for row in rows],
+        [row.ended for row in rows],
+        [row.advised for row in rows],
+        [row.side.related.stored for row in rows],
+        [_encoder.encode(row.side.instruction).decode() for row in rows],
     )

@@ -11,7 +11,7 @@ from gateway.fx_pairs import FxPair, FxSide
 from gateway.inbound import NEAR_MAX, Arrival, related
 from gateway.journal import QUERIES
 from gateway.pairs import Pair, Side
-from gateway.sql import Connection, Executor, Record, column, octets
+from gateway.sql import Connection, Executor, Record
 from htlc.units import SettlementId
 from protocols.iso20022 import inbound
 from protocols.iso20022.header import related_of
@@ -28,14 +28,14 @@ async def known(
     """What the store knows about these arrivals, each with its match keys."""
     references = await connection.fetch(
         QUERIES["known_references"],
-        column([arrival.member for arrival in arrivals]),
-        column([arrival.instruction.transaction_id for arrival in arrivals]),
+        [arrival.member for arrival in arrivals],
+        [arrival.instruction.transaction_id for arrival in arrivals],
     )
     waiting = await connection.fetch(
         QUERIES["candidates"],
-        octets([key.a for key in keys]),
-        octets([key.b for key in keys]),
-        column([arrival.member for arrival in arrivals]),
+        [key.a for key in keys],
+        [key.b for key in keys],
+        [arrival.member for arrival in arrivals],
         NEAR_MAX,
     )
     used = frozenset((row["member"], row["transaction_id"]) for row in references)
@@ -228,23 +228,23 @@ async def store(connection: Connection, admission: Admission) -> None:
     if updates:
         await connection.execute(
             QUERIES["update_instructions"],
-            *(column(values) for values in zip(*updates, strict=True)),
+            *zip(*updates, strict=True),
         )
 
 
 async def _store_instructions(connection: Connection, rows: Sequence[InstructionRow]) -> None:
     await connection.execute(
         QUERIES["store_instructions"],
-        column([row.side.id for row in rows]),
-        column([row.arrival.member for row in rows]),
-        column([row.arrival.instruction.transaction_id for row in rows]),
-        column([row.arrival.key[1] for row in rows]),
-        column([row.arrival.received_at for row in rows]),
-        octets([row.keys.a for row in rows]),
-        octets([row.keys.b for row in rows]),
-        column([row.pair for row in rows]),
-        column([row.ended for row in rows]),
-        column([row.advised for row in rows]),
-        column([row.side.related.stored for row in rows]),
-        column([_encoder.encode(row.side.instruction).decode() for row in rows]),
+        [row.side.id for row in rows],
+        [row.arrival.member for row in rows],
+        [row.arrival.instruction.transaction_id for row in rows],
+        [row.arrival.message_id for row in rows],
+        [row.arrival.received_at for row in rows],
+        [row.keys.a for row in rows],
+        [row.keys.b for row in rows],
+        [row.pair for row in rows],
+        [row.ended for row in rows],
+        [row.advised for row in rows],
+        [row.side.related.stored for row in rows],
+        [_encoder.encode(row.side.instruction).decode() for row in rows],
     )

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Final, Self
 
 import asyncpg
-import msgspec
 
+from gateway import records
 from gateway.columns import entry_columns, notice_columns, party_columns, posting
 from gateway.epoch import Epoch, SupersededError, superseded
-from gateway.sql import Connection, Executor, Pool, Record, column, octets
+from gateway.sql import Connection, Executor, Pool, Record
 from htlc.coordinator import evolve, propose
 from htlc.events import Decision, Event, Proposed
 from htlc.settlement import Phase, Settlement
@@ -43,8 +43,6 @@ raise: nothing is wrong with what was written; its outcome is unknown, and it is
 
 CHANNEL: Final = "lockstep_journal"
 """Where replicas tell each other of requests that they wrote. Polling guarantees, this wakes."""
-
-_events = msgspec.json.Decoder(tuple[Event, ...])
 
 
 class Notice(Value, frozen=True, kw_only=True):
@@ -223,8 +221,8 @@ class Journal:
             QUERIES["append"],
             *notice_columns([notice for _, notice in told], [cause for cause, _ in told]),
             *entry_columns(entries),
-            column([entry.ended for entry in entries]),
-            column([entry.settled_pair for entry in entries]),
+            [entry.ended for entry in entries],
+            [entry.settled_pair for entry in entries],
             self.epoch.number,
             self.epoch.mark,
         )
@@ -258,10 +256,10 @@ class Journal:
             "open_all",
             entries,
             self.replica,
-            column([opening.created_at for opening in openings]),
-            octets([opening.digest for opening in openings]),
-            column([opening.pair for opening in openings]),
-            column([opening.attempt for opening in openings]),
+            [opening.created_at for opening in openings],
+            [opening.digest for opening in openings],
+            [opening.pair for opening in openings],
+            [opening.attempt for opening in openings],
             *party_columns(openings),
         )
         return await self._open(self._pool, openings) if written is None else written
@@ -275,10 +273,10 @@ class Journal:
             QUERIES["open_new"],
             *notice_columns([notice for _, notice in told], [cause for cause, _ in told]),
             settlements,
-            column([opening.created_at for opening in openings]),
-            octets([opening.digest for opening in openings]),
-            column([opening.pair for opening in openings]),
-            column([opening.attempt for opening in openings]),
+            [opening.created_at for opening in openings],
+            [opening.digest for opening in openings],
+            [opening.pair for opening in openings],
+            [opening.attempt for opening in openings],
             *said,
             self.replica,
             self.epoch.number,
@@ -364,7 +362,7 @@ async def current_epoch(connection: Executor) -> Epoch:
 
 
 def _fold(before: Loaded | None, row: Record) -> Loaded:
-    events = _events.decode(row["events"])
+    events = records.events(row["events"])
     if before is None:
         assert isinstance(events[0], Proposed), "a journal begins with a proposal"
         state, events = propose(events[0]), events[1:]

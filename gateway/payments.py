@@ -13,7 +13,7 @@ import msgspec
 from gateway.cash import CashLeg, Ordered, cash_legs
 from gateway.journal import QUERIES, Notice, deliver
 from gateway.pairs import MatchedPair, MatchedSide, Side, notice
-from gateway.sql import Connection, Executor, Record, column
+from gateway.sql import Connection, Executor, Record
 from htlc.units import Value
 from protocols.iso20022 import lock_block, payment_rules
 from protocols.iso20022.codes import PaymentReason
@@ -137,11 +137,11 @@ async def find(connection: Connection, sides: Sequence[MatchedSide]) -> dict[str
     blocks = [side.instruction.lock for side in sides]
     rows = await connection.fetch(
         QUERIES["standing_payments"],
-        column([side.id for side in sides]),
-        column([side.member for side in sides]),
-        column([side.instruction.transaction_id for side in sides]),
-        column([None if id == NO_REFERENCE else id for id in common]),
-        column([None if block is None else block.swap_id for block in blocks]),
+        [side.id for side in sides],
+        [side.member for side in sides],
+        [side.instruction.transaction_id for side in sides],
+        [None if id == NO_REFERENCE else id for id in common],
+        [None if block is None else block.swap_id for block in blocks],
     )
     return {str(row["instruction"]): _ordered(row) for row in rows}
 

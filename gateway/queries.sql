@@ -1,5 +1,4 @@
--- Every statement of the gateway. Arrays in, sets out: one statement serves a whole batch; where a
--- batch is large its columns come as texts, which `items` makes arrays of (`gateway.sql`). A line
+-- Every statement of the gateway. Arrays in, sets out: one statement serves a whole batch. A line
 -- `-- with: NAME` stands for the text of another one, where two have a part in common.
 
 -- name: register_replica
@@ -57,8 +56,8 @@ ORDER BY s.settlement, j.sequence;
 -- exactly if the entry is written. Returns the settlements whose row was. One statement, so that it
 -- is a transaction by itself, and one round trip.
 WITH entry AS (
-    SELECT * FROM unnest(items($9)::uuid[], items($10)::int[], items($11), items($12), items($13),
-                         items($14)::bool[], items($15)::uuid[])
+    SELECT * FROM unnest($9::uuid[], $10::int[], $11::text[], $12::text[], $13::text[],
+                         $14::bool[], $15::uuid[])
         AS t (settlement, sequence, decision, phase, events, ended, pair)
 ), written AS (
     INSERT INTO journal (settlement, sequence, epoch, decision, phase, events)
@@ -103,8 +102,8 @@ SELECT true FROM ok;
 -- Settlements that nobody has opened before, with their parties, the first entry of each, and what
 -- goes out because of it. Of an older epoch nothing is opened. Returns the ones that are new.
 WITH entry AS (
-    SELECT * FROM unnest(items($9)::uuid[], items($10)::bigint[], items($11)::bytea[],
-                         items($12)::uuid[], items($13)::int[], items($14), items($15), items($16))
+    SELECT * FROM unnest($9::uuid[], $10::bigint[], $11::bytea[], $12::uuid[], $13::int[],
+                         $14::text[], $15::text[], $16::text[])
         AS t (settlement, created_at, digest, pair, attempt, decision, phase, events)
 ), written AS (
     INSERT INTO settlement (settlement, created_at, digest, pair, attempt, replica)
@@ -115,7 +114,7 @@ WITH entry AS (
 ), parties AS (
     INSERT INTO party (member, settlement)
     SELECT member, settlement
-    FROM unnest(items($20), items($21)::uuid[]) AS p (member, settlement)
+    FROM unnest($20::text[], $21::uuid[]) AS p (member, settlement)
     JOIN written USING (settlement)
 ), first AS (
     INSERT INTO journal (settlement, sequence, epoch, decision, phase, events)
@@ -140,13 +139,12 @@ WITH
 , new AS (
     INSERT INTO settlement (settlement, created_at, digest, pair, attempt, replica)
     SELECT settlement, created_at, digest, pair, attempt, $18
-    FROM ok, unnest(items($13)::uuid[], items($19)::bigint[], items($20)::bytea[],
-                    items($21)::uuid[], items($22)::int[])
+    FROM ok, unnest($13::uuid[], $19::bigint[], $20::bytea[], $21::uuid[], $22::int[])
         AS t (settlement, created_at, digest, pair, attempt)
 ), parties AS (
     INSERT INTO party (member, settlement)
     SELECT member, settlement
-    FROM ok, unnest(items($23), items($24)::uuid[]) AS p (member, settlement)
+    FROM ok, unnest($23::text[], $24::uuid[]) AS p (member, settlement)
 ),
 -- with: posting
 SELECT true FROM ok;
@@ -169,7 +167,7 @@ ok AS (
 ), entry AS (
     INSERT INTO journal (settlement, sequence, epoch, decision, phase, events)
     SELECT settlement, sequence, $11, decision, phase, events
-    FROM ok, unnest(items($13)::uuid[], items($14)::int[], items($15), items($16), items($17))
+    FROM ok, unnest($13::uuid[], $14::int[], $15::text[], $16::text[], $17::text[])
         AS t (settlement, sequence, decision, phase, events)
 )
 
@@ -187,16 +185,15 @@ head AS (
 ), put AS (
     INSERT INTO mailbox (member, sequence, id, definition, related, created_at, settlement, content)
     SELECT member, head.last + number, id, definition, related, created_at, settlement, content
-    FROM unnest(items($3), items($4)::int[], items($5)::uuid[], items($6), items($7),
-                items($8)::bigint[], items($9)::uuid[], items($10))
+    FROM unnest($3::text[], $4::int[], $5::uuid[], $6::text[], $7::text[], $8::bigint[], $9::uuid[],
+                $10::text[])
         AS t (member, number, id, definition, related, created_at, settlement, content)
     JOIN head USING (member)
 )
 
 -- name: items
 SELECT * FROM unnest(
-    items($1), items($2)::uuid[], items($3), items($4), items($5)::bigint[], items($6)::uuid[],
-    items($7), items($8)::uuid[]
+    $1::text[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::uuid[], $7::text[], $8::uuid[]
 ) WITH ORDINALITY AS t (member, id, definition, related, created_at, settlement, content, cause, n)
 
 -- name: numbering
@@ -243,13 +240,13 @@ SELECT pg_advisory_xact_lock(hashtext('lockstep.matching'));
 
 -- name: known_inbound
 SELECT i.member, i.message_id, i.id, i.received_at, i.definition, i.raw
-FROM inbound i JOIN unnest(items($1), items($2)) AS t (member, message_id)
+FROM inbound i JOIN unnest($1::text[], $2::text[]) AS t (member, message_id)
     USING (member, message_id);
 
 -- name: known_references
 -- Of these references, those that are used; and an empty one if any instruction is linked to another.
 SELECT i.member, i.transaction_id
-FROM instruction i JOIN unnest(items($1), items($2)) AS t (member, transaction_id)
+FROM instruction i JOIN unnest($1::text[], $2::text[]) AS t (member, transaction_id)
     USING (member, transaction_id)
 UNION ALL
 SELECT '', '' WHERE EXISTS (SELECT FROM link);
@@ -260,7 +257,7 @@ SELECT '', '' WHERE EXISTS (SELECT FROM link);
 -- read for each message.
 WITH wanted AS (
     SELECT DISTINCT a, b, member
-    FROM unnest(items($1)::bytea[], items($2)::bytea[], items($3)) AS t (a, b, member)
+    FROM unnest($1::bytea[], $2::bytea[], $3::text[]) AS t (a, b, member)
 ), found AS (
     SELECT c.instruction FROM wanted w CROSS JOIN LATERAL (
         SELECT instruction FROM instruction
@@ -278,22 +275,20 @@ FROM instruction WHERE instruction IN (SELECT instruction FROM found);
 
 -- name: store_inbound
 INSERT INTO inbound (member, message_id, received_at, id, raw, definition)
-SELECT * FROM unnest(items($1), items($2), items($3)::bigint[], items($4)::uuid[], $5::bytea[],
-                     items($6));
+SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::uuid[], $5::bytea[], $6::text[]);
 
 -- name: store_instructions
 INSERT INTO instruction (instruction, member, transaction_id, message_id, entered_at, key_a, key_b,
                          pair, ended, advised, header, content)
-SELECT * FROM unnest(items($1)::uuid[], items($2), items($3), items($4), items($5)::bigint[],
-                     items($6)::bytea[], items($7)::bytea[], items($8)::uuid[], items($9)::bool[],
-                     items($10), items($11), items($12));
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bytea[],
+                     $7::bytea[], $8::uuid[], $9::bool[], $10::text[], $11::text[], $12::text[]);
 
 -- name: update_instructions
 -- Matched at last (`pair`), or told a nearer miss than before (`advised`).
 UPDATE instruction i
 SET pair = t.pair, advised = t.advised,
     changed_at = (extract(epoch FROM now()) * 1000000000)::bigint
-FROM unnest(items($1)::uuid[], items($2)::uuid[], items($3)) AS t (instruction, pair, advised)
+FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS t (instruction, pair, advised)
 WHERE i.instruction = t.instruction;
 
 -- name: load_pairs
@@ -663,7 +658,7 @@ ORDER BY rank, i.entered_at LIMIT 1;
 -- name: standing_payments
 -- The open payment order of each of these instructions, where there is one: the first that names it.
 SELECT DISTINCT ON (t.instruction) t.instruction, p.payment, p.member, p.header, p.content
-FROM unnest(items($1)::uuid[], items($2), items($3), items($4), items($5))
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[])
     AS t (instruction, member, transaction_id, common_id, swap_id)
 JOIN payment p ON p.member = t.member AND p.state = 'OPEN' AND (
     t.transaction_id IN (p.instruction_id, p.end_to_end_id)

@@ -1,7 +1,7 @@
 """PostgreSQL as the gateway uses it: its pool of connections, and the types of asyncpg."""
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Final, TypeAlias
 
 import asyncpg
@@ -30,26 +30,6 @@ SERVER_SETTINGS: Final = {
     "enable_seqscan": "off",
     "jit": "off",
 }
-
-
-SEPARATOR: Final = "\x1e"
-"""Between the items of a column: the character that RFC 7464 takes for it. JSON never holds it
-(RFC 8259, section 7), XML cannot (XML 1.0, section 2.2), and no name here may."""
-
-
-def column(items: Sequence[str | int | None]) -> str:
-    """One column of a batch, as the statements read it: `items($1)`.
-
-    asyncpg looks at each element of an array (`ledgers.arrays`), and at a text as a whole. An
-    empty text would come out as NULL: no column that is written so has one."""
-    text = SEPARATOR.join(["" if item is None else str(item) for item in items])
-    assert text.count(SEPARATOR) == max(len(items) - 1, 0), "no item holds the separator"
-    return text
-
-
-def octets(items: Sequence[bytes | None]) -> str:
-    """The same of bytes, in PostgreSQL's notation of them: hexadecimal."""
-    return column([None if item is None else f"\\x{item.hex()}" for item in items])
 
 
 @contextlib.asynccontextmanager

@@ -1,18 +1,16 @@
 """The journal of one settlement, read back from its rows and folded. Pure."""
 
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 import msgspec
 
+from gateway.records import events as events_of
 from htlc.agreement import Agreement
 from htlc.coordinator import evolve, propose
 from htlc.events import Decided, Event, Opened, Proposed
 from htlc.invariants import journal_in_order
 from htlc.settlement import Settlement
 from ledgers.rows import Row
-
-_events: Final = msgspec.json.Decoder(tuple[Event, ...])
 
 
 class Journal(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +37,7 @@ def read(settlement: str, row: Row | None, rows: Sequence[Row], epoch: int) -> J
     state: Settlement | None = None
     try:
         for line in rows:
-            new = _events.decode(line["events"])
+            new = events_of(line["events"])
             faults += _decision_faults(line, new)
             for event in new:
                 state = _fold(state, event)

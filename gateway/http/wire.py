@@ -63,7 +63,7 @@ Why = Annotated[str, _text(notation.REASON, "agreed with the counterparty")]
 
 
 class _Request(Value, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """`omit_defaults`: the digest of a proposal is over what was said, not over what was not."""
+    """`omit_defaults`: what is not said need not be sent."""
 
 
 class PartyProposal(_Request, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import msgspec
 
+from gateway import records
 from gateway.simulation.journal import Journal
 from gateway.simulation.ledger import Ledger
 from gateway.simulation.run import balances, is_frozen
@@ -105,7 +106,7 @@ class Judge:
         id = state.swap.id
         events = self.world.journal.events(id)
         yield from _as_told(state, self.world.contracts(id))
-        if _events.decode(_encoder.encode(events)) != events:
+        if records.events(*records.texts([events])) != events:
             yield Violation(invariant=6, what=f"{id}: a journal read back tells something else")
         if state.phase is not Phase.BROKEN and self._well_for_long():
             yield from self._resolved(state)
@@ -173,10 +174,6 @@ def _paid_as_fixed(ledger: Ledger) -> Iterator[Violation]:
         if missing:
             what = f"{ledger.name}: {account} holds {-missing} {asset} that is not its own"
             yield Violation(invariant=2, what=what)
-
-
-_encoder = msgspec.json.Encoder()
-_events = msgspec.json.Decoder(tuple[Event, ...])
 
 
 def _cancel_first(agreement: Agreement, events: tuple[Event, ...]) -> Iterator[Violation]:

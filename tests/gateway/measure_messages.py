@@ -24,7 +24,6 @@ from gateway.ids import new_id
 from gateway.journal import QUERIES, deliver
 from gateway.pairs import notice_to
 from gateway.port import StatementWanted, Taken
-from gateway.sql import column, octets
 from htlc.units import AccountId, AssetId, Quantity
 from ledgers.administration import DefineInstrument
 from ledgers.port import Issue
@@ -210,18 +209,18 @@ async def _fill(work: System) -> None:
         about = _encoder.encode(samples.reply_header(CONFIRMATION).related).decode()
         await work.engine.pool.execute(
             QUERIES["store_instructions"],
-            column([new_id() for _ in items]),
-            column([item.sender for item in items]),
-            column([item.transaction_id for item in items]),
-            column([f"M{item.transaction_id}" for item in items]),
-            column([time.time_ns()] * size),
-            octets([key.a for key in keys]),
-            octets([key.b for key in keys]),
-            column([None] * size),
-            column([False] * size),
-            column(["CMIS"] * size),
-            column([about] * size),
-            column([_encoder.encode(item).decode() for item in items]),
+            [new_id() for _ in items],
+            [item.sender for item in items],
+            [item.transaction_id for item in items],
+            [f"M{item.transaction_id}" for item in items],
+            [time.time_ns()] * size,
+            [key.a for key in keys],
+            [key.b for key in keys],
+            [None] * size,
+            [False] * size,
+            ["CMIS"] * size,
+            [about] * size,
+            [_encoder.encode(item).decode() for item in items],
         )
 
 
