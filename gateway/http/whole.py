@@ -48,15 +48,13 @@ class Whole(web.StreamResponse):
 
     async def write_eof(self, data: bytes = b"") -> None:
         assert not data, "the body is known from the beginning"
-        await self._to.write_eof(self._head().encode("ascii") + self._whole)
-
-    def _head(self) -> str:
-        more = "".join([f"{name}: {value}\r\n" for name, value in self._more.items()])
-        assert more.count("\n") == len(self._more), "a header is one line"
-        return (
-            f"HTTP/1.1 {self.status} {self.reason}\r\n{_SAME}Content-Type: {self._media}\r\n{more}"
-            f"Content-Length: {len(self._whole)}\r\nDate: {_date(int(time.time()))}\r\n\r\n"
-        )
+        body = self._whole
+        head = f"HTTP/1.1 {self.status} {self.reason}\r\n{_SAME}Content-Type: {self._media}\r\n"
+        for name, value in self._more.items():
+            assert "\r" not in value and "\n" not in value, "a header is one line"
+            head += f"{name}: {value}\r\n"
+        head += f"Content-Length: {len(body)}\r\nDate: {_date(int(time.time()))}\r\n\r\n"
+        await self._to.write_eof(head.encode("ascii") + body)
 
 
 @lru_cache(maxsize=1)  # the answers of a second share it
