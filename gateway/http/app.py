@@ -107,16 +107,13 @@ def _endpoint(route: Route, desk: Desk, auth: Authentication) -> Endpoint:
             said = f"you ask as {principal.role}; this may be asked as: {roles}"
             raise RequestError(Kind.FORBIDDEN, said, code=RejectCode.XAUT.value)
         call = Call(desk=desk, request=request, principal=principal)
-        answer = await _handled(route, call)
-        return answer.response() if isinstance(answer, Reply) else answer
+        if posts and idempotency.applies(call):
+            return (await idempotency.once(call, route.handler)).answer(request)
+        answer = await route.handler(call)
+        return answer.answer(request) if isinstance(answer, Reply) else answer
 
+    posts = route.method == "POST"
     return endpoint
-
-
-async def _handled(route: Route, call: Call) -> Reply | web.StreamResponse:
-    if route.method == "POST" and idempotency.applies(call):
-        return await idempotency.once(call, route.handler)
-    return await route.handler(call)
 
 
 def _unknown(request: web.Request) -> RequestError:

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from gateway.http import notation, problems
 from gateway.http.problems import Kind, RequestError
+from gateway.http.whole import Whole
 from gateway.http.wire import Problem
 from gateway.port import Conflict, Gateway, Messaging, Principal, Reconciling, Statements
 from ledgers.headers import HEADERS as HEADERS
@@ -77,6 +78,12 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     media: str = JSON
     headers: Mapping[str, str] = {}
 
+    def answer(self, request: web.Request) -> web.StreamResponse:
+        """As it is sent to whoever asked."""
+        if self.body and Whole.serves(request):
+            return Whole(self.status, self.media, self.headers, self.body)
+        return self.response()
+
     def response(self) -> web.Response:
         headers = {**HEADERS, "Content-Type": self.media, **self.headers}
         return web.Response(status=self.status, body=self.body, headers=headers)
@@ -101,12 +108,13 @@ def retry_after(status: int) -> dict[str, str]:
     return {"Retry-After": str(problems.RETRY_AFTER_SECONDS)} if status == 503 else {}
 
 
-class MessageCall(msgspec.Struct, frozen=True, kw_only=True):
+class MessageCall(msgspec.Struct, kw_only=True):
     """A request of somebody who is known and may ask this, about messages."""
 
     desk: MessageDesk
     request: web.Request
     principal: Principal
+    read: bytes | None = None  # its body, once it was asked for
 
     @property
     def gateway(self) -> Messaging:
@@ -118,18 +126,28 @@ class MessageCall(msgspec.Struct, frozen=True, kw_only=True):
         return media_type(self.request.headers.get("Content-Type", ""))
 
     async def body(self) -> bytes:
-        """The whole body; RequestError if it is too large, encoded, or does not arrive."""
+        """The whole body, as often as it is asked for; RequestError if it is too large, encoded, or
+        does not arrive."""
+        if self.read is None:
+            self.read = await self._body()
+        return self.read
+
+    async def _body(self) -> bytes:
         request, most = self.request, self.desk.body_bytes_max
         if request.rel_url.raw_query_string:
             self.query()  # what has a body has no parameters
-        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        headers = request.headers
+        if "Content-Encoding" in headers and headers["Content-Encoding"].lower() != "identity":
             # A kilobyte can unpack to a gigabyte.
             raise RequestError(Kind.UNSUPPORTED, "send the body without Content-Encoding")
+        if request.content.is_eof():  # it came with its head, as nearly all do: nothing to wait for
+            body = request.content.read_nowait()
+            if len(body) > most:
+                raise too_large(most)
+            return body
         if (request.content_length or 0) > most:
             raise too_large(most)
         try:
-            if request.content.is_eof():  # it came with its head, as nearly all do: no timer
-                return await request.read()
             async with asyncio.timeout(BODY_SECONDS):
                 return await request.read()
         except web.HTTPRequestEntityTooLarge:
@@ -143,8 +161,7 @@ class MessageCall(msgspec.Struct, frozen=True, kw_only=True):
 
     async def json_body(self) -> bytes:
         """The bytes of a JSON body; its content type is asked before it is read."""
-        media, parameters = self.media
-        if media != JSON or not is_utf8(parameters):
+        if not is_json(self.request.headers.get("Content-Type", "")):
             raise RequestError(Kind.UNSUPPORTED, f"send {JSON}, in UTF-8")
         return await self.body()
 
@@ -159,7 +176,7 @@ class MessageCall(msgspec.Struct, frozen=True, kw_only=True):
         return dict(query)
 
 
-class Call(MessageCall, frozen=True, kw_only=True):
+class Call(MessageCall, kw_only=True):
     """The same about anything that the gateway serves."""
 
     desk: Desk
@@ -217,6 +234,13 @@ def media_type(header: str) -> tuple[str, Mapping[str, str]]:
     return name.strip().lower(), {
         key.strip().lower(): value.strip().strip('"') for key, _, value in pairs
     }
+
+
+@lru_cache(maxsize=256)
+def is_json(header: str) -> bool:
+    """Whether a content type is JSON in the one encoding that JSON is exchanged in (RFC 8259)."""
+    media, parameters = media_type(header)
+    return media == JSON and is_utf8(parameters)
 
 
 def is_utf8(parameters: Mapping[str, str]) -> bool:

@@ -73,11 +73,13 @@ def place(field: str, text: str) -> int:
 async def deliveries(call: MessageCall, stored: Sequence[Stored]) -> list[wire.Delivery]:
     """Entries as they are delivered, in the form that the request accepts."""
     as_json = exchange.accepts_iso_json(call.request.headers.get("Accept", ""))
+    desk, member = call.desk, call.principal.name
     done: list[wire.Delivery] = []
-    for n, entry in enumerate(stored):
-        if n % SLICE == SLICE - 1:
+    for start in range(0, len(stored), SLICE):
+        if start:
             await asyncio.sleep(0)
-        done.append(delivery(call.desk, call.principal.name, entry, as_json=as_json))
+        part = stored[start : start + SLICE]
+        done += [delivery(desk, member, entry, as_json=as_json) for entry in part]
     return done
 
 
@@ -135,7 +137,12 @@ def writer(letterhead: Letterhead) -> Callable[[str, Stored], bytes]:
 def delivery(desk: Letterhead, member: str, stored: Stored, *, as_json: bool) -> wire.Delivery:
     """An entry as it is delivered."""
     related = related_of(stored.related) if stored.related else None
-    xml, message = _content(desk, member, stored, related, as_json=as_json)
+    xml: str | UnsetType = UNSET
+    message: Any = UNSET
+    if stored.definition in wire.OWN_NOTICES:
+        message = msgspec.Raw(stored.content)
+    else:
+        xml, message = _iso(desk, member, stored, related, as_json=as_json)
     return wire.Delivery(
         cursor=notation.cursor(stored.sequence),
         id=message_id(stored.id),
@@ -148,12 +155,10 @@ def delivery(desk: Letterhead, member: str, stored: Stored, *, as_json: bool) ->
     )
 
 
-def _content(
+def _iso(
     desk: Letterhead, member: str, stored: Stored, related: Related | None, *, as_json: bool
 ) -> tuple[str | UnsetType, Any]:
     """The message as XML, or as what its JSON is made of."""
-    if stored.definition in wire.OWN_NOTICES:
-        return UNSET, msgspec.Raw(stored.content.encode())
     head = header(desk, member, stored.id, stored.definition, stored.created_at, related)
     xml = render.render(_outbound.decode(stored.content), head)
     if as_json:

@@ -5,7 +5,6 @@ place that reads the spellings and writes one of them.
 """
 
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
@@ -55,16 +54,13 @@ def _second_text(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _instant_text(at: int) -> str:
+@lru_cache(maxsize=4096)  # one instant stands in several places of a message, and in its answers
+def instant_text(at: int) -> str:
     """xs:dateTime of an instant in nanoseconds: UTC, `Z`, a fraction only where there is one."""
     second, fraction = divmod(at, NANOSECONDS)
     if fraction == 0:
         return _second_text(second) + "Z"
     return f"{_second_text(second)}.{fraction:09d}".rstrip("0") + "Z"
-
-
-instant_text: Final[Callable[[int], str]] = lru_cache(maxsize=4096)(_instant_text)
-"""Kept, because one instant stands in several places of a message, and in its answers."""
 
 
 def boolean(text: str) -> bool:

@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import time
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -14,6 +17,7 @@ from gateway.http.problems import URN, Kind
 from gateway.http.route import Route
 from gateway.http.routes import ROUTES
 from tests.described import described, require_whole
+from tests.gateway.http import conftest
 from tests.gateway.http.client import DOCUMENT, Client
 from tests.gateway.http.conftest import BODY_BYTES_MAX, ID, Served, proposal, serve, sha256
 from tests.gateway.http.fake import BUYER, SELLER, FakeGateway
@@ -156,6 +160,33 @@ async def test_every_answer_forbids_caching_and_hides_the_server(
     assert answer.headers["Server"] == "lockstep"
 
 
+async def test_an_answer_in_one_piece_is_the_librarys_own(served: Served) -> None:
+    """One more request may follow, or none: the same head but for what says so."""
+
+    async def answer(version: str, more: str) -> tuple[str, dict[str, str], bytes]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(served.base).port)
+        token = f"Authorization: Bearer {SELLER.lower()}"
+        asked = f"POST /v1/settlements HTTP/{version}\r\nHost: x\r\n{token}\r\n{more}"
+        body = json.dumps(proposal()).encode()
+        media = "Prefer: return=minimal\r\nContent-Type: application/json"
+        writer.write(f"{asked}{media}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+        first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
+        headers = dict(line.split(": ", 1) for line in lines)
+        said = await reader.readexactly(int(headers["Content-Length"]))
+        writer.close()
+        assert parsedate_to_datetime(headers.pop("Date")).timestamp() == pytest.approx(
+            time.time(), abs=60
+        )
+        return first.removeprefix(f"HTTP/{version} "), headers, said
+
+    status, headers, body = await answer("1.1", "")
+    assert (status, "Connection" in headers) == ("202 Accepted", False)
+    assert headers["Location"] == f"/v1/settlements/{ID}"
+    last = await answer("1.1", "Connection: close\r\n")
+    assert last == (status, headers | {"Connection": "close"}, body)
+    assert await answer("1.0", "") == (status, headers, body)
+
+
 # ---------------------------------------------------------------------- bodies
 
 
@@ -193,6 +224,24 @@ async def test_a_body_of_unknown_length_is_bounded_as_well(served: Served) -> No
         },
     ) as response:
         assert response.status == 413
+
+
+@pytest.mark.parametrize(("length", "status"), [(4, b"202"), (5, b"413")])
+async def test_a_small_body_of_unknown_length_is_bounded_too(
+    monkeypatch: pytest.MonkeyPatch, length: int, status: bytes
+) -> None:
+    monkeypatch.setattr(conftest, "BODY_BYTES_MAX", 4)
+    runner, base = await serve(FakeGateway(), [])
+    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(base).port)
+    writer.write(
+        b"POST /v1/settlements HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        b"Authorization: Bearer %b\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n"
+        % (SELLER.lower().encode(), length, b"[{}] "[:length])
+    )
+    head = await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+    await runner.cleanup()
+    assert head[9:12] == status
 
 
 @pytest.mark.parametrize("path", [path for path in POSTS if path != "/v1/messages"])
