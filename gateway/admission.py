@@ -102,14 +102,15 @@ class Admission:
     def take(self, arrival: Arrival, keys: MatchKeys) -> None:
         """Take one instruction that is new, with its match keys: refused, matched, or left
         waiting."""
+        instruction = arrival.instruction
         side = Side(
             id=new_id(),
             member=arrival.member,
             related=related(arrival.enveloped.header),
-            instruction=arrival.instruction,
+            instruction=instruction,
             entered_at=arrival.received_at,
         )
-        reference = (arrival.member, arrival.instruction.transaction_id)
+        reference = (arrival.member, instruction.transaction_id)
         if reference in self._references:
             self._refuse(
                 side, RejectionReason.REFE, "TxId: used before by this sender; a new one is needed"
@@ -142,16 +143,15 @@ class Admission:
             for id, w in near.items()
             if id not in self._paired
         ]
-        found = matching.best(arrival.instruction, candidates, self._tolerance)
+        instruction = side.instruction
+        found = matching.best(instruction, candidates, self._tolerance)
         if found is None or isinstance(found, NearMiss):
             if found is not None:
                 self._missed[side.id] = self._missed[found.id] = found.reason
             self._wait(Waiting(side=side, entered_at=arrival.received_at, keys=keys, advised=None))
             return
         other = near[found.id].side
-        deliver, receive = (
-            (side, other) if arrival.instruction.movement is Movement.DELI else (other, side)
-        )
+        deliver, receive = (side, other) if instruction.movement is Movement.DELI else (other, side)
         pair = Pair(id=new_id(), deliver=deliver, receive=receive)
         self._paired[side.id] = self._paired[other.id] = pair
         self.pairs.append(pair)

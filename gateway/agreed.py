@@ -64,7 +64,7 @@ class AgreedSwaps:
         digests = await self._digests(executor, write, first, done) if first else {}
         for job, its in zip(jobs, done, strict=True):
             if isinstance(job, SwapJob):
-                its.swaps.extend(_same_terms(proposal, digests) for proposal in job.proposals)
+                its.swaps.extend([_same_terms(proposal, digests) for proposal in job.proposals])
 
     async def _digests(
         self,

@@ -32,6 +32,7 @@ import msgspec
 
 from gateway import webhook_signature
 from gateway.http import report_wire, wire
+from ledgers import preference
 from protocols.iso20022.envelope import Enveloped, split
 from protocols.iso20022.errors import ProtocolError
 
@@ -52,6 +53,10 @@ PAUSE_SECONDS: Final = 0.5
 
 LINE_BYTES_MAX: Final = 4 * 1024 * 1024
 """A message of 256 kB, escaped as a JSON text in one line of the stream, many times over."""
+
+_BRIEFLY: Final = {preference.HEADER: preference.MINIMAL}
+_NO_MORE: Final[Mapping[str, str]] = {}
+"""Headers of a request beside those of every one."""
 
 T = TypeVar("T")
 
@@ -104,6 +109,14 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Outcome = Received | Rejected
+
+
+class Proposed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a brief answer to a proposal says; a full one says it as well, so whoever prefers the
+    brief one can read both (RFC 7240: a preference may be ignored)."""
+
+    id: str
+    state: str
 
 
 class GatewayClient:
@@ -189,12 +202,20 @@ class GatewayClient:
         body = msgspec.json.encode(proposal)
         return await self._ask("POST", "/v1/settlements", wire.SettlementView, body)
 
+    async def propose_briefly(self, proposal: dict[str, Any]) -> Proposed:
+        """The same for whoever needs no more than that it is taken: the gateway answers faster."""
+        body = msgspec.json.encode(proposal)
+        return await self._ask("POST", "/v1/settlements", Proposed, body, headers=_BRIEFLY)
+
     async def propose_all(
-        self, proposals: Sequence[dict[str, Any]]
+        self, proposals: Sequence[dict[str, Any]], *, briefly: bool = False
     ) -> tuple[wire.SettlementResult, ...]:
-        """Propose up to 500 swaps, each with a result of its own, in their order."""
+        """Propose up to 500 swaps, each with a result of its own, in their order; `briefly` without
+        the settlements as they are."""
         body = msgspec.json.encode(proposals)
-        return await self._ask("POST", "/v1/settlements", tuple[wire.SettlementResult, ...], body)
+        results = tuple[wire.SettlementResult, ...]
+        headers = _BRIEFLY if briefly else _NO_MORE
+        return await self._ask("POST", "/v1/settlements", results, body, headers=headers)
 
     async def accept(self, id: str) -> wire.SettlementView:
         """A payer's consent to a proposal of somebody else."""
@@ -264,8 +285,9 @@ class GatewayClient:
         kind: type[T],
         body: bytes | None = None,
         query: dict[str, str] | None = None,
+        headers: Mapping[str, str] = _NO_MORE,
     ) -> T:
-        status, _, data = await self._exchange(method, path, body, JSON, query)
+        status, _, data = await self._exchange(method, path, body, JSON, query, headers)
         if status not in (200, 202):
             raise _error(status, data)
         return msgspec.json.decode(data, type=kind)
@@ -277,8 +299,11 @@ class GatewayClient:
         body: bytes | None,
         content_type: str,
         query: dict[str, str] | None = None,
+        more: Mapping[str, str] = _NO_MORE,
     ) -> tuple[int, str, bytes]:
-        headers = self._headers | ({} if body is None else {"Content-Type": content_type})
+        headers = {**self._headers, **more}
+        if body is not None:
+            headers["Content-Type"] = content_type
         try:
             async with (
                 asyncio.timeout(DEADLINE_SECONDS),

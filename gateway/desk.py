@@ -45,7 +45,7 @@ from gateway.sql import Pool
 from gateway.webhooks import Webhooks
 from htlc import swap as swaps
 from htlc.events import CancelRequested, Consented, Decision, Event
-from htlc.settlement import Phase, Settlement
+from htlc.settlement import PROPOSED, Settlement
 from htlc.swap import Fault, Swap
 from htlc.units import LedgerId, LegId, MemberId, SettlementId
 from ledgers import trace
@@ -99,6 +99,7 @@ class Desk(Correspondence):
         self._intake = intake
         self._releases = Releases(keys, self._runner)
         self._directory = directory
+        self.scale = directory.scale
         self._rulebook = rulebook
         self._connections = connections
         self._open_max = open_max
@@ -207,11 +208,11 @@ class Desk(Correspondence):
         member = bic11(member)
         heard: Heard = {}  # of one request all are drawn up at the same time of a ledger
         judged = [self._proposal(member, swap, digest, heard) for swap, digest in proposed]
-        good = tuple(item for item in judged if isinstance(item, Proposal))
+        good = [item for item in judged if isinstance(item, Proposal)]
         if not good:
             return [item for item in judged if isinstance(item, Refused)]
         job = SwapJob(
-            proposals=good,
+            proposals=tuple(good),
             answer=asyncio.get_running_loop().create_future(),
             trace=trace.CURRENT.get(),
         )
@@ -220,11 +221,10 @@ class Desk(Correspondence):
             return [item if isinstance(item, Refused) else Busy() for item in judged]
         answers = iter(written)
         taken = [item if isinstance(item, Refused) else next(answers) for item in judged]
-        views = await self._views([item for item in taken if isinstance(item, str)])
-        shown = {view.id: view for view in views}
-        for view in views:
-            if view.state.phase is Phase.PROPOSED:
-                shown[view.id] = await self._consented(member, view)
+        shown = await self._views([item for item in taken if isinstance(item, str)])
+        for id, view in shown.items():
+            if view.state.phase is PROPOSED:
+                shown[id] = await self._consented(member, view)
         return [shown[item] if isinstance(item, str) else item for item in taken]
 
     def _proposal(self, member: str, swap: Swap, digest: bytes, heard: Heard) -> Proposal | Refused:
@@ -262,10 +262,10 @@ class Desk(Correspondence):
 
     async def show(self, principal: Principal, id: SettlementId) -> View | None:
         """A settlement as far as the asker may see it."""
-        views = await self._views([id])
-        if not views or not self._may_see(principal, views[0].state.swap):
+        view = (await self._views([id])).get(id)
+        if view is None or not self._may_see(principal, view.state.swap):
             return None
-        return await self._with_resolutions(principal, views[0])
+        return await self._with_resolutions(principal, view)
 
     async def _with_resolutions(self, principal: Principal, view: View) -> View:
         """Operators see what was said to resolve it."""
@@ -273,19 +273,16 @@ class Desk(Correspondence):
             return view
         return msgspec.structs.replace(view, resolutions=await self._resolutions.said(view.id))
 
-    async def _views(self, ids: Sequence[SettlementId]) -> list[View]:
+    async def _views(self, ids: Sequence[SettlementId]) -> dict[SettlementId, View]:
         """From memory where this replica runs it, else from the journal."""
-        found = {id: view for id in ids if (view := self._live(id)) is not None}
-        missing = [id for id in ids if id not in found]
-        for id, loaded in (await self._journal.load(missing)).items() if missing else ():
-            found[id] = self._view(id, loaded)
-        return [found[id] for id in ids if id in found]
-
-    def _live(self, id: SettlementId) -> View | None:
-        live = self._runner.lives.get(id)
-        if live is None:
-            return None
-        return self._view(id, live)
+        lives, found = self._runner.lives, {}
+        for id in ids:
+            if id in lives:
+                found[id] = self._view(id, lives[id])
+        if missing := [id for id in ids if id not in found]:
+            for id, loaded in (await self._journal.load(missing)).items():
+                found[id] = self._view(id, loaded)
+        return found
 
     def _view(self, id: SettlementId, known: Live | Loaded) -> View:
         return View(
@@ -373,13 +370,13 @@ class Desk(Correspondence):
             return None
         by = MemberId(bic11(principal.name))
         refused = await self._releases.take(view.state, by, LegId(leg), preimage)
-        return refused or (await self._views([id]))[0]
+        return refused or (await self._views([id]))[id]
 
     async def _ask(
         self, view: View, event: Event, check: Callable[[Settlement], str | None]
     ) -> View | Denied:
         refused = await self._runner.request(view.id, event, check)
-        return Denied.of(refused) if refused else (await self._views([view.id]))[0]
+        return Denied.of(refused) if refused else (await self._views([view.id]))[view.id]
 
     # ------------------------------------------------------------------ mailboxes
 
@@ -406,6 +403,3 @@ class Desk(Correspondence):
             )
             for name, access in self._directory.ledgers.items()
         ]
-
-    def scale(self, ledger: str, asset: str) -> int | None:
-        return self._directory.scale(ledger, asset)

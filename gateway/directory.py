@@ -126,10 +126,9 @@ class Directory:
         """Whether nothing that is known here speaks against a leg, as nearly always."""
         ledger, payer, payee = leg.ledger, leg.payer, leg.payee
         return (
-            ledger in self._ledgers
+            (ledger, leg.asset) in self._scales
             and ledger not in self.distrusted
-            and (ledger, leg.asset) in self._scales
-            and not self.is_stopped(ledger, leg.asset)
+            and not (self.stopped and self.is_stopped(ledger, leg.asset))
             and (ledger, payer.member, payer.account) in self._accounts_of
             and (ledger, payee.member, payee.account) in self._accounts_of
         )

@@ -96,7 +96,7 @@ class Trades:
         keys = matching.keys(side.instruction)
         self._rows[side.id] = TradeRow(
             side=side,
-            message_id=arrival.key[1],
+            message_id=arrival.message_id,
             entered_at=arrival.received_at,
             keys=keys,
             pair=None,

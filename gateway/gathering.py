@@ -38,10 +38,10 @@ class Gathering(Generic[T]):
     def __len__(self) -> int:
         return len(self._items)
 
-    def put(self, item: T) -> None:
-        if not self._items:
+    def put(self, *items: T) -> None:
+        if items:
+            self._items.extend(items)
             self._there.set()
-        self._items.append(item)
 
     async def take(self, most: int) -> list[T]:
         """Wait for something, and if more is expected for that, then take all that has gathered, up

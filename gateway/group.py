@@ -64,11 +64,11 @@ class GroupWriter(Generic[T, R]):
         """Seconds that the batch being written has taken so far; 0 when none is."""
         return 0.0 if self._busy_since is None else time.monotonic() - self._busy_since
 
-    def put(self, item: T) -> None:
-        """Queue an item; refuses (`Overloaded`) when the queue is full."""
-        if len(self._queue) >= self._queue_max:
+    def put(self, *items: T) -> None:
+        """Queue items; refuses them (`Overloaded`) when the queue would be too long."""
+        if len(self._queue) + len(items) > self._queue_max:
             raise Overloaded
-        self._queue.put(item)
+        self._queue.put(*items)
 
     async def run(self) -> None:
         """Write batches until cancelled. What is queued then is lost to this process only: it was

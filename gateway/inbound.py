@@ -36,6 +36,11 @@ class Arrival(Value, frozen=True, kw_only=True):
     refusal: BusinessRefusal | None = None
 
     @property
+    def message_id(self) -> str:
+        """BizMsgIdr, the sender's own."""
+        return self.enveloped.header.business_message_id
+
+    @property
     def key(self) -> tuple[str, str]:
         """The idempotency key: (Fr, BizMsgIdr)."""
         return (self.member, self.enveloped.header.business_message_id)
@@ -70,10 +75,11 @@ class Inbox:
 
     def take(self, arrival: Arrival) -> Taken | ProtocolError:
         """The answer to one message. A duplicate gets the stored one; nothing else happens."""
-        earlier = self._messages.get(arrival.key)
+        key = arrival.key
+        earlier = self._messages.get(key)
         if earlier is not None:
             return _again(arrival, earlier)
-        self._messages[arrival.key] = Earlier(
+        self._messages[key] = Earlier(
             id=arrival.id,
             received_at=arrival.received_at,
             definition=arrival.enveloped.definition,
@@ -87,8 +93,8 @@ async def known(connection: Connection, arrivals: Sequence[Arrival]) -> Inbox:
     """What the store knows under the keys of these arrivals."""
     rows = await connection.fetch(
         QUERIES["known_inbound"],
-        [arrival.key[0] for arrival in arrivals],
-        [arrival.key[1] for arrival in arrivals],
+        [arrival.member for arrival in arrivals],
+        [arrival.message_id for arrival in arrivals],
     )
     return Inbox(
         {
@@ -109,8 +115,8 @@ async def store(connection: Connection, arrivals: Sequence[Arrival]) -> None:
         return
     await connection.execute(
         QUERIES["store_inbound"],
-        [arrival.key[0] for arrival in arrivals],
-        [arrival.key[1] for arrival in arrivals],
+        [arrival.member for arrival in arrivals],
+        [arrival.message_id for arrival in arrivals],
         [arrival.received_at for arrival in arrivals],
         [arrival.id for arrival in arrivals],
         [arrival.enveloped.raw for arrival in arrivals],
@@ -125,7 +131,7 @@ def _again(arrival: Arrival, earlier: Earlier) -> Taken | ProtocolError:
         RejectCode.XDUP,
         "the sender has used this BizMsgIdr for a message with other content",
         location="/AppHdr/BizMsgIdr",
-        reference=arrival.key[1],
+        reference=arrival.message_id,
     )
 
 

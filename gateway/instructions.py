@@ -238,7 +238,7 @@ async def _store_instructions(connection: Connection, rows: Sequence[Instruction
         [row.side.id for row in rows],
         [row.arrival.member for row in rows],
         [row.arrival.instruction.transaction_id for row in rows],
-        [row.arrival.key[1] for row in rows],
+        [row.arrival.message_id for row in rows],
         [row.arrival.received_at for row in rows],
         [row.keys.a for row in rows],
         [row.keys.b for row in rows],

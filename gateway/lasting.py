@@ -8,8 +8,6 @@ attempt that has ended meanwhile is told its end only.
 """
 
 import asyncio
-import heapq
-import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -21,6 +19,7 @@ from gateway.pairs import notice
 from gateway.positions import pair_origin
 from gateway.sql import Pool
 from gateway.stages import Stage, stage
+from gateway.wakes import Wakes
 from htlc.units import SettlementId
 from protocols.iso20022.advice import Outbound
 from protocols.iso20022.payment import PaymentStatus
@@ -30,16 +29,16 @@ _Key = tuple[SettlementId, str, str]
 
 
 class _Since:
-    """Where the locks of an attempt stand, since when (monotonic), and the members for whom a time
-    is set to look whether they still do."""
+    """Since when (monotonic) the locks of an attempt stand as they do, and who is still to be told
+    of that when it has lasted."""
 
-    __slots__ = ("at", "live", "members", "stage")
+    __slots__ = ("at", "live", "members", "waiting")
 
-    def __init__(self, live: Live, stage: Stage, at: float) -> None:
+    def __init__(self, live: Live, members: frozenset[str]) -> None:
         self.live = live
-        self.stage = stage
-        self.at = at
-        self.members: set[str] = set()
+        self.at = 0.0
+        self.members = members
+        self.waiting = members
 
 
 class Due(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,44 +71,47 @@ class Lasting:
         self._delivered = delivered
         self._say = say
         self._since: dict[SettlementId, _Since] = {}
-        self._waiting: list[tuple[float, int, _Since, str]] = []
-        self._numbers = itertools.count()
-        self._sooner = asyncio.Event()
+        self._wakes = Wakes[_Since](self._look)
+        self._due: list[Due] = []
+        self._some = asyncio.Event()
 
     def changed(self, live: Live) -> None:
         """Something about a lock of this attempt is new, or is learned after a start."""
-        origin = pair_origin(live.origin)
-        if origin is None or (now := stage(live.state)) is None:
-            return
         since = self._since.get(live.id)
         if since is None:
-            since = self._since[live.id] = _Since(live, now, time.monotonic())
-        else:
-            since.live, since.stage, since.at = live, now, time.monotonic()
-        for member in origin.pair.members - since.members:
-            self._wait(since, member)
+            origin = pair_origin(live.origin)
+            if origin is None:
+                return
+            since = self._since[live.id] = _Since(live, origin.pair.members)
+            self._wakes.put(since, min(map(self._after, since.members)))
+        since.live, since.at, since.waiting = live, time.monotonic(), since.members
 
-    def _wait(self, since: _Since, member: str) -> None:
-        """Once for each member: a state that has changed when its time comes is waited for anew."""
-        since.members.add(member)
-        due_at = since.at + self._after(member)
-        if not self._waiting or due_at < self._waiting[0][0]:
-            self._sooner.set()
-        heapq.heappush(self._waiting, (due_at, next(self._numbers), since, member))
+    def _look(self, since: _Since) -> None:
+        """The time has come for the first one who waits, unless a lock has changed meanwhile."""
+        if self._open_here(since.live):
+            lasted = time.monotonic() - since.at
+            pauses = {member: self._after(member) - lasted for member in since.waiting}
+            since.waiting = frozenset(member for member, pause in pauses.items() if pause > 0)
+            if (stands := stage(since.live.state)) is not None:
+                for member in sorted(pauses.keys() - since.waiting):
+                    self._due.append(Due(live=since.live, member=member, stage=stands))
+                    self._some.set()
+            if since.waiting:
+                self._wakes.put(since, min(pauses[member] for member in since.waiting))
+                return
+        del self._since[since.live.id]
 
     async def run(self) -> None:
         """Tell what is due until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._wakes.run())
+            group.create_task(self._telling())
+
+    async def _telling(self) -> None:
         while True:
-            self._sooner.clear()
-            pause = self._waiting[0][0] - time.monotonic() if self._waiting else None
-            if pause is None or pause > 0:
-                try:
-                    await asyncio.wait_for(self._sooner.wait(), pause)
-                except TimeoutError:
-                    pass
-                else:
-                    continue
-            due = self._due()
+            await self._some.wait()
+            self._some.clear()
+            due, self._due = self._due, []
             try:
                 await self._tell(due)
             except LOST as error:
@@ -122,25 +124,7 @@ class Lasting:
             if self._open_here(live):
                 self.changed(live)
 
-    def _due(self) -> list[Due]:
-        now, due = time.monotonic(), []
-        while self._waiting and self._waiting[0][0] <= now:
-            *_, since, member = heapq.heappop(self._waiting)
-            since.members.discard(member)
-            if not since.members:
-                self._since.pop(since.live.id, None)
-            if not self._open_here(since.live):
-                continue
-            if since.at + self._after(member) > now:
-                self._since[since.live.id] = since
-                self._wait(since, member)
-            elif stage(since.live.state) is since.stage:
-                due.append(Due(live=since.live, member=member, stage=since.stage))
-        return due
-
     async def _tell(self, due: Sequence[Due]) -> None:
-        if not due:
-            return
         for live in {item.live.id: item.live for item in due}.values():
             self._save(live)  # with its lock goes the status of an ordered payment
         ids = [item.live.id for item in due]

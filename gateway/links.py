@@ -7,7 +7,7 @@ answers, and holds its fire for a growing pause after a ledger gave no answer at
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -97,21 +97,28 @@ class Link:
         self.clock_offset = 0  # its time less ours (ns), then
         self.trusted = False  # it has passed the preflight: locks may go to it
 
-    def put(self, task: Task) -> None:
-        """Queue a task. Bounded by what the runner has open: one task per leg and kind.
+    def put(self, tasks: Iterable[Task]) -> None:
+        """Queue tasks. Bounded by what the runner has open: one task per leg and kind.
 
         No lock leaves for a ledger before it has passed the preflight (rule 5), nor for an asset
         that is not reconciled; whatever ends a lock that it holds already does. Of the latter it is
         asked what there is instead: the answer binds, so that the other legs are let go in time."""
-        operation = task.operation
-        if isinstance(operation, Lock):
-            if not self.trusted:
+        operations, looks = [], []
+        for task in tasks:
+            operation = task.operation
+            if operation is None:
+                looks.append(task)
+            elif not isinstance(operation, Lock):
+                operations.append(task)
+            elif not self.trusted:
                 why = f"ledger {self.name} has not passed the preflight"
                 self._told((task,), (Unknown(why=why),))
-                return
-            if self._stopped(operation.terms.asset):
-                task = msgspec.structs.replace(task, operation=None)
-        (self._looks if task.operation is None else self._operations).put(task)
+            elif self._stopped(operation.terms.asset):
+                looks.append(msgspec.structs.replace(task, operation=None))
+            else:
+                operations.append(task)
+        self._operations.put(*operations)
+        self._looks.put(*looks)
 
     def __len__(self) -> int:
         return len(self._operations) + len(self._looks)

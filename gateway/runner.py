@@ -16,6 +16,7 @@ import asyncio
 import logging
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -69,9 +70,13 @@ class Runner:
         self.lives: dict[SettlementId, Live] = {}
         self._due: dict[SettlementId, Live] = {}
         self._due_since = 0.0  # monotonic
+        self._detailed = False  # whether each phase and command is logged; asked once a turn
         self._wake = asyncio.Event()
         self._wakes = Wakes(self._woken)
         self._reloads: asyncio.Queue[Live] = asyncio.Queue()
+        #: Decided in this turn, and not handed on yet.
+        self._tasks: defaultdict[LedgerId, list[Task]] = defaultdict(list)
+        self._appends: list[Append] = []
         self.quarantined: dict[SettlementId, str] = {}
         #: Told of every change of a pair's lock; the engine says who listens.
         self.changed: Callable[[Live], None] = lambda _: None
@@ -148,14 +153,25 @@ class Runner:
             due, self._due = self._due, {}
             since = self._due_since
             clocks = self.clocks()
-            for n, live in enumerate(due.values()):
+            self._detailed = _log.isEnabledFor(logging.DEBUG)
+            for n, live in enumerate(due.values(), 1):
                 try:
                     self._step(live, clocks)
                 except AssertionError as error:
                     self._quarantine(live, error)
-                if n % SLICE == SLICE - 1:
+                if n % SLICE == 0:
+                    self._hand_on()
                     await asyncio.sleep(0)
+            self._hand_on()
             self.tally.turns.observe(time.monotonic() - since)
+
+    def _hand_on(self) -> None:
+        """What has been decided goes out together: a call for each queue, not for each thing."""
+        for ledger, tasks in self._tasks.items():
+            self._links[ledger].put(tasks)
+        self._tasks.clear()
+        self.writer.put(*self._appends)
+        self._appends.clear()
 
     def _moved(self, live: Live) -> None:
         """The settlement is in another phase than when we last looked."""
@@ -163,7 +179,7 @@ class Runner:
         now = time.monotonic()
         self.tally.left(left, live.state, now - live.since)
         live.since = now
-        if _log.isEnabledFor(logging.DEBUG):
+        if self._detailed:
             _log.debug("%s to %s", left, live.phase, extra=about(live))
         if live.phase is BROKEN:
             with logs.bound(**about(live)):
@@ -196,9 +212,12 @@ class Runner:
                 self._open(live)
             else:
                 self._send(live, command)
-        if not live.appending and must_save(live.saved, live.state):
+        if live.appending:
+            return  # whatever it waits for, it is looked at again when that is written
+        if live.state is not live.saved and must_save(live.saved, live.state):
             self._append(live, ())
-        self._schedule(live)
+        else:
+            self._schedule(live)
 
     def _open(self, live: Live) -> None:
         if not live.appending and (event := self.agreements.opening(live.state)) is not None:
@@ -220,9 +239,9 @@ class Runner:
             self._journal.require_current()
         live.in_flight.add(key)
         leg = live.state.agreed.legs[command.leg]
-        if _log.isEnabledFor(logging.DEBUG):
+        if self._detailed:
             _log.debug("%s leg %s", key[1], leg.terms.leg, extra=about(live, leg.ledger))
-        self._links[leg.ledger].put(
+        self._tasks[leg.ledger].append(
             Task(
                 settlement=live.id,
                 key=key,
@@ -303,7 +322,7 @@ class Runner:
             end=advice.end,
             payments=advice.payments,
         )
-        self.writer.put(
+        self._appends.append(
             Append(
                 live=live,
                 entry=entry,
@@ -318,6 +337,7 @@ class Runner:
         """Write what is known of its locks now, and not with the next record."""
         if live.id in self.lives and live.saved.legs and facts(live.saved, live.state):
             self._append(live, ())
+            self._hand_on()
 
     def _appended(self, append: Append, written: bool) -> None:
         live = append.live

@@ -8,12 +8,14 @@ import msgspec
 from gateway.ids import new_id
 from gateway.journal import Notice
 from gateway.live import NOTHING, Advice
-from htlc.settlement import BROKEN, PROPOSED, Settlement
+from htlc.settlement import BROKEN, CANCELLED, PROPOSED, SETTLED, Settlement
 from htlc.swap import Swap
 from htlc.units import Value
 from protocols.iso20022.lexical import instant_text
 
 DEFINITION: Final = "lockstep.settlement.1"
+
+_TOLD: Final = (SETTLED, CANCELLED, BROKEN)
 
 _encoder = msgspec.json.Encoder()
 
@@ -128,7 +130,7 @@ class SwapOrigin:
 
     def advise(self, before: Settlement, after: Settlement) -> Advice:
         """One final notice per party; a break is told as well, and is not final."""
-        if after.phase is before.phase or not (after.ended or after.phase is BROKEN):
+        if after.phase is before.phase or after.phase not in _TOLD:
             return NOTHING
         return Advice(notices=notices(after, self._parties, self._now()))
 

@@ -45,7 +45,7 @@ class Vault:
         prk = hmac.digest(_EXTRACT_SALT, master, hashlib.sha256).ljust(_BLOCK_BYTES, b"\0")
         self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in prk))
         self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in prk))
-        self._safe = AESGCM(self._expand("handed secrets"))
+        self._safe = AESGCM(self._derive("handed secrets"))
         self._last: tuple[tuple[SettlementId, Pair, Role], bytes] | None = None
 
     def lock(
@@ -72,13 +72,10 @@ class Vault:
         nonce, text = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
         return self._safe.decrypt(nonce, text, settlement.encode())
 
-    def _derive(self, settlement: SettlementId, pair: Pair, role: Role) -> bytes:
-        return self._expand("/".join((settlement, pair, role)))
-
-    def _expand(self, info: str) -> bytes:
+    def _derive(self, *context: str) -> bytes:
         # HKDF-Expand of one block: T(1) = HMAC(PRK, info | 0x01).
         inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(f"{info}\x01".encode())
+        inner.update(f"{'/'.join(context)}\x01".encode())
         outer.update(inner.digest())
         return outer.digest()
 

@@ -80,7 +80,7 @@ _NO_MARGIN: Final = Duration(0)
 """Of a leg without an expiry."""
 
 
-class AgreedLeg(Value, frozen=True, kw_only=True):
+class AgreedLeg(Value, frozen=True, kw_only=True, omit_defaults=True):
     """One leg as its ledger will hold it. `margin` is what must be left before its `expires_at`
     when the key is shown for the first time; 0 without an expiry."""
 
@@ -92,8 +92,9 @@ class AgreedLeg(Value, frozen=True, kw_only=True):
     margin: Duration = _NO_MARGIN
 
 
-class Agreement(Value, frozen=True, kw_only=True):
-    """Everything that is fixed once a settlement is open."""
+class Agreement(Value, frozen=True, kw_only=True, omit_defaults=True):
+    """Everything that is fixed once a settlement is open. It is journalled, with `omit_defaults` as
+    every event: what was said."""
 
     settlement: SettlementId
     protocol: LockProtocol
@@ -148,12 +149,13 @@ def draw_up(
     swap: Swap, ledgers: Mapping[LedgerId, LedgerProfile], limits: Limits, locks: Locks
 ) -> Agreement | tuple[Fault, ...]:
     """Write a sound swap out as an agreement, or say what in it cannot be met."""
-    protocol = choose(swap, ledgers)
+    profiles = [ledgers[leg.ledger] for leg in swap.legs]
+    protocol = choose(swap, profiles)
     if isinstance(protocol, Fault):
         return (protocol,)
-    profiles = [ledgers[leg.ledger] for leg in swap.legs]
-    commit_by = swap.commit_by or after(profiles[0].now, limits.commit_within)
-    if commit_by <= after(profiles[0].now, profiles[0].latency.skew):
+    first = profiles[0]
+    commit_by = swap.commit_by or Instant(first.now + limits.commit_within)
+    if commit_by <= first.now + first.latency.skew:
         return (Fault(field="commit_by", rule="lies in the future of the ledger of the first leg"),)
     match protocol:
         case LockProtocol.TWO_KEY:
@@ -181,7 +183,7 @@ def _two_key(
             return near
     legs, function = [], profiles[0].functions[0]
     execution, cancellation = _both(locks, function)
-    for leg, profile, margin in zip(swap.legs, profiles, margins, strict=True):
+    for n, profile in enumerate(profiles):
         if profile.functions[0] != function:  # legs on ledgers that hash alike share their locks
             function = profile.functions[0]
             execution, cancellation = _both(locks, function)
@@ -189,12 +191,12 @@ def _two_key(
         legs.append(
             _agreed(
                 swap.id,
-                leg,
+                swap.legs[n],
                 lock_by,
                 execution=execution,
                 cancellation=cancellation,
                 expires_at=far,
-                margin=margin,
+                margin=margins[n],
             )
         )
     return Agreement(
@@ -214,7 +216,8 @@ def _both(locks: Locks, function: HashFunction) -> tuple[Hashlock, Hashlock]:
 
 def _lock(locks: Locks, pair: Pair, role: Role, function: HashFunction) -> Hashlock:
     lock = locks(pair, role, function)
-    assert lock.function == function, "its ledger can open it"
+    assert lock.algorithm is function.algorithm, "its ledger can open it"
+    assert lock.encoding is function.encoding, "as above"
     return lock
 
 
@@ -341,13 +344,12 @@ def _too_near(
 
 
 def _stray_expiries(legs: Sequence[Leg], anchor: int | None) -> tuple[Fault, ...]:
-    return tuple(
-        [
-            Fault(field=f"legs[{n}].expires_at", rule="a two-key lock has no expiry of its own")
-            for n, leg in enumerate(legs)
-            if leg.expires_at is not None and n != anchor
-        ]
-    )
+    faults: list[Fault] = []
+    for n, leg in enumerate(legs):
+        if leg.expires_at is not None and n != anchor:
+            rule = "a two-key lock has no expiry of its own"
+            faults.append(Fault(field=f"legs[{n}].expires_at", rule=rule))
+    return tuple(faults)
 
 
 def _party_lock(swap: Swap, profile: LedgerProfile) -> Hashlock | None:

@@ -4,14 +4,14 @@
 one leg is on a ledger without a cancellation lock; else `htlc`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from htlc import schedule
 from htlc.hashlock import HashFunction
 from htlc.schedule import Latency
 from htlc.swap import Fault, LockProtocol, Swap
-from htlc.units import Instant, LedgerId, LegId, Value
+from htlc.units import Instant, Value
 
 
 class LedgerProfile(Value, frozen=True, kw_only=True):
@@ -24,42 +24,30 @@ class LedgerProfile(Value, frozen=True, kw_only=True):
     now: Instant  # its clock, estimated
 
 
-def choose(swap: Swap, ledgers: Mapping[LedgerId, LedgerProfile]) -> LockProtocol | Fault:
-    """The protocol asked for if the ledgers can serve it, else the strongest that they can."""
-    profiles = [ledgers[leg.ledger] for leg in swap.legs]
-    without = [leg.leg for leg, p in zip(swap.legs, profiles, strict=True) if not p.two_key]
+def choose(swap: Swap, profiles: Sequence[LedgerProfile]) -> LockProtocol | Fault:
+    """The protocol asked for if the ledgers of the legs can serve it, else the strongest that they
+    can."""
     if swap.protocol is not None:
-        rule = _rule_broken(swap, swap.protocol, profiles, without)
+        rule = _OBSTACLES[swap.protocol](swap, profiles)
         return Fault(field="protocol", rule=rule) if rule else swap.protocol
-    for protocol in _STRONGEST_FIRST:
-        if not _rule_broken(swap, protocol, profiles, without):
+    for protocol, obstacle in _OBSTACLES.items():
+        if not obstacle(swap, profiles):
             return protocol
     return Fault(field="legs", rule="the ledgers of these legs have no lock protocol in common")
 
 
-_STRONGEST_FIRST: Final = tuple(LockProtocol)
-
-
-def _rule_broken(
-    swap: Swap, protocol: LockProtocol, profiles: Sequence[LedgerProfile], without: list[LegId]
-) -> str:
-    match protocol:
-        case LockProtocol.TWO_KEY:
-            return _two_key_obstacle(swap, without)
-        case LockProtocol.ANCHORED:
-            return _anchor_obstacle(swap, profiles, without)
-        case LockProtocol.HTLC:
-            return _htlc_obstacle(swap, profiles)
-
-
-def _two_key_obstacle(swap: Swap, without: list[LegId]) -> str:
+def _two_key_obstacle(swap: Swap, profiles: Sequence[LedgerProfile]) -> str:
     if swap.secret is not None:
         return "two_key keeps both keys in the vault: no party can hold the secret"
-    return f"leg {without[0]} is on a ledger without cancellation locks" if without else ""
+    for n, profile in enumerate(profiles):
+        if not profile.two_key:
+            return f"leg {swap.legs[n].leg} is on a ledger without cancellation locks"
+    return ""
 
 
-def _anchor_obstacle(swap: Swap, profiles: Sequence[LedgerProfile], without: list[LegId]) -> str:
+def _anchor_obstacle(swap: Swap, profiles: Sequence[LedgerProfile]) -> str:
     """An anchor with a party's secret, or on a ledger without cancellation locks, is an HTLC."""
+    without = [profile for profile in profiles if not profile.two_key]
     if len(without) > 1:
         return "more than one leg is on a ledger without cancellation locks"
     chosen = profiles[anchor(swap, profiles)]
@@ -81,6 +69,14 @@ def _htlc_obstacle(swap: Swap, profiles: Sequence[LedgerProfile]) -> str:
     if not schedule.leaders(swap.legs):
         return "no party's removal leaves the legs without a cycle: nobody can lead"
     return ""
+
+
+_OBSTACLES: Final = {
+    LockProtocol.TWO_KEY: _two_key_obstacle,
+    LockProtocol.ANCHORED: _anchor_obstacle,
+    LockProtocol.HTLC: _htlc_obstacle,
+}
+"""Why a protocol cannot serve a swap (empty: it can), the strongest protocol first."""
 
 
 def anchor(swap: Swap, profiles: Sequence[LedgerProfile]) -> int:

@@ -5,7 +5,7 @@ from typing import Final
 
 from htlc.commands import Lock, Unlock
 from htlc.leg import ABSENT, EXECUTED, LOCKED, UNSEEN, LegStatus
-from htlc.settlement import EXECUTING, LOCKING, PROPOSED, Settlement
+from htlc.settlement import CANCELLED, EXECUTING, LOCKING, PROPOSED, SETTLED, Settlement
 from htlc.swap import TWO_KEY
 from htlc.units import Duration, Instant, LedgerId, Value
 
@@ -33,14 +33,15 @@ def passed(now: Clocks, ledger: LedgerId, instant: Instant) -> bool | None:
 
 def wake_at(state: Settlement) -> Instant | None:
     """The next instant at which time alone changes what is owed. Scheduling only."""
-    if state.phase is LOCKING:
-        return state.agreed.commit_by
-    if state.phase is PROPOSED:
-        return state.swap.commit_by
-    if state.ended:
+    phase, agreement = state.phase, state.agreement
+    if agreement is None:
+        return state.swap.commit_by if phase is PROPOSED else None
+    if phase is LOCKING:
+        return agreement.commit_by
+    if phase is SETTLED or phase is CANCELLED:
         return None
     first = None
-    for leg, agreed in zip(state.legs, state.agreed.legs, strict=True):
+    for leg, agreed in zip(state.legs, agreement.legs, strict=True):
         at = None
         if leg.status is LOCKED:
             at = agreed.terms.expires_at  # from when on it can go back by the clock
@@ -70,15 +71,16 @@ def rests(state: Settlement, asked: Set[tuple[int, str]]) -> bool:
         command, before, after = _TO_EXECUTED
     else:
         return False
-    if not asked or state.restored or state.cancel_by or state.cancel_ordered:
+    if not asked:
         return False
-    agreed = state.agreed
-    if agreed.protocol is not TWO_KEY or agreed.backstop or agreed.holder is not None:
-        return False
-    arrived = 0
+    waiting = False
     for n, leg in enumerate(state.legs):
         if leg.status is after:
-            arrived += 1
-        elif leg.status not in before or leg.refusal is not None or (n, command) not in asked:
+            continue
+        if leg.status not in before or leg.refusal is not None or (n, command) not in asked:
             return False
-    return arrived < len(state.legs)
+        waiting = True
+    if not waiting or state.restored or state.cancel_by or state.cancel_ordered:
+        return False
+    agreed = state.agreed
+    return agreed.protocol is TWO_KEY and not agreed.backstop and agreed.holder is None

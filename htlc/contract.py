@@ -23,7 +23,7 @@ from htlc.hashlock import Hashlock
 from htlc.units import AccountId, AssetId, HtlcId, Instant, LegId, Quantity, SettlementId, Value
 
 
-class Terms(Value, frozen=True, kw_only=True):
+class Terms(Value, frozen=True, kw_only=True, omit_defaults=True):
     """What a lock says, agreed before it is made and never changed.
 
     `execution_lock` opens towards the payee, `cancellation_lock` back to the payer; `lock_by` and

@@ -5,8 +5,8 @@ Theory of operation
 `evolve` folds one event into a settlement. There are two kinds of transition:
 
   event-triggered   an event says so: OPENED, COMMIT, CANCEL
-  state-triggered   what is known says so: "every leg executed, therefore SETTLED"; `_advance`
-                    applies these until none fits
+  state-triggered   what is known says so: "every leg executed, therefore SETTLED"; `_led_on`
+                    names the phase that follows, from which no further one does
 
 `decide` says what is owed at an instant. It is level-triggered: it looks at the state, not at what
 was asked before, so it can be called at any time, any number of times, by any number of replicas.
@@ -31,7 +31,7 @@ from typing import Final, assert_never
 
 from msgspec.structs import replace
 
-from htlc.agreement import EXECUTION, Role
+from htlc.agreement import EXECUTION, AgreedLeg, Agreement, Role
 from htlc.clocks import Clock, Clocks, passed, rests, wake_at
 from htlc.commands import Command, Lock, Look, Open, Record, Refund, Unlock
 from htlc.events import (
@@ -50,9 +50,30 @@ from htlc.events import (
     SecretHanded,
 )
 from htlc.keys import may_show
-from htlc.leg import ABSENT, ENDED, EXECUTED, FINISHED, LOCKED, UNSEEN, LegState, LegStatus, learn
-from htlc.settlement import EXECUTING, LOCKING, PROPOSED, UNWINDING, Phase, Settlement
-from htlc.swap import ANCHORED
+from htlc.leg import (
+    ABSENT,
+    EXECUTED,
+    FINISHED,
+    GOING,
+    LOCKED,
+    UNSEEN,
+    LegState,
+    LegStatus,
+    ends,
+    learn,
+)
+from htlc.settlement import (
+    BROKEN,
+    CANCELLED,
+    EXECUTING,
+    LOCKING,
+    PROPOSED,
+    SETTLED,
+    UNWINDING,
+    Phase,
+    Settlement,
+)
+from htlc.swap import ANCHORED, TWO_KEY
 from htlc.units import Instant
 
 __all__ = ["Clock", "Clocks", "decide", "evolve", "propose", "rests", "wake_at"]
@@ -71,11 +92,12 @@ def evolve(state: Settlement, event: Event) -> Settlement:
     # The frequent ones first: a class that does not match costs as much as the matching work.
     match event:
         case Answered():
-            known = state.legs[event.leg]
-            learned = learn(known, state.agreed.legs[event.leg], event.answer)
-            return state if learned is known else _advance(_with_leg(state, event.leg, learned))
+            n, agreed = event.leg, state.agreement
+            assert agreed is not None, "ledgers are asked when it is open"
+            learned = learn(state.legs[n], agreed.legs[n], event.answer)
+            return state if learned is state.legs[n] else _with_leg(state, agreed, n, learned)
         case Decided():
-            return _advance(_decided(state, event))
+            return _decided(state, event)
         case Learned():
             return _learned(state, event)
         case Proposed():
@@ -111,7 +133,7 @@ def _decided(state: Settlement, event: Decided) -> Settlement:
         return replace(state, decided=event, phase=Phase.CANCELLED)
     assert state.phase is LOCKING, "decided while locking"
     phase = EXECUTING if event.decision is COMMIT else UNWINDING
-    return replace(state, decided=event, phase=phase)
+    return replace(state, decided=event, phase=_led_on(phase, state.agreed, state.legs))
 
 
 def _restored(state: Settlement) -> Settlement:
@@ -127,64 +149,38 @@ def _learned(state: Settlement, event: Learned) -> Settlement:
     """A fact from the journal is as good as the answer it was folded from; what has since ended,
     or was read at a later time, is known better already."""
     known = state.legs[event.leg]
-    if known.status in ENDED or known.at > event.known.at:
+    if known.status not in GOING or known.at > event.known.at:
         return state
-    if known.status is LOCKED and event.known.status not in ENDED:
+    if known.status is LOCKED and event.known.status in GOING:
         return state  # a clock that goes in blocks tells "absent" and "locked" at the same time
-    return _advance(_with_leg(state, event.leg, event.known))
+    return _with_leg(state, state.agreed, event.leg, event.known)
 
 
-def _with_leg(state: Settlement, n: int, leg: LegState) -> Settlement:
-    legs = list(state.legs)
-    legs[n] = leg
-    return replace(state, legs=tuple(legs))
+def _with_leg(state: Settlement, agreed: Agreement, n: int, leg: LegState) -> Settlement:
+    changed = list(state.legs)
+    changed[n] = leg
+    legs, phase = tuple(changed), state.phase
+    if phase is EXECUTING or phase is UNWINDING:
+        phase = _led_on(phase, agreed, legs)
+    return replace(state, legs=legs, phase=phase)
 
 
-def _advance(state: Settlement) -> Settlement:
-    """Apply the state-triggered transitions until none fits."""
-    while state.phase in _GOING and (phase := _next_phase(state)) is not state.phase:
-        state = replace(state, phase=phase)
-    return state
+def _led_on(phase: Phase, agreed: Agreement, legs: tuple[LegState, ...]) -> Phase:
+    """The phase that what is known of the legs leads to, from EXECUTING or UNWINDING.
 
-
-_GOING: Final = (EXECUTING, UNWINDING)
-"""The phases from which what is known of the legs leads on."""
-
-
-def _next_phase(state: Settlement) -> Phase:
-    executed, finished = _ended(state)
-    if state.phase is EXECUTING and not finished and executed < len(state.legs):
-        return state.phase  # on its way
+    Whatever the journal holds, the first leg to end says which way the others go: a key that is
+    out is followed, and cancelled under COMMIT is legal where a clock can take legs back.
+    (`two_key` without one: operators resolved a restored settlement wrongly.)"""
+    executed, finished, going = ends(legs)
     if executed and finished:
-        return Phase.BROKEN
-    if executed == len(state.legs):
-        return Phase.SETTLED
-    if finished == len(state.legs):
-        return Phase.CANCELLED
-    if state.phase is EXECUTING and _turned_back(state):
-        return UNWINDING
-    if state.phase is UNWINDING and state.key_is_out:  # followed whatever the journal holds
+        return BROKEN
+    if not going:
+        return SETTLED if executed else CANCELLED
+    if agreed.anchor is not None:  # it alone leads
+        executed, finished, _ = ends((legs[agreed.anchor],))
+    if executed:
         return EXECUTING
-    return state.phase
-
-
-def _ended(state: Settlement) -> tuple[int, int]:
-    """How many legs are executed, and how many have finished without."""
-    executed = finished = 0
-    for leg in state.legs:
-        if leg.status is EXECUTED:
-            executed += 1
-        elif leg.status in FINISHED:
-            finished += 1
-    return executed, finished
-
-
-def _turned_back(state: Settlement) -> bool:
-    """COMMIT, and yet it cannot be carried out: cancelled under COMMIT is legal where a clock can
-    take legs back. (`two_key` without one: operators resolved a restored settlement wrongly.)"""
-    if state.protocol is ANCHORED:
-        return state.anchor_lost
-    return state.any_finished and not state.any_executed
+    return UNWINDING if finished else phase
 
 
 # --------------------------------------------------------------------------- commands out
@@ -197,18 +193,16 @@ def decide(state: Settlement, now: Clocks) -> tuple[Command, ...]:
         return tuple(_locking(state, now))
     if phase is EXECUTING:
         return tuple(_executions(state, now))
-    match phase:
-        case Phase.SETTLED | Phase.CANCELLED:
-            return ()
-        case Phase.UNWINDING:
-            return tuple(_unwinding(state, now))
-        case Phase.PROPOSED:
-            return tuple(_proposed(state, now))
-        case Phase.BROKEN:
-            # Save what can be saved: forward where the key that decides is out, else back.
-            return tuple((_executions if state.key_is_out else _unwinding)(state, now))
-        case _:
-            assert_never(phase)
+    if phase is SETTLED or phase is CANCELLED:
+        return ()
+    if phase is UNWINDING:
+        return tuple(_unwinding(state, now))
+    if phase is PROPOSED:
+        return tuple(_proposed(state, now))
+    if phase is BROKEN:
+        # Save what can be saved: forward where the key that decides is out, else back.
+        return tuple((_executions if state.key_is_out else _unwinding)(state, now))
+    assert_never(phase)
 
 
 def _proposed(state: Settlement, now: Clocks) -> Iterator[Command]:
@@ -224,62 +218,92 @@ def _proposed(state: Settlement, now: Clocks) -> Iterator[Command]:
 
 def _locking(state: Settlement, now: Clocks) -> Sequence[Command]:
     """The first arrow that fits is taken; until one does, ask for what is missing."""
-    if (decided := _decision(state, now)) is not None:
+    missing, amiss = _unlocked(state.legs)
+    if (decided := _decision(state, now, missing, amiss=amiss)) is not None:
         return (Record(event=decided),)
-    if state.restored and state.protocol is not ANCHORED:
+    agreed = state.agreed
+    if state.restored and agreed.protocol is not ANCHORED:
         return [Look(leg=n) for n in range(len(state.legs))]
-    missing = _lockable(state)
-    unheard = [n for n in _timed(state) if state.agreed.legs[n].ledger not in now]
+    if agreed.holder is not None:
+        missing = _one_by_one(agreed, missing)
     asked: list[Command] = [Lock(leg=n) for n in missing]
-    return asked + [Look(leg=n) for n in unheard if n not in missing]
+    for n, leg in enumerate(agreed.legs):  # whose time is not known since the start: ask first
+        if leg.ledger not in now and n not in missing and _is_timed(state, n):
+            asked.append(Look(leg=n))
+    return asked
 
 
-def _timed(state: Settlement) -> Sequence[int]:
-    """The legs whose ledger's time matters: leg 0's, by which `commit_by` passes, and once all are
-    locked those whose margin is to be left. Where it is not known since the start: ask first."""
-    if not state.all_locked:
-        return (0,)
+def _unlocked(legs: Sequence[LegState]) -> tuple[list[int], bool]:
+    """The legs that are to be locked; and whether there is one that is neither that nor locked:
+    executed, finished, or lastingly refused."""
+    missing, amiss = [], False
+    for n, leg in enumerate(legs):
+        if leg.status is LOCKED:
+            continue
+        if leg.status in _LOCKABLE and leg.refusal is None:
+            missing.append(n)
+        else:
+            amiss = True
+    return missing, amiss
+
+
+_LOCKABLE: Final = (UNSEEN, ABSENT)
+
+
+def _one_by_one(agreed: Agreement, missing: list[int]) -> list[int]:
+    """The legs to ask for now where a party holds the secret: the anchor after all followers
+    (rule 8), `htlc` legs in descending order of expiry (rule 12)."""
+    if agreed.protocol is ANCHORED:
+        return [n for n in missing if n != agreed.anchor] or missing
+    return sorted(missing, key=lambda n: agreed.legs[n].terms.expires_at or 0)[-1:]
+
+
+def _is_timed(state: Settlement, n: int) -> bool:
+    """Whether the time of leg `n`'s ledger matters: leg 0's, by which `commit_by` passes, and once
+    all are locked those whose margin is to be left."""
+    if n == 0 or not state.all_locked:
+        return n == 0
     agreed = state.agreed
-    expiring = (n for n in agreed.revealers if agreed.legs[n].terms.expires_at is not None)
-    return sorted({0, *expiring})
+    return n in agreed.revealers and agreed.legs[n].terms.expires_at is not None
 
 
-def _decision(state: Settlement, now: Clocks) -> Decided | None:
-    if state.key_is_out:
+def _decision(state: Settlement, now: Clocks, missing: list[int], *, amiss: bool) -> Decided | None:
+    agreed = state.agreed
+    if amiss and state.key_is_out:
         return Decided(decision=COMMIT, reason=Reason.EXECUTED_ON_LEDGER)
-    if state.restored and state.protocol is not ANCHORED:
+    if state.restored and agreed.protocol is not ANCHORED:
         return _restored_decision(state)
-    agreed = state.agreed
     late = passed(now, agreed.legs[0].ledger, agreed.commit_by)
-    if (
-        late is False
-        and state.all_locked
-        and not state.cancel_accepted
-        and _margin_left(state, now)
-    ):
+    cancelled = state.cancel_accepted
+    if late is False and not (missing or amiss or cancelled) and _margin_left(agreed, now):
         return _ALL_LOCKED
-    return _cancellation(state, late=late is True)
+    if amiss and (decided := _fallen(state)) is not None:
+        return decided
+    if late:
+        return Decided(decision=Decision.CANCEL, reason=Reason.COMMIT_BY_PASSED)
+    if cancelled:
+        return Decided(decision=Decision.CANCEL, reason=Reason.CANCEL_ACCEPTED)
+    return None
 
 
 _ALL_LOCKED: Final = Decided(decision=COMMIT, reason=Reason.ALL_LOCKED)
 
 
-def _cancellation(state: Settlement, *, late: bool) -> Decided | None:
-    refused = state.refused_leg
-    if refused is not None:
-        return Decided(
-            decision=Decision.CANCEL,
-            reason=Reason.REFUSED,
-            leg=state.agreed.legs[refused].terms.leg,
-            refusal=state.legs[refused].refusal,
-        )
-    if state.any_finished:
-        return Decided(decision=Decision.CANCEL, reason=Reason.LEG_FINISHED)
-    if late:
-        return Decided(decision=Decision.CANCEL, reason=Reason.COMMIT_BY_PASSED)
-    if state.cancel_accepted:
-        return Decided(decision=Decision.CANCEL, reason=Reason.CANCEL_ACCEPTED)
-    return None
+def _fallen(state: Settlement) -> Decided | None:
+    """The cancellation that a leg calls for which cannot be locked any more: one whose lock its
+    ledger has lastingly refused is named before one that has finished."""
+    finished = None
+    for n, leg in enumerate(state.legs):
+        if leg.refusal is not None and leg.status is not LOCKED:
+            return Decided(
+                decision=Decision.CANCEL,
+                reason=Reason.REFUSED,
+                leg=state.agreed.legs[n].terms.leg,
+                refusal=leg.refusal,
+            )
+        if leg.status in FINISHED:
+            finished = Decided(decision=Decision.CANCEL, reason=Reason.LEG_FINISHED)
+    return finished
 
 
 def _restored_decision(state: Settlement) -> Decided | None:
@@ -295,48 +319,32 @@ def _restored_decision(state: Settlement) -> Decided | None:
     return None
 
 
-_LOCKABLE: Final = (UNSEEN, ABSENT)
-
-
-def _lockable(state: Settlement) -> list[int]:
-    """The legs to ask for now. Where a party holds the secret they go one by one: the anchor after
-    all followers (rule 8), `htlc` legs in descending order of expiry (rule 12)."""
-    missing = [
-        n for n, leg in enumerate(state.legs) if leg.status in _LOCKABLE and leg.refusal is None
-    ]
-    if state.agreed.holder is None:
-        return missing
-    if state.protocol is ANCHORED:
-        return [n for n in missing if n != state.agreed.anchor] or missing
-    if not missing:
-        return []
-    return [max(missing, key=lambda n: state.agreed.legs[n].terms.expires_at or 0)]
-
-
 def _executions(state: Settlement, now: Clocks) -> Sequence[Command]:
     """After COMMIT, or once a key is out.
 
     Rule 10: before a key is shown for the first time no leg is known to be finished and the margin
     is left, for a claim that is refused has shown the key all the same. Once it is out, every
     other leg is due at once, each until its own expiry."""
-    due: tuple[int, ...] = ()
-    legs = state.legs
-    if state.key_is_out:
-        due = tuple(range(len(legs)))
-    elif not state.any_finished and _margin_left(state, now):
-        due = state.agreed.revealers
-    owed = [_expired(state, n) or _claim(state, n) for n in due if legs[n].status not in ENDED]
+    agreed, legs = state.agreed, state.legs
+    executed, finished, _ = ends(legs)
+    due: Sequence[int] = ()
+    if executed and state.key_is_out:
+        due = range(len(legs))
+    elif not finished and _margin_left(agreed, now):
+        due = agreed.revealers
+    owed = [_claim(state, agreed, n) for n in due if legs[n].status in GOING]
     if len(due) < len(legs):
         owed += _watch(state, now, skip=due)
     return owed
 
 
-def _claim(state: Settlement, n: int) -> Command:
+def _claim(state: Settlement, agreed: Agreement, n: int) -> Command:
     """Execute leg `n`, or watch for its key where a party holds it and has not shown it."""
-    key = _seen_key(state, n, EXECUTED) if state.any_executed else None
+    if _expired(state.legs[n], agreed.legs[n]):
+        return Refund(leg=n)
+    key = _seen_key(state, n, EXECUTED)
     if key is None:
-        held = state.agreed.holder is not None and n in _party_locked(state)
-        if held and not state.secret_handed:
+        if agreed.holder is not None and n in _party_locked(agreed) and not state.secret_handed:
             return Look(leg=n)
         assert may_show(state, n, EXECUTION), "decided, and not yet allowed"
     return Unlock(leg=n, role=EXECUTION, key=key)
@@ -344,18 +352,15 @@ def _claim(state: Settlement, n: int) -> Command:
 
 def _seen_key(state: Settlement, n: int, ended: LegStatus) -> bytes | None:
     """The key of leg `n`'s pair that a ledger has shown when it ended a leg so: it is public."""
-    agreed = state.agreed.legs
     for m, leg in enumerate(state.legs):
-        if leg.status is ended and agreed[m].pair is agreed[n].pair:
+        if leg.status is ended and state.agreed.legs[m].pair is state.agreed.legs[n].pair:
             return leg.key
     return None
 
 
-def _party_locked(state: Settlement) -> tuple[int, ...]:
+def _party_locked(agreed: Agreement) -> Sequence[int]:
     """The legs that the party-held secret opens."""
-    if state.protocol is ANCHORED:
-        return state.agreed.revealers
-    return tuple(range(len(state.legs)))
+    return agreed.revealers if agreed.protocol is ANCHORED else range(len(agreed.legs))
 
 
 def _unwinding(state: Settlement, now: Clocks) -> Iterator[Command]:
@@ -377,34 +382,31 @@ def _public_way_back(state: Settlement, n: int) -> bytes | None:
     return _seen_key(state, n, LegStatus.CANCELLED)
 
 
-def _watch(state: Settlement, now: Clocks, skip: tuple[int, ...]) -> Iterator[Command]:
+def _watch(state: Settlement, now: Clocks, skip: Sequence[int]) -> Iterator[Command]:
     """What others and time may bring: a lock that can expire is looked at (its key may appear, its
     refund may fall due), and so is a leg that is absent once nothing can be locked any more."""
-    for n, leg in enumerate(state.legs):
-        if leg.status in ENDED or n in skip:
+    for n, (leg, agreed) in enumerate(zip(state.legs, state.agreed.legs, strict=True)):
+        if leg.status not in GOING or n in skip:
             continue
-        terms = state.agreed.legs[n].terms
-        if (refund := _expired(state, n)) is not None:
-            yield refund
+        if _expired(leg, agreed):
+            yield Refund(leg=n)
         elif leg.status is ABSENT:
-            if passed(now, state.agreed.legs[n].ledger, terms.lock_by) is not False:
+            if passed(now, agreed.ledger, agreed.terms.lock_by) is not False:
                 yield Look(leg=n)
-        elif leg.status is UNSEEN or terms.expires_at is not None:
+        elif leg.status is UNSEEN or agreed.terms.expires_at is not None:
             yield Look(leg=n)
 
 
-def _expired(state: Settlement, n: int) -> Refund | None:
-    """Owed only when the ledger itself has answered LOCKED at or after the expiry (rule 10)."""
-    leg, expires_at = state.legs[n], state.agreed.legs[n].terms.expires_at
-    if expires_at is None or leg.status is not LOCKED or leg.at < expires_at:
-        return None
-    return Refund(leg=n)
+def _expired(leg: LegState, agreed: AgreedLeg) -> bool:
+    """Whether it is to go back by the clock: only when the ledger itself has answered LOCKED at or
+    after the expiry (rule 10)."""
+    expires_at = agreed.terms.expires_at
+    return expires_at is not None and leg.status is LOCKED and leg.at >= expires_at
 
 
-def _margin_left(state: Settlement, now: Clocks) -> bool:
+def _margin_left(agreed: Agreement, now: Clocks) -> bool:
     """Whether every leg that shows the key first still has its margin, on its ledger's time."""
-    agreed = state.agreed
-    if not state.expiring and agreed.anchor is None:
+    if agreed.protocol is TWO_KEY and not agreed.backstop:
         return True  # no clock takes a leg back
     for n in agreed.revealers:
         leg = agreed.legs[n]

@@ -58,7 +58,9 @@ class HashFunction(Value, frozen=True, kw_only=True):
         """The lock that `preimage` opens on a ledger with this hash function."""
         assert len(preimage) == PREIMAGE_BYTES, "keys are 32 bytes by construction"
         return Hashlock(
-            algorithm=self.algorithm, encoding=self.encoding, digest=self.digest(preimage)
+            algorithm=self.algorithm,
+            encoding=self.encoding,
+            digest=_digest(self.algorithm, self.encoding, preimage),
         )
 
 

@@ -1,10 +1,11 @@
 """What is known about one leg: folded from its ledger's answers, and only ever growing."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final
 
 from htlc.agreement import AgreedLeg
-from htlc.contract import LASTING, Answer, Htlc, Refusal, Status
+from htlc.contract import LASTING, Answer, Refusal, Status
 from htlc.units import Instant, Value
 
 
@@ -34,6 +35,9 @@ member of an enumeration is found in it by identity, and hashed by Python code."
 
 ENDED = (EXECUTED, *FINISHED)
 
+GOING: Final = (LOCKED, UNSEEN, ABSENT)
+"""Not ended. What is asked for most comes first: a tuple is searched from there."""
+
 
 class LegState(Value, frozen=True, kw_only=True, omit_defaults=True):
     """What the ledger of a leg has told: `at` is the latest ledger time it was read at, `key` the
@@ -51,14 +55,27 @@ def learn(leg: LegState, agreed: AgreedLeg, answer: Answer) -> LegState:
 
     Facts only grow: an answer that was overtaken on its way (older than what is known) changes
     nothing, and one that is not final is no fact at all."""
-    if not answer.final or leg.status in ENDED:
+    if not answer.final or leg.status not in GOING:
         return leg
     if answer.refusal is not None and answer.refusal is Refusal.OVERLOADED:
         return leg  # an overloaded ledger has not looked: it does not say that there is no contract
-    if answer.htlc is not None:
-        return _learn_contract(leg, agreed, answer, answer.htlc)
-    if leg.status is LOCKED:
-        return leg
+    htlc = answer.htlc
+    if htlc is None:
+        return leg if leg.status is LOCKED else _absent(leg, agreed, answer)
+    at = answer.at if answer.at > leg.at else leg.at
+    if htlc.terms != agreed.terms:
+        return LegState(status=LegStatus.FOREIGN, at=at, refusal=Refusal.CONFLICT)
+    if htlc.status is _CONTRACT_LOCKED:
+        status = LOCKED
+    elif htlc.status is _CONTRACT_EXECUTED:
+        status = EXECUTED
+    else:
+        status = LegStatus.REFUNDED if htlc.key is None else LegStatus.CANCELLED
+    return LegState(status=status, at=at, ended_at=htlc.ended_at, key=htlc.key)
+
+
+def _absent(leg: LegState, agreed: AgreedLeg, answer: Answer) -> LegState:
+    """There is no contract: from `lock_by` on there never will be."""
     refusal = answer.refusal if answer.refusal in LASTING else leg.refusal
     at = max(leg.at, answer.at)
     if answer.at >= agreed.terms.lock_by:
@@ -66,20 +83,18 @@ def learn(leg: LegState, agreed: AgreedLeg, answer: Answer) -> LegState:
     return LegState(status=LegStatus.ABSENT, at=at, refusal=refusal)
 
 
-def _learn_contract(leg: LegState, agreed: AgreedLeg, answer: Answer, htlc: Htlc) -> LegState:
-    at = answer.at if answer.at > leg.at else leg.at
-    if htlc.terms != agreed.terms:
-        return LegState(status=LegStatus.FOREIGN, at=at, refusal=Refusal.CONFLICT)
-    return LegState(status=_status(htlc), at=at, ended_at=htlc.ended_at, key=htlc.key)
-
-
-def _status(htlc: Htlc) -> LegStatus:
-    if htlc.status is _CONTRACT_LOCKED:
-        return LOCKED
-    if htlc.status is _CONTRACT_EXECUTED:
-        return EXECUTED
-    return LegStatus.REFUNDED if htlc.key is None else LegStatus.CANCELLED
-
-
 _CONTRACT_LOCKED: Final = Status.LOCKED
 _CONTRACT_EXECUTED: Final = Status.EXECUTED
+
+
+def ends(legs: Iterable[LegState]) -> tuple[int, int, int]:
+    """How many legs are executed, how many have finished without, and how many have not ended."""
+    executed = finished = going = 0
+    for leg in legs:
+        if leg.status in GOING:
+            going += 1
+        elif leg.status is EXECUTED:
+            executed += 1
+        else:
+            finished += 1
+    return executed, finished, going

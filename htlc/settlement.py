@@ -125,8 +125,7 @@ class Settlement(Value, frozen=True, kw_only=True):
     def key_is_out(self) -> bool:
         """Whether the execution key of all legs (`anchored`: of the anchor, which frees the
         followers) is known to have opened a lock: from then on everything due is due at once."""
-        index = self.agreed.anchor
-        return self.any_executed if index is None else self.legs[index].status is EXECUTED
+        return self.any_executed and (self.agreed.anchor is None or self.anchor_executed)
 
     @property
     def cancellable(self) -> bool:
@@ -158,11 +157,3 @@ class Settlement(Value, frozen=True, kw_only=True):
             leg.status in (LegStatus.UNSEEN, LegStatus.UNLOCKED, LegStatus.FOREIGN)
             for leg in self.legs
         )
-
-    @property
-    def refused_leg(self) -> int | None:
-        """The first leg whose lock its ledger has lastingly refused."""
-        for n, leg in enumerate(self.legs):
-            if leg.refusal is not None and leg.status is not LOCKED:
-                return n
-        return None

@@ -72,7 +72,9 @@ class PartySecret(Value, frozen=True, kw_only=True):
 
 
 class Swap(Value, frozen=True, kw_only=True, omit_defaults=True):
-    """What everyone who pays has to consent to. `commit_by` is an instant of leg 0's ledger."""
+    """What everyone who pays has to consent to. `commit_by` is an instant of leg 0's ledger.
+
+    `omit_defaults`: its digest is over what was said, and stays when there is more to be said."""
 
     id: SettlementId
     legs: tuple[Leg, ...]
@@ -109,16 +111,14 @@ def check(swap: Swap, *, legs_max: int) -> tuple[Fault, ...]:
     if not 2 <= len(swap.legs) <= legs_max:
         return (Fault(field="legs", rule=f"a swap has 2 to {legs_max} legs"),)
     faults: list[Fault] = []
+    names: list[LegId] = []
     for n, leg in enumerate(swap.legs):
         _look_at(n, leg, faults)
-    names = [leg.leg for leg in swap.legs]
-    if len(set(names)) < len(names):
-        faults += [
-            Fault(field=f"legs[{n}].leg", rule=f"{name} names another leg already")
-            for n, name in enumerate(names)
-            if name in names[:n]
-        ]
-    if not _is_instant(swap.commit_by):
+        if leg.leg in names:
+            rule = f"{leg.leg} names another leg already"
+            faults.append(Fault(field=f"legs[{n}].leg", rule=rule))
+        names.append(leg.leg)
+    if swap.commit_by is not None and not 0 < swap.commit_by <= INSTANT_MAX:
         faults.append(Fault(field="commit_by", rule=_INSTANT_RULE))
     if swap.secret is not None and swap.secret.holder not in swap.parties:
         faults.append(Fault(field="secret.holder", rule="the holder is a party of the swap"))
@@ -128,10 +128,6 @@ def check(swap: Swap, *, legs_max: int) -> tuple[Fault, ...]:
 
 
 _INSTANT_RULE: Final = "an instant lies after 1970 and before 2262"
-
-
-def _is_instant(instant: Instant | None) -> bool:
-    return instant is None or 0 < instant <= INSTANT_MAX
 
 
 def _look_at(n: int, leg: Leg, faults: list[Fault]) -> None:
@@ -145,7 +141,7 @@ def _look_at(n: int, leg: Leg, faults: list[Fault]) -> None:
     if leg.payer.member == leg.payee.member:
         rule = "nobody pays a leg to itself"
         faults.append(Fault(field=f"legs[{n}].payee.member", rule=rule))
-    if not _is_instant(leg.expires_at):
+    if leg.expires_at is not None and not 0 < leg.expires_at <= INSTANT_MAX:
         faults.append(Fault(field=f"legs[{n}].expires_at", rule=_INSTANT_RULE))
 
 

@@ -1,5 +1,6 @@
 """How much of an answer a client wants: `Prefer: return=minimal` (RFC 7240, section 4.2)."""
 
+from functools import lru_cache
 from typing import Final
 
 HEADER: Final = "Prefer"
@@ -9,6 +10,7 @@ MINIMAL: Final = "return=minimal"
 answers in full, and that is an answer, too."""
 
 
+@lru_cache(maxsize=256)  # clients send the same few over and over
 def wants_minimal(header: str | None) -> bool:
     """Whether the value of a `Prefer` header asks for it. What else it asks for is ignored."""
     if header is None:

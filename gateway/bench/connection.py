@@ -51,8 +51,8 @@ def get(path: str, token: str) -> bytes:
 
 
 def post_head(path: str, token: str, media: str) -> bytes:
-    """A request that carries a body, up to the length: append it, `\\r\\n\\r\\n` and the body. Of
-    an array no more is asked to be answered than what became of each item."""
+    """A request that carries a body, up to the length: append it, `\\r\\n\\r\\n` and the body. No
+    more is asked to be answered than what became of it, or of each item of an array."""
     return (
         f"POST {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n"
         f"Content-Type: {media}\r\n{preference.HEADER}: {preference.MINIMAL}\r\nContent-Length: "

@@ -65,8 +65,8 @@ UNMATCHED: Final = "unmatched"
 class Case(StrEnum):
     """How trades are handed in."""
 
-    JSON_BULK = "json-bulk"  # agreed swaps, an array of BULK in a request
-    JSON_SINGLE = "json-single"  # agreed swaps, one in a request
+    JSON_BULK = "json-bulk"  # agreed swaps, an array of BULK in a request, answered in short
+    JSON_SINGLE = "json-single"  # agreed swaps, one in a request, answered in short
     ISO_BATCH = "iso-batch"  # sese.023, BULK messages in a BizMsgs, from each side
     ISO_SINGLE = "iso-single"  # sese.023, one message in a request, from each side
     DATABASE = "database"  # no gateway: one stored procedure in one database

@@ -1,18 +1,20 @@
 """From a proposal as posted to the swap that it means, with every fault at once, and its digest.
 
-The digest says whether two payers posted the same terms. It is SHA-256 over the RFC 8785 bytes of
-the proposal in normal form: quantities with all decimals of their asset, instants with no digit
-more than they need, BICs with eleven characters, members that say nothing left out.
+The digest says whether two payers posted the same terms. It is SHA-256 over the swap that they
+mean, as JSON: there a quantity is a number of smallest units, an instant one of nanoseconds, a BIC
+has eleven characters, and what was not said is not there. However it was spelt, it is the same.
 """
 
-from collections.abc import Callable, Iterator
+import hashlib
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
+
+import msgspec
 
 from gateway.http import notation, wire
 from gateway.http.notation import Unreadable
 from gateway.port import Busy, Gateway, Refused
-from htlc.canonical import digest
 from htlc.hashlock import HashFunction
 from htlc.swap import Fault, Leg, Party, PartySecret, Swap
 from htlc.units import (
@@ -25,10 +27,13 @@ from htlc.units import (
     Quantity,
     SettlementId,
 )
-from protocols.iso20022.lexical import bic11, instant_text
+from protocols.iso20022.lexical import bic11
 
 Drawn = tuple[Swap, bytes]
-"""A swap and the digest of the terms as posted."""
+"""A swap and the digest of its terms."""
+
+_json: Final = msgspec.json.Encoder().encode
+"""Members in the order of their types, integers as they are: for our own comparison only."""
 
 _NO_TIME: Final = Instant(0)
 _NO_QUANTITY: Final = Quantity(0)
@@ -42,19 +47,20 @@ def read(proposal: wire.Proposal, gateway: Gateway) -> Drawn | Refused | Busy:
     faults: list[Fault] = []
     swap = _swap(proposal, gateway, faults)
     if not faults:
-        return swap, digest(_normal(swap, gateway))
+        return swap, hashlib.sha256(_json(swap)).digest()
     return Busy() if _unheard(proposal, faults, gateway) else Refused(faults=tuple(faults))
 
 
 def _swap(proposal: wire.Proposal, gateway: Gateway, faults: list[Fault]) -> Swap:
     if not notation.is_uuid(proposal.id):
         faults.append(Fault(field="id", rule=notation.UUID.rule))
+    at, secret = proposal.commit_by, proposal.secret
     return Swap(
         id=SettlementId(proposal.id),
         legs=tuple([_leg(n, leg, gateway, faults) for n, leg in enumerate(proposal.legs)]),
         protocol=proposal.protocol,
-        commit_by=_instant("commit_by", proposal.commit_by, faults),
-        secret=_secret(proposal.secret, faults),
+        commit_by=None if at is None else _instant("commit_by", at, faults),
+        secret=None if secret is None else _secret(secret, faults),
     )
 
 
@@ -116,9 +122,7 @@ def _unheard(proposal: wire.Proposal, faults: list[Fault], gateway: Gateway) -> 
     return any(leg.ledger in silent for leg in proposal.legs)
 
 
-def _instant(field: str, text: str | None, faults: list[Fault]) -> Instant | None:
-    if text is None:
-        return None
+def _instant(field: str, text: str, faults: list[Fault]) -> Instant:
     try:
         return Instant(notation.nanoseconds(text))
     except Unreadable as error:
@@ -126,9 +130,7 @@ def _instant(field: str, text: str | None, faults: list[Fault]) -> Instant | Non
         return _NO_TIME
 
 
-def _secret(secret: wire.SecretProposal | None, faults: list[Fault]) -> PartySecret | None:
-    if secret is None:
-        return None
+def _secret(secret: wire.SecretProposal, faults: list[Fault]) -> PartySecret:
     faults.extend(_secret_faults(secret))
     return PartySecret(
         holder=MemberId(bic11(secret.holder)),
@@ -142,43 +144,3 @@ def _secret_faults(secret: wire.SecretProposal) -> Iterator[Fault]:
         yield Fault(field="secret.holder", rule=notation.BIC.rule)
     if not notation.is_digest(secret.hash):
         yield Fault(field="secret.hash", rule=notation.DIGEST.rule)
-
-
-def _normal(swap: Swap, gateway: Gateway) -> wire.Proposal:
-    """The terms of a swap as everybody would write them."""
-    return wire.Proposal(
-        id=swap.id,
-        legs=tuple([_normal_leg(leg, gateway.scale) for leg in swap.legs]),
-        protocol=swap.protocol,
-        commit_by=_time(swap.commit_by),
-        secret=_normal_secret(swap.secret),
-    )
-
-
-def _normal_leg(leg: Leg, scale: Callable[[str, str], int | None]) -> wire.LegProposal:
-    decimals = scale(leg.ledger, leg.asset)
-    assert decimals is not None, "its quantity was read with it a moment ago"
-    return wire.LegProposal(
-        leg=leg.leg,
-        ledger=leg.ledger,
-        asset=leg.asset,
-        quantity=notation.decimal(leg.quantity, decimals),
-        payer=wire.PartyProposal(member=leg.payer.member, account=leg.payer.account),
-        payee=wire.PartyProposal(member=leg.payee.member, account=leg.payee.account),
-        expires_at=_time(leg.expires_at),
-    )
-
-
-def _normal_secret(secret: PartySecret | None) -> wire.SecretProposal | None:
-    if secret is None:
-        return None
-    return wire.SecretProposal(
-        holder=secret.holder,
-        algorithm=secret.function.algorithm,
-        encoding=secret.function.encoding,
-        hash=secret.digest.hex(),
-    )
-
-
-def _time(at: Instant | None) -> str | None:
-    return None if at is None else instant_text(at)

@@ -30,7 +30,7 @@ _BEFORE: Final = Parameter(
 _PREFER: Final = Parameter(
     name=preference.HEADER,
     place="header",
-    description=f"`{preference.MINIMAL}` (RFC 7240): of an array, the results without settlements",
+    description=f"`{preference.MINIMAL}` (RFC 7240): the result without the settlement",
     schema={"type": "string"},
 )
 
@@ -64,7 +64,8 @@ ROUTES: Final[tuple[Route, ...]] = (
                 description="Taken, durably (array: one result for each, in order)",
                 contents=json_content(
                     wire.SettlementView | tuple[wire.SettlementResult, ...], sample.SETTLEMENT
-                ),
+                )
+                + json_content(wire.SettlementResult),
                 location=True,
             ),
         ),

@@ -28,7 +28,8 @@ DESCRIPTION: Final = (
     "or accepted them, or has given a power of attorney. The id makes it idempotent: the same "
     "terms again get the settlement as it is now, other terms under the same id 409 (XDUP). An "
     "array is ordered, not atomic: the whole is 202, and each proposal has its own status in its "
-    "place, with `Prefer: return=minimal` without the settlement as it is: id and state only."
+    "place. With `Prefer: return=minimal` one proposal, or each of an array, is answered with the "
+    "result alone: status, id and state, without the settlement as it is."
 )
 
 PAGE_DEFAULT: Final = 50
@@ -59,28 +60,34 @@ async def propose(call: Call) -> Reply:
     body = await call.json_body()
     if body.lstrip(_BLANKS).startswith(b"["):
         return await _propose_many(call, body)
-    (outcome,) = await _take(call, [_item(call, decoded(_one, body))])
+    (outcome,) = await _take(call, [_item(call, _sender(call), decoded(_one, body))])
     if isinstance(outcome, wire.Problem):
         return problem_reply(outcome)
-    shown = views.settlement(outcome, call.gateway.scale)
-    return json_reply(202, shown, Location=f"/v1/settlements/{shown.id}")
+    location = f"/v1/settlements/{outcome.id}"
+    if _wants_minimal(call):
+        return json_reply(202, _minimal(outcome), Location=location, **_APPLIED)
+    return json_reply(202, views.settlement(outcome, call.gateway.scale), Location=location)
 
 
 async def _propose_many(call: Call, body: bytes) -> Reply:
     outcomes = await _take(call, _batch(call, body))
-    wanted = call.request.headers.get(preference.HEADER)
-    if preference.wants_minimal(wanted):
+    if _wants_minimal(call):
         return json_reply(202, [_minimal(outcome) for outcome in outcomes], **_APPLIED)
     scale = call.gateway.scale
     return json_reply(202, [_result(outcome, scale) for outcome in outcomes])
 
 
+def _wants_minimal(call: Call) -> bool:
+    return preference.wants_minimal(call.request.headers.get(preference.HEADER))
+
+
 def _batch(call: Call, body: bytes) -> list[Item]:
+    sender = _sender(call)
     try:
-        return [_item(call, proposal) for proposal in _bounded(call, _many.decode(body))]
+        return [_item(call, sender, proposal) for proposal in _bounded(call, _many.decode(body))]
     except msgspec.ValidationError:
         # Some item has another shape: read them one by one, so that only those are refused.
-        return [_shaped(call, raw) for raw in _bounded(call, decoded(_items, body))]
+        return [_shaped(call, sender, raw) for raw in _bounded(call, decoded(_items, body))]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise problems.unreadable_json(error) from None
 
@@ -95,18 +102,22 @@ def _bounded(call: Call, items: list[T]) -> list[T]:
     )
 
 
-def _shaped(call: Call, raw: msgspec.Raw) -> Item:
+def _sender(call: Call) -> str:
+    return bic11(call.principal.name)
+
+
+def _shaped(call: Call, sender: str, raw: msgspec.Raw) -> Item:
     try:
-        return _item(call, decoded(_one, raw))
+        return _item(call, sender, decoded(_one, raw))
     except RequestError as error:
         return error.problem
 
 
-def _item(call: Call, proposal: wire.Proposal) -> Item:
+def _item(call: Call, sender: str, proposal: wire.Proposal) -> Item:
     drawn = proposals.read(proposal, call.gateway)
     if not isinstance(drawn, tuple):
         return problems.outcome(drawn)
-    if drawn[0].has_party(bic11(call.principal.name)):
+    if drawn[0].has_party(sender):
         return drawn
     return problems.problem(
         Kind.FORBIDDEN, "a swap is proposed by one of its parties", code=RejectCode.XAUT.value

@@ -63,7 +63,7 @@ Why = Annotated[str, _text(notation.REASON, "agreed with the counterparty")]
 
 
 class _Request(Value, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """`omit_defaults`: the digest of a proposal is over what was said, not over what was not."""
+    """`omit_defaults`: what is not said need not be sent."""
 
 
 class PartyProposal(_Request, frozen=True, kw_only=True):
@@ -272,8 +272,9 @@ class SettlementView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SettlementResult(Value, frozen=True, kw_only=True, omit_defaults=True):
-    """The answer to one item of an array: what a request of its own would have been answered; or
-    its `id` and `state` alone, where no more is asked for (`Prefer: return=minimal`)."""
+    """The answer to one item of an array: what a request of its own would have been answered. Where
+    no more is asked for (`Prefer: return=minimal`), `id` and `state` alone, and so is the answer to
+    a request of its own."""
 
     status: int
     id: Uuid | None = None

@@ -12,6 +12,8 @@ from protocols.iso20022.instruction import (
     AccountKind,
     CashAccountKind,
     Client,
+    Movement,
+    Payment,
     ProprietaryCode,
     QuantityType,
     SettlementParties,
@@ -43,6 +45,12 @@ def cash_account(kind: CashAccountKind, identifier: str | None) -> str:
     if kind is CashAccountKind.WALLET:
         return f"<CshAcct><{kind}><Id>{escaped(identifier, 140)}</Id></{kind}></CshAcct>"
     return f"<CshAcct><{kind}>{escaped(identifier, 34)}</{kind}></CshAcct>"
+
+
+@cache  # four of them
+def direction(movement: Movement, payment: Payment) -> str:
+    """Whether securities are delivered or received, and against payment or free of it."""
+    return f"<SctiesMvmntTp>{movement.value}</SctiesMvmntTp><Pmt>{payment.value}</Pmt>"
 
 
 @lru_cache(maxsize=256)  # hardly ever another than TRAD

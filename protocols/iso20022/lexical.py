@@ -121,6 +121,7 @@ def padded(canonical: str, scale: int) -> str:
     return f"{whole}.{fraction}" if fraction else whole
 
 
+@lru_cache(maxsize=4096)  # asked of the same members sixty times for each settlement
 def bic11(bic: str) -> str:
     """The eleven-character form: ISO 9362 reads a missing branch code as XXX."""
     return bic if len(bic) == 11 else bic + "XXX"

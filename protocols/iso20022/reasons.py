@@ -1,5 +1,6 @@
 """A status with its reasons, as every status message writes it, as XML text."""
 
+from functools import cache
 from typing import Final
 
 from protocols.iso20022.advice import Reason
@@ -14,10 +15,15 @@ _NO_REASON: Final = "<NoSpcfdRsn>NORE</NoSpcfdRsn>"
 def plain(name: str, reasons: tuple[Reason, ...], issuer: str) -> str:
     """A status whose type is ProprietaryReason4: one optional proprietary reason and text."""
     if not reasons:
-        return f"<{name}/>"
+        return _bare(name)
     reason = reasons[0]
     proprietary = f"<Rsn>{_identity(reason, issuer)}</Rsn>" if reason.htlc else ""
     return f"<{name}>{proprietary}{tag('AddtlRsnInf', reason.text, 210)}</{name}>"
+
+
+@cache  # to format a member of an enumeration takes longer than to find it
+def _bare(name: str) -> str:
+    return f"<{name}/>"
 
 
 def status(name: str, reasons: tuple[Reason, ...], issuer: str) -> str:

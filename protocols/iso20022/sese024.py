@@ -11,7 +11,7 @@ from protocols.iso20022.advice import (
     StatusAdvice,
     TransactionDetails,
 )
-from protocols.iso20022.blocks import account, settlement_amount, tag, transaction_type
+from protocols.iso20022.blocks import account, direction, settlement_amount, tag, transaction_type
 from protocols.iso20022.lexical import escaped
 from protocols.iso20022.reasons import plain
 from protocols.iso20022.reasons import status as status_text
@@ -67,11 +67,10 @@ def _matching(advice: StatusAdvice, issuer: str) -> str:
 def _details(d: TransactionDetails) -> str:
     quantity = blocks.quantity("SttlmQty", d.quantity_type, d.quantity)
     amount = settlement_amount("SttlmAmt", d.amount, d.currency, d.credit_debit)
+    kind = transaction_type(d.transaction_type, d.proprietary_type)
     return (
         f"<TxDtls>{account(d.account_kind, d.account)}"
         f"<FinInstrmId><ISIN>{escaped(d.isin)}</ISIN></FinInstrmId>{quantity}{amount}"
         f"<SttlmDt><Dt><Dt>{d.settlement_date.isoformat()}</Dt></Dt></SttlmDt>"
-        f"<SctiesMvmntTp>{d.movement.value}</SctiesMvmntTp><Pmt>{d.payment.value}</Pmt>"
-        f"<SttlmParams>{transaction_type(d.transaction_type, d.proprietary_type)}</SttlmParams>"
-        "</TxDtls>"
+        f"{direction(d.movement, d.payment)}<SttlmParams>{kind}</SttlmParams></TxDtls>"
     )

@@ -7,6 +7,7 @@ from protocols.iso20022.advice import Confirmation
 from protocols.iso20022.blocks import (
     account,
     cash_account,
+    direction,
     parties,
     quantity,
     settlement_amount,
@@ -50,7 +51,7 @@ def _identification(confirmation: Confirmation) -> str:
         + tag("AcctSvcrTxId", ids.servicer_tx, 35)
         + tag("MktInfrstrctrTxId", ids.market_tx, 35)
         + tag("CtrPtyMktInfrstrctrTxId", ids.counterparty_market_tx, 35)
-        + f"<SctiesMvmntTp>{i.movement.value}</SctiesMvmntTp><Pmt>{i.payment.value}</Pmt>"
+        + direction(i.movement, i.payment)
         + tag("CmonId", ids.common_id, 35)
         + "</TxIdDtls>"
     )

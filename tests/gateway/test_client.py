@@ -7,16 +7,19 @@ import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from msgspec import to_builtins
 
 from gateway import client
 from gateway.client import (
     GatewayClient,
     GatewayUnreachableError,
     ProblemError,
+    Proposed,
     Received,
     Rejected,
 )
 from gateway.http import wire
+from gateway.http.samples import SETTLEMENT
 from protocols.iso20022 import admi, render
 from protocols.iso20022.advice import Outbound, Receipt, Rejection
 from protocols.iso20022.errors import RejectCode
@@ -230,6 +233,25 @@ async def test_what_the_gateway_denies_is_raised_with_its_problem(serve: Serve) 
     with pytest.raises(ProblemError) as raised:
         await gateway.cancel("s-1", "mistake")
     assert raised.value.problem == PROBLEM
+
+
+async def test_a_brief_answer_is_asked_for_and_a_full_one_is_read_as_well(serve: Serve) -> None:
+    preferred: list[str | None] = []
+    brief, full = {"status": 202, "id": "s-1", "state": "LOCKING"}, to_builtins(SETTLEMENT)
+    answers: list[object] = [brief, full, [brief], [{"status": 202, "settlement": full}]]
+
+    async def taken(request: web.Request) -> web.Response:
+        preferred.append(request.headers.get("Prefer"))
+        return web.json_response(answers[len(preferred) - 1], status=202)
+
+    gateway = await serve({"POST /v1/settlements": taken})
+    assert await gateway.propose_briefly({}) == Proposed(id="s-1", state="LOCKING")
+    assert await gateway.propose_briefly({}) == Proposed(id=SETTLEMENT.id, state="LOCKING")
+    (short,) = await gateway.propose_all([{}], briefly=True)
+    (whole,) = await gateway.propose_all([{}])
+    assert (short.id, short.state, short.settlement) == ("s-1", "LOCKING", None)
+    assert whole.settlement == SETTLEMENT
+    assert preferred == ["return=minimal"] * 3 + [None]
 
 
 async def test_a_proxy_in_between_is_no_gateway(serve: Serve) -> None:

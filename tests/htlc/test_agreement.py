@@ -23,7 +23,6 @@ from tests.htlc import samples
 from tests.htlc.samples import (
     BUYER,
     CSD,
-    FX,
     ID,
     KEYS,
     LATENCY,
@@ -71,7 +70,7 @@ def expected(*abilities: LedgerProfile) -> LockProtocol | None:
 @pytest.mark.parametrize("names", list(product(NAMES, repeat=3)))
 def test_the_strongest_protocol_that_all_ledgers_allow_is_chosen(names: tuple[str, ...]) -> None:
     abilities = [NAMES[name] for name in names]
-    chosen = choose(cross_swap(), dict(zip((CSD, RTGS, FX), abilities, strict=True)))
+    chosen = choose(cross_swap(), abilities)
     wanted = expected(*abilities)
     assert chosen is wanted if wanted else isinstance(chosen, Fault)
 
@@ -88,9 +87,7 @@ def test_the_strongest_protocol_that_all_ledgers_allow_is_chosen(names: tuple[st
 def test_a_protocol_that_was_asked_for_and_cannot_be_served_is_refused_with_its_rule(
     protocol: LockProtocol, legs: tuple[LedgerProfile, ...], rule: str
 ) -> None:
-    fault = choose(
-        changed(dvp_swap(), protocol=protocol), dict(zip((CSD, RTGS), legs, strict=True))
-    )
+    fault = choose(changed(dvp_swap(), protocol=protocol), legs)
     assert isinstance(fault, Fault)
     assert fault.field == "protocol" and rule in fault.rule
 

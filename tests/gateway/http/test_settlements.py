@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from htlc.canonical import canonical
 from htlc.units import QUANTITY_MAX
+from tests.gateway.http.client import Answer
 from tests.gateway.http.conftest import BATCH_MAX, ID, Served, changed, proposal
 from tests.gateway.http.fake import BUYER, ISIN, SELLER
 
@@ -74,10 +74,19 @@ async def test_other_content_under_the_same_id_is_a_conflict(served: Served) -> 
     assert answer.json["type"] == "urn:lockstep:problem:conflict"
 
 
-async def test_the_digest_is_over_rfc_8785_of_the_normal_form(served: Served) -> None:
+async def test_the_digest_is_over_the_swap_that_is_meant(served: Served) -> None:
+    """Written out: it is stored, and must not change when what is not said could be said."""
     await served.seller.ask("POST", "/v1/settlements", changed("legs.1.quantity", "998750"))
     digest, _ = served.fake.settlements[ID]
-    assert digest == hashlib.sha256(canonical(proposal())).digest()
+    meant = (
+        f'{{"id":"{ID}","legs":[{{"leg":"SECU","ledger":"registry","asset":"{ISIN}",'
+        '"quantity":1000000,"payer":{"member":"SELADEF0XXX","account":"REGA-SELADE-0001"},'
+        '"payee":{"member":"BUYRFRP0XXX","account":"REGA-BUYRFR-0001"}},'
+        '{"leg":"CASH","ledger":"eur","asset":"EUR","quantity":99875000,'
+        '"payer":{"member":"BUYRFRP0XXX","account":"EUR-BUYRFR"},'
+        '"payee":{"member":"SELADEF0XXX","account":"EUR-SELADE"}}]}'
+    )
+    assert digest == hashlib.sha256(meant.encode()).digest()
 
 
 WRONG: list[tuple[str, Any, str, str]] = [
@@ -214,6 +223,22 @@ async def test_an_array_is_answered_in_short_for_whoever_prefers_it(served: Serv
     assert taken == {"status": 202, "id": ID, "state": "PROPOSED"}
     assert (refused["status"], refused["problem"]["field"]) == (422, "legs[1].quantity")
     assert answer.headers["Preference-Applied"] == "return=minimal"
+
+
+async def test_one_proposal_is_answered_in_short_for_whoever_prefers_it(served: Served) -> None:
+    async def ask(body: object, prefer: str) -> Answer:
+        return await served.seller.ask("POST", "/v1/settlements", body, Prefer=prefer)
+
+    for _ in range(2):  # the same again is answered in the same way
+        taken = await ask(proposal(), "wait=1, return=minimal")
+        assert (taken.status, taken.json) == (202, {"status": 202, "id": ID, "state": "PROPOSED"})
+        assert taken.headers["Preference-Applied"] == "return=minimal"
+        assert taken.headers["Location"] == f"/v1/settlements/{ID}"
+    whole = await ask(proposal(), "return=representation")
+    assert (whole.json["state"], len(whole.json["legs"])) == ("PROPOSED", 2)
+    assert "Preference-Applied" not in whole.headers
+    refused = await ask(changed("legs.1.quantity", "x"), "return=minimal")
+    assert (refused.status, refused.json["field"]) == (422, "legs[1].quantity")
 
 
 async def test_an_array_of_refusals_only_never_reaches_the_gateway(served: Served) -> None:
