@@ -34,9 +34,9 @@ class Mailboxes:
     ) -> list[Received | Stored]:
         """What a member has sent and was told about a settlement, in the order of time; of two at
         one instant, what was sent first."""
-        subjects, sent = [settlement], []
+        headers, sent = [], []
         for row in await self._pool.fetch(QUERIES["received"], pair, member) if pair else ():
-            subjects.append(row["header"])
+            headers.append(row["header"])
             sent.append(
                 Received(
                     id=row["message_id"],
@@ -45,7 +45,7 @@ class Mailboxes:
                     raw=row["raw"],
                 )
             )
-        rows = await self._pool.fetch(QUERIES["answered"], member, subjects)
+        rows = await self._pool.fetch(QUERIES["answered"], member, settlement, headers)
         # Each list is in its own order, and a sort keeps it: nothing is told before it was asked.
         return sorted([*sent, *(_stored(row) for row in rows)], key=_time)
 

@@ -20,7 +20,7 @@ UPDATE replica SET seen_at = '-infinity' WHERE replica = $1;
 -- name: take_over_settlements
 -- Open settlements of replicas that were not seen for $2 seconds become ours. Asked every second: as
 -- an array those replicas are looked up in an index; joined, all that is open was read each time.
-UPDATE settlement SET replica = $1
+UPDATE open_settlement SET replica = $1
 WHERE replica = ANY (ARRAY(
     SELECT replica FROM replica WHERE replica <> $1 AND seen_at < now() - make_interval(secs => $2)
 ))
@@ -34,7 +34,7 @@ WHERE replica = ANY (ARRAY(
 RETURNING pair;
 
 -- name: open_settlements
-SELECT settlement FROM settlement WHERE replica = $1;
+SELECT settlement FROM open_settlement WHERE replica = $1;
 
 -- name: open_pairs
 SELECT pair, due_at, attempts, advised, mirrored, failing, settle_on, told_on
@@ -44,8 +44,8 @@ FROM pending_pair WHERE replica = $1;
 SELECT epoch, mark FROM epoch;
 
 -- name: load_settlements
-SELECT s.settlement, s.pair, s.attempt, s.created_at, s.replica, j.sequence, j.events
-FROM settlement s JOIN journal j USING (settlement)
+SELECT s.settlement, s.pair, s.attempt, s.created_at, o.replica, j.sequence, j.events
+FROM settlement s JOIN journal j USING (settlement) LEFT JOIN open_settlement o USING (settlement)
 WHERE s.settlement = ANY ($1::uuid[])
 ORDER BY s.settlement, j.sequence;
 
@@ -66,9 +66,8 @@ WITH entry AS (
     ON CONFLICT DO NOTHING
     RETURNING settlement
 ), closed AS (
-    UPDATE settlement s SET replica = NULL
-    FROM entry JOIN written USING (settlement)
-    WHERE s.settlement = entry.settlement AND entry.ended
+    DELETE FROM open_settlement o USING entry JOIN written USING (settlement)
+    WHERE o.settlement = entry.settlement AND entry.ended
 ), dropped AS (
     DELETE FROM pending_pair p USING entry JOIN written USING (settlement)
     WHERE p.pair = entry.pair
@@ -90,7 +89,7 @@ SELECT settlement FROM written;
 WITH
 -- with: appending
 , closed AS (
-    UPDATE settlement SET replica = NULL
+    DELETE FROM open_settlement
     WHERE settlement = ANY ($18::uuid[]) AND EXISTS (SELECT FROM ok)
 ), dropped AS (
     DELETE FROM pending_pair WHERE pair = ANY ($19::uuid[]) AND EXISTS (SELECT FROM ok)
@@ -106,11 +105,13 @@ WITH entry AS (
                          $14::text[], $15::text[], $16::text[])
         AS t (settlement, created_at, digest, pair, attempt, decision, phase, events)
 ), written AS (
-    INSERT INTO settlement (settlement, created_at, digest, pair, attempt, replica)
-    SELECT settlement, created_at, digest, pair, attempt, $17 FROM entry
+    INSERT INTO settlement (settlement, created_at, digest, pair, attempt)
+    SELECT settlement, created_at, digest, pair, attempt FROM entry
     WHERE EXISTS (SELECT FROM epoch WHERE epoch = $18 AND mark = $19 FOR SHARE)
     ON CONFLICT DO NOTHING
     RETURNING settlement
+), opened AS (
+    INSERT INTO open_settlement (settlement, replica) SELECT settlement, $17 FROM written
 ), parties AS (
     INSERT INTO party (member, settlement)
     SELECT member, settlement
@@ -137,10 +138,13 @@ SELECT settlement FROM written;
 WITH
 -- with: appending
 , new AS (
-    INSERT INTO settlement (settlement, created_at, digest, pair, attempt, replica)
-    SELECT settlement, created_at, digest, pair, attempt, $18
+    INSERT INTO settlement (settlement, created_at, digest, pair, attempt)
+    SELECT settlement, created_at, digest, pair, attempt
     FROM ok, unnest($13::uuid[], $19::bigint[], $20::bytea[], $21::uuid[], $22::int[])
         AS t (settlement, created_at, digest, pair, attempt)
+), opened AS (
+    INSERT INTO open_settlement (settlement, replica)
+    SELECT settlement, $18 FROM ok, unnest($13::uuid[]) AS t (settlement)
 ), parties AS (
     INSERT INTO party (member, settlement)
     SELECT member, settlement
@@ -354,13 +358,15 @@ WHERE i.pair = $1 AND i.member = $2
 ORDER BY n.received_at, n.message_id;
 
 -- name: answered
--- What a member was told of these subjects: headers of its messages, or a settlement.
+-- What a member was told of a settlement as an agreed swap, and in answer to messages with these
+-- headers ($3).
+SELECT sequence, id::text, definition, related, created_at, settlement::text, content
+FROM mailbox WHERE member = $1 AND related IS NULL AND settlement = $2
+UNION ALL
 SELECT sequence, id::text, definition, related, created_at, settlement::text, content
 FROM mailbox
-WHERE member = $1
-  AND hashtext(coalesce(related, settlement::text))
-      = ANY (ARRAY(SELECT hashtext(subject) FROM unnest($2::text[]) AS t (subject)))
-  AND coalesce(related, settlement::text) = ANY ($2::text[])
+WHERE member = $1 AND related IS NOT NULL AND related = ANY ($3::text[])
+  AND hashtext(related) = ANY (ARRAY(SELECT hashtext(header) FROM unnest($3::text[]) AS t (header)))
 ORDER BY sequence;
 
 -- name: hold_instruction
@@ -376,7 +382,8 @@ FROM pending_pair WHERE pair = $1 FOR UPDATE;
 SELECT pair, due_at, attempts, advised, mirrored, failing, settle_on, told_on
 FROM pending_pair p
 WHERE pair = ANY ($1::uuid[])
-  AND NOT EXISTS (SELECT FROM settlement s WHERE s.pair = p.pair AND s.replica IS NOT NULL)
+  AND NOT EXISTS (SELECT FROM settlement s JOIN open_settlement USING (settlement)
+                  WHERE s.pair = p.pair)
 ORDER BY pair FOR UPDATE OF p;
 
 -- name: unmatched
@@ -568,7 +575,7 @@ UPDATE restore SET begun_at = coalesce(begun_at, now()) WHERE epoch = $1;
 UPDATE restore SET done_at = coalesce(done_at, now()) WHERE epoch = $1;
 
 -- name: all_open
-SELECT settlement FROM settlement WHERE replica IS NOT NULL AND settlement > $1
+SELECT settlement FROM open_settlement WHERE settlement > $1
 ORDER BY settlement LIMIT $2;
 
 -- name: phases_known
@@ -716,8 +723,8 @@ SELECT member FROM mailbox_head WHERE member = ANY ($1::text[]) ORDER BY member 
 -- name: lock_open
 -- Of these settlements, those that have not ended, kept from ending until we are done. One that is
 -- being written at this moment is left out: its state is another in a moment, or it ends.
-SELECT settlement FROM settlement
-WHERE settlement = ANY ($1::uuid[]) AND replica IS NOT NULL FOR UPDATE SKIP LOCKED;
+SELECT settlement FROM open_settlement
+WHERE settlement = ANY ($1::uuid[]) FOR UPDATE SKIP LOCKED;
 
 -- name: advise_stages
 INSERT INTO lock_advice (settlement, member, stage)

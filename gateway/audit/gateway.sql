@@ -3,13 +3,13 @@
 -- name: settlements
 -- One that was found on ledgers after a restore was told of as an agreed swap, whatever pair of
 -- instructions turned out to be its own.
-SELECT s.settlement, CASE WHEN f.settlement IS NULL THEN s.pair END AS pair, s.replica
-FROM settlement s LEFT JOIN found f USING (settlement)
+SELECT s.settlement, CASE WHEN f.settlement IS NULL THEN s.pair END AS pair, o.replica
+FROM settlement s LEFT JOIN found f USING (settlement) LEFT JOIN open_settlement o USING (settlement)
 WHERE s.settlement > $1 ORDER BY s.settlement LIMIT $2;
 
 -- name: settlements_of
-SELECT s.settlement, CASE WHEN f.settlement IS NULL THEN s.pair END AS pair, s.replica
-FROM settlement s LEFT JOIN found f USING (settlement)
+SELECT s.settlement, CASE WHEN f.settlement IS NULL THEN s.pair END AS pair, o.replica
+FROM settlement s LEFT JOIN found f USING (settlement) LEFT JOIN open_settlement o USING (settlement)
 WHERE s.settlement = ANY ($1::uuid[]) ORDER BY s.settlement;
 
 -- name: journals
@@ -65,7 +65,7 @@ WITH said AS (
            OR definition LIKE 'fxtr.017.%')
     GROUP BY 1, 2
 ), attempts AS (
-    SELECT s.pair, bool_or(s.replica IS NOT NULL) AS running,
+    SELECT s.pair, bool_or(o.replica IS NOT NULL) AS running,
            bool_or(EXISTS (
                SELECT FROM journal j
                WHERE j.settlement = s.settlement AND (
@@ -77,7 +77,8 @@ WITH said AS (
                    )
                )
            )) AS over
-    FROM settlement s WHERE s.pair IS NOT NULL GROUP BY s.pair
+    FROM settlement s LEFT JOIN open_settlement o USING (settlement)
+    WHERE s.pair IS NOT NULL GROUP BY s.pair
 )
 SELECT n.member, n.message_id, i.instruction, i.pair,
        i.instruction IS NULL OR i.ended OR coalesce(a.over, false) AS over,

@@ -154,7 +154,10 @@ async def _lacks(running: System) -> bool:
 
 
 async def _attempts(running: System, number: int) -> bool:
-    query = "SELECT count(*) FROM settlement WHERE replica IS NULL"
+    query = (
+        "SELECT count(*) FROM settlement s LEFT JOIN open_settlement o USING (settlement)"
+        " WHERE o.replica IS NULL"
+    )
     return bool(await running.engine.pool.fetchval(query) == number)
 
 

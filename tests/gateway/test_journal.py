@@ -89,7 +89,7 @@ async def test_what_is_known_is_not_opened_again_and_tells_nobody(pool: Pool) ->
     assert await mailbox(pool, MEMBERS[0]) == [(1, first, "1"), (2, third, "1")]
     assert await mailbox(pool, MEMBERS[1]) == [(1, third, "1")]
     assert await pool.fetchval("SELECT count(*) FROM party") == 3 * len(MEMBERS)
-    owners = await pool.fetch("SELECT replica FROM settlement ORDER BY replica")
+    owners = await pool.fetch("SELECT replica FROM open_settlement ORDER BY replica")
     assert [row[0] for row in owners] == [one.replica, one.replica, two.replica]
 
 
@@ -112,7 +112,7 @@ async def test_an_entry_whose_place_is_taken_is_left_out_with_all_that_hangs_on_
     assert await mailbox(pool, MEMBERS[0]) == [(1, ours, "2")]
     assert await mailbox(pool, MEMBERS[1]) == [(1, theirs, "2"), (2, ours, "2")]
     assert await pool.fetchval("SELECT count(*) FROM pending_pair") == 1
-    still_open = await pool.fetch("SELECT settlement::text FROM settlement WHERE replica > 0")
+    still_open = await pool.fetch("SELECT settlement::text FROM open_settlement")
     assert [row[0] for row in still_open] == [theirs]
     assert await one.append([entry(theirs, 3, settled_pair=pair)]) == [True]
     assert await pool.fetchval("SELECT count(*) FROM pending_pair") == 0
@@ -143,7 +143,7 @@ async def test_nothing_of_an_older_epoch_is_written(pool: Pool) -> None:
         await one.append([entry(ours, 2, *MEMBERS, ended=True)])
     assert await pool.fetchval("SELECT count(*) FROM journal") == 1
     assert await pool.fetchval("SELECT count(*) FROM mailbox") == 0
-    assert await pool.fetchval("SELECT count(*) FROM settlement WHERE replica IS NOT NULL") == 1
+    assert await pool.fetchval("SELECT count(*) FROM open_settlement") == 1
 
 
 @pytest.mark.parametrize("take_over", ["take_over_settlements", "take_over_pairs"])
@@ -153,15 +153,37 @@ async def test_what_others_left_is_found_without_reading_all_that_is_open(
     ours, left = await journal(pool, "one"), await journal(pool, "two")
     await pool.execute(QUERIES["release"], left.replica)
     await pool.execute(
-        "INSERT INTO settlement (settlement, created_at, replica)"
-        " SELECT gen_random_uuid(), 1, $1 FROM generate_series(1, 5000)",
+        "INSERT INTO open_settlement (settlement, replica)"
+        " SELECT gen_random_uuid(), $1 FROM generate_series(1, 5000)",
         ours.replica,
     )
     await pool.execute(
         "INSERT INTO pending_pair (pair, due_at, attempts, advised, replica)"
-        " SELECT settlement, 1, 1, '', replica FROM settlement"
+        " SELECT settlement, 1, 1, '', replica FROM open_settlement"
     )
     explain = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "
     plan = await pool.fetchval(explain + QUERIES[take_over], ours.replica, 30.0)
     pages = msgspec.json.decode(plan)[0]["Plan"]["Shared Hit Blocks"]
     assert pages < 20, "5,000 rows are on more than that"
+
+
+async def test_what_was_said_of_a_settlement_is_found_without_reading_the_mailbox(
+    pool: Pool,
+) -> None:
+    [swap] = ids(1)
+    await pool.execute(
+        "INSERT INTO mailbox (member, sequence, id, definition, related, created_at, settlement,"
+        " content) SELECT $1, n, gen_random_uuid(), 'd',"
+        " CASE WHEN n % 2 = 0 THEN format('header %s', n / 4) END, 1,"
+        " CASE WHEN n = 2501 THEN $2 ELSE gen_random_uuid() END, 'c'"
+        " FROM generate_series(1, 5000) AS n",
+        MEMBERS[0],
+        swap,
+    )
+    asked = (QUERIES["answered"], MEMBERS[0], swap, ["header 7", "header 1000"])
+    assert [row["sequence"] for row in await pool.fetch(*asked)] == [28, 30, 2501, 4000, 4002]
+    assert await pool.fetch(asked[0], MEMBERS[1], *asked[2:]) == []
+    explain = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "
+    plan = await pool.fetchval(explain + asked[0], *asked[1:])
+    pages = msgspec.json.decode(plan)[0]["Plan"]["Shared Hit Blocks"]
+    assert pages < 50, "5,000 rows are on more than that"

@@ -322,7 +322,7 @@ async def test_a_journal_without_its_settlement(copy: Copy) -> None:
         ("UPDATE journal SET epoch = 7 WHERE settlement = '{}'", "expected epochs"),
         ("UPDATE journal SET decision = NULL WHERE settlement = '{}'", "expected decision"),
         ("DELETE FROM journal WHERE settlement = '{}'", "expected a journal"),
-        ("UPDATE settlement SET replica = 1 WHERE settlement = '{}'", "it has ended, and replica"),
+        ("INSERT INTO open_settlement VALUES ('{}', 1)", "it has ended, and replica"),
     ],
 )
 async def test_a_damaged_journal(copy: Copy, change: str, what: str) -> None:
