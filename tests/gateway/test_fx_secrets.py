@@ -159,7 +159,7 @@ async def test_each_status_of_a_trade_and_of_its_payment_is_told_once(
         await until(lambda: _last(running, BANK_A, "SMAP HLKD"))
         away = Unknown(why="the ledger is away")
         runner = running.engine.runner
-        monkeypatch.setattr(euro, "put", lambda task: runner.told((task,), (away,)))
+        monkeypatch.setattr(euro, "put", lambda tasks: runner.told(tasks, [away for _ in tasks]))
         assert isinstance(await running.desk.release(member(BANK_A), id, "FXSB", PREIMAGE), View)
         await until(lambda: _last(running, BANK_A, "SMAP BCLM"))
         monkeypatch.undo()
