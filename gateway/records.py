@@ -2,7 +2,7 @@
 
 An agreement repeats the swap that it was drawn up from, leg by leg. Where both stand in one entry,
 as they do unless a payer consents later, they are kept as one: the swap, and of the agreement what
-the swap does not tell. That is half the text, and of all that is written for a settlement a fifth.
+the swap does not tell. That is little more than half the text.
 An agreement that says otherwise than its swap (after a restore it is as the ledgers have it) is
 kept in full, as all were in earlier releases.
 """

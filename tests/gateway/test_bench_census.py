@@ -1,8 +1,10 @@
 """What a system holds, and profiles of its processes, as the bench finds them."""
 
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,16 @@ def _spy(path: Path, script: str) -> None:
     path.chmod(0o755)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Tests that a shell runs in the background ignore SIGINT, and so would what they start; a shell
+    cannot trap what it was started to ignore (POSIX, `trap`)."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 async def test_each_python_process_has_a_profile_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
