@@ -53,7 +53,7 @@ def _spy(path: Path, script: str) -> None:
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """Tests that a shell runs in the background ignore SIGINT, and so would what they start; a shell
+    """Tests that a shell runs in the background ignore SIGINT, and so does what they start: a shell
     cannot trap what it was started to ignore (POSIX, `trap`)."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
